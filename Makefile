@@ -1,0 +1,99 @@
+# Everything this project can be asked to do. It needs Python 3.11 or newer, its venv module, and make; nothing is installed
+# outside the work tree, and a second call finds its environment ready.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup run demo test test-quick test-kill check fmt format lint types layers dependencies \
+	proto proto-fresh proto-lint proto-baseline lock audit clean
+
+BIN := .venv/bin
+PROTO_PYTHON := .venv-proto/bin/python
+RUNTIME := .venv/.stamp-runtime
+DEV := .venv/.stamp-dev
+PROTO := .venv-proto/.stamp
+UV_VERSION := 0.13.9
+export PYTHON
+
+help: ## tell what can be asked
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(DEV) ## make the developer's environment in .venv
+
+run: $(RUNTIME) ## serve the coordinator and all example participants until Ctrl-C
+	@$(BIN)/python scripts/run.py
+
+demo: $(RUNTIME) ## play three orders and a crash with real processes
+	@$(BIN)/python scripts/demo.py
+
+test: test-quick test-kill ## run all tests
+
+test-quick: $(DEV) ## run all tests but the kill tests
+	$(BIN)/python -m pytest -n 2 -m "not kill"
+
+# By themselves and seen: they load both cores, and print what they killed.
+test-kill: $(DEV) ## kill the coordinator under load, many times, and judge what is left
+	$(BIN)/python -m pytest -n 0 -m kill -s
+
+check: format lint types layers dependencies proto-fresh proto-lint ## check all that can be checked without running it
+
+fmt: $(DEV) ## format the code, and repair what the linter can
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+format: $(DEV) ## check that the code is formatted
+	$(BIN)/ruff format --check --quiet . || { echo "format: run 'make fmt'" >&2; exit 1; }
+
+lint: $(DEV) ## check the code by ruff's rules
+	$(BIN)/ruff check .
+
+types: $(DEV) ## check the types
+	$(BIN)/mypy
+
+layers: $(DEV) ## check that imports run one way
+	$(BIN)/lint-imports --no-cache
+
+dependencies: $(DEV) ## check that what is imported is declared, and that the lock satisfies it
+	$(BIN)/deptry .
+	$(BIN)/python -m pip check
+
+proto: $(PROTO) ## make generated/ from protos/
+	@$(PROTO_PYTHON) -m scripts.gen_protos
+
+proto-fresh: $(PROTO) ## check that generated/ belongs to protos/
+	$(PROTO_PYTHON) -m scripts.gen_protos --check
+
+proto-lint: $(PROTO) ## check the protos by buf's rules, and that no change breaks a user
+	$(PROTO_PYTHON) -m scripts.check_protos
+
+proto-baseline: $(PROTO) ## take the protos' changes as what users rely on (BREAKING=1: also those that break them)
+	@$(PROTO_PYTHON) -m scripts.check_protos --accept $(if $(BREAKING),--breaking)
+
+# One set: the dev lock is made under the runtime lock's versions.
+COMPILE = .cache/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-header --no-annotate $(if $(UPGRADE),--upgrade)
+lock: .cache/lock/uv-$(UV_VERSION) ## bring requirements/ to what pyproject.toml says (UPGRADE=1: to the newest versions)
+	$(COMPILE) pyproject.toml --extra server --group build -o requirements/runtime.txt
+	$(COMPILE) pyproject.toml --extra server --group build --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) --group proto -o requirements/proto.txt
+
+.cache/lock/uv-$(UV_VERSION): $(DEV)
+	$(BIN)/python -m venv --clear .cache/lock
+	.cache/lock/bin/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+	@touch $@
+
+audit: $(DEV) ## ask the package index for known vulnerabilities of what the coordinator runs on
+	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/runtime.txt
+
+clean: ## remove the environments and all that tools left behind; a coordinator's data stay
+	rm -rf .venv .venv-proto .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov build dist
+	rm -rf scripts/buf/node_modules
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(RUNTIME): requirements/runtime.txt pyproject.toml
+	@scripts/setup.sh runtime
+
+$(DEV): requirements/dev.txt pyproject.toml
+	@scripts/setup.sh dev
+
+$(PROTO): requirements/proto.txt
+	@scripts/setup.sh proto
