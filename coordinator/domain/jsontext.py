@@ -51,7 +51,7 @@ def loads(
 
 
 def reload(text: str) -> JsonValue:
-    """Read text that `canonical` wrote: it was checked when it came in, so only its speed matters."""
+    """Read text that `canonical` wrote: it was checked when it came in."""
     value: JsonValue = _PLAIN.decode(text)
     return value
 
@@ -109,9 +109,13 @@ def _decode(text: str | bytes, source: str, bytes_max: int) -> str:
     except UnicodeDecodeError as error:
         raise InvalidJson(source, f"is not UTF-8: byte {error.start} can not be read") from None
     except UnicodeEncodeError as error:
-        raise InvalidJson(source, f"holds half a character (a lone surrogate) at character {error.start}") from None
+        raise InvalidJson(
+            source, f"holds half a character (a lone surrogate) at character {error.start}"
+        ) from None
     if decoded.startswith("\ufeff"):
-        raise InvalidJson(source, "starts with a byte order mark; expected JSON in UTF-8 without one")
+        raise InvalidJson(
+            source, "starts with a byte order mark; expected JSON in UTF-8 without one"
+        )
     if "\0" in decoded:
         raise InvalidJson(source, f"holds a NUL character at character {decoded.index(chr(0))}")
     return decoded
@@ -161,16 +165,16 @@ def _faults(path: str, value: object) -> Iterator[tuple[str, str]]:
         case _Fault(sentence=sentence):
             yield path, sentence
         case str():
-            if sentence := _string_fault(value):
-                yield path, sentence
+            if (wrong := _string_fault(value)) is not None:
+                yield path, wrong
         case list():
             for index, entry in enumerate(value):
                 yield from _faults(child(path, index), entry)
         case dict():
             for key, entry in value.items():
                 below = child(path, key)
-                if sentence := _string_fault(key):
-                    yield below, f"has a key that {sentence}"
+                if (wrong := _string_fault(key)) is not None:
+                    yield below, f"has a key that {wrong}"
                 yield from _faults(below, entry)
 
 
@@ -248,7 +252,7 @@ _BRACKET: Final = re.compile(r"[\[\]{}]")
 _SYNTAX: Final = {
     "Expecting value": "a value is expected",
     "Expecting property name enclosed in double quotes": "a key in double quotes is expected",
-    "Illegal trailing comma before end of object": "a key in double quotes is expected after the comma",
+    "Illegal trailing comma before end of object": "a key is expected after the comma",
     "Illegal trailing comma before end of array": "a value is expected after the comma",
     "Expecting ':' delimiter": "':' is expected",
     "Expecting ',' delimiter": "',' or a closing bracket is expected",
@@ -273,4 +277,6 @@ _MARKING: Final = json.JSONDecoder(
     parse_constant=_marked_constant,
 )
 _PLAIN: Final = json.JSONDecoder()
-_CANONICAL: Final = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+_CANONICAL: Final = json.JSONEncoder(
+    sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
+)

@@ -1,0 +1,72 @@
+"""What each step is given: the saga's input, and what earlier steps answered.
+
+A step's input is a function of what the journal holds before the step begins, so it is the same
+text however often it is computed: one idempotency key, one content.
+"""
+
+from collections.abc import Mapping
+
+from coordinator.domain import jsontext
+from coordinator.domain.definition import SagaDefinition, StepDefinition
+from coordinator.domain.errors import Violation
+from coordinator.domain.faults import kind, listed
+from coordinator.domain.ids import StepName
+from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.relations import OUTPUT_OF, OUTPUTS, is_output
+
+
+def step_input(
+    definition: SagaDefinition,
+    saga_input: str,
+    outputs: Mapping[StepName, str],
+    step: StepDefinition,
+) -> str:
+    """The canonical JSON text that the participant of *step* gets.
+
+    *outputs* may hold later steps and *step* itself: only what earlier steps answered is used.
+    """
+    fields = jsontext.reload(saga_input)
+    if not isinstance(fields, dict):
+        raise TypeError("a saga's input is an object: `check_input` was not asked before the start")
+    if step.input is None:
+        chosen = dict(fields)
+    else:
+        chosen = {entry: fields[entry] for entry in step.input if not is_output(entry)}
+    wanted = _wanted_outputs(definition, step)
+    if wanted is not None:
+        chosen[OUTPUTS] = {
+            name: jsontext.reload(outputs[name]) for name in wanted if name in outputs
+        }
+    return jsontext.canonical(chosen)
+
+
+def check_input(definition: SagaDefinition, saga_input: JsonValue) -> list[Violation]:
+    """What is wrong with the input of a saga that is about to start; asked before any write."""
+    if not isinstance(saga_input, dict):
+        return [Violation("$", f"expected an object, found {kind(saga_input)}")]
+    violations = []
+    if OUTPUTS in saga_input:
+        violations.append(
+            Violation(
+                "$.outputs", "is a reserved name: there each step finds what earlier steps answered"
+            )
+        )
+    for field, steps in definition.needed_fields.items():
+        if field not in saga_input:
+            needed_by = (
+                f"step {steps[0]} needs it" if len(steps) == 1 else f"steps {listed(steps)} need it"
+            )
+            violations.append(Violation(jsontext.child("$", field), f"is missing; {needed_by}"))
+    return violations
+
+
+def _wanted_outputs(definition: SagaDefinition, step: StepDefinition) -> list[StepName] | None:
+    """The earlier steps whose outputs *step* gets; None where it gets no `outputs` at all."""
+    if step.input is not None and OUTPUTS not in step.input:
+        chosen = [
+            StepName(entry.removeprefix(OUTPUT_OF))
+            for entry in step.input
+            if entry.startswith(OUTPUT_OF)
+        ]
+        return chosen or None
+    return [earlier.name for earlier in definition.steps[: definition.positions[step.name]]]
