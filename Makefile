@@ -82,7 +82,7 @@ lock: .cache/lock/uv-$(UV_VERSION) ## bring requirements/ to what pyproject.toml
 	@touch $@
 
 audit: $(DEV) ## ask the package index for known vulnerabilities of what the coordinator runs on
-	$(BIN)/pip-audit --require-hashes --disable-pip -r requirements/runtime.txt
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements/runtime.txt
 
 clean: ## remove the environments and all that tools left behind; a coordinator's data stay
 	rm -rf .venv .venv-proto .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov build dist

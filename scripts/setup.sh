@@ -41,8 +41,10 @@ find_python() {
         if [ "$without_venv" = python3 ]; then package=python3-venv; else package=python$version-venv; fi
         fail "Python $version is here, but its venv module is not: run 'sudo apt install $package', then the same command again."
     fi
-    found=$(python3 --version 2>/dev/null || echo "no python3")
-    fail "this needs Python 3.11 or newer and found $found: run 'sudo apt install python3.11 python3.11-venv', then the same command again."
+    if found=$(python3 --version 2>/dev/null); then
+        fail "this needs Python 3.11 or newer and found $found: run 'sudo apt install python3.11 python3.11-venv', then the same command again."
+    fi
+    fail "this needs Python 3.11 or newer: run 'sudo apt install python3 python3-venv', then the same command again."
 }
 
 # An environment that was interrupted, or whose Python has gone, is made anew.
