@@ -1,0 +1,1 @@
+"""The ports kept for real: journals, participants over gRPC, definition files, clock."""

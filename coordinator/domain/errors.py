@@ -1,0 +1,148 @@
+"""Every error we raise on purpose, grouped by what its reader can do about it.
+
+The texts are read by people: what happened, to which saga and step, what the system did about it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from coordinator.domain.ids import RequestId, SagaId
+
+
+class SagaError(Exception):
+    """Base of every error we raise on purpose."""
+
+
+class CallerError(SagaError):
+    """The request is wrong; sending it again cannot help."""
+
+
+class Conflict(SagaError):
+    """Another writer moved first; re-read, then decide again."""
+
+
+class Unavailable(SagaError):
+    """Something that is needed is down; the same call may succeed later."""
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that is wrong: where (a field or a JSON path), and what was expected."""
+
+    path: str
+    sentence: str
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.sentence}"
+
+
+class InvalidRequest(CallerError):
+    """A request breaks its contract; nothing was written."""
+
+    def __init__(self, violations: Sequence[Violation]) -> None:
+        self.violations = tuple(violations)
+        super().__init__("; ".join(map(str, self.violations)))
+
+
+class InvalidJson(CallerError):
+    """A text is not the strict JSON that is taken here."""
+
+    def __init__(self, path: str, sentence: str) -> None:
+        self.violation = Violation(path, sentence)
+        super().__init__(str(self.violation))
+
+
+class InvalidDefinition(CallerError):
+    """A definition is refused whole, with every fault found."""
+
+    def __init__(self, source: str, violations: Sequence[Violation]) -> None:
+        self.source = source
+        self.violations = tuple(violations)
+        lines = "".join(f"\n  {violation}" for violation in self.violations)
+        super().__init__(f"{source} is not a saga definition and is not loaded:{lines}")
+
+
+class SagaNotFound(CallerError):
+    """No saga has this id."""
+
+    def __init__(self, saga_id: SagaId) -> None:
+        self.saga_id = saga_id
+        super().__init__(f"there is no saga {saga_id!r}")
+
+
+class DefinitionNotFound(CallerError):
+    """No definition has this name, or not in this version."""
+
+    def __init__(self, name: str, version: str | None, known: Sequence[str]) -> None:
+        wanted = f"{name!r}" if version is None else f"{name!r} in version {version!r}"
+        choices = ", ".join(sorted(known)) or "none"
+        super().__init__(f"there is no definition {wanted}; loaded are: {choices}")
+
+
+class RequestIdTaken(CallerError):
+    """The request id belongs to a saga that was started with other content; nothing was changed."""
+
+    def __init__(self, request_id: RequestId) -> None:
+        self.request_id = request_id
+        super().__init__(
+            f"request id {request_id!r} was used before with other content; nothing was changed. "
+            "Send the same content to join that request, or use a new id"
+        )
+
+
+class IllegalTransition(SagaError):
+    """The event cannot happen to the saga as it stands."""
+
+
+class SagaEnded(IllegalTransition):
+    """What was asked is only possible before a saga has ended or turned back for good."""
+
+
+class Overloaded(Unavailable):
+    """A declared limit is reached; nothing was written."""
+
+
+class Draining(Unavailable):
+    """This coordinator is shutting down and takes nothing new."""
+
+
+class WaitTimedOut(Unavailable):
+    """The saga is still undecided; it goes on."""
+
+    def __init__(self, saga_id: SagaId, status: str) -> None:
+        self.saga_id = saga_id
+        self.status = status
+        super().__init__(
+            f"saga {saga_id} is still {status} and goes on; ask again with the same request id to join it"
+        )
+
+
+class LeaseLost(Conflict):
+    """A newer owner drives this saga; this one must stop."""
+
+    def __init__(self, saga_id: SagaId, token: int) -> None:
+        super().__init__(f"saga {saga_id}: token {token} is older than one the journal has seen")
+
+
+class JournalConflict(Conflict):
+    """Another writer has moved past the expected sequence number."""
+
+    def __init__(self, saga_id: SagaId, seq_expected: int) -> None:
+        super().__init__(f"saga {saga_id}: the journal has moved past record {seq_expected}")
+
+
+class JournalUnavailable(Unavailable):
+    """The store failed; what was being written may or may not be durable."""
+
+
+class JournalCorrupt(SagaError):
+    """A record's digest does not match its content or the record before it."""
+
+    def __init__(self, saga_id: SagaId, seq: int, what: str) -> None:
+        self.saga_id = saga_id
+        self.seq = seq
+        super().__init__(f"saga {saga_id}: journal record {seq} is damaged ({what})")
+
+
+class StartupFailed(SagaError):
+    """The coordinator can not start; the text is one sentence for the person who started it."""

@@ -1,0 +1,188 @@
+"""What happened to a saga, in the past tense: the journal's vocabulary.
+
+An event holds what cannot be derived: time, chance and answers arrive inside it. Times (`at`,
+`…_at`) are seconds since the epoch, UTC. Outputs are canonical JSON text.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from coordinator.domain.ids import Digest, RequestId, SagaId, StepName
+
+
+class Cause(StrEnum):
+    """Why an attempt failed."""
+
+    FAULTED = "FAULTED"
+    """The participant says: could not now."""
+    UNKNOWN = "UNKNOWN"
+    """No answer, or a status that may pass: the effect may exist."""
+    PERMANENT = "PERMANENT"
+    """A status that will not pass by itself: the effect may exist."""
+    BROKEN_CONTRACT = "BROKEN_CONTRACT"
+    """A malformed, mismatched or oversized answer: the effect may exist."""
+    KEY_REUSED = "KEY_REUSED"
+    """The participant knows the key with other content."""
+    BARRED = "BARRED"
+    """The participant says that this step was compensated already."""
+
+
+@dataclass(frozen=True, slots=True)
+class SagaStarted:
+    """The saga was accepted, pinned to the definition with this digest."""
+
+    at: float
+    saga_id: SagaId
+    saga_name: str
+    definition_digest: Digest
+    input: str
+    front_door: str
+    request_id: RequestId
+    deadline_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SagaResumed:
+    """A coordinator took the saga up again: calls under way at that time may have had their effect."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequested:
+    """Somebody turned the saga back."""
+
+    at: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeadlinePassed:
+    """The saga's ttl ran out while it was going forward."""
+
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepBegun:
+    """The step's first Execute is about to be sent; from here on its effect may exist."""
+
+    at: float
+    step: StepName
+
+
+@dataclass(frozen=True, slots=True)
+class StepSucceeded:
+    """The step's effect stands."""
+
+    at: float
+    step: StepName
+    attempt: int
+    output: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepRefused:
+    """The business says no; nothing was applied by this attempt."""
+
+    at: float
+    step: StepName
+    attempt: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class StepPending:
+    """Taken on, not done; to be asked again with the same key. Uses up no attempt."""
+
+    at: float
+    step: StepName
+    attempt: int
+    ask_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class StepFaulted:
+    """The attempt failed. `retry_at` is None where no attempt follows: the step is given up."""
+
+    at: float
+    step: StepName
+    attempt: int
+    cause: Cause
+    code: str
+    message: str
+    retry_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class UndoBegun:
+    """The step's first Compensate is about to be sent, with this receipt for good.
+
+    `receipt` is the output of the Execute that is undone; None where no answer is known.
+    """
+
+    at: float
+    step: StepName
+    receipt: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class StepCompensated:
+    """The step's effect is undone, or never was and can no longer come."""
+
+    at: float
+    step: StepName
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class UndoRefused:
+    """The participant refuses to undo: final, a person is needed."""
+
+    at: float
+    step: StepName
+    attempt: int
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPending:
+    """The undo is taken on, not done; to be asked again with the same key."""
+
+    at: float
+    step: StepName
+    attempt: int
+    ask_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class UndoFaulted:
+    """The undo attempt failed. `retry_at` is None where the budget is spent: a person is needed."""
+
+    at: float
+    step: StepName
+    attempt: int
+    cause: Cause
+    code: str
+    message: str
+    retry_at: float | None
+
+
+Event = (
+    SagaStarted
+    | SagaResumed
+    | CancelRequested
+    | DeadlinePassed
+    | StepBegun
+    | StepSucceeded
+    | StepRefused
+    | StepPending
+    | StepFaulted
+    | UndoBegun
+    | StepCompensated
+    | UndoRefused
+    | UndoPending
+    | UndoFaulted
+)

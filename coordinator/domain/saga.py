@@ -1,0 +1,201 @@
+"""A saga: the least there is to know. Status, error text and remaining work are derived from it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from enum import Enum, StrEnum, auto
+
+from coordinator.domain.definition import OnCompensationFailure, SagaDefinition, StepDefinition
+from coordinator.domain.ids import RequestId, SagaId, StepName
+
+
+class Status(StrEnum):
+    """Where a saga stands."""
+
+    RUNNING = "RUNNING"
+    COMPENSATING = "COMPENSATING"
+    COMPLETED = "COMPLETED"
+    COMPENSATED = "COMPENSATED"
+    DEAD_LETTERED = "DEAD_LETTERED"
+
+    @property
+    def is_open(self) -> bool:
+        """Whether automatic work is left."""
+        return self in (Status.RUNNING, Status.COMPENSATING)
+
+
+class Heading(Enum):
+    """Which way a saga goes. Backward is for good."""
+
+    FORWARD = auto()
+    BACKWARD = auto()
+
+
+class StepOutcome(Enum):
+    """What became of a step's forward transaction."""
+
+    SUCCEEDED = auto()
+    REFUSED = auto()
+    GIVEN_UP = auto()
+
+
+class UndoOutcome(Enum):
+    """What became of a step's compensation."""
+
+    COMPENSATED = auto()
+    FAILED = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Undo:
+    """The undoing of one step, from the moment that its first Compensate may be sent."""
+
+    receipt: str | None
+    budget_from: float
+    failures: int = 0
+    lost: int = 0
+    outcome: UndoOutcome | None = None
+    due_at: float | None = None
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that is under way or comes next."""
+        return self.failures + self.lost + 1
+
+
+@dataclass(frozen=True, slots=True)
+class StepState:
+    """One step of one saga. `lost` counts attempts whose answer a restart may have swallowed."""
+
+    definition: StepDefinition
+    begun: bool = False
+    failures: int = 0
+    lost: int = 0
+    outcome: StepOutcome | None = None
+    output: str | None = None
+    due_at: float | None = None
+    undo: Undo | None = None
+
+    @property
+    def name(self) -> StepName:
+        return self.definition.name
+
+    @property
+    def attempt(self) -> int:
+        """The number of the attempt that is under way or comes next."""
+        return self.failures + self.lost + 1
+
+    @property
+    def needs_undo(self) -> bool:
+        """Whether its effect may exist and something can be done about it.
+
+        A refusal proves that nothing was applied only if no other attempt was ever begun. A step without
+        a compensation whose outcome is unknown is still compensated, to bar the late Execute.
+        """
+        if self.undo is not None:
+            return True
+        if not self.begun:
+            return False
+        if self.outcome is StepOutcome.REFUSED:
+            return self.attempt > 1
+        return not (self.outcome is StepOutcome.SUCCEEDED and self.definition.compensation is None)
+
+    @property
+    def undo_outcome(self) -> UndoOutcome | None:
+        return self.undo.outcome if self.undo is not None else None
+
+
+class AbortKind(Enum):
+    """Why a saga turned back."""
+
+    REFUSED = auto()
+    GIVEN_UP = auto()
+    CANCELLED = auto()
+    DEADLINE = auto()
+
+
+@dataclass(frozen=True, slots=True)
+class Abort:
+    """Why a saga turned back, with the words of whoever caused it."""
+
+    kind: AbortKind
+    step: StepName | None = None
+    code: str = ""
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Saga:
+    """One run of a definition."""
+
+    id: SagaId
+    definition: SagaDefinition
+    input: str
+    front_door: str
+    request_id: RequestId
+    started_at: float
+    updated_at: float
+    deadline_at: float | None
+    steps: tuple[StepState, ...]
+    abort: Abort | None = None
+    flags: tuple[str, ...] = field(default=())
+
+    @property
+    def heading(self) -> Heading:
+        return Heading.FORWARD if self.abort is None else Heading.BACKWARD
+
+    @property
+    def status(self) -> Status:
+        if self.heading is Heading.FORWARD:
+            return Status.COMPLETED if self.current is None else Status.RUNNING
+        if self.undoing is not None:
+            return Status.COMPENSATING
+        return Status.DEAD_LETTERED if self.needs_person else Status.COMPENSATED
+
+    @property
+    def current(self) -> StepState | None:
+        """The step to run next while going forward; None when all have succeeded."""
+        for step in self.steps:
+            if step.outcome is not StepOutcome.SUCCEEDED:
+                return step
+        return None
+
+    @property
+    def undoing(self) -> StepState | None:
+        """The step to undo next: the last begun one that is unsettled and not blocked by a failed undo."""
+        for step in self._to_undo():
+            if step.undo_outcome is None:
+                return step
+            if step.undo_outcome is UndoOutcome.FAILED and _halts(step):
+                return None
+        return None
+
+    @property
+    def needs_person(self) -> bool:
+        """Whether some compensation failed for good."""
+        return any(step.undo_outcome is UndoOutcome.FAILED for step in self.steps)
+
+    @property
+    def left_standing(self) -> tuple[StepState, ...]:
+        """Steps whose undo failed, or is blocked by one that failed; latest first."""
+        if self.status is not Status.DEAD_LETTERED:
+            return tuple(s for s in self._to_undo() if s.undo_outcome is UndoOutcome.FAILED)
+        return tuple(s for s in self._to_undo() if s.undo_outcome is not UndoOutcome.COMPENSATED)
+
+    def step(self, name: StepName) -> StepState:
+        """The step called *name*; KeyError where there is none."""
+        for step in self.steps:
+            if step.name == name:
+                return step
+        raise KeyError(name)
+
+    def with_step(self, changed: StepState) -> "Saga":
+        """This saga with the step of that name replaced."""
+        steps = tuple(changed if step.name == changed.name else step for step in self.steps)
+        return replace(self, steps=steps)
+
+    def _to_undo(self) -> Iterator[StepState]:
+        return (step for step in reversed(self.steps) if step.needs_undo)
+
+
+def _halts(step: StepState) -> bool:
+    return step.definition.on_compensation_failure is OnCompensationFailure.HALT

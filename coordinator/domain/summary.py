@@ -1,0 +1,106 @@
+"""The projection of a saga: what lists and waiting callers read without replaying its journal."""
+
+from dataclasses import dataclass
+
+from coordinator.domain.ids import Digest, RequestId, SagaId
+from coordinator.domain.machine import Decision
+from coordinator.domain.saga import Abort, AbortKind, Saga, Status, StepState, UndoOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class SagaSummary:
+    """One row of a list. Times are seconds since the epoch, UTC."""
+
+    id: SagaId
+    saga_name: str
+    definition_version: str | None
+    definition_digest: Digest
+    front_door: str
+    request_id: RequestId
+    status: Status
+    needs_person: bool
+    error_message: str
+    started_at: float
+    updated_at: float
+    deadline_at: float | None
+    due_at: float | None
+    """When automatic work is next due; None where that is now, or where none is left."""
+    seq: int
+    """The number of the newest journal record that this row reflects."""
+    flags: tuple[str, ...] = ()
+
+
+def summarize(decision: Decision, seq: int) -> SagaSummary:
+    """The row of a saga whose newest record is number *seq*."""
+    saga = decision.saga
+    return SagaSummary(
+        id=saga.id,
+        saga_name=saga.definition.name,
+        definition_version=saga.definition.version,
+        definition_digest=saga.definition.digest,
+        front_door=saga.front_door,
+        request_id=saga.request_id,
+        status=saga.status,
+        needs_person=saga.needs_person,
+        error_message=error_message(saga),
+        started_at=saga.started_at,
+        updated_at=saga.updated_at,
+        deadline_at=saga.deadline_at,
+        due_at=_due_at(decision),
+        seq=seq,
+        flags=saga.flags,
+    )
+
+
+def error_message(saga: Saga) -> str:
+    """Why the saga turned back and what became of its undo, for its caller; empty going forward."""
+    if saga.abort is None:
+        return ""
+    return f"{_reason(saga, saga.abort)} {_undo_state(saga)}"
+
+
+def _due_at(decision: Decision) -> float | None:
+    """The earliest moment at which something is to be done: a command, or the deadline of a forward saga."""
+    moments = [command.due_at for command in decision.commands]
+    if not moments or None in moments:
+        return None
+    if decision.saga.status is Status.RUNNING:
+        moments.append(decision.saga.deadline_at)
+    return min((moment for moment in moments if moment is not None), default=None)
+
+
+def _reason(saga: Saga, abort: Abort) -> str:
+    said = ": ".join(part for part in (abort.code, abort.message) if part)
+    match abort.kind:
+        case AbortKind.CANCELLED:
+            return f"Cancelled ({abort.message})." if abort.message else "Cancelled."
+        case AbortKind.DEADLINE:
+            return "The time allowed for it ran out."
+        case AbortKind.REFUSED:
+            return f"{_place(saga, abort)} was refused: {said}."
+        case AbortKind.GIVEN_UP:
+            return f"{_place(saga, abort)} was given up: {said}."
+
+
+def _place(saga: Saga, abort: Abort) -> str:
+    if abort.step is None:
+        return "It"
+    return f"{abort.step} at {saga.step(abort.step).definition.service}"
+
+
+def _undo_state(saga: Saga) -> str:
+    standing = saga.left_standing
+    if standing:
+        failed = ", ".join(_undo_name(s) for s in standing if s.undo_outcome is UndoOutcome.FAILED)
+        waiting = ", ".join(s.name for s in standing if s.undo_outcome is not UndoOutcome.FAILED)
+        text = f"Its undo needs a person: {failed} failed for good"
+        return f"{text}; behind it wait: {waiting}." if waiting else f"{text}."
+    if saga.status is Status.COMPENSATING:
+        return "What was begun is being undone."
+    if any(step.undo_outcome is UndoOutcome.COMPENSATED for step in saga.steps):
+        return "What was begun has been undone."
+    return "Nothing had to be undone."
+
+
+def _undo_name(step: StepState) -> str:
+    return f"{step.definition.compensation or 'barring ' + step.name} at {step.definition.service}"

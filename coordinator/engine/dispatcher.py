@@ -1,0 +1,94 @@
+"""One call to a participant, inside the limit of calls in flight that each participant has (bulkhead).
+
+A slow participant fills its own limit and delays its own steps; it never takes another one's slots.
+"""
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+
+from coordinator.domain.commands import Command, Invoke
+from coordinator.domain.ids import FencingToken, StepName
+from coordinator.domain.inputs import step_input
+from coordinator.domain.outcomes import Answer
+from coordinator.domain.saga import Saga
+from coordinator.ports.participants import Call, CompensateCall, ExecuteCall, Participants
+
+
+def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
+    """The request that *command* stands for: byte for byte the same in every attempt, but for its number."""
+    step = saga.step(command.step)
+    definition = step.definition
+    outputs: dict[StepName, str] = {s.name: s.output for s in saga.steps if s.output is not None}
+    sent_input = step_input(saga.definition, saga.input, outputs, definition)
+    if isinstance(command, Invoke):
+        return ExecuteCall(
+            key=command.key,
+            saga_id=saga.id,
+            saga_name=saga.definition.name,
+            service=definition.service,
+            step=step.name,
+            transaction=definition.transaction,
+            attempt=step.attempt,
+            token=token,
+            input=sent_input,
+        )
+    if step.undo is None:
+        raise ValueError(f"saga {saga.id}: the undo of {step.name!r} is sent before it is begun")
+    return CompensateCall(
+        key=command.key,
+        saga_id=saga.id,
+        saga_name=saga.definition.name,
+        service=definition.service,
+        step=step.name,
+        compensation=definition.compensation,
+        attempt=step.undo.attempt,
+        token=token,
+        input=sent_input,
+        receipt=step.undo.receipt,
+    )
+
+
+class Dispatcher:
+    """Sends calls and hands out the slots for them."""
+
+    def __init__(self, participants: Participants, *, calls_per_service_max: int) -> None:
+        self._participants = participants
+        self._calls_max = calls_per_service_max
+        self._in_use: dict[str, int] = {}
+        self._waiting: dict[str, deque[Callable[[], None]]] = {}
+
+    def try_slot(self, service: str) -> bool:
+        """Take a slot of *service* if one is free and nobody waits for it."""
+        in_use = self._in_use.get(service, 0)
+        if in_use >= self._calls_max or self._waiting.get(service):
+            return False
+        self._in_use[service] = in_use + 1
+        return True
+
+    def await_slot(self, service: str, granted: Callable[[], None]) -> None:
+        """Queue for a slot of *service*; *granted* is called once, when it has been taken for the caller."""
+        self._waiting.setdefault(service, deque()).append(granted)
+
+    def free_slot(self, service: str) -> None:
+        """Give a slot back, or on to whoever has waited longest."""
+        if waiting := self._waiting.get(service):
+            waiting.popleft()()
+        else:
+            self._in_use[service] -= 1
+
+    def send(
+        self, call: Call, *, timeout_s: float, answered: Callable[[Answer], None]
+    ) -> asyncio.Task[None]:
+        """Start *call* in a slot that the caller has taken; the slot is freed when the call is over.
+
+        The caller owns the task; cancelling it abandons the call, and *answered* is then never called.
+        """
+
+        async def perform() -> None:
+            answered(await self._participants.perform(call, timeout_s=timeout_s))
+
+        task = asyncio.create_task(perform())
+        # Not a `finally` in the task: one that is cancelled before its first step never runs it.
+        task.add_done_callback(lambda _: self.free_slot(call.service))
+        return task

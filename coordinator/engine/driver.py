@@ -1,0 +1,348 @@
+"""One saga's actor: answers, timers and requests reach it one at a time, so there is no lock to take.
+
+Its loop is the whole durability argument: an event is legal before it is durable, and durable before it
+is acted upon or shown.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+
+from coordinator.domain.commands import Command, Invoke
+from coordinator.domain.errors import Draining, SagaEnded
+from coordinator.domain.events import (
+    CancelRequested,
+    DeadlinePassed,
+    Event,
+    SagaResumed,
+    StepBegun,
+    UndoBegun,
+)
+from coordinator.domain.ids import IdempotencyKey, SagaId, StepName
+from coordinator.domain.machine import Decision, decide
+from coordinator.domain.outcomes import Answer
+from coordinator.domain.saga import Heading, Status
+from coordinator.domain.summary import SagaSummary, summarize
+from coordinator.domain.verdicts import verdict
+from coordinator.engine.dispatcher import Dispatcher, call_for
+from coordinator.engine.feed import Feed
+from coordinator.engine.timers import slice_s
+from coordinator.ports.clock import Chance, Clock
+from coordinator.ports.journal import Journal, Request
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every driver works with."""
+
+    journal: Journal
+    dispatcher: Dispatcher
+    feed: Feed
+    clock: Clock
+    chance: Chance
+
+
+class Superseded(Exception):
+    """A participant has seen a newer fencing token for this saga: another coordinator drives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Answered:
+    command: Command
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class _Granted:
+    command: Command
+
+
+@dataclass(frozen=True, slots=True)
+class _Cancel:
+    reason: str
+    done: asyncio.Future[None]
+
+
+@dataclass(frozen=True, slots=True)
+class _Park:
+    pass
+
+
+_Message = _Answered | _Granted | _Cancel | _Park
+
+
+class Driver:
+    """Drives one saga from where *decision* left it until no automatic work is left, or it is parked."""
+
+    def __init__(self, decision: Decision, summary: SagaSummary, tools: Tools) -> None:
+        self._decision = decision
+        self._tools = tools
+        self._unwritten: list[Event] = []
+        self._mailbox: asyncio.Queue[_Message] = asyncio.Queue()
+        self._slots: dict[IdempotencyKey, str] = {}
+        self._queued: set[IdempotencyKey] = set()
+        self._calls: dict[StepName, asyncio.Task[None]] = {}
+        self._cancels: list[asyncio.Future[None]] = []
+        self._parking = False
+        self.summary = summary
+        """The newest durable summary: the only state that may be shown."""
+
+    @classmethod
+    def resumed(cls, decision: Decision, seq: int, tools: Tools) -> "Driver":
+        """A driver for a saga rebuilt from its journal, whose newest record is number *seq*."""
+        driver = cls(decision, summarize(decision, seq), tools)
+        saga = decision.saga
+        calls_may_be_lost = any(
+            step.begun and step.outcome is None or step.undo is not None and step.undo.outcome is None
+            for step in saga.steps
+        )
+        if calls_may_be_lost:
+            driver._fold(SagaResumed(tools.clock.now()))
+        return driver
+
+    async def be_born(self, born: Event, request: Request) -> Request:
+        """Make the saga durable, with its first step begun in the same write.
+
+        Returns whoever holds the request id; that is *request* if this saga was born.
+        """
+        tools, saga = self._tools, self._decision.saga
+        self._unwritten.append(born)
+        self._begin_what_is_due(self._moment())
+        summary = summarize(self._decision, len(self._unwritten))
+        holder: Request | None = None
+        try:
+            holder = await tools.journal.start(request, saga.definition, self._unwritten, summary)
+        finally:
+            if holder != request:
+                self._give_back_slots(lambda _: True)
+        if holder == request:
+            self._unwritten = []
+            self._show(summary)
+        return holder
+
+    async def run(self) -> None:
+        """Drive the saga. Cancelling this abandons the calls in flight, as a crash would.
+
+        Raises:
+            Superseded: another coordinator drives the saga.
+            JournalUnavailable: the store failed.
+        """
+        try:
+            while True:
+                self._begin_what_is_due(self._moment())
+                await self._write()
+                if self._is_over():
+                    return
+                self._send()
+                self._take(await self._next())
+        finally:
+            self._leave()
+
+    def cancel(self, reason: str) -> asyncio.Future[None]:
+        """Ask the saga to turn back; the future ends when that is durable, or with SagaEnded."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._mailbox.put_nowait(_Cancel(reason, done))
+        return done
+
+    def park(self) -> None:
+        """Begin nothing more, and end once the calls in flight are answered and their answers durable."""
+        self._mailbox.put_nowait(_Park())
+
+    @property
+    def _saga_id(self) -> SagaId:
+        return self._decision.saga.id
+
+    def _is_over(self) -> bool:
+        return not self._decision.saga.status.is_open or (self._parking and not self._calls)
+
+    def _fold(self, event: Event) -> None:
+        self._decision = decide(self._decision.saga, event)
+        self._unwritten.append(event)
+
+    async def _write(self) -> None:
+        if self._unwritten:
+            events, self._unwritten = self._unwritten, []
+            seq = self.summary.seq
+            summary = summarize(self._decision, seq + len(events))
+            await self._tools.journal.append(
+                self._saga_id, events, summary=summary, seq_expected=seq
+            )
+            self._show(summary)
+            for event in events:
+                _log_event(self._saga_id, event)
+        for done in self._cancels:
+            if not done.done():
+                done.set_result(None)
+        self._cancels.clear()
+
+    def _show(self, summary: SagaSummary) -> None:
+        """*summary* is durable: let it be seen."""
+        self.summary = summary
+        self._tools.feed.publish(summary)
+
+    def _moment(self) -> float:
+        """Now, with the deadline folded in first if it has come: what happens after it is judged by it."""
+        saga, now = self._decision.saga, self._tools.clock.now()
+        if saga.status is Status.RUNNING and saga.deadline_at is not None and now >= saga.deadline_at:
+            self._fold(DeadlinePassed(now))
+        return now
+
+    def _begin_what_is_due(self, now: float) -> None:
+        """Take a slot for each command that is due, and note the first call of each step as begun."""
+        wanted = {command.key for command in self._decision.commands}
+        self._give_back_slots(lambda key: self._parking or key not in wanted)
+        if self._parking:
+            return
+        for command in self._decision.commands:
+            if not self._is_startable(command) or (command.due_at is not None and command.due_at > now):
+                continue
+            service = self._service(command)
+            if self._tools.dispatcher.try_slot(service):
+                self._slots[command.key] = service
+                self._note_begun(command, now)
+            else:
+                self._queued.add(command.key)
+                self._tools.dispatcher.await_slot(service, partial(self._granted, command))
+
+    def _is_startable(self, command: Command) -> bool:
+        """One call at a time for a step: its undo waits until its Execute has answered or was cut off."""
+        return (
+            command.step not in self._calls
+            and command.key not in self._slots
+            and command.key not in self._queued
+        )
+
+    def _note_begun(self, command: Command, now: float) -> None:
+        step = self._decision.saga.step(command.step)
+        if isinstance(command, Invoke):
+            if not step.begun:
+                self._fold(StepBegun(now, step.name))
+        elif step.undo is None:
+            self._fold(UndoBegun(now, step.name, receipt=step.output))
+
+    def _send(self) -> None:
+        """Start the calls whose slot is taken and whose beginning is durable."""
+        saga, now = self._decision.saga, self._tools.clock.now()
+        for command in self._decision.commands:
+            if command.key not in self._slots:
+                continue
+            timeout_s = saga.step(command.step).definition.timeout_s
+            if isinstance(command, Invoke) and saga.deadline_at is not None:
+                timeout_s = min(timeout_s, saga.deadline_at - now)
+                if timeout_s <= 0:
+                    continue  # the deadline came while the record was written: the next turn sees it
+            del self._slots[command.key]
+            self._calls[command.step] = self._tools.dispatcher.send(
+                call_for(saga, command, self._tools.journal.token),
+                timeout_s=timeout_s,
+                answered=partial(self._post_answer, command),
+            )
+
+    async def _next(self) -> _Message | None:
+        """The next message; None when a moment came instead."""
+        wake_at = self._wake_at()
+        if wake_at is None:
+            return await self._mailbox.get()
+        try:
+            async with asyncio.timeout(slice_s(self._tools.clock, wake_at)):
+                return await self._mailbox.get()
+        except TimeoutError:
+            return None
+
+    def _wake_at(self) -> float | None:
+        if self._parking:
+            return None
+        saga = self._decision.saga
+        moments = [c.due_at for c in self._decision.commands if self._is_startable(c)]
+        if saga.heading is Heading.FORWARD:
+            moments.append(saga.deadline_at)
+        return min((moment for moment in moments if moment is not None), default=None)
+
+    def _take(self, message: _Message | None) -> None:
+        match message:
+            case _Answered(command, answer):
+                self._answered(command, answer)
+            case _Granted(command):
+                self._use_slot(command)
+            case _Cancel(reason, done):
+                self._turn_back(reason, done)
+            case _Park():
+                self._parking = True
+            case None:
+                pass
+
+    def _post_answer(self, command: Command, answer: Answer) -> None:
+        self._mailbox.put_nowait(_Answered(command, answer))
+
+    def _answered(self, command: Command, answer: Answer) -> None:
+        del self._calls[command.step]
+        at = self._moment()
+        event = verdict(self._decision.saga, command, answer, at=at, draw=self._tools.chance.draw())
+        if event is None:
+            raise Superseded(
+                f"{self._service(command)} has seen a newer fencing token for saga {self._saga_id}: "
+                "another coordinator drives it, or this journal was restored from an old copy"
+            )
+        self._fold(event)
+
+    def _granted(self, command: Command) -> None:
+        self._mailbox.put_nowait(_Granted(command))
+
+    def _use_slot(self, command: Command) -> None:
+        """A slot was taken for *command*, which may have become pointless while it waited."""
+        self._queued.discard(command.key)
+        self._slots[command.key] = self._service(command)
+        now = self._moment()
+        if not self._parking and any(c.key == command.key for c in self._decision.commands):
+            self._note_begun(command, now)
+
+    def _turn_back(self, reason: str, done: asyncio.Future[None]) -> None:
+        now = self._moment()
+        if self._decision.saga.status is Status.RUNNING:
+            self._fold(CancelRequested(now, reason))
+        # A saga that is turning back already is what the caller wants; either way the write comes first.
+        self._cancels.append(done)
+
+    def _service(self, command: Command) -> str:
+        return self._decision.saga.step(command.step).definition.service
+
+    def _give_back_slots(self, pointless: Callable[[IdempotencyKey], bool]) -> None:
+        for key in [key for key in self._slots if pointless(key)]:
+            self._tools.dispatcher.free_slot(self._slots.pop(key))
+
+    def _leave(self) -> None:
+        """Hand back what is held, and answer whoever still asks."""
+        for task in self._calls.values():
+            task.cancel()
+        self._give_back_slots(lambda _: True)
+        unanswered = self._cancels
+        while not self._mailbox.empty():
+            match self._mailbox.get_nowait():
+                case _Granted(command):
+                    self._tools.dispatcher.free_slot(self._service(command))
+                case _Cancel(done=done):
+                    unanswered.append(done)
+        for done in unanswered:
+            if not done.done():
+                done.set_exception(self._too_late_to_cancel())
+
+    def _too_late_to_cancel(self) -> Exception:
+        if self.summary.status.is_open:
+            return Draining(f"saga {self._saga_id} was parked before it could be cancelled; ask again")
+        return SagaEnded(f"saga {self._saga_id} is {self.summary.status} and cannot be cancelled any more")
+
+
+def _log_event(saga_id: SagaId, event: Event) -> None:
+    if _log.isEnabledFor(logging.DEBUG):
+        step = getattr(event, "step", None)
+        attempt = getattr(event, "attempt", None)
+        code = getattr(event, "code", None)
+        _log.debug(
+            "%s",
+            type(event).__name__,
+            extra={"saga_id": saga_id, "step": step, "attempt": attempt, "code": code},
+        )

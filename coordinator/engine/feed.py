@@ -1,0 +1,75 @@
+"""News of sagas for those who wait in this process. Only what is durable is published here."""
+
+import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from coordinator.domain.errors import Draining
+from coordinator.domain.ids import SagaId
+from coordinator.domain.summary import SagaSummary
+
+
+class News:
+    """One waiter's view of one saga: the newest summary, older ones are skipped."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+        self._latest: SagaSummary | None = None
+        self._closed = False
+
+    async def next(self) -> SagaSummary:
+        """Wait for a summary that is newer than the last one taken.
+
+        Raises:
+            Draining: this coordinator shuts down and will publish no more.
+        """
+        await self._changed.wait()
+        if self._latest is None:
+            raise Draining("the coordinator is shutting down; ask again, the saga goes on")
+        latest, self._latest = self._latest, None
+        if not self._closed:
+            self._changed.clear()
+        return latest
+
+    def _tell(self, summary: SagaSummary) -> None:
+        self._latest = summary
+        self._changed.set()
+
+    def _close(self) -> None:
+        self._closed = True
+        self._changed.set()
+
+
+class Feed:
+    """Who waits for which saga."""
+
+    def __init__(self) -> None:
+        self._listeners: dict[SagaId, set[News]] = {}
+        self._closed = False
+
+    def publish(self, summary: SagaSummary) -> None:
+        """Tell everybody who waits for this saga."""
+        for news in self._listeners.get(summary.id, ()):
+            news._tell(summary)
+
+    @contextmanager
+    def listen(self, saga_id: SagaId) -> Iterator[News]:
+        """Hear of *saga_id* from here on. Read the saga's state after entering, so that nothing is missed."""
+        news = News()
+        if self._closed:
+            news._close()
+        listeners = self._listeners.setdefault(saga_id, set())
+        listeners.add(news)
+        try:
+            yield news
+        finally:
+            listeners.discard(news)
+            if not listeners and self._listeners.get(saga_id) is listeners:
+                del self._listeners[saga_id]
+
+    def close(self) -> None:
+        """Wake every waiter: there will be no more news."""
+        self._closed = True
+        for listeners in self._listeners.values():
+            for news in listeners:
+                news._close()

@@ -1,0 +1,248 @@
+"""Every open saga has an owner here: a driver, or a timer that will make one. Nothing is forgotten.
+
+The pool also counts them (admission), takes them up again after a restart, and parks them before a stop.
+"""
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, TypeVar
+
+from coordinator.domain.definition import SagaDefinition, parse_definition
+from coordinator.domain.errors import Draining, JournalUnavailable, Overloaded, SagaError
+from coordinator.domain.events import SagaStarted
+from coordinator.domain.ids import Digest, SagaId
+from coordinator.domain.machine import resume, start
+from coordinator.domain.summary import SagaSummary, summarize
+from coordinator.engine.driver import Driver, Tools
+from coordinator.engine.timers import sleep_until
+from coordinator.ports.journal import OpenSaga, Quarantine, Request, SagaIndex
+
+_log = logging.getLogger(__name__)
+
+_Result = TypeVar("_Result")
+
+
+class Pool:
+    """The open sagas of this coordinator."""
+
+    def __init__(self, tools: Tools, index: SagaIndex, *, sagas_open_max: int) -> None:
+        self._tools = tools
+        self._index = index
+        self._sagas_open_max = sagas_open_max
+        self._open = 0
+        self._drivers: dict[SagaId, Driver] = {}
+        self._sleepers: dict[SagaId, tuple[asyncio.Event, asyncio.Task[None]]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._pinned: dict[Digest, SagaDefinition] = {}
+        self._draining = False
+        self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        """Ends with a sentence when the journal can no longer be trusted: the process must stop."""
+
+    def live(self, saga_id: SagaId) -> SagaSummary | None:
+        """The newest durable summary of a saga that is driven at this moment."""
+        driver = self._drivers.get(saga_id)
+        return driver.summary if driver is not None else None
+
+    async def launch(
+        self, definition: SagaDefinition, born: SagaStarted, request: Request
+    ) -> tuple[Request, SagaSummary | None]:
+        """Make a new saga durable and drive it; the work goes on if the caller leaves.
+
+        Returns who holds the request id, and the new saga's summary; None where the id was taken by a
+        saga with the same content.
+
+        Raises:
+            Draining, Overloaded: nothing was written.
+            RequestIdTaken, JournalUnavailable: as `Journal.start`.
+        """
+        if self._draining:
+            raise Draining("the coordinator is shutting down and takes no new sagas; nothing was written")
+        if self._open >= self._sagas_open_max:
+            raise Overloaded(
+                f"{self._sagas_open_max} sagas are open, which is this coordinator's limit "
+                "(SAGA_SAGAS_OPEN_MAX); nothing was written, try again later"
+            )
+        self._open += 1
+        return await asyncio.shield(self._spawn(self._launch(definition, born, request)))
+
+    async def recover(self) -> int:
+        """Take up every open saga of the journal: those due at once, the others when they are due.
+
+        Returns how many. What cannot be read becomes a dead letter with the reason.
+        """
+        now = self._tools.clock.now()
+        sagas = await self._index.open_sagas()
+        for saga in sagas:
+            self._open += 1
+            if saga.due_at is None or saga.due_at <= now:
+                await self._take_up(saga.saga_id)
+            else:
+                awake = asyncio.Event()
+                sleeper = self._spawn(self._sleep_then_take_up(saga, awake))
+                self._sleepers[saga.saga_id] = (awake, sleeper)
+        return len(sagas)
+
+    async def cancel(self, saga_id: SagaId, reason: str) -> bool:
+        """Turn an open saga back, durably. False: it is not open here.
+
+        Raises:
+            SagaEnded: it ended first.
+            Draining: it was parked first.
+        """
+        if saga_id in self._sleepers:
+            awake, sleeper = self._sleepers[saga_id]
+            awake.set()
+            await asyncio.wait([sleeper])
+        driver = self._drivers.get(saga_id)
+        if driver is None:
+            return False
+        await driver.cancel(reason)
+        return True
+
+    def refuse_new(self) -> None:
+        """From here on, `launch` answers Draining."""
+        self._draining = True
+
+    async def park(self, *, grace_s: float) -> None:
+        """Begin nothing more; let calls in flight answer for at most *grace_s*, then abandon them.
+
+        Every saga that is still open is taken up again at the next start.
+        """
+        self.refuse_new()
+        for _, sleeper in self._sleepers.values():
+            sleeper.cancel()
+        for driver in self._drivers.values():
+            driver.park()
+        try:
+            async with asyncio.timeout(grace_s):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
+        except TimeoutError:
+            _log.warning("calls still in flight are abandoned", extra={"sagas": len(self._drivers)})
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _spawn(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
+        """Every task has an owner, so that none is lost and each can be awaited at the end."""
+        task = asyncio.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def _launch(
+        self, definition: SagaDefinition, born: SagaStarted, request: Request
+    ) -> tuple[Request, SagaSummary | None]:
+        definition = self._pinned.setdefault(definition.digest, definition)
+        decision = start(definition, born)
+        driver = Driver(decision, summarize(decision, 0), self._tools)
+        holder: Request | None = None
+        try:
+            holder = await driver.be_born(born, request)
+        except JournalUnavailable as error:
+            self._fail(error)
+            raise
+        finally:
+            if holder != request:
+                self._open -= 1
+        if holder != request:
+            return holder, None
+        _log.info(
+            "saga started", extra={"saga_id": born.saga_id, "saga_name": born.saga_name}
+        )
+        self._own(driver, born.saga_id)
+        return holder, driver.summary
+
+    async def _sleep_then_take_up(self, saga: OpenSaga, awake: asyncio.Event) -> None:
+        async def alarm() -> None:
+            await sleep_until(self._tools.clock, saga.due_at or 0.0)
+            awake.set()
+
+        timer = asyncio.create_task(alarm())
+        try:
+            await awake.wait()
+        finally:
+            timer.cancel()
+        await self._take_up(saga.saga_id)
+        del self._sleepers[saga.saga_id]
+
+    async def _take_up(self, saga_id: SagaId) -> None:
+        """Rebuild a saga from its journal and drive it on."""
+        try:
+            records = await self._tools.journal.history(saga_id)
+            born = records[0].event
+            if not isinstance(born, SagaStarted):
+                raise SagaError(f"its first record is no SagaStarted but {type(born).__name__}")
+            definition = await self.pinned(born.definition_digest)
+            decision = resume(definition, (record.event for record in records))
+        except JournalUnavailable as error:
+            self._fail(error)
+        except SagaError as error:
+            self._open -= 1
+            await self._quarantine(saga_id, f"It cannot be read back: {error}.")
+        else:
+            self._own(Driver.resumed(decision, records[-1].seq, self._tools), saga_id)
+
+    async def pinned(self, digest: Digest) -> SagaDefinition:
+        """The definition with this digest, as the journal keeps it.
+
+        Raises:
+            SagaError: the journal has none, or not one that can be read.
+        """
+        if digest not in self._pinned:
+            text = await self._index.definition(digest)
+            if text is None:
+                raise SagaError(f"the definition {digest} that it is pinned to is not in the journal")
+            self._pinned[digest] = parse_definition(text, source=f"the journal's definition {digest}")
+        return self._pinned[digest]
+
+    def _own(self, driver: Driver, saga_id: SagaId) -> None:
+        self._drivers[saga_id] = driver
+        self._spawn(self._drive(driver, saga_id))
+        if self._draining:
+            driver.park()
+
+    async def _drive(self, driver: Driver, saga_id: SagaId) -> None:
+        """Run a driver to its end; a fault of ours costs this saga its automation, never its visibility."""
+        reason = None
+        try:
+            await driver.run()
+        except JournalUnavailable as error:
+            self._fail(error)
+        except Exception as error:
+            _log.exception("a saga cannot be driven on", extra={"saga_id": saga_id})
+            reason = f"The coordinator could not drive it on: {type(error).__name__}: {error}."
+        finally:
+            self._open -= 1
+            del self._drivers[saga_id]
+        if reason is not None:
+            await self._quarantine(saga_id, reason)
+        elif not driver.summary.status.is_open:
+            _log_end(driver.summary)
+
+    async def _quarantine(self, saga_id: SagaId, reason: str) -> None:
+        """Nothing is half done in silence: a saga that cannot be driven is put before a person."""
+        text = f"{reason} Its effects stand as they are: a person has to look at it."
+        _log.error("saga needs a person: %s", text, extra={"saga_id": saga_id})
+        try:
+            await self._tools.journal.quarantine(Quarantine(saga_id, text, self._tools.clock.now()))
+            summary = await self._index.find(saga_id)
+        except JournalUnavailable as error:
+            self._fail(error)
+            return
+        if summary is not None:
+            self._tools.feed.publish(summary)
+
+    def _fail(self, error: JournalUnavailable) -> None:
+        if not self.failed.done():
+            self.failed.set_result(str(error))
+
+
+def _log_end(summary: SagaSummary) -> None:
+    level = logging.WARNING if summary.needs_person else logging.INFO
+    _log.log(
+        level,
+        "saga needs a person" if summary.needs_person else "saga ended",
+        extra={"saga_id": summary.id, "saga_name": summary.saga_name, "status": str(summary.status)},
+    )

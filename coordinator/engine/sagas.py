@@ -1,0 +1,225 @@
+"""The use cases: what the API, the command line and the dashboard may ask of the coordinator."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from coordinator.domain.definition import SagaDefinition, parse_definition
+from coordinator.domain.errors import (
+    DefinitionNotFound,
+    Draining,
+    InvalidRequest,
+    JournalCorrupt,
+    RequestIdTaken,
+    SagaEnded,
+    SagaNotFound,
+    WaitTimedOut,
+)
+from coordinator.domain.events import SagaStarted
+from coordinator.domain.ids import Digest, RequestId, SagaId
+from coordinator.domain.inputs import check_input
+from coordinator.domain.jsontext import JsonValue, canonical, digest
+from coordinator.domain.machine import Decision, decide, start
+from coordinator.domain.saga import Saga, Status
+from coordinator.domain.summary import SagaSummary, summarize
+from coordinator.engine.driver import Tools
+from coordinator.engine.pool import Pool
+from coordinator.ports.catalog import Catalog
+from coordinator.ports.journal import Cursor, Record, Request, SagaFilter, SagaIndex
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A request for a saga. `names_definition`: the caller chose it, so it is part of the content."""
+
+    front_door: str
+    request_id: RequestId | None
+    saga_name: str
+    version: str | None
+    input: JsonValue
+    names_definition: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A saga that is durable, and whether this request joined one that was there."""
+
+    summary: SagaSummary
+    joined: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SagaView:
+    """A saga with all that is known of it. `saga` is None where its records cannot be read."""
+
+    summary: SagaSummary
+    saga: Saga | None
+    records: Sequence[Record]
+
+
+class Sagas:
+    """Start, join, wait, read, watch, cancel."""
+
+    def __init__(self, pool: Pool, tools: Tools, index: SagaIndex, catalog: Catalog) -> None:
+        self._pool = pool
+        self._tools = tools
+        self._index = index
+        self._catalog = catalog
+
+    async def start(self, wanted: Wanted) -> Accepted:
+        """Accept a saga durably, or join the one that the same request id started.
+
+        A known request id is looked up before anything else, so that a repeated request is answered
+        whatever has become of the definition, the limits or the input's rules since.
+
+        Raises:
+            RequestIdTaken, DefinitionNotFound, InvalidRequest, Overloaded, Draining: nothing was written.
+            JournalUnavailable: the saga may or may not be durable; the same request joins it if it is.
+        """
+        content = _content(wanted)
+        request_id = wanted.request_id or RequestId(self._tools.chance.saga_id())
+        if wanted.request_id is not None:
+            holder = await self._index.requested(wanted.front_door, request_id)
+            if holder is not None:
+                return await self._join(holder, content)
+        definition = self._catalog.get(wanted.saga_name, wanted.version)
+        if violations := check_input(definition, wanted.input):
+            raise InvalidRequest(violations)
+        at = self._tools.clock.now()
+        born = SagaStarted(
+            at=at,
+            saga_id=self._tools.chance.saga_id(),
+            saga_name=definition.name,
+            definition_digest=definition.digest,
+            input=canonical(wanted.input),
+            front_door=wanted.front_door,
+            request_id=request_id,
+            deadline_at=None if definition.ttl_s is None else at + definition.ttl_s,
+        )
+        request = Request(wanted.front_door, request_id, content, born.saga_id)
+        holder, summary = await self._pool.launch(definition, born, request)
+        if summary is None:
+            return await self._join(holder, content)
+        return Accepted(summary, joined=False)
+
+    async def wait(self, saga_id: SagaId, *, timeout_s: float) -> SagaSummary:
+        """The saga's summary once no automatic work is left.
+
+        Raises:
+            WaitTimedOut: it is still undecided after *timeout_s*, and goes on.
+            Draining: this coordinator stops first; the saga goes on after its restart.
+            SagaNotFound: no saga has this id.
+        """
+        with self._tools.feed.listen(saga_id) as news:
+            summary = await self._summary(saga_id)
+            try:
+                async with asyncio.timeout(timeout_s):
+                    while summary.status.is_open:
+                        summary = await news.next()
+            except TimeoutError:
+                raise WaitTimedOut(saga_id, summary.status) from None
+            return summary
+
+    async def get(self, saga_id: SagaId) -> SagaView:
+        """The saga as its journal tells it.
+
+        Raises:
+            SagaNotFound: no saga has this id.
+        """
+        row = await self._index.find(saga_id)
+        if row is None:
+            raise SagaNotFound(saga_id)
+        try:
+            records = await self._tools.journal.history(saga_id)
+        except JournalCorrupt:
+            return SagaView(row, None, ())
+        decision = (await self._decisions(records))[-1]
+        # A quarantined saga's row says more than its records do.
+        summary = summarize(decision, records[-1].seq) if row.status.is_open else row
+        return SagaView(summary, decision.saga, records)
+
+    async def page(
+        self, condition: SagaFilter, *, after: Cursor | None, limit: int
+    ) -> Sequence[SagaSummary]:
+        """At most *limit* sagas, newest first, behind *after*."""
+        return await self._index.page(condition, after=after, limit=limit)
+
+    async def watch(self, saga_id: SagaId, after_seq: int) -> AsyncIterator[tuple[Record, Status]]:
+        """Each durable record after number *after_seq*, as it comes, until the saga rests.
+
+        Raises:
+            SagaNotFound: no saga has this id.
+            Draining: this coordinator stops; watch again from the last record received.
+        """
+        with self._tools.feed.listen(saga_id) as news:
+            summary = await self._summary(saga_id)
+            sent = after_seq
+            while True:
+                records = await self._tools.journal.history(saga_id)
+                decisions = await self._decisions(records)
+                for record, decision in zip(records, decisions, strict=True):
+                    if record.seq > sent:
+                        yield record, decision.saga.status
+                        sent = record.seq
+                if not summary.status.is_open or not decisions[-1].saga.status.is_open:
+                    return
+                summary = await news.next()
+
+    async def cancel(self, saga_id: SagaId, reason: str) -> SagaView:
+        """Turn a saga back, durably; one that is turning back already is left to it.
+
+        Raises:
+            SagaNotFound: no saga has this id.
+            SagaEnded: it has ended.
+        """
+        if not await self._pool.cancel(saga_id, reason):
+            summary = await self._summary(saga_id)
+            if summary.status.is_open:
+                raise Draining(f"saga {saga_id} is parked while the coordinator shuts down; ask again")
+            raise SagaEnded(f"saga {saga_id} is {summary.status} and cannot be cancelled any more")
+        return await self.get(saga_id)
+
+    def definitions(self) -> Sequence[SagaDefinition]:
+        """What new sagas can be started with, by name."""
+        return self._catalog.all()
+
+    async def definition(self, name: str) -> SagaDefinition:
+        """A definition by its name, or by the digest that some saga is pinned to.
+
+        Raises:
+            DefinitionNotFound: there is neither.
+        """
+        try:
+            return self._catalog.get(name, None)
+        except DefinitionNotFound:
+            text = await self._index.definition(Digest(name))
+            if text is None:
+                raise
+            return parse_definition(text, source=f"the journal's definition {name}")
+
+    async def _join(self, holder: Request, content: Digest) -> Accepted:
+        if holder.content != content:
+            raise RequestIdTaken(holder.request_id)
+        return Accepted(await self._summary(holder.saga_id), joined=True)
+
+    async def _summary(self, saga_id: SagaId) -> SagaSummary:
+        summary = self._pool.live(saga_id) or await self._index.find(saga_id)
+        if summary is None:
+            raise SagaNotFound(saga_id)
+        return summary
+
+    async def _decisions(self, records: Sequence[Record]) -> list[Decision]:
+        """The decision after each record."""
+        born = records[0].event
+        if not isinstance(born, SagaStarted):
+            raise TypeError(f"a history begins with SagaStarted, not with {type(born).__name__}")
+        decisions = [start(await self._pool.pinned(born.definition_digest), born)]
+        for record in records[1:]:
+            decisions.append(decide(decisions[-1].saga, record.event))
+        return decisions
+
+
+def _content(wanted: Wanted) -> Digest:
+    """What must be equal for two requests with one id to be the same request."""
+    named = {"name": wanted.saga_name, "version": wanted.version} if wanted.names_definition else None
+    return digest(canonical({"definition": named, "input": wanted.input}))

@@ -1,0 +1,149 @@
+"""The journal and the reads over it. What is not in the journal did not happen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.events import Event
+from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
+from coordinator.domain.saga import Status
+from coordinator.domain.summary import SagaSummary
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One journal record: its number in the saga (from 1), who wrote it, what happened."""
+
+    seq: int
+    token: FencingToken
+    event: Event
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request id taken through one front door. `content` is a digest of what was asked."""
+
+    front_door: str
+    request_id: RequestId
+    content: Digest
+    saga_id: SagaId
+
+
+@dataclass(frozen=True, slots=True)
+class Quarantine:
+    """A saga that cannot be driven: its record is damaged, or driving it failed by a bug of ours."""
+
+    saga_id: SagaId
+    reason: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class OpenSaga:
+    """A saga with automatic work left, and when that is due (None: now)."""
+
+    saga_id: SagaId
+    due_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class SagaFilter:
+    """Which sagas a list shows: all conditions that are not None hold."""
+
+    status: Status | None = None
+    saga_name: str | None = None
+    request_id: RequestId | None = None
+    needs_person: bool | None = None
+    started_from: float | None = None
+    """Inclusive, seconds since the epoch."""
+    started_before: float | None = None
+    """Exclusive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a page ends. Lists are ordered by (started_at, id), newest first."""
+
+    started_at: float
+    saga_id: SagaId
+
+
+class Journal(Protocol):
+    """The append-only history of every saga. Only the process that holds it writes it."""
+
+    @property
+    def token(self) -> FencingToken:
+        """Larger than every token under which anything was written to this journal before it was opened."""
+        ...
+
+    async def start(
+        self,
+        request: Request,
+        definition: SagaDefinition,
+        events: Sequence[Event],
+        summary: SagaSummary,
+    ) -> Request:
+        """Make a saga durable: its request id, its definition, its first *events*, its row; all or none.
+
+        Returns *request*, or the one that took the request id first with the same content: then nothing
+        was written, and the caller joins that saga.
+
+        Raises:
+            RequestIdTaken: the request id was taken with other content; nothing was written.
+            Overloaded: the disk is nearly full; nothing was written.
+            JournalUnavailable: the store failed; the saga may or may not be durable.
+        """
+        ...
+
+    async def append(
+        self, saga_id: SagaId, events: Sequence[Event], *, summary: SagaSummary, seq_expected: int
+    ) -> int:
+        """Make *events* and the row *summary* durable, all or none, before any command they imply is run.
+
+        Returns the number of the last event; numbers start at 1. *summary*.seq is that number.
+
+        Raises:
+            JournalConflict: the saga's newest record is not number *seq_expected*.
+            JournalUnavailable: the store failed; the events may or may not be durable.
+        """
+        ...
+
+    async def history(self, saga_id: SagaId) -> Sequence[Record]:
+        """All durable records of a saga, oldest first, their chain of digests verified.
+
+        Raises:
+            SagaNotFound: no saga has this id.
+            JournalCorrupt: a record is damaged, missing, or not of this saga.
+        """
+        ...
+
+    async def quarantine(self, quarantine: Quarantine) -> None:
+        """Show the saga as DEAD_LETTERED with this reason, and leave its records as they are."""
+        ...
+
+
+class SagaIndex(Protocol):
+    """Reads of durable rows. Short, indexed, and never in the writer's way."""
+
+    async def find(self, saga_id: SagaId) -> SagaSummary | None:
+        """The saga's row; a quarantined saga's has status DEAD_LETTERED and the reason as error_message."""
+        ...
+
+    async def page(
+        self, condition: SagaFilter, *, after: Cursor | None, limit: int
+    ) -> Sequence[SagaSummary]:
+        """At most *limit* rows, newest first, that come behind *after*."""
+        ...
+
+    async def open_sagas(self) -> Sequence[OpenSaga]:
+        """Every saga with automatic work left, earliest due first (None before all)."""
+        ...
+
+    async def requested(self, front_door: str, request_id: RequestId) -> Request | None:
+        """Who took this request id, if anybody did."""
+        ...
+
+    async def definition(self, digest: Digest) -> str | None:
+        """The text of a definition that some saga is pinned to."""
+        ...

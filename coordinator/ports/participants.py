@@ -1,0 +1,56 @@
+"""The services that perform steps, as the engine sees them: one call in, one answer out."""
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from coordinator.domain.ids import FencingToken, IdempotencyKey, SagaId, StepName
+from coordinator.domain.outcomes import Answer
+
+
+@dataclass(frozen=True, slots=True)
+class ExecuteCall:
+    """One attempt at a step's forward transaction. `input` is JSON text, the same in every attempt."""
+
+    key: IdempotencyKey
+    saga_id: SagaId
+    saga_name: str
+    service: str
+    step: StepName
+    transaction: str
+    attempt: int
+    token: FencingToken
+    input: str
+
+
+@dataclass(frozen=True, slots=True)
+class CompensateCall:
+    """One attempt at undoing a step. `compensation` is None where only the late Execute is barred.
+
+    `receipt` is what the Execute answered, as the journal froze it; None where no answer is known.
+    """
+
+    key: IdempotencyKey
+    saga_id: SagaId
+    saga_name: str
+    service: str
+    step: StepName
+    compensation: str | None
+    attempt: int
+    token: FencingToken
+    input: str
+    receipt: str | None
+
+
+Call = ExecuteCall | CompensateCall
+
+
+class Participants(Protocol):
+    """Every service that the settings name."""
+
+    async def perform(self, call: Call, *, timeout_s: float) -> Answer:
+        """Send *call* once and wait at most *timeout_s* for its answer.
+
+        Never raises for what a participant or the network does: that is an answer too. A call is never
+        repeated below this port, so that attempts can be counted. Cancelling it abandons the call.
+        """
+        ...
