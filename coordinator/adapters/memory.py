@@ -1,0 +1,177 @@
+"""A journal in memory: the same promises as the real ones, for as long as the process lives.
+
+Nothing here awaits, so every call is one indivisible turn of the event loop and needs no lock.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from heapq import nlargest
+
+from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.errors import (
+    JournalConflict,
+    JournalUnavailable,
+    RequestIdTaken,
+    SagaNotFound,
+)
+from coordinator.domain.events import Event
+from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
+from coordinator.domain.saga import Status
+from coordinator.domain.summary import SagaSummary
+from coordinator.ports.journal import (
+    Cursor,
+    OpenSaga,
+    Quarantine,
+    Record,
+    Request,
+    SagaFilter,
+)
+
+
+@dataclass(slots=True)
+class _Store:
+    """What outlives one opening of the journal."""
+
+    holder: FencingToken
+    records: dict[SagaId, list[Record]] = field(default_factory=dict)
+    rows: dict[SagaId, SagaSummary] = field(default_factory=dict)
+    requests: dict[tuple[str, RequestId], Request] = field(default_factory=dict)
+    definitions: dict[Digest, str] = field(default_factory=dict)
+    quarantines: dict[SagaId, Quarantine] = field(default_factory=dict)
+
+
+class MemoryJournal:
+    """Keeps the ports `Journal` and `SagaIndex`."""
+
+    def __init__(self) -> None:
+        self._kept = _Store(holder=FencingToken(1))
+        self._token = FencingToken(1)
+
+    def reopened(self) -> "MemoryJournal":
+        """What a restart finds: the same records under a larger token. This journal is shut out."""
+        self._kept.holder = FencingToken(self._kept.holder + 1)
+        successor = MemoryJournal()
+        successor._kept = self._kept
+        successor._token = self._kept.holder
+        return successor
+
+    @property
+    def token(self) -> FencingToken:
+        return self._token
+
+    async def start(
+        self,
+        request: Request,
+        definition: SagaDefinition,
+        events: Sequence[Event],
+        summary: SagaSummary,
+    ) -> Request:
+        store = self._store()
+        first = store.requests.get((request.front_door, request.request_id))
+        if first is not None:
+            if first.content != request.content:
+                raise RequestIdTaken(request.request_id)
+            return first
+        if request.saga_id in store.records:
+            raise JournalConflict(request.saga_id, 0)
+        _check_numbers(events, summary, seq_expected=0)
+        store.requests[request.front_door, request.request_id] = request
+        store.definitions[definition.digest] = definition.text
+        store.records[request.saga_id] = []
+        self._write(store, events, summary)
+        return request
+
+    async def append(
+        self, saga_id: SagaId, events: Sequence[Event], *, summary: SagaSummary, seq_expected: int
+    ) -> int:
+        store = self._store()
+        _check_numbers(events, summary, seq_expected)
+        if seq_expected != len(store.records.get(saga_id, ())) or saga_id not in store.records:
+            raise JournalConflict(saga_id, seq_expected)
+        self._write(store, events, summary)
+        return summary.seq
+
+    async def history(self, saga_id: SagaId) -> Sequence[Record]:
+        records = self._store().records.get(saga_id)
+        if records is None:
+            raise SagaNotFound(saga_id)
+        return tuple(records)
+
+    async def quarantine(self, quarantine: Quarantine) -> None:
+        store = self._store()
+        if quarantine.saga_id not in store.rows:
+            raise SagaNotFound(quarantine.saga_id)
+        # The first reason stays: what came after it came of it.
+        store.quarantines.setdefault(quarantine.saga_id, quarantine)
+
+    async def find(self, saga_id: SagaId) -> SagaSummary | None:
+        store = self._store()
+        row = store.rows.get(saga_id)
+        return None if row is None else _shown(store, row)
+
+    async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
+        store = self._store()
+        shown = (_shown(store, row) for row in store.rows.values())
+        behind = (row for row in shown if after is None or _place(row) < (after.started_at, after.saga_id))
+        return nlargest(limit, (row for row in behind if _meets(row, condition)), key=_place)
+
+    async def open_sagas(self) -> Sequence[OpenSaga]:
+        store = self._store()
+        shown = (_shown(store, row) for row in store.rows.values())
+        still_open = (OpenSaga(row.id, row.due_at) for row in shown if row.status.is_open)
+        return sorted(
+            still_open, key=lambda saga: (saga.due_at is not None, saga.due_at or 0.0, saga.saga_id)
+        )
+
+    async def requested(self, front_door: str, request_id: RequestId) -> Request | None:
+        return self._store().requests.get((front_door, request_id))
+
+    async def definition(self, digest: Digest) -> str | None:
+        return self._store().definitions.get(digest)
+
+    def _store(self) -> _Store:
+        if self._kept.holder != self._token:
+            raise JournalUnavailable("the journal was opened again by somebody else")
+        return self._kept
+
+    def _write(self, store: _Store, events: Sequence[Event], summary: SagaSummary) -> None:
+        records = store.records[summary.id]
+        for seq, event in enumerate(events, start=len(records) + 1):
+            records.append(Record(seq, self._token, event))
+        store.rows[summary.id] = summary
+
+
+def _check_numbers(events: Sequence[Event], summary: SagaSummary, seq_expected: int) -> None:
+    if not events or summary.seq != seq_expected + len(events):
+        raise ValueError(
+            f"saga {summary.id}: {len(events)} events behind {seq_expected} do not end at {summary.seq}"
+        )
+
+
+def _shown(store: _Store, row: SagaSummary) -> SagaSummary:
+    quarantine = store.quarantines.get(row.id)
+    if quarantine is None:
+        return row
+    return replace(
+        row,
+        status=Status.DEAD_LETTERED,
+        needs_person=True,
+        error_message=quarantine.reason,
+        updated_at=quarantine.at,
+        due_at=None,
+    )
+
+
+def _place(row: SagaSummary) -> tuple[float, SagaId]:
+    return row.started_at, row.id
+
+
+def _meets(row: SagaSummary, condition: SagaFilter) -> bool:
+    return (
+        condition.status in (None, row.status)
+        and condition.saga_name in (None, row.saga_name)
+        and condition.request_id in (None, row.request_id)
+        and condition.needs_person in (None, row.needs_person)
+        and (condition.started_from is None or row.started_at >= condition.started_from)
+        and (condition.started_before is None or row.started_at < condition.started_before)
+    )
