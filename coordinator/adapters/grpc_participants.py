@@ -39,6 +39,7 @@ _MESSAGE_CHARS_MAX: Final = 500
 # gRPC enforces the deadline; this is for a call that it would never end, such as one stuck in a resolver.
 _WATCHDOG_S: Final = 1.0
 
+_Method = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
 _Response = pb.ExecuteResponse | pb.CompensateResponse
 
 
@@ -63,10 +64,8 @@ class GrpcParticipants:
             service: grpc.aio.insecure_channel(target, options=options)
             for service, target in services.items()
         }
-        self._execute = {s: c.unary_unary(f"{_METHODS}Execute") for s, c in self._channels.items()}
-        self._compensate = {
-            s: c.unary_unary(f"{_METHODS}Compensate") for s, c in self._channels.items()
-        }
+        self._execute = self._methods("Execute")
+        self._compensate = self._methods("Compensate")
 
     async def perform(self, call: Call, *, timeout_s: float) -> Answer:
         """Send *call* once, and say what came of it."""
@@ -83,6 +82,9 @@ class GrpcParticipants:
         except TimeoutError:
             return NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
         return _answer(call, raw)
+
+    def _methods(self, name: str) -> dict[str, _Method]:
+        return {service: channel.unary_unary(_METHODS + name) for service, channel in self._channels.items()}
 
     async def close(self) -> None:
         """Close every channel; calls still under way end as cancelled."""

@@ -1,4 +1,4 @@
-"""What to do next, imperative. A command is a value named by its key: the engine starts those not in flight."""
+"""What to do next, imperative. A command is a value named by its key."""
 
 from dataclasses import dataclass
 

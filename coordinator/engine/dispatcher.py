@@ -77,9 +77,7 @@ class Dispatcher:
         else:
             self._in_use[service] -= 1
 
-    def send(
-        self, call: Call, *, timeout_s: float, answered: Callable[[Answer], None]
-    ) -> asyncio.Task[None]:
+    def send(self, call: Call, *, timeout_s: float, answered: Callable[[Answer], None]) -> asyncio.Task[None]:
         """Start *call* in a slot that the caller has taken; the slot is freed when the call is over.
 
         The caller owns the task; cancelling it abandons the call, and *answered* is then never called.

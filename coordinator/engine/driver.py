@@ -97,7 +97,7 @@ class Driver:
         driver = cls(decision, summarize(decision, seq), tools)
         saga = decision.saga
         calls_may_be_lost = any(
-            step.begun and step.outcome is None or step.undo is not None and step.undo.outcome is None
+            (step.begun and step.outcome is None) or (step.undo is not None and step.undo.outcome is None)
             for step in saga.steps
         )
         if calls_may_be_lost:
@@ -168,9 +168,7 @@ class Driver:
             events, self._unwritten = self._unwritten, []
             seq = self.summary.seq
             summary = summarize(self._decision, seq + len(events))
-            await self._tools.journal.append(
-                self._saga_id, events, summary=summary, seq_expected=seq
-            )
+            await self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)
             self._show(summary)
             for event in events:
                 _log_event(self._saga_id, event)

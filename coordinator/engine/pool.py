@@ -148,9 +148,7 @@ class Pool:
                 self._open -= 1
         if holder != request:
             return holder, None
-        _log.info(
-            "saga started", extra={"saga_id": born.saga_id, "saga_name": born.saga_name}
-        )
+        _log.info("saga started", extra={"saga_id": born.saga_id, "saga_name": born.saga_name})
         self._own(driver, born.saga_id)
         return holder, driver.summary
 
@@ -199,7 +197,8 @@ class Pool:
 
     def _own(self, driver: Driver, saga_id: SagaId) -> None:
         self._drivers[saga_id] = driver
-        self._spawn(self._drive(driver, saga_id))
+        driving = self._spawn(self._drive(driver, saga_id))
+        driving.set_name(f"saga {saga_id}")
         if self._draining:
             driver.park()
 
@@ -244,5 +243,9 @@ def _log_end(summary: SagaSummary) -> None:
     _log.log(
         level,
         "saga needs a person" if summary.needs_person else "saga ended",
-        extra={"saga_id": summary.id, "saga_name": summary.saga_name, "status": str(summary.status)},
+        extra={
+            "saga_id": summary.id,
+            "saga_name": summary.saga_name,
+            "status": str(summary.status),
+        },
     )

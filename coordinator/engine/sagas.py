@@ -138,9 +138,7 @@ class Sagas:
         summary = summarize(decision, records[-1].seq) if row.status.is_open else row
         return SagaView(summary, decision.saga, records)
 
-    async def page(
-        self, condition: SagaFilter, *, after: Cursor | None, limit: int
-    ) -> Sequence[SagaSummary]:
+    async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
         """At most *limit* sagas, newest first, behind *after*."""
         return await self._index.page(condition, after=after, limit=limit)
 
@@ -221,5 +219,5 @@ class Sagas:
 
 def _content(wanted: Wanted) -> Digest:
     """What must be equal for two requests with one id to be the same request."""
-    named = {"name": wanted.saga_name, "version": wanted.version} if wanted.names_definition else None
+    named: JsonValue = {"name": wanted.saga_name, "version": wanted.version} if wanted.names_definition else None
     return digest(canonical({"definition": named, "input": wanted.input}))

@@ -19,5 +19,8 @@ def slice_s(clock: Clock, moment: float) -> float:
 
 async def sleep_until(clock: Clock, moment: float) -> None:
     """Return when *clock* has reached *moment*."""
-    while remaining_s := slice_s(clock, moment):
+    while True:
+        remaining_s = slice_s(clock, moment)
+        if remaining_s == 0:
+            return
         await asyncio.sleep(remaining_s)

@@ -1,0 +1,122 @@
+"""Puts the coordinator together and runs it: the one place that knows every concrete class.
+
+Exit codes: 0 stopped when asked to; 2 could not start; 3 stopped by itself because the journal failed.
+"""
+
+import asyncio
+import logging
+import signal
+import sqlite3
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Final
+
+from coordinator.adapters.clock import SystemChance, SystemClock
+from coordinator.adapters.definition_files import DefinitionFiles
+from coordinator.adapters.grpc_participants import GrpcParticipants
+from coordinator.adapters.logs import configure_logs
+from coordinator.adapters.sqlite import SqliteJournal
+from coordinator.api.server import ApiServer
+from coordinator.domain.errors import StartupFailed
+from coordinator.engine.dispatcher import Dispatcher
+from coordinator.engine.driver import Tools
+from coordinator.engine.feed import Feed
+from coordinator.engine.pool import Pool
+from coordinator.engine.sagas import Sagas
+from coordinator.settings import Settings
+
+EXIT_STOPPED: Final = 0
+EXIT_NOT_STARTED: Final = 2
+EXIT_JOURNAL_FAILED: Final = 3
+
+_log = logging.getLogger("coordinator")
+
+
+def main() -> int:
+    """Run a coordinator with the settings of the environment until it is told to stop."""
+    try:
+        settings = Settings.load()
+        configure_logs(settings.log_level)
+        return asyncio.run(serve(settings))
+    except StartupFailed as error:
+        print(f"The coordinator did not start: {error}", file=sys.stderr)
+        return EXIT_NOT_STARTED
+
+
+async def serve(settings: Settings) -> int:
+    """Serve until SIGTERM, SIGINT or a failing journal.
+
+    Raises:
+        StartupFailed: with one sentence for the person who starts it.
+    """
+    stop = _stop_signal()
+    catalog = DefinitionFiles.load(settings.definitions_dir, settings.services)
+    _log.info("settings: %s", settings.describe())
+    for refused in catalog.refused:
+        _log.error("%s", refused)
+    async with _journal(settings) as journal, _participants(settings) as participants:
+        feed = Feed()
+        dispatcher = Dispatcher(participants, calls_per_service_max=settings.calls_per_service_max)
+        tools = Tools(journal, dispatcher, feed, SystemClock(), SystemChance())
+        pool = Pool(tools, journal, sagas_open_max=settings.sagas_open_max)
+        api = ApiServer(
+            Sagas(pool, tools, journal, catalog),
+            place_order_saga=settings.place_order_saga,
+            wait_max_s=settings.wait_max_s,
+            message_bytes_max=settings.message_bytes_max,
+        )
+        address = await api.bind(settings.listen)
+        await api.start()
+        try:
+            sagas = await pool.recover()
+            await api.serving()
+            _log.info("serving at %s", address, extra={"sagas": sagas})
+            print(f"coordinator ready {address}", flush=True)
+            await asyncio.wait([stop, pool.failed, journal.failed], return_when=asyncio.FIRST_COMPLETED)
+            failure = next((f.result() for f in (pool.failed, journal.failed) if f.done()), None)
+            await api.draining()
+            await pool.park(grace_s=0.0 if failure else settings.drain_grace_s)
+        finally:
+            feed.close()
+            await api.stop(settings.drain_grace_s)
+    if failure is not None:
+        _log.critical("stopped because the journal failed: %s", failure)
+        return EXIT_JOURNAL_FAILED
+    _log.info("stopped")
+    return EXIT_STOPPED
+
+
+@asynccontextmanager
+async def _journal(settings: Settings) -> AsyncIterator[SqliteJournal]:
+    journal = await SqliteJournal.open(
+        Path(settings.journal_path), disk_free_min_bytes=settings.disk_free_min_bytes
+    )
+    _log.info("journal at %s, SQLite %s", settings.journal_path, sqlite3.sqlite_version)
+    try:
+        yield journal
+    finally:
+        await journal.close()
+
+
+@asynccontextmanager
+async def _participants(settings: Settings) -> AsyncIterator[GrpcParticipants]:
+    participants = GrpcParticipants(settings.services, message_bytes_max=settings.message_bytes_max)
+    try:
+        yield participants
+    finally:
+        await participants.close()
+
+
+def _stop_signal() -> asyncio.Future[None]:
+    loop = asyncio.get_running_loop()
+    stop: asyncio.Future[None] = loop.create_future()
+
+    def ask() -> None:
+        if not stop.done():
+            stop.set_result(None)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, ask)
+    return stop

@@ -1,0 +1,206 @@
+"""The real processes of one coordinator and its participants, for `make run`, the demo and the drills.
+
+Every process that is started here is ended here, also when the caller dies by kill -9.
+"""
+
+import ctypes
+import json
+import os
+import selectors
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+SERVICES: Final = (
+    "OrderService",
+    "InventoryService",
+    "PaymentService",
+    "ShippingService",
+    "NotificationService",
+)
+ROOT: Final = Path(__file__).resolve().parent.parent
+START_TIMEOUT_S: Final = 30.0
+STOP_TIMEOUT_S: Final = 20.0
+_PR_SET_PDEATHSIG: Final = 1
+_LIBC: Final = ctypes.CDLL(None)
+
+
+class NotReady(Exception):
+    """A process ended, or said nothing, before it was ready. The text is what it said last."""
+
+
+class Process:
+    """One child process that says on stdout when it is ready."""
+
+    def __init__(
+        self, name: str, arguments: list[str], *, environment: Mapping[str, str], log: Path | None
+    ) -> None:
+        self.name = name
+        self._log = log
+        stderr = log.open("ab") if log is not None else None
+        try:
+            self._child = subprocess.Popen(
+                [sys.executable, "-m", *arguments],
+                cwd=ROOT,
+                env={**os.environ, **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=stderr,
+                # A Ctrl-C on the terminal reaches us alone: we end the children, in the right order.
+                start_new_session=True,
+                preexec_fn=_die_with_parent,
+            )
+        finally:
+            if stderr is not None:
+                stderr.close()
+
+    @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return self._child.poll()
+
+    def await_ready(self, prefix: str, timeout_s: float = START_TIMEOUT_S) -> list[str]:
+        """The words behind *prefix* on the line that says it is ready.
+
+        Raises:
+            NotReady: it ended first, or said nothing in time.
+        """
+        assert self._child.stdout is not None
+        until = time.monotonic() + timeout_s
+        received = b""
+        with selectors.DefaultSelector() as selector:
+            selector.register(self._child.stdout, selectors.EVENT_READ)
+            while time.monotonic() < until:
+                if not selector.select(timeout=0.1):
+                    continue
+                chunk = os.read(self._child.stdout.fileno(), 65536)
+                if not chunk:
+                    self._child.wait()
+                    break
+                received += chunk
+                for line in received.decode().splitlines():
+                    if line.startswith(prefix):
+                        return line.removeprefix(prefix).split()
+        raise NotReady(f"{self.name} did not get ready (exit code {self.exit_code}). {self._last_words()}")
+
+    def kill(self) -> None:
+        """End it as a crash would: kill -9."""
+        self._child.kill()
+        self._child.wait()
+
+    def stop(self) -> int:
+        """Ask it to stop; kill it if it does not. Returns its exit code."""
+        if self._child.poll() is None:
+            self._child.send_signal(signal.SIGTERM)
+        try:
+            code = self._child.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            code = self._child.wait()
+        if self._child.stdout is not None:
+            self._child.stdout.close()
+        return code
+
+    def _last_words(self) -> str:
+        if self._log is None:
+            return ""
+        lines = self._log.read_text(errors="replace").splitlines()
+        return "It said last: " + " / ".join(lines[-3:]) if lines else "It said nothing."
+
+
+class Cluster:
+    """One coordinator, and one process that hosts all example participants, over files in *folder*."""
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        listen: str,
+        faults: Mapping[str, object] | None = None,
+        settings: Mapping[str, str] | None = None,
+        log_to_files: bool = True,
+    ) -> None:
+        self._folder = folder
+        self._listen = listen
+        self._faults = faults
+        self._settings = dict(settings or {})
+        self._log_to_files = log_to_files
+        self.participants: Process | None = None
+        self.coordinator: Process | None = None
+        self.participants_address = ""
+        self.address = listen
+        folder.mkdir(parents=True, exist_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def participants_folder(self) -> Path:
+        """Where the participants keep their databases."""
+        return self._folder / "participants"
+
+    @property
+    def journal(self) -> Path:
+        return self._folder / "saga-journal.sqlite3"
+
+    def start(self) -> None:
+        """Start everything; returns when the coordinator serves.
+
+        Raises:
+            NotReady: a process did not start; all others are ended by leaving the `with` block.
+        """
+        self.start_participants()
+        self.start_coordinator()
+
+    def start_participants(self) -> None:
+        """Start the participants, at the address that they had before, if any."""
+        port = self.participants_address.rpartition(":")[2] or "0"
+        arguments = ["participants", *SERVICES, "--port", port, "--data", str(self.participants_folder)]
+        if self._faults is not None:
+            plan = self._folder / "faults.json"
+            plan.write_text(json.dumps(self._faults, indent=2))
+            arguments += ["--faults", str(plan)]
+        self.participants = Process("participants", arguments, environment={}, log=self._log("participants"))
+        self.participants_address = self.participants.await_ready("participants ready ")[0]
+
+    def start_coordinator(self) -> None:
+        """Start the coordinator, at the address that it had before, if any."""
+        services = dict.fromkeys(SERVICES, self.participants_address)
+        environment = {
+            "SAGA_LISTEN": self.address,
+            "SAGA_JOURNAL": str(self.journal),
+            "SAGA_DEFINITIONS": str(ROOT / "definitions"),
+            "SAGA_SERVICES": json.dumps(services),
+            **self._settings,
+        }
+        self.coordinator = Process(
+            "coordinator", ["coordinator"], environment=environment, log=self._log("coordinator")
+        )
+        self.address = self.coordinator.await_ready("coordinator ready ")[0]
+
+    def stop(self) -> None:
+        """End the coordinator first: it parks its sagas while the participants can still answer."""
+        for process in (self.coordinator, self.participants):
+            if process is not None:
+                process.stop()
+
+    def _log(self, name: str) -> Path | None:
+        return self._folder / f"{name}.log" if self._log_to_files else None
+
+
+def _die_with_parent() -> None:
+    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)

@@ -1,0 +1,67 @@
+"""`make run`: the coordinator on 127.0.0.1:50051 with all example participants, until Ctrl-C."""
+
+import signal
+import sys
+import time
+from types import FrameType
+from typing import Final
+
+from scripts.cluster import ROOT, Cluster, NotReady
+
+LISTEN: Final = "127.0.0.1:50051"
+FOLDER: Final = ROOT / "var" / "run"
+
+_ORDER: Final = (
+    '{"order_id":"o-1","user_id":"u-1","items":[{"item_id":"sku-1","quantity":2}],'
+    '"payment_info":{"method":"card","token":"tok-1","amount":{"currency_code":"EUR","units":"42"}}}'
+)
+
+
+def main() -> int:
+    """Serve until Ctrl-C or SIGTERM; a participant that crashes is started again."""
+    signal.signal(signal.SIGTERM, _interrupt)
+    with Cluster(FOLDER, listen=LISTEN) as cluster:
+        try:
+            cluster.start()
+            _greet(cluster)
+            return _supervise(cluster)
+        except NotReady as error:
+            print(f"run: {error}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("\nStopping; open sagas go on at the next start.", flush=True)
+            return 0
+
+
+def _supervise(cluster: Cluster) -> int:
+    while True:
+        time.sleep(0.5)
+        if cluster.coordinator is not None and cluster.coordinator.exit_code is not None:
+            code = cluster.coordinator.exit_code
+            print(f"run: the coordinator ended by itself with exit code {code}; see {FOLDER}", file=sys.stderr)
+            return code or 1
+        if cluster.participants is not None and cluster.participants.exit_code is not None:
+            print("run: the participants ended; starting them again", file=sys.stderr)
+            cluster.start_participants()
+
+
+def _greet(cluster: Cluster) -> None:
+    print(
+        f"""Serving at {cluster.address}; participants at {cluster.participants_address}; files and logs in {FOLDER}.
+
+  grpcurl -plaintext -d '{_ORDER}' \\
+    {cluster.address} saga.orders.v1.OrderPlacementService/PlaceOrder
+  grpcurl -plaintext {cluster.address} list
+  grpcurl -plaintext {cluster.address} saga.v1.CoordinatorService/ListSagas
+
+Ctrl-C ends it.""",
+        flush=True,
+    )
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+if __name__ == "__main__":
+    sys.exit(main())
