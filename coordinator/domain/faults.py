@@ -28,11 +28,13 @@ def fault(sentence: str) -> PydanticCustomError:
     return PydanticCustomError(_OWN_SENTENCE, "{sentence}", {"sentence": sentence})
 
 
-def sentences(model: type[BaseModel], error: ValidationError) -> Iterator[tuple[Loc, str]]:
-    """Where *error* found something, and one sentence for it."""
+def sentences(
+    model: type[BaseModel], error: ValidationError, *, quoting: bool = True
+) -> Iterator[tuple[Loc, str]]:
+    """Where *error* found something, and one sentence for it; unless *quoting*, without values."""
     for detail in error.errors(include_url=False):
         if not _follows_from_another(detail):
-            yield detail["loc"], _sentence(model, detail)
+            yield detail["loc"], _sentence(model, detail, quoting=quoting)
 
 
 def found(value: object) -> str:
@@ -44,17 +46,11 @@ def found(value: object) -> str:
             return "true" if value else "false"
         case str():
             return repr(
-                value
-                if len(value) <= TEXT_SHOWN_CHARS_MAX
-                else value[: TEXT_SHOWN_CHARS_MAX - 1] + "…"
+                value if len(value) <= TEXT_SHOWN_CHARS_MAX else value[: TEXT_SHOWN_CHARS_MAX - 1] + "…"
             )
         case int() | float():
             digits = str(value)
-            return (
-                digits
-                if len(digits) <= TEXT_SHOWN_CHARS_MAX
-                else f"a number of {len(digits)} digits"
-            )
+            return digits if len(digits) <= TEXT_SHOWN_CHARS_MAX else f"a number of {len(digits)} digits"
         case list() | tuple():
             return f"a list of {len(value)}" if value else "an empty list"
         case _:
@@ -94,7 +90,7 @@ def _follows_from_another(detail: ErrorDetails) -> bool:
             return False
 
 
-def _sentence(model: type[BaseModel], detail: ErrorDetails) -> str:
+def _sentence(model: type[BaseModel], detail: ErrorDetails, *, quoting: bool) -> str:
     if detail["type"] == _OWN_SENTENCE:
         return detail["msg"]
     if detail["type"] == "extra_forbidden":
@@ -103,7 +99,7 @@ def _sentence(model: type[BaseModel], detail: ErrorDetails) -> str:
     _, expected = _look_up(model, detail["loc"])
     if detail["type"] == "missing":
         return f"is missing; expected {expected}"
-    return f"expected {expected}, found {found(detail['input'])}"
+    return f"expected {expected}" + (f", found {found(detail['input'])}" if quoting else "")
 
 
 def _look_up(model: type[BaseModel], loc: Loc) -> tuple[type[BaseModel], str]:
@@ -115,9 +111,7 @@ def _look_up(model: type[BaseModel], loc: Loc) -> tuple[type[BaseModel], str]:
             continue
         field = _keys(model)[part]
         expected = field.description or "another value"
-        entries = next(
-            (note.expected for note in field.metadata if isinstance(note, Entries)), expected
-        )
+        entries = next((note.expected for note in field.metadata if isinstance(note, Entries)), expected)
         model = _model_in(field.annotation) or model
     return model, expected
 
@@ -129,9 +123,7 @@ def _keys(model: type[BaseModel]) -> dict[str, FieldInfo]:
 def _model_in(annotation: object) -> type[BaseModel] | None:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
-    return next(
-        (model for argument in get_args(annotation) if (model := _model_in(argument))), None
-    )
+    return next((model for argument in get_args(annotation) if (model := _model_in(argument))), None)
 
 
 _OWN_SENTENCE: Final = "own_sentence"
