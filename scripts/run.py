@@ -38,7 +38,7 @@ def _supervise(cluster: Cluster) -> int:
         time.sleep(0.5)
         if cluster.coordinator is not None and cluster.coordinator.exit_code is not None:
             code = cluster.coordinator.exit_code
-            print(f"run: the coordinator ended by itself with exit code {code}; see {FOLDER}", file=sys.stderr)
+            print(f"run: the coordinator ended with exit code {code}; see {FOLDER}", file=sys.stderr)
             return code or 1
         if cluster.participants is not None and cluster.participants.exit_code is not None:
             print("run: the participants ended; starting them again", file=sys.stderr)
@@ -47,7 +47,8 @@ def _supervise(cluster: Cluster) -> int:
 
 def _greet(cluster: Cluster) -> None:
     print(
-        f"""Serving at {cluster.address}; participants at {cluster.participants_address}; files and logs in {FOLDER}.
+        f"""Serving at {cluster.address}; participants at {cluster.participants_address}.
+Files and logs are in {FOLDER}.
 
   grpcurl -plaintext -d '{_ORDER}' \\
     {cluster.address} saga.orders.v1.OrderPlacementService/PlaceOrder

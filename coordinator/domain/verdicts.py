@@ -72,9 +72,7 @@ def _forward(saga: Saga, step: StepState, answer: Answer, at: float, draw: float
                     draw=draw,
                     hint_s=_hint_s(answer),
                 )
-            return StepFaulted(
-                at, step.name, attempt, cause(answer), answer.code, answer.message, retry_at
-            )
+            return StepFaulted(at, step.name, attempt, cause(answer), answer.code, answer.message, retry_at)
 
 
 def _undo(step: StepState, answer: Answer, at: float, draw: float) -> Event | None:

@@ -128,8 +128,14 @@ class Pool:
         """Every task has an owner, so that none is lost and each can be awaited at the end."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(self._ended)
         return task
+
+    def _ended(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            # Whoever waited for it may have left; asking here keeps asyncio from complaining later.
+            task.exception()
 
     async def _launch(
         self, definition: SagaDefinition, born: SagaStarted, request: Request

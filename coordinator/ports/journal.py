@@ -130,9 +130,7 @@ class SagaIndex(Protocol):
         """The saga's row; a quarantined saga's has status DEAD_LETTERED and the reason as error_message."""
         ...
 
-    async def page(
-        self, condition: SagaFilter, *, after: Cursor | None, limit: int
-    ) -> Sequence[SagaSummary]:
+    async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
         """At most *limit* rows, newest first, that come behind *after*."""
         ...
 

@@ -1,0 +1,259 @@
+"""The participants adapter over real sockets: whatever comes back, or does not, becomes an answer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import grpc
+import grpc.aio
+import pytest
+from google.protobuf import any_pb2
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+
+from coordinator.adapters.grpc_participants import GrpcParticipants
+from coordinator.domain.ids import FencingToken, IdempotencyKey, SagaId, StepName
+from coordinator.domain.outcomes import (
+    Answer,
+    Faulted,
+    NoProof,
+    Pending,
+    Refused,
+    Succeeded,
+    Unproved,
+)
+from coordinator.ports.participants import CompensateCall, ExecuteCall
+from saga.v1 import participant_pb2 as pb
+
+KEY = "s-1/charge/execute"
+EXECUTE = ExecuteCall(
+    key=IdempotencyKey(KEY),
+    saga_id=SagaId("s-1"),
+    saga_name="Order",
+    service="Payments",
+    step=StepName("charge"),
+    transaction="chargeCard",
+    attempt=2,
+    token=FencingToken(7),
+    input='{"amount":12345678901234567890}',
+)
+COMPENSATE = CompensateCall(
+    key=IdempotencyKey("s-1/charge/compensate"),
+    saga_id=SagaId("s-1"),
+    saga_name="Order",
+    service="Payments",
+    step=StepName("charge"),
+    compensation=None,
+    attempt=1,
+    token=FencingToken(7),
+    input="{}",
+    receipt=None,
+)
+
+Reply = Callable[[bytes, grpc.aio.ServicerContext[bytes, bytes]], Awaitable[bytes]]
+
+
+class _Anything(grpc.GenericRpcHandler):
+    """Answers every method with the bytes that a test makes up."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._handler: "grpc.RpcMethodHandler[bytes, bytes]" = grpc.unary_unary_rpc_method_handler(reply)
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        return self._handler
+
+
+@asynccontextmanager
+async def participants(reply: Reply, *, message_bytes_max: int = 100_000) -> AsyncIterator[GrpcParticipants]:
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server.add_generic_rpc_handlers((_Anything(reply),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    adapter = GrpcParticipants({"Payments": f"127.0.0.1:{port}"}, message_bytes_max=message_bytes_max)
+    try:
+        yield adapter
+    finally:
+        await adapter.close()
+        await server.stop(None)
+
+
+async def answer_to(reply: Reply | bytes, *, timeout_s: float = 5.0) -> Answer:
+    if isinstance(reply, bytes):
+        fixed = reply
+
+        async def reply_with(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+            return fixed
+
+        reply = reply_with
+    async with participants(reply) as adapter:
+        return await adapter.perform(EXECUTE, timeout_s=timeout_s)
+
+
+def executed(**outcome: object) -> bytes:
+    return pb.ExecuteResponse(idempotency_key=KEY, **outcome).SerializeToString()  # type: ignore[arg-type]
+
+
+async def test_a_success_carries_its_output_with_every_digit() -> None:
+    output = '{"b": 12345678901234567890, "a": null}'
+    answer = await answer_to(executed(succeeded=pb.Succeeded(output_json=output)))
+    assert answer == Succeeded('{"a":null,"b":12345678901234567890}')
+
+
+async def test_a_success_without_output_is_null() -> None:
+    assert await answer_to(executed(succeeded=pb.Succeeded())) == Succeeded("null")
+
+
+async def test_the_other_outcomes_are_told_apart() -> None:
+    refused = executed(refused=pb.Refused(code="NO_FUNDS", message="sorry\x00 \nno"))
+    assert await answer_to(refused) == Refused("NO_FUNDS", "sorry   no")
+    pending = executed(pending=pb.Pending(ask_again_after=Duration(seconds=1, nanos=500_000_000)))
+    assert await answer_to(pending) == Pending(1.5)
+    assert await answer_to(executed(pending=pb.Pending())) == Pending(None)
+    faulted = executed(faulted=pb.Faulted(code="not a code", message="m", retry_after=Duration(seconds=3)))
+    assert await answer_to(faulted) == Faulted("UNSPECIFIED", "m", 3.0)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\xff\xff\xff",
+        b"",
+        pb.ExecuteResponse(idempotency_key="other", succeeded=pb.Succeeded()).SerializeToString(),
+        executed(),
+        executed() + b"\x7a\x00",  # an outcome with a field number that is not known here
+        executed(succeeded=pb.Succeeded(output_json="{")),
+        executed(succeeded=pb.Succeeded(output_json='{"a":1,"a":2}')),
+        executed(succeeded=pb.Succeeded(output_json="NaN")),
+        executed(succeeded=pb.Succeeded(output_json='"\\ud800"')),
+        executed(succeeded=pb.Succeeded(output_json="[" * 10_000)),
+        executed(succeeded=pb.Succeeded(output_json='"' + "x" * 200_000 + '"')),
+        executed().replace(KEY.encode(), b"\xff" * len(KEY)),
+    ],
+)
+async def test_an_answer_that_breaks_the_contract_proves_nothing(raw: bytes) -> None:
+    answer = await answer_to(raw)
+    assert isinstance(answer, NoProof)
+    assert answer.kind is Unproved.BROKEN_CONTRACT
+    assert answer.message
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (grpc.StatusCode.UNAVAILABLE, Unproved.TRANSIENT),
+        (grpc.StatusCode.RESOURCE_EXHAUSTED, Unproved.TRANSIENT),
+        (grpc.StatusCode.ABORTED, Unproved.TRANSIENT),
+        (grpc.StatusCode.INTERNAL, Unproved.TRANSIENT),
+        (grpc.StatusCode.INVALID_ARGUMENT, Unproved.PERMANENT),
+        (grpc.StatusCode.UNIMPLEMENTED, Unproved.PERMANENT),
+        (grpc.StatusCode.PERMISSION_DENIED, Unproved.PERMANENT),
+    ],
+)
+async def test_a_status_proves_nothing_but_says_whether_to_ask_again(
+    status: grpc.StatusCode, kind: Unproved
+) -> None:
+    async def fail(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        await context.abort(status, "because")
+
+    assert await answer_to(fail) == NoProof(kind, status.name, "because")
+
+
+@pytest.mark.parametrize("kind", [Unproved.KEY_REUSED, Unproved.BARRED, Unproved.STALE_TOKEN])
+async def test_misuse_of_the_protocol_is_known_by_its_reason(kind: Unproved) -> None:
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.ErrorInfo(domain="saga.v1", reason=kind.name))
+    status = status_pb2.Status(code=9, message="m", details=[detail]).SerializeToString()
+
+    async def fail(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        context.set_trailing_metadata((("grpc-status-details-bin", status),))
+        await context.abort(grpc.StatusCode.FAILED_PRECONDITION, "m")
+
+    assert await answer_to(fail) == NoProof(kind, kind.name, "m")
+
+
+async def test_another_domains_reason_is_no_reason_of_ours() -> None:
+    detail = any_pb2.Any()
+    detail.Pack(error_details_pb2.ErrorInfo(domain="example.com", reason="STALE_TOKEN"))
+    status = status_pb2.Status(code=14, message="m", details=[detail]).SerializeToString()
+
+    async def fail(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        context.set_trailing_metadata((("grpc-status-details-bin", status),))
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "m")
+
+    assert await answer_to(fail) == NoProof(Unproved.TRANSIENT, "UNAVAILABLE", "m")
+
+
+async def test_no_answer_in_time_is_unknown() -> None:
+    async def hang(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        await asyncio.sleep(30)
+        return b""
+
+    answer = await answer_to(hang, timeout_s=0.2)
+    assert isinstance(answer, NoProof)
+    assert (answer.kind, answer.code) == (Unproved.TRANSIENT, "DEADLINE_EXCEEDED")
+
+
+async def test_nobody_listening_is_unknown_and_found_again_soon() -> None:
+    adapter = GrpcParticipants({"Payments": "127.0.0.1:1"}, message_bytes_max=1000)
+    answer = await adapter.perform(EXECUTE, timeout_s=2.0)
+    await adapter.close()
+    assert isinstance(answer, NoProof)
+    assert (answer.kind, answer.code) == (Unproved.TRANSIENT, "UNAVAILABLE")
+
+
+async def test_a_service_without_an_address_is_named() -> None:
+    adapter = GrpcParticipants({}, message_bytes_max=1000)
+    answer = await adapter.perform(EXECUTE, timeout_s=2.0)
+    assert isinstance(answer, NoProof)
+    assert "Payments" in answer.message
+
+
+async def test_every_field_of_a_call_is_sent_once_and_never_repeated() -> None:
+    received: list[bytes] = []
+
+    async def fail(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        received.append(request)
+        await context.abort(grpc.StatusCode.UNAVAILABLE, "busy")
+
+    await answer_to(fail)
+    assert [pb.ExecuteRequest.FromString(raw) for raw in received] == [
+        pb.ExecuteRequest(
+            idempotency_key=KEY,
+            saga_id="s-1",
+            saga_name="Order",
+            service="Payments",
+            step="charge",
+            transaction="chargeCard",
+            attempt=2,
+            fencing_token=7,
+            input_json=EXECUTE.input,
+        )
+    ]
+
+
+@pytest.mark.parametrize(("receipt", "present"), [(None, False), ("null", True), ('{"id":1}', True)])
+async def test_a_compensation_says_whether_a_receipt_is_known(receipt: str | None, present: bool) -> None:
+    received: list[pb.CompensateRequest] = []
+
+    async def settle(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        received.append(pb.CompensateRequest.FromString(request))
+        key = received[-1].idempotency_key
+        return pb.CompensateResponse(idempotency_key=key, succeeded=pb.Succeeded()).SerializeToString()
+
+    call = CompensateCall(
+        key=COMPENSATE.key,
+        saga_id=COMPENSATE.saga_id,
+        saga_name=COMPENSATE.saga_name,
+        service=COMPENSATE.service,
+        step=COMPENSATE.step,
+        compensation=None,
+        attempt=1,
+        token=COMPENSATE.token,
+        input="{}",
+        receipt=receipt,
+    )
+    async with participants(settle) as adapter:
+        assert await adapter.perform(call, timeout_s=5.0) == Succeeded("null")
+    assert received[0].HasField("execute_output_json") is present
+    assert received[0].execute_output_json == (receipt or "")
+    assert received[0].compensation == ""
