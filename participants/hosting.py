@@ -1,0 +1,93 @@
+"""A participant at work: its business code, its file, and the one way in which a call reaches both."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Protocol
+
+from participants import barrier, fault_counts, ledger
+from participants.barrier import Verdict
+from participants.base import Business, Participant
+from participants.calls import Call, Reply
+from participants.database import open_database
+from participants.errors import BusinessError, Rejected, Unavailable
+from participants.store import Store
+
+Judge = Callable[[sqlite3.Connection, Call, Business | None], Verdict]
+
+
+class Performer(Protocol):
+    """Whatever answers calls: a hosted participant, or one with faults around it."""
+
+    def perform(self, call: Call) -> Awaitable[Reply]: ...
+
+
+class Hosted:
+    """One participant and its open file."""
+
+    def __init__(self, participant: Participant, store: Store) -> None:
+        self.participant = participant
+        self.store = store
+
+    @property
+    def name(self) -> str:
+        return self.participant.name
+
+    async def perform(self, call: Call) -> Reply:
+        """Put *call* through the barrier; the reply comes after its commit."""
+        return await self.judge(call, self.participant.business(call))
+
+    async def judge(
+        self,
+        call: Call,
+        business: Business | None,
+        *,
+        by: Judge = barrier.perform,
+        also: Callable[[sqlite3.Connection], None] | None = None,
+    ) -> Reply:
+        """As `perform`, with the business code given; *also* is committed together with it."""
+
+        def work(db: sqlite3.Connection) -> Verdict:
+            verdict = by(db, call, business)
+            if also is not None:
+                also(db)
+            return verdict
+
+        try:
+            verdict = await self.store.submit(work)
+        except Unavailable:
+            raise
+        except Exception as error:
+            raise BusinessError(_where(error)) from None
+        if isinstance(verdict.answer, Rejected):
+            raise verdict.answer
+        return Reply(call.idempotency_key, verdict.answer)
+
+    async def close(self) -> None:
+        await self.store.close()
+
+
+def open_hosted(participant: Participant, directory: Path) -> Hosted:
+    """Open *participant*'s file in *directory*; raises CannotStart with one sentence."""
+    database = open_database(
+        directory / f"{participant.name}.sqlite3",
+        participant.name,
+        {
+            "barrier": (barrier.SCHEMA + ledger.SCHEMA + fault_counts.SCHEMA,),
+            "service": participant.schema,
+        },
+    )
+    return Hosted(participant, Store(database))
+
+
+def _where(error: Exception) -> str:
+    """Name the kind of *error* and its line; its text may quote a payload and is left out."""
+    traceback = error.__traceback__
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return type(error).__name__
+    code = traceback.tb_frame.f_code
+    return f"{type(error).__name__} in {Path(code.co_filename).name}:{traceback.tb_lineno}"

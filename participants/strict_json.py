@@ -1,0 +1,97 @@
+"""The one way in which JSON from outside enters: what it lets through, every store and wire can hold.
+
+The standard parser lets NaN, duplicate keys, lone surrogates and NUL through, and overflows on depth.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+
+DEPTH_MAX = 64
+DIGITS_MAX = 1000
+
+
+class BadJson(ValueError):
+    """The text is not JSON that we accept; the sentence quotes nothing of it."""
+
+
+def parse(text: str) -> object:
+    """Parse *text*, or raise BadJson with a sentence."""
+    try:
+        value: object = json.loads(
+            text,
+            object_pairs_hook=_object,
+            parse_constant=_constant,
+            parse_float=_float,
+            parse_int=_int,
+        )
+    except json.JSONDecodeError as error:
+        raise BadJson(f"is not JSON, at line {error.lineno}, column {error.colno}") from None
+    except RecursionError:
+        raise BadJson(f"is nested more than {DEPTH_MAX} levels deep") from None
+    _check(value, 0)
+    return value
+
+
+def parse_object(text: str) -> dict[str, object]:
+    value = parse(text)
+    if not isinstance(value, dict):
+        raise BadJson("is not a JSON object")
+    return value
+
+
+def encode(value: object) -> str:
+    """Write *value* as compact JSON text; NaN and what JSON cannot say raise."""
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        raise BadJson("names a key twice in one object")
+    return made
+
+
+def _constant(name: str) -> object:
+    raise BadJson("contains NaN or Infinity, which JSON does not know")
+
+
+def _float(digits: str) -> float:
+    number = float(digits)
+    if math.isinf(number):
+        raise BadJson("contains a number too large to hold")
+    return number
+
+
+def _int(digits: str) -> int:
+    if len(digits) > DIGITS_MAX:
+        raise BadJson(f"contains a number of more than {DIGITS_MAX} digits")
+    return int(digits)
+
+
+def _check(value: object, depth: int) -> None:
+    if depth > DEPTH_MAX:
+        raise BadJson(f"is nested more than {DEPTH_MAX} levels deep")
+    match value:
+        case str():
+            _check_text(value)
+        case list():
+            for item in value:
+                _check(item, depth + 1)
+        case dict():
+            for key, item in value.items():
+                _check_text(key)
+                _check(item, depth + 1)
+        case _:
+            pass
+
+
+def _check_text(text: str) -> None:
+    if "\0" in text:
+        raise BadJson("contains a NUL character")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise BadJson("contains half of a surrogate pair") from None
