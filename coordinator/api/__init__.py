@@ -1,0 +1,1 @@
+"""The gRPC edge: translates between protos and the domain, and delegates."""

@@ -1,0 +1,231 @@
+"""Between the domain's values and the protos. Nothing that a saga was given or answered is shown."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from google.protobuf.struct_pb2 import ListValue, Struct, Value
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.errors import InvalidJson
+from coordinator.domain.events import (
+    CancelRequested,
+    DeadlinePassed,
+    Event,
+    SagaResumed,
+    SagaStarted,
+    StepBegun,
+    StepCompensated,
+    StepFaulted,
+    StepPending,
+    StepRefused,
+    StepSucceeded,
+    UndoBegun,
+    UndoFaulted,
+    UndoPending,
+    UndoRefused,
+)
+from coordinator.domain.ids import StepName
+from coordinator.domain.jsontext import JsonValue, child
+from coordinator.domain.saga import Saga, Status, StepOutcome, StepState, UndoOutcome
+from coordinator.domain.summary import SagaSummary
+from coordinator.engine.sagas import SagaView
+from coordinator.ports.journal import Record
+from saga.v1 import coordinator_pb2, types_pb2
+
+EXACT_INTEGERS_BELOW: Final = 2**53
+"""From here on a double no longer tells neighbouring integers apart."""
+
+_EVENT_TYPES: Final[Mapping[type[Event], types_pb2.EventType.ValueType]] = {
+    SagaStarted: types_pb2.EVENT_TYPE_SAGA_STARTED,
+    SagaResumed: types_pb2.EVENT_TYPE_SAGA_RESUMED,
+    CancelRequested: types_pb2.EVENT_TYPE_CANCEL_REQUESTED,
+    DeadlinePassed: types_pb2.EVENT_TYPE_DEADLINE_PASSED,
+    StepBegun: types_pb2.EVENT_TYPE_STEP_BEGUN,
+    StepSucceeded: types_pb2.EVENT_TYPE_STEP_SUCCEEDED,
+    StepRefused: types_pb2.EVENT_TYPE_STEP_REFUSED,
+    StepPending: types_pb2.EVENT_TYPE_STEP_PENDING,
+    StepFaulted: types_pb2.EVENT_TYPE_STEP_FAULTED,
+    UndoBegun: types_pb2.EVENT_TYPE_UNDO_BEGUN,
+    StepCompensated: types_pb2.EVENT_TYPE_STEP_COMPENSATED,
+    UndoRefused: types_pb2.EVENT_TYPE_UNDO_REFUSED,
+    UndoPending: types_pb2.EVENT_TYPE_UNDO_PENDING,
+    UndoFaulted: types_pb2.EVENT_TYPE_UNDO_FAULTED,
+}
+
+_OUTCOMES: Final[Mapping[StepOutcome | None, types_pb2.StepStatus.ValueType]] = {
+    None: types_pb2.STEP_STATUS_BEGUN,
+    StepOutcome.SUCCEEDED: types_pb2.STEP_STATUS_SUCCEEDED,
+    StepOutcome.REFUSED: types_pb2.STEP_STATUS_REFUSED,
+    StepOutcome.GIVEN_UP: types_pb2.STEP_STATUS_GIVEN_UP,
+}
+
+_UNDO_OUTCOMES: Final[Mapping[UndoOutcome | None, types_pb2.StepStatus.ValueType]] = {
+    None: types_pb2.STEP_STATUS_UNDOING,
+    UndoOutcome.COMPENSATED: types_pb2.STEP_STATUS_COMPENSATED,
+    UndoOutcome.FAILED: types_pb2.STEP_STATUS_UNDO_FAILED,
+}
+
+_UNDO_EVENTS: Final = (UndoBegun, StepCompensated, UndoRefused, UndoPending, UndoFaulted)
+
+
+def saga_status(status: Status) -> types_pb2.SagaStatus.ValueType:
+    """A saga's status on the wire."""
+    return types_pb2.SagaStatus.Value(f"SAGA_STATUS_{status}")
+
+
+def to_timestamp(moment: float) -> Timestamp:
+    """Exactly the moment, in nanoseconds: a filter made of it finds the saga that it came from."""
+    seconds = math.floor(moment)
+    nanos = round((moment - seconds) * 1e9)
+    return Timestamp(seconds=seconds + nanos // 10**9, nanos=nanos % 10**9)
+
+
+def from_timestamp(timestamp: Timestamp) -> float:
+    """Seconds since the epoch; the inverse of `to_timestamp`."""
+    return timestamp.seconds + timestamp.nanos / 1e9
+
+
+def to_saga(summary: SagaSummary) -> types_pb2.Saga:
+    """A row of a list."""
+    return types_pb2.Saga(
+        saga_id=summary.id,
+        saga_name=summary.saga_name,
+        definition_version=summary.definition_version or "",
+        definition_digest=summary.definition_digest,
+        request_id=summary.request_id,
+        status=saga_status(summary.status),
+        error_message=summary.error_message,
+        create_time=to_timestamp(summary.started_at),
+        update_time=to_timestamp(summary.updated_at),
+        expire_time=None if summary.deadline_at is None else to_timestamp(summary.deadline_at),
+        seq=summary.seq,
+        flags=summary.flags,
+    )
+
+
+def to_saga_with_steps(view: SagaView) -> types_pb2.Saga:
+    """A saga with its steps, as far as its records can be read."""
+    saga = to_saga(view.summary)
+    if view.saga is not None:
+        saga.steps.extend(_to_steps(view.saga, view.records))
+    return saga
+
+
+def to_saga_with_timeline(view: SagaView) -> types_pb2.Saga:
+    """All that is shown of a saga."""
+    saga = to_saga_with_steps(view)
+    saga.timeline.extend(map(to_entry, view.records))
+    return saga
+
+
+def to_entry(record: Record) -> types_pb2.TimelineEntry:
+    """One record, without what the saga was given or its steps answered."""
+    event = record.event
+    entry = types_pb2.TimelineEntry(
+        seq=record.seq,
+        time=to_timestamp(event.at),
+        type=_EVENT_TYPES[type(event)],
+        step=getattr(event, "step", ""),
+        attempt=getattr(event, "attempt", 0),
+        fencing_token=record.token,
+    )
+    match event:
+        case CancelRequested(reason=reason):
+            entry.message = reason
+        case StepRefused(code=code, message=message) | UndoRefused(code=code, message=message):
+            entry.code, entry.message = code, message
+        case StepPending(ask_at=ask_at) | UndoPending(ask_at=ask_at):
+            entry.retry_time.CopyFrom(to_timestamp(ask_at))
+        case StepFaulted() | UndoFaulted():
+            entry.code, entry.message = event.code or event.cause, event.message
+            if event.retry_at is not None:
+                entry.retry_time.CopyFrom(to_timestamp(event.retry_at))
+    return entry
+
+
+def to_definition(definition: SagaDefinition, *, with_text: bool) -> coordinator_pb2.Definition:
+    """A definition, in lists without its text."""
+    return coordinator_pb2.Definition(
+        saga_name=definition.name,
+        version=definition.version or "",
+        digest=definition.digest,
+        steps=[step.name for step in definition.steps],
+        definition_json=definition.text if with_text else "",
+    )
+
+
+def struct_value(struct: Struct, path: str) -> JsonValue:
+    """The JSON value of *struct*. Its numbers are doubles: one that is a whole number below 2^53 becomes
+    an integer, since that is what its sender wrote; from 2^53 on nobody can know, and it stays a double.
+
+    Raises:
+        InvalidJson: with the path of a number that JSON does not have, or of a value that is not set.
+    """
+    return {key: _value(value, child(path, key)) for key, value in struct.fields.items()}
+
+
+def _value(value: Value, path: str) -> JsonValue:
+    match value.WhichOneof("kind"):
+        case "number_value":
+            return _number(value.number_value, path)
+        case "string_value":
+            return value.string_value
+        case "bool_value":
+            return value.bool_value
+        case "struct_value":
+            return struct_value(value.struct_value, path)
+        case "list_value":
+            return _list(value.list_value, path)
+        case "null_value":
+            return None
+        case _:
+            raise InvalidJson(path, "is a value of no kind; expected one, null included")
+
+
+def _list(values: ListValue, path: str) -> JsonValue:
+    return [_value(value, child(path, index)) for index, value in enumerate(values.values)]
+
+
+def _number(number: float, path: str) -> JsonValue:
+    if not math.isfinite(number):
+        raise InvalidJson(path, "is not a finite number, and JSON has no other")
+    if number.is_integer() and abs(number) < EXACT_INTEGERS_BELOW:
+        return int(number)
+    return number
+
+
+def _to_steps(saga: Saga, records: Sequence[Record]) -> list[types_pb2.Step]:
+    attempts: dict[StepName, int] = {}
+    undo_attempts: dict[StepName, int] = {}
+    for record in records:
+        event = record.event
+        name: StepName | None = getattr(event, "step", None)
+        if name is not None:
+            # StepBegun and UndoBegun carry no number: each stands for its direction's first attempt.
+            counted = undo_attempts if isinstance(event, _UNDO_EVENTS) else attempts
+            counted[name] = max(counted.get(name, 0), getattr(event, "attempt", 1))
+    return [
+        types_pb2.Step(
+            name=step.name,
+            service=step.definition.service,
+            transaction=step.definition.transaction,
+            compensation=step.definition.compensation,
+            status=_step_status(step),
+            attempts=max(attempts.get(step.name, 0), step.failures + step.lost),
+            undo_attempts=max(
+                undo_attempts.get(step.name, 0),
+                0 if step.undo is None else step.undo.failures + step.undo.lost,
+            ),
+        )
+        for step in saga.steps
+    ]
+
+
+def _step_status(step: StepState) -> types_pb2.StepStatus.ValueType:
+    if step.undo is not None:
+        return _UNDO_OUTCOMES[step.undo.outcome]
+    if not step.begun:
+        return types_pb2.STEP_STATUS_NOT_BEGUN
+    return _OUTCOMES[step.outcome]

@@ -1,0 +1,108 @@
+"""CoordinatorService: translate, delegate, translate back.
+
+Errors travel on; the interceptor names their status. A handler owns no work: it waits on what the engine
+runs, so a caller that leaves stops nothing.
+"""
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, suppress
+from typing import Any, cast
+
+from grpc import aio
+
+from coordinator.api import requests
+from coordinator.api.convert import (
+    saga_status,
+    to_definition,
+    to_entry,
+    to_saga,
+    to_saga_with_steps,
+    to_saga_with_timeline,
+)
+from coordinator.api.filters import page_token, parse_filter, parse_page_token
+from coordinator.api.waiting import patience_s
+from coordinator.domain.errors import Draining, InvalidRequest, Violation, WaitTimedOut
+from coordinator.domain.ids import SagaId
+from coordinator.domain.saga import Status
+from coordinator.engine.sagas import Accepted, Sagas, Wanted
+from coordinator.ports.journal import Cursor, Record
+from saga.v1 import coordinator_pb2 as pb
+from saga.v1 import coordinator_pb2_grpc as rpc
+
+_Context = aio.ServicerContext[Any, Any]
+
+
+class CoordinatorServicer(rpc.CoordinatorServiceServicer):
+    """Sagas of any definition."""
+
+    def __init__(self, sagas: Sagas, *, wait_max_s: float) -> None:
+        self._sagas = sagas
+        self._wait_max_s = wait_max_s
+
+    async def StartSaga(self, request: pb.StartSagaRequest, context: _Context) -> pb.StartSagaResponse:
+        wanted = requests.wanted_saga(request)
+        wait_s = requests.wait_s(request.wait)
+        accepted = await self._start(wanted, request.WhichOneof("input_form") or "input_json")
+        if wait_s > 0:
+            await self._wait(accepted.summary.id, patience_s(context, min(wait_s, self._wait_max_s)))
+        view = await self._sagas.get(accepted.summary.id)
+        return pb.StartSagaResponse(saga=to_saga_with_steps(view), joined=accepted.joined)
+
+    async def GetSaga(self, request: pb.GetSagaRequest, context: _Context) -> pb.GetSagaResponse:
+        view = await self._sagas.get(requests.saga_id(request.saga_id))
+        return pb.GetSagaResponse(saga=to_saga_with_timeline(view))
+
+    async def ListSagas(self, request: pb.ListSagasRequest, context: _Context) -> pb.ListSagasResponse:
+        condition = parse_filter(request.filter)
+        after = parse_page_token(request.page_token, condition)
+        limit = requests.page_size(request.page_size)
+        # One row more than is shown tells whether there is another page.
+        rows = await self._sagas.page(condition, after=after, limit=limit + 1)
+        shown = rows[:limit]
+        token = ""
+        if len(rows) > limit:
+            token = page_token(Cursor(shown[-1].started_at, shown[-1].id), condition)
+        return pb.ListSagasResponse(sagas=map(to_saga, shown), next_page_token=token)
+
+    async def WatchSaga(
+        self, request: pb.WatchSagaRequest, context: _Context
+    ) -> AsyncIterator[pb.WatchSagaResponse]:
+        saga_id = requests.saga_id(request.saga_id)
+        after_seq = requests.after_seq(request.after_seq)
+        watched = cast(AsyncGenerator[tuple[Record, Status], None], self._sagas.watch(saga_id, after_seq))
+        # Closed here and now when the client leaves, not whenever the garbage collector comes by.
+        async with aclosing(watched):
+            async for record, status in watched:
+                yield pb.WatchSagaResponse(entry=to_entry(record), status=saga_status(status))
+
+    async def CancelSaga(self, request: pb.CancelSagaRequest, context: _Context) -> pb.CancelSagaResponse:
+        saga_id = requests.saga_id(request.saga_id)
+        view = await self._sagas.cancel(saga_id, requests.cancel_reason(request.reason))
+        return pb.CancelSagaResponse(saga=to_saga_with_steps(view))
+
+    async def ListDefinitions(
+        self, request: pb.ListDefinitionsRequest, context: _Context
+    ) -> pb.ListDefinitionsResponse:
+        definitions = [to_definition(d, with_text=False) for d in self._sagas.definitions()]
+        return pb.ListDefinitionsResponse(definitions=definitions)
+
+    async def GetDefinition(
+        self, request: pb.GetDefinitionRequest, context: _Context
+    ) -> pb.GetDefinitionResponse:
+        definition = await self._sagas.definition(requests.definition_name(request.name))
+        return pb.GetDefinitionResponse(definition=to_definition(definition, with_text=True))
+
+    async def _start(self, wanted: Wanted, field: str) -> Accepted:
+        try:
+            return await self._sagas.start(wanted)
+        except InvalidRequest as error:
+            # The engine speaks of the input alone, as "$"; the caller knows it as a field of the request.
+            raise InvalidRequest(
+                [Violation(field + v.path.removeprefix("$"), v.sentence) for v in error.violations]
+            ) from None
+
+    async def _wait(self, saga_id: SagaId, timeout_s: float) -> None:
+        """Wait for the end, if it comes in time: the saga is accepted either way, and is answered as it
+        stands."""
+        with suppress(WaitTimedOut, Draining):
+            await self._sagas.wait(saga_id, timeout_s=timeout_s)

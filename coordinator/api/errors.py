@@ -1,0 +1,179 @@
+"""The one table from our errors to gRPC statuses, and what a status tells its reader.
+
+A status shows the text of an error that we raised on purpose, bounded, and nothing of any other.
+"""
+
+from collections.abc import Sequence
+from typing import Final, NamedTuple
+
+from google.protobuf import any_pb2
+from google.rpc import error_details_pb2, status_pb2
+from grpc import Status, StatusCode
+from grpc_status import rpc_status
+
+from coordinator.domain.errors import (
+    CallerError,
+    Conflict,
+    DefinitionNotFound,
+    Draining,
+    IllegalTransition,
+    InvalidDefinition,
+    InvalidJson,
+    InvalidRequest,
+    JournalConflict,
+    JournalCorrupt,
+    JournalUnavailable,
+    LeaseLost,
+    Overloaded,
+    RequestIdTaken,
+    SagaEnded,
+    SagaError,
+    SagaNotFound,
+    Unavailable,
+    Violation,
+    WaitTimedOut,
+)
+
+DOMAIN: Final = "saga.v1"
+
+# A status travels in trailing metadata, which a peer may limit to 8 KiB in all, so each text is bounded.
+VIOLATIONS_SHOWN_MAX: Final = 20
+PATH_CHARS_MAX: Final = 80
+SENTENCE_CHARS_MAX: Final = 160
+MESSAGE_CHARS_MAX: Final = 600
+_VIOLATIONS_IN_MESSAGE_MAX: Final = 3
+
+
+class NotReady(Unavailable):
+    """The coordinator has not yet taken up the sagas of its journal."""
+
+
+class FrontDoorClosed(Unavailable):
+    """A front door leads to a saga that cannot be started: the operator's mistake, not the caller's."""
+
+
+class Row(NamedTuple):
+    """What an error is on the wire. `sentence` replaces a text that is meant for the operator."""
+
+    error: type[SagaError]
+    code: StatusCode
+    reason: str
+    sentence: str | None = None
+
+
+STATUS: Final = (  # most specific first, the first match wins
+    Row(SagaNotFound, StatusCode.NOT_FOUND, "SAGA_NOT_FOUND"),
+    Row(DefinitionNotFound, StatusCode.NOT_FOUND, "DEFINITION_NOT_FOUND"),
+    Row(RequestIdTaken, StatusCode.ALREADY_EXISTS, "REQUEST_ID_TAKEN"),
+    Row(InvalidRequest, StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
+    Row(InvalidJson, StatusCode.INVALID_ARGUMENT, "INVALID_JSON"),
+    Row(InvalidDefinition, StatusCode.INVALID_ARGUMENT, "INVALID_DEFINITION"),
+    Row(CallerError, StatusCode.INVALID_ARGUMENT, "CALLER_ERROR"),
+    Row(SagaEnded, StatusCode.FAILED_PRECONDITION, "SAGA_ENDED"),
+    Row(IllegalTransition, StatusCode.FAILED_PRECONDITION, "ILLEGAL_TRANSITION"),
+    Row(WaitTimedOut, StatusCode.DEADLINE_EXCEEDED, "SAGA_UNDECIDED"),
+    Row(Overloaded, StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
+    Row(Draining, StatusCode.UNAVAILABLE, "DRAINING"),
+    Row(NotReady, StatusCode.UNAVAILABLE, "NOT_READY"),
+    Row(FrontDoorClosed, StatusCode.UNAVAILABLE, "FRONT_DOOR_CLOSED"),
+    Row(
+        JournalUnavailable,
+        StatusCode.UNAVAILABLE,
+        "JOURNAL_UNAVAILABLE",
+        "the journal failed; what was asked may or may not be durable: ask again, and a start under "
+        "the same request id",
+    ),
+    Row(Unavailable, StatusCode.UNAVAILABLE, "UNAVAILABLE"),
+    Row(JournalConflict, StatusCode.ABORTED, "JOURNAL_CONFLICT"),
+    Row(LeaseLost, StatusCode.ABORTED, "LEASE_LOST"),
+    Row(Conflict, StatusCode.ABORTED, "CONFLICT"),
+    Row(JournalCorrupt, StatusCode.INTERNAL, "JOURNAL_CORRUPT"),
+    Row(SagaError, StatusCode.INTERNAL, "INTERNAL"),
+)
+
+INTERNAL: Final = Row(
+    SagaError,
+    StatusCode.INTERNAL,
+    "INTERNAL",
+    "the coordinator failed on this call by a fault of its own, which its log tells; nothing is said "
+    "about whether the call had an effect",
+)
+
+
+def row_of(error: Exception) -> Row:
+    """The row of *error*; `INTERNAL` for one that nobody raised on purpose."""
+    return next((row for row in STATUS if isinstance(error, row.error)), INTERNAL)
+
+
+def to_status(error: Exception) -> Status:
+    """What *error* is on the wire: code, sentence, ErrorInfo and field violations."""
+    row = row_of(error)
+    details: list[any_pb2.Any] = [_packed(_error_info(row, error))]
+    violations = _violations(error)
+    if violations:
+        details.append(_packed(_bad_request(violations)))
+    return rpc_status.to_status(
+        status_pb2.Status(
+            code=row.code.value[0],
+            message=_bounded(row.sentence or _text(error, violations), MESSAGE_CHARS_MAX),
+            details=details,
+        )
+    )
+
+
+def _error_info(row: Row, error: Exception) -> error_details_pb2.ErrorInfo:
+    metadata: dict[str, str] = {}
+    match error:
+        case WaitTimedOut(saga_id=saga_id, status=status):
+            metadata = {"saga_id": saga_id, "status": str(status)}
+        case SagaNotFound(saga_id=saga_id) | JournalCorrupt(saga_id=saga_id):
+            metadata = {"saga_id": saga_id}
+        case RequestIdTaken(request_id=request_id):
+            metadata = {"request_id": request_id}
+    return error_details_pb2.ErrorInfo(reason=row.reason, domain=DOMAIN, metadata=metadata)
+
+
+def _violations(error: Exception) -> Sequence[Violation]:
+    match error:
+        case InvalidRequest(violations=violations) | InvalidDefinition(violations=violations):
+            return violations
+        case InvalidJson(violation=violation):
+            return [violation]
+        case _:
+            return []
+
+
+def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
+    shown = [
+        error_details_pb2.BadRequest.FieldViolation(
+            field=_bounded(violation.path, PATH_CHARS_MAX),
+            description=_bounded(violation.sentence, SENTENCE_CHARS_MAX),
+        )
+        for violation in violations[:VIOLATIONS_SHOWN_MAX]
+    ]
+    return error_details_pb2.BadRequest(field_violations=shown)
+
+
+def _text(error: Exception, violations: Sequence[Violation]) -> str:
+    if not violations:
+        return str(error)
+    shown = [
+        f"{_bounded(violation.path, PATH_CHARS_MAX)} {_bounded(violation.sentence, SENTENCE_CHARS_MAX)}"
+        for violation in violations[:_VIOLATIONS_IN_MESSAGE_MAX]
+    ]
+    rest = len(violations) - len(shown)
+    return "; ".join(shown) + (f"; and {rest} more" if rest else "")
+
+
+def _bounded(text: str, chars_max: int) -> str:
+    """Both ends of *text*: a path's end says which field, a sentence's start says what is wrong."""
+    if len(text) <= chars_max:
+        return text
+    head = chars_max * 2 // 3
+    return f"{text[:head]}…{text[head + 1 - chars_max :]}"
+
+
+def _packed(message: error_details_pb2.ErrorInfo | error_details_pb2.BadRequest) -> any_pb2.Any:
+    packed = any_pb2.Any()
+    packed.Pack(message)
+    return packed

@@ -1,0 +1,177 @@
+"""Filters of lists (AIP-160, its simple forms) and the tokens of their pages (AIP-158).
+
+A token is opaque, and holds a digest of the filter that it was made for: with another one it is refused.
+"""
+
+import base64
+import binascii
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from coordinator.api.convert import from_timestamp
+from coordinator.domain import jsontext
+from coordinator.domain.errors import InvalidJson, InvalidRequest, Violation
+from coordinator.domain.ids import REQUEST_ID_CHARS_MAX, Digest, RequestId, SagaId
+from coordinator.domain.saga import Status
+from coordinator.ports.journal import Cursor, SagaFilter
+
+FILTER_CHARS_MAX: Final = 2_000
+TOKEN_CHARS_MAX: Final = 500
+SAGA_ID_CHARS_MAX: Final = 128
+ALLOWED: Final = (
+    'allowed are comparisons joined by AND: status = RUNNING, saga_name = "…", request_id = "…", '
+    'create_time >= "2026-11-22T10:00:00Z" (also >, <, <=)'
+)
+
+_COMPARISON: Final = re.compile(
+    r'\s*([A-Za-z_]+)\s*(!=|<=|>=|=|<|>|:)\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"()<>=!:]+))\s*'
+)
+_AND: Final = re.compile(r"AND(?=\s)")
+_ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
+_TOKEN_VERSION: Final = 1
+
+
+def parse_filter(text: str) -> SagaFilter:
+    """Which sagas a list is to show.
+
+    Raises:
+        InvalidRequest: *text* is no such filter; the sentence says what is allowed.
+    """
+    if len(text) > FILTER_CHARS_MAX:
+        raise _wrong(f"expected at most {FILTER_CHARS_MAX} characters, found {len(text)}")
+    if "\0" in text:
+        raise _wrong("holds a NUL character")
+    condition = SagaFilter()
+    for field, operator, value in _comparisons(text):
+        condition = _narrowed(condition, field, operator, value)
+    return condition
+
+
+def page_token(cursor: Cursor, condition: SagaFilter) -> str:
+    """The token of the page behind *cursor*."""
+    text = jsontext.canonical([_TOKEN_VERSION, _digest(condition), cursor.started_at, cursor.saga_id])
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def parse_page_token(token: str, condition: SagaFilter) -> Cursor | None:
+    """Where the page begins; None for the first one.
+
+    Raises:
+        InvalidRequest: *token* is none of ours, or of a list with another filter.
+    """
+    if not token:
+        return None
+    match _decoded(token):
+        case [1, str(filtered), int() | float() as started_at, str(saga_id)] if (
+            math.isfinite(started_at) and len(saga_id) <= SAGA_ID_CHARS_MAX
+        ):
+            if filtered != _digest(condition):
+                sentence = "belongs to a list with another filter; send the filter it was made with"
+                raise InvalidRequest([Violation("page_token", sentence)])
+            return Cursor(float(started_at), SagaId(saga_id))
+        case _:
+            sentence = "expected the next_page_token of the page before, or nothing for the first"
+            raise InvalidRequest([Violation("page_token", sentence)])
+
+
+def _comparisons(text: str) -> Iterator[tuple[str, str, str]]:
+    position = 0
+    while text[position:].strip():
+        if position and (joined := _AND.match(text, position)) is None:
+            raise _wrong(f"expected AND at character {position + 1}; {ALLOWED}")
+        elif position and joined is not None:
+            position = joined.end()
+        found = _COMPARISON.match(text, position)
+        if found is None:
+            raise _wrong(f"expected a comparison at character {position + 1}; {ALLOWED}")
+        field, operator, quoted, bare = found.groups()
+        yield field, operator, bare if quoted is None else _ESCAPE.sub(r"\1", quoted)
+        position = found.end()
+
+
+def _narrowed(condition: SagaFilter, field: str, operator: str, value: str) -> SagaFilter:
+    if field == "create_time":
+        return _narrowed_in_time(condition, operator, _moment(value))
+    if field not in ("status", "saga_name", "request_id"):
+        raise _wrong(f"{field[:40]!r} is no field of a filter; {ALLOWED}")
+    if operator != "=":
+        raise _wrong(f"{field} is compared with '=' only; {ALLOWED}")
+    if getattr(condition, field) is not None:
+        raise _wrong(f"{field} stands twice")
+    match field:
+        case "status":
+            return replace(condition, status=_status(value))
+        case "saga_name":
+            return replace(condition, saga_name=_bounded(field, value))
+        case _:
+            return replace(condition, request_id=RequestId(_bounded(field, value)))
+
+
+def _narrowed_in_time(condition: SagaFilter, operator: str, moment: float) -> SagaFilter:
+    """`started_from` is inclusive and `started_before` is not, so two of the forms mean the next moment."""
+    if operator not in ("<", "<=", ">", ">="):
+        raise _wrong(f"create_time is compared with <, <=, > or >= only; {ALLOWED}")
+    if operator.startswith("<"):
+        if condition.started_before is not None:
+            raise _wrong("create_time has two upper bounds")
+        before = moment if operator == "<" else math.nextafter(moment, math.inf)
+        return replace(condition, started_before=before)
+    if condition.started_from is not None:
+        raise _wrong("create_time has two lower bounds")
+    start = moment if operator == ">=" else math.nextafter(moment, math.inf)
+    return replace(condition, started_from=start)
+
+
+def _status(value: str) -> Status:
+    try:
+        return Status(value.removeprefix("SAGA_STATUS_"))
+    except ValueError:
+        raise _wrong(f"status is expected to be one of {', '.join(Status)}") from None
+
+
+def _bounded(field: str, value: str) -> str:
+    if not 1 <= len(value) <= REQUEST_ID_CHARS_MAX:
+        raise _wrong(f"{field} is expected to have 1 to {REQUEST_ID_CHARS_MAX} characters")
+    return value
+
+
+def _moment(value: str) -> float:
+    timestamp = Timestamp()
+    try:
+        timestamp.FromJsonString(value)
+    except ValueError:
+        raise _wrong('create_time is expected to be RFC 3339, as in "2026-11-22T10:00:00Z"') from None
+    return from_timestamp(timestamp)
+
+
+def _digest(condition: SagaFilter) -> Digest:
+    return jsontext.digest(
+        jsontext.canonical(
+            [
+                condition.status,
+                condition.saga_name,
+                condition.request_id,
+                condition.started_from,
+                condition.started_before,
+            ]
+        )
+    )
+
+
+def _decoded(token: str) -> jsontext.JsonValue:
+    if len(token) > TOKEN_CHARS_MAX:
+        return None
+    try:
+        padded = token.encode("ascii") + b"=" * (-len(token) % 4)
+        return jsontext.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (UnicodeEncodeError, binascii.Error, InvalidJson):
+        return None
+
+
+def _wrong(sentence: str) -> InvalidRequest:
+    return InvalidRequest([Violation("filter", sentence)])

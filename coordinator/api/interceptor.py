@@ -1,0 +1,171 @@
+"""Stands around every call of ours: is it time, how did it end, who is still running.
+
+Errors become statuses here and nowhere else. Only a method's name, its code and its duration are logged:
+never a request, and of an error that nobody raised on purpose neither its text, since that may quote one.
+"""
+
+import asyncio
+import logging
+import traceback
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing
+from typing import Any, Final
+
+import grpc
+from google.protobuf.message import DecodeError
+from grpc import StatusCode, aio
+
+from coordinator.api.errors import NotReady, row_of, to_status
+from coordinator.domain.errors import InvalidRequest, SagaError, Violation
+
+OURS: Final = "/saga."
+_FRAMES_LOGGED_MAX: Final = 5
+# What a caller did wrong is usual; these say something about us or about our load.
+_UNUSUAL: Final = frozenset(
+    {
+        StatusCode.ABORTED,
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.RESOURCE_EXHAUSTED,
+        StatusCode.UNAVAILABLE,
+    }
+)
+
+_log = logging.getLogger(__name__)
+
+_Context = aio.ServicerContext[Any, Any]
+_Handler = grpc.RpcMethodHandler[Any, Any]
+
+
+class CallInterceptor(aio.ServerInterceptor):
+    """Gate, error table, access log and registry of running calls, for the services of this project."""
+
+    def __init__(self) -> None:
+        self.is_open = False
+        """Whether sagas may be asked for; until then every call is answered UNAVAILABLE."""
+        self._running: set[asyncio.Task[Any]] = set()
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler | None:
+        method = handler_call_details.method
+        handler = await continuation(handler_call_details)
+        if handler is None or not method.startswith(OURS):
+            return handler
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                self._stream(method, handler.unary_stream),
+                _reader(handler.request_deserializer),
+                handler.response_serializer,
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            self._answer(method, handler.unary_unary),
+            _reader(handler.request_deserializer),
+            handler.response_serializer,
+        )
+
+    async def settled(self, timeout_s: float) -> None:
+        """Wait until no call of ours runs: the server's own stop does not wait for those that it aborts."""
+        if self._running:
+            await asyncio.wait(self._running, timeout=timeout_s)
+
+    def _answer(self, method: str, behaviour: Any) -> Callable[[Any, _Context], Awaitable[Any]]:
+        async def answer(request: Any, context: _Context) -> Any:
+            return await self._run(method, request, context, lambda: behaviour(request, context))
+
+        return answer
+
+    def _stream(self, method: str, behaviour: Any) -> Callable[[Any, _Context], Awaitable[None]]:
+        async def stream(request: Any, context: _Context) -> None:
+            async def send_all() -> None:
+                # Written from here, not yielded on: when the client leaves, one cancellation unwinds it all.
+                messages: AsyncGenerator[Any, None] = behaviour(request, context)
+                async with aclosing(messages):
+                    async for message in messages:
+                        await context.write(message)
+
+            await self._run(method, request, context, send_all)
+
+        return stream
+
+    async def _run(
+        self, method: str, request: Any, context: _Context, work: Callable[[], Awaitable[Any]]
+    ) -> Any:
+        loop = asyncio.get_running_loop()
+        began_at, code, reason = loop.time(), StatusCode.OK, ""
+        task = asyncio.current_task()
+        if task is not None:
+            self._running.add(task)
+            task.add_done_callback(self._running.discard)
+        try:
+            try:
+                self._check_gate()
+                _check_readable(request)
+                return await work()
+            except Exception as error:
+                code, reason, *_ = row_of(error)[1:]
+                if code is StatusCode.INTERNAL:
+                    _log_fault(method, error)
+                status = to_status(error)
+            await context.abort_with_status(status)
+        except asyncio.CancelledError:
+            code = StatusCode.CANCELLED
+            raise
+        finally:
+            _log.log(
+                logging.INFO if code in _UNUSUAL else logging.DEBUG,
+                "call ended",
+                extra={
+                    "method": method,
+                    "code": code.name,
+                    "reason": reason,
+                    "duration_ms": round((loop.time() - began_at) * 1000, 3),
+                },
+            )
+
+    def _check_gate(self) -> None:
+        if not self.is_open:
+            raise NotReady(
+                "the coordinator is starting and first takes up the sagas of its journal; nothing was "
+                "written, ask again"
+            )
+
+
+class _Unreadable:
+    """Stands for a request that is not a message of its method."""
+
+
+_UNREADABLE: Final = _Unreadable()
+
+
+def _reader(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any]:
+    """Like *deserialize*, but for bytes that are no such message: gRPC itself would answer UNKNOWN, which
+    says nothing about whether a saga was started."""
+
+    def read(data: bytes) -> Any:
+        try:
+            return data if deserialize is None else deserialize(data)
+        except DecodeError:
+            return _UNREADABLE
+
+    return read
+
+
+def _check_readable(request: object) -> None:
+    if isinstance(request, _Unreadable):
+        sentence = "is not a message of this method: broken, nested too deep, or text that is not UTF-8"
+        raise InvalidRequest([Violation("request", sentence)])
+
+
+def _log_fault(method: str, error: Exception) -> None:
+    """Where it happened and what sort it is; its text only if it is one of ours."""
+    frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_LOGGED_MAX:]
+    _log.error(
+        "a call failed by a fault of ours: %s",
+        error if isinstance(error, SagaError) else type(error).__name__,
+        extra={
+            "method": method,
+            "at": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+        },
+    )

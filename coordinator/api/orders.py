@@ -1,0 +1,70 @@
+"""OrderPlacementService: the typed front door of one saga, which a setting names.
+
+An order is answered when it is decided: SUCCESS if and only if its saga COMPLETED, FAILED once no
+automatic work is left. Until then the caller waits, and can always come back with the same call.
+"""
+
+from typing import Any, Final
+
+from grpc import aio
+
+from coordinator.api.convert import saga_status
+from coordinator.api.errors import FrontDoorClosed
+from coordinator.api.requests import order_input
+from coordinator.api.waiting import patience_s
+from coordinator.domain.errors import DefinitionNotFound, InvalidRequest
+from coordinator.domain.ids import RequestId
+from coordinator.domain.saga import Status
+from coordinator.engine.sagas import Accepted, Sagas, Wanted
+from saga.orders.v1 import orders_pb2 as pb
+from saga.orders.v1 import orders_pb2_grpc as rpc
+
+ORDERS_DOOR: Final = "orders"
+
+
+class OrderPlacementServicer(rpc.OrderPlacementServiceServicer):
+    """Places orders."""
+
+    def __init__(self, sagas: Sagas, *, saga_name: str, wait_max_s: float) -> None:
+        self._sagas = sagas
+        self._saga_name = saga_name
+        self._wait_max_s = wait_max_s
+
+    async def PlaceOrder(
+        self, request: pb.PlaceOrderRequest, context: aio.ServicerContext[Any, Any]
+    ) -> pb.PlaceOrderResponse:
+        accepted = await self._start(
+            Wanted(
+                front_door=ORDERS_DOOR,
+                request_id=RequestId(request.order_id),
+                saga_name=self._saga_name,
+                version=None,
+                input=order_input(request),
+                # The caller chose no definition, so pointing this door elsewhere breaks no repeated call.
+                names_definition=False,
+            )
+        )
+        timeout_s = patience_s(context, self._wait_max_s)
+        ended = await self._sagas.wait(accepted.summary.id, timeout_s=timeout_s)
+        return pb.PlaceOrderResponse(
+            order_id=request.order_id,
+            status=pb.SUCCESS if ended.status is Status.COMPLETED else pb.FAILED,
+            error_message=ended.error_message,
+            saga_id=ended.id,
+            saga_status=saga_status(ended.status),
+        )
+
+    async def _start(self, wanted: Wanted) -> Accepted:
+        """Both faults are the operator's, who can mend them while the caller tries again."""
+        try:
+            return await self._sagas.start(wanted)
+        except DefinitionNotFound:
+            raise FrontDoorClosed(
+                f"orders are to be placed by the saga {self._saga_name!r} (SAGA_PLACE_ORDER_SAGA), which "
+                "is not loaded; nothing was written"
+            ) from None
+        except InvalidRequest as error:
+            raise FrontDoorClosed(
+                f"the saga {self._saga_name!r} (SAGA_PLACE_ORDER_SAGA) cannot be started with an order: "
+                f"{error}; nothing was written"
+            ) from None

@@ -1,0 +1,200 @@
+"""Requests from outside, checked whole before anything is done: what comes out is safe to use.
+
+Every fault is found, not only the first, and names its field. Nothing under `payment_info` is quoted.
+"""
+
+import re
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+from google.type.money_pb2 import Money
+
+from coordinator.api.convert import struct_value
+from coordinator.domain import jsontext
+from coordinator.domain.errors import InvalidJson, InvalidRequest, Violation
+from coordinator.domain.faults import kind
+from coordinator.domain.ids import REQUEST_ID_CHARS_MAX, RequestId, SagaId
+from coordinator.domain.jsontext import JsonValue
+from coordinator.engine.sagas import Wanted
+from saga.orders.v1 import orders_pb2
+from saga.v1 import coordinator_pb2 as pb
+
+SAGAS_DOOR: Final = "sagas"
+ID_CHARS_MAX: Final = 128
+NAME_CHARS_MAX: Final = 128
+METHOD_CHARS_MAX: Final = 64
+TOKEN_CHARS_MAX: Final = 4096
+REASON_CHARS_MAX: Final = 500
+ITEMS_MAX: Final = 1000
+PAGE_SIZE_DEFAULT: Final = 50
+PAGE_SIZE_MAX: Final = 1000
+NANOS_MAX: Final = 999_999_999
+
+_CURRENCY: Final = re.compile(r"[A-Z]{3}")
+
+
+class Findings:
+    """Collects what is wrong with one request."""
+
+    def __init__(self) -> None:
+        self._violations: list[Violation] = []
+
+    def add(self, path: str, sentence: str) -> None:
+        """Note one fault."""
+        self._violations.append(Violation(path, sentence))
+
+    def text(self, path: str, value: str, *, chars_max: int, chars_min: int = 1) -> None:
+        """Hold a string to its length, and to characters that every store can keep."""
+        if not chars_min <= len(value) <= chars_max:
+            expected = f"expected {chars_min} to {chars_max} characters"
+            self.add(path, f"{expected}, found {len(value) or 'none'}")
+        if "\0" in value:
+            self.add(path, "holds a NUL character")
+
+    def settle(self) -> None:
+        """Raise InvalidRequest if anything was found."""
+        if self._violations:
+            raise InvalidRequest(self._violations)
+
+
+def saga_id(value: str) -> SagaId:
+    """A saga's id, which may be of no saga."""
+    findings = Findings()
+    findings.text("saga_id", value, chars_max=ID_CHARS_MAX)
+    findings.settle()
+    return SagaId(value)
+
+
+def cancel_reason(value: str) -> str:
+    """Why a saga is cancelled; may be empty."""
+    findings = Findings()
+    findings.text("reason", value, chars_min=0, chars_max=REASON_CHARS_MAX)
+    findings.settle()
+    return value
+
+
+def definition_name(value: str) -> str:
+    """A definition's name or digest."""
+    findings = Findings()
+    findings.text("name", value, chars_max=NAME_CHARS_MAX)
+    findings.settle()
+    return value
+
+
+def after_seq(value: int) -> int:
+    """Where a watch goes on."""
+    if value < 0:
+        raise InvalidRequest([Violation("after_seq", f"expected 0 or more, found {value}")])
+    return value
+
+
+def page_size(value: int) -> int:
+    """How many rows a page shows (AIP-158)."""
+    if value < 0:
+        raise InvalidRequest([Violation("page_size", f"expected 0 or more, found {value}")])
+    return min(value or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
+
+
+def wanted_saga(request: pb.StartSagaRequest) -> Wanted:
+    """What a StartSaga asks for."""
+    findings = Findings()
+    findings.text("saga_name", request.saga_name, chars_max=NAME_CHARS_MAX)
+    findings.text("definition_version", request.definition_version, chars_min=0, chars_max=NAME_CHARS_MAX)
+    findings.text("request_id", request.request_id, chars_min=0, chars_max=REQUEST_ID_CHARS_MAX)
+    value: JsonValue = None
+    try:
+        value = _saga_input(request)
+    except InvalidJson as error:
+        findings.add(error.violation.path, error.violation.sentence)
+    findings.settle()
+    return Wanted(
+        front_door=SAGAS_DOOR,
+        request_id=RequestId(request.request_id) if request.request_id else None,
+        saga_name=request.saga_name,
+        version=request.definition_version or None,
+        input=value,
+        names_definition=True,
+    )
+
+
+def wait_s(wait: Duration) -> float:
+    """How long a StartSaga waits for the end, in seconds."""
+    same_sign = wait.seconds == 0 or wait.nanos == 0 or (wait.seconds > 0) == (wait.nanos > 0)
+    if not same_sign or abs(wait.nanos) > NANOS_MAX or wait.seconds < 0 or wait.nanos < 0:
+        raise InvalidRequest([Violation("wait", "expected a duration of zero or more")])
+    return wait.seconds + wait.nanos / 1e9
+
+
+def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:
+    """The input of the saga that places this order."""
+    findings = Findings()
+    findings.text("order_id", request.order_id, chars_max=REQUEST_ID_CHARS_MAX)
+    findings.text("user_id", request.user_id, chars_max=ID_CHARS_MAX)
+    _check_items(findings, request)
+    _check_payment(findings, request)
+    findings.settle()
+    payment = request.payment_info
+    return {
+        "order_id": request.order_id,
+        "user_id": request.user_id,
+        "items": [{"item_id": item.item_id, "quantity": item.quantity} for item in request.items],
+        "payment_info": {
+            "method": payment.method,
+            "token": payment.token,
+            "amount": {
+                "currency_code": payment.amount.currency_code,
+                "units": payment.amount.units,
+                "nanos": payment.amount.nanos,
+            },
+        },
+    }
+
+
+def _check_items(findings: Findings, request: orders_pb2.PlaceOrderRequest) -> None:
+    if not 1 <= len(request.items) <= ITEMS_MAX:
+        findings.add("items", f"expected 1 to {ITEMS_MAX} items, found {len(request.items) or 'none'}")
+    for index, item in enumerate(request.items[:ITEMS_MAX]):
+        findings.text(f"items[{index}].item_id", item.item_id, chars_max=ID_CHARS_MAX)
+        if item.quantity < 1:
+            findings.add(f"items[{index}].quantity", f"expected 1 or more, found {item.quantity}")
+
+
+def _check_payment(findings: Findings, request: orders_pb2.PlaceOrderRequest) -> None:
+    if not request.HasField("payment_info"):
+        findings.add("payment_info", "is missing; expected method, token and amount")
+        return
+    payment = request.payment_info
+    findings.text("payment_info.method", payment.method, chars_max=METHOD_CHARS_MAX)
+    findings.text("payment_info.token", payment.token, chars_max=TOKEN_CHARS_MAX)
+    if not payment.HasField("amount"):
+        findings.add("payment_info.amount", "is missing; expected currency_code, units and nanos")
+        return
+    _check_amount(findings, payment.amount)
+
+
+def _check_amount(findings: Findings, amount: Money) -> None:
+    """The rules of google.type.Money, and above zero."""
+    path = "payment_info.amount"
+    if not _CURRENCY.fullmatch(amount.currency_code):
+        findings.add(f"{path}.currency_code", "expected an ISO 4217 code: three capital letters such as EUR")
+    if abs(amount.nanos) > NANOS_MAX:
+        findings.add(f"{path}.nanos", f"expected -{NANOS_MAX} to {NANOS_MAX}")
+    elif amount.units * amount.nanos < 0:
+        findings.add(f"{path}.nanos", "expected the same sign as units")
+    elif amount.units <= 0 and amount.nanos <= 0:
+        findings.add(path, "expected an amount above zero")
+
+
+def _saga_input(request: pb.StartSagaRequest) -> JsonValue:
+    match request.WhichOneof("input_form"):
+        case "input":
+            # Through the same door as text, so that both forms are held to the same bounds.
+            text = jsontext.canonical(struct_value(request.input, "input"))
+            return jsontext.loads(text, source="input")
+        case "input_json":
+            value = jsontext.loads(request.input_json, source="input_json")
+            if not isinstance(value, dict):
+                raise InvalidJson("input_json", f"expected an object, found {kind(value)}")
+            return value
+        case _:
+            return {}

@@ -1,0 +1,171 @@
+"""The gRPC server: what is served, from when on, and until when. It runs no saga itself.
+
+The port is open from the first moment, so that health says NOT_SERVING while sagas are recovered and
+while the coordinator drains; calls for sagas are answered UNAVAILABLE until `serving`.
+"""
+
+import asyncio
+import errno
+import re
+import socket
+from typing import Final
+
+import grpc
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection, reflection_pb2
+
+from coordinator.api.coordinator import CoordinatorServicer
+from coordinator.api.interceptor import CallInterceptor
+from coordinator.api.orders import OrderPlacementServicer
+from coordinator.domain.errors import StartupFailed
+from coordinator.engine.sagas import Sagas
+from saga.orders.v1 import orders_pb2, orders_pb2_grpc
+from saga.v1 import coordinator_pb2, coordinator_pb2_grpc
+
+OUR_SERVICES: Final = (
+    coordinator_pb2.DESCRIPTOR.services_by_name["CoordinatorService"].full_name,
+    orders_pb2.DESCRIPTOR.services_by_name["OrderPlacementService"].full_name,
+)
+REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
+CALLS_OPEN_MAX: Final = 10_000
+ABORTED_SETTLE_S: Final = 5.0
+KEEPALIVE_S: Final = 60
+PING_INTERVAL_MIN_S: Final = 10
+
+_LISTEN: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^\[\]:/\s]+):([0-9]{1,5})")
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class ApiServer:
+    """Bind, start, say that we serve, say that we drain, stop: in this order, each once."""
+
+    def __init__(
+        self,
+        sagas: Sagas,
+        *,
+        place_order_saga: str,
+        wait_max_s: float,
+        message_bytes_max: int,
+        calls_open_max: int = CALLS_OPEN_MAX,
+    ) -> None:
+        self._interceptor = CallInterceptor()
+        self._health = health.aio.HealthServicer()
+        self._server = aio.server(
+            interceptors=[self._interceptor],
+            options=_options(message_bytes_max),
+            maximum_concurrent_rpcs=calls_open_max,
+        )
+        coordinator_pb2_grpc.add_CoordinatorServiceServicer_to_server(
+            CoordinatorServicer(sagas, wait_max_s=wait_max_s), self._server
+        )
+        orders_pb2_grpc.add_OrderPlacementServiceServicer_to_server(
+            OrderPlacementServicer(sagas, saga_name=place_order_saga, wait_max_s=wait_max_s),
+            self._server,
+        )
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        _add_reflection(self._server)
+
+    async def bind(self, listen: str) -> str:
+        """Take the address *listen* ("host:port", port 0 for any, or "unix:path"); return what was taken.
+
+        Raises:
+            StartupFailed: it is no address, or cannot be had; the sentence says why.
+        """
+        if listen.startswith("unix:"):
+            self._add_port(listen)
+            return listen
+        match = _LISTEN.fullmatch(listen)
+        if match is None or int(match[2]) > 65535:
+            raise StartupFailed(
+                f"cannot listen on {listen!r}: expected host:port with a port from 0 to 65535, such as "
+                "127.0.0.1:50051, or unix:path"
+            )
+        host, port = match[1], int(match[2])
+        await _check_free(listen, host.strip("[]"), port)
+        return f"{host}:{self._add_port(listen)}"
+
+    async def start(self) -> None:
+        """Answer health checks with NOT_SERVING, and everything else with UNAVAILABLE."""
+        await self._say(serving=False)
+        await self._server.start()
+
+    async def serving(self) -> None:
+        """Recovery is done: let calls in, and say so."""
+        self._interceptor.is_open = True
+        await self._say(serving=True)
+
+    async def draining(self) -> None:
+        """Say that we are going. Calls are still let in: the engine refuses new sagas, reads go on."""
+        await self._say(serving=False)
+
+    async def stop(self, grace_s: float) -> None:
+        """Take no new calls, let those that run end for at most *grace_s*, then abort them."""
+        await self._server.stop(grace_s)
+        await self._interceptor.settled(ABORTED_SETTLE_S)
+
+    async def _say(self, *, serving: bool) -> None:
+        status = _SERVING if serving else _NOT_SERVING
+        for service in (health.OVERALL_HEALTH, *OUR_SERVICES):
+            await self._health.set(service, status)
+
+    def _add_port(self, address: str) -> int:
+        try:
+            return self._server.add_insecure_port(address)
+        except RuntimeError:
+            raise StartupFailed(f"cannot listen on {address!r}: the address cannot be had") from None
+
+
+def _options(message_bytes_max: int) -> list[tuple[str, int]]:
+    return [
+        # Two coordinators on one port would share its calls: the second one has to fail instead.
+        ("grpc.so_reuseport", 0),
+        ("grpc.max_receive_message_length", message_bytes_max),
+        ("grpc.max_send_message_length", message_bytes_max),
+        # A caller that waits long may ping; one that is gone is found out.
+        ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MIN_S * 1000),
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MIN_S * 1000),
+    ]
+
+
+def _add_reflection(server: aio.Server) -> None:
+    servicer = reflection.aio.ReflectionServicer(
+        (*OUR_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
+    )
+    method = grpc.stream_stream_rpc_method_handler(
+        servicer.ServerReflectionInfo,
+        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
+        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
+    )
+    # v1 has the messages of v1alpha under another name. It is served and not listed: it has no descriptor
+    # here, and a `grpcurl describe` of everything would fail on it.
+    for service in (reflection.SERVICE_NAME, REFLECTION_V1):
+        handler = grpc.method_handlers_generic_handler(service, {"ServerReflectionInfo": method})
+        server.add_generic_rpc_handlers([handler])
+
+
+async def _check_free(listen: str, host: str, port: int) -> None:
+    """Ask for the address with a socket of our own first: it says why it cannot be had, gRPC does not."""
+    try:
+        found = await asyncio.get_running_loop().getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+    except OSError as error:
+        raise StartupFailed(f"cannot listen on {listen!r}: {error.strerror}") from None
+    refused: list[OSError] = []
+    for family, kind, _, _, address in found:
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address)
+            except OSError as error:
+                refused.append(error)
+    if any(error.errno == errno.EADDRINUSE for error in refused):
+        raise StartupFailed(
+            f"cannot listen on {listen!r}: the port is in use; stop what uses it or choose another"
+        )
+    if refused and len(refused) == len(found):
+        raise StartupFailed(f"cannot listen on {listen!r}: {refused[0].strerror}")
