@@ -1,0 +1,133 @@
+"""Opens the two connections of a journal, the way they must be, and checks that they are.
+
+Each lives in a thread of its own. Work goes there whole, as one function: see `Connection.run`.
+"""
+
+import sqlite3
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final, Self, TypeVar
+from urllib.parse import quote
+
+import aiosqlite
+
+from coordinator.adapters.sqlite.files import APPLICATION_ID
+from coordinator.domain.errors import StartupFailed
+
+_T = TypeVar("_T")
+
+BUSY_MS: Final = 5_000
+WAL_BYTES_MAX: Final = 64 << 20
+
+WRITER_PRAGMAS: Final[Mapping[str, str | int]] = {
+    "journal_mode": "wal",
+    # FULL: each commit is synced before it returns.
+    "synchronous": 2,
+    "foreign_keys": 1,
+    "busy_timeout": BUSY_MS,
+    # SQLite's own checkpoint swallows errors, a failed sync among them; the writer's does not.
+    "wal_autocheckpoint": 0,
+    "journal_size_limit": WAL_BYTES_MAX,
+    "cell_size_check": 1,
+    "trusted_schema": 0,
+}
+READER_PRAGMAS: Final[Mapping[str, str | int]] = {
+    "query_only": 1,
+    "busy_timeout": BUSY_MS,
+    "cell_size_check": 1,
+    "trusted_schema": 0,
+}
+
+
+class Connection(aiosqlite.Connection):
+    """A connection in a thread of its own, which takes whole pieces of work."""
+
+    @classmethod
+    async def open(cls, connector: Callable[[], sqlite3.Connection]) -> Self:
+        connection = cls(connector, iter_chunk_size=64)
+        _ = await connection
+        return connection
+
+    async def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run *work* in the connection's thread, to its end, even if this call is cancelled.
+
+        The public verbs run one statement each. A transaction by them is a trip to the thread and back
+        through a busy event loop for every statement, can be left half-way by a cancelled caller, and
+        logs its parameters, which may be secret, at DEBUG. Hence the one verb below them.
+        """
+
+        def whole() -> _T:
+            return work(self._conn)
+
+        result: _T = await self._execute(whole)  # type: ignore[no-untyped-call]
+        return result
+
+
+def open_writer(path: Path) -> sqlite3.Connection:
+    """The only connection that ever writes or checkpoints: before SQLite 3.51.3 two could lose data.
+
+    Raises:
+        StartupFailed: the database is not ours, or cannot be made to keep its promises.
+        sqlite3.Error: it cannot be opened.
+    """
+    db = _connect(path, "rw")
+    try:
+        _claim(db, path)
+        _apply(db, WRITER_PRAGMAS, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def open_reader(path: Path) -> sqlite3.Connection:
+    """A connection that can only read.
+
+    Raises:
+        StartupFailed, sqlite3.Error: as `open_writer`.
+    """
+    db = _connect(path, "ro")
+    try:
+        _apply(db, READER_PRAGMAS, path)
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def read_back(db: sqlite3.Connection, name: str) -> object:
+    """The value that a pragma has now."""
+    (value,) = db.execute(f"PRAGMA {name}").fetchone()
+    return value
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    return sqlite3.connect(
+        f"file:{quote(str(path))}?mode={mode}",
+        uri=True,
+        timeout=BUSY_MS / 1000,
+        # Transactions begin and end where our code says so.
+        isolation_level=None,
+    )
+
+
+def _claim(db: sqlite3.Connection, path: Path) -> None:
+    if read_back(db, "application_id") == APPLICATION_ID:
+        return
+    if db.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
+        raise StartupFailed(
+            f"the journal {path} is a database of another program: name another file for the journal"
+        )
+    # Before there is a write-ahead log, so that the database file itself always says whose it is.
+    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+
+
+def _apply(db: sqlite3.Connection, pragmas: Mapping[str, str | int], path: Path) -> None:
+    for name, value in pragmas.items():
+        db.execute(f"PRAGMA {name} = {value}").close()
+        # A pragma that is not understood or not possible fails without a word.
+        if (found := read_back(db, name)) != value:
+            raise StartupFailed(
+                f"SQLite {sqlite3.sqlite_version} keeps the journal {path} with {name} {found!r} where "
+                f"{value!r} is needed: move the journal to a local file system"
+            )

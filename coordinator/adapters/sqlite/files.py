@@ -1,0 +1,261 @@
+"""The files around the database: checked, locked and mended before SQLite touches any of them.
+
+Every refusal is one sentence that names the file and says what to do.
+"""
+
+import fcntl
+import json
+import logging
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Self
+
+from coordinator.domain.errors import StartupFailed
+from coordinator.domain.ids import FencingToken
+
+APPLICATION_ID: Final = int.from_bytes(b"SAGA")
+"""Stands in the header of every journal of ours."""
+
+_MAGIC: Final = b"SQLite format 3\x00"
+_HEADER_BYTES: Final = 100
+_APPLICATION_ID_AT: Final = slice(68, 72)
+_CHUNK_BYTES: Final = 1 << 20
+_LOCK_BYTES_MAX: Final = 1 << 12
+# The journal holds what callers paid with.
+_PRIVATE: Final = 0o600
+
+_NO_TOKEN: Final = FencingToken(0)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class LastOpening:
+    """What the lock file tells about the opening before this one."""
+
+    pid: int | None = None
+    token: FencingToken = _NO_TOKEN
+    closed: bool = True
+
+
+class Lock:
+    """The right to write one journal, held until it is released or the process ends.
+
+    The file stays for good: were it removed, two processes could hold two files of that name. It also
+    remembers the last token outside of the database, which shows when the database was replaced.
+    """
+
+    def __init__(self, database: Path, fd: int, before: LastOpening) -> None:
+        self._fd = fd
+        self.database: Final = database
+        self.before: Final = before
+
+    @classmethod
+    def take(cls, database: Path) -> Self:
+        """Lock out every other process, and tell them who did.
+
+        Raises:
+            StartupFailed: another process holds the lock, or the lock file cannot be used.
+        """
+        path = _beside(database, ".lock")
+        try:
+            fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
+        except OSError as error:
+            raise StartupFailed(
+                f"the journal's lock file {path} cannot be opened ({error.strerror}): "
+                "make the folder and the file writable for the coordinator's user"
+            ) from None
+        try:
+            # An flock belongs to the open file, so it shuts out a second journal in this process too.
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lock = cls(database, fd, _read(fd))
+            lock._write(LastOpening(os.getpid(), lock.before.token, lock.before.closed))
+        except BlockingIOError:
+            pid = _read(fd).pid
+            os.close(fd)
+            holder = "another process" if pid is None else f"process {pid}"
+            raise StartupFailed(
+                f"the journal {database} is held by {holder}: stop that one, or give this coordinator "
+                "a journal of its own"
+            ) from None
+        except OSError as error:
+            os.close(fd)
+            raise StartupFailed(
+                f"the journal's lock file {path} cannot be locked ({error.strerror}): "
+                "move the journal to a file system that supports locks"
+            ) from None
+        return lock
+
+    def opened(self, token: FencingToken) -> None:
+        """Remember the token of this opening. Only after the database holds it: a warning must be true."""
+        self._write(LastOpening(os.getpid(), token, closed=False))
+
+    def closing(self, token: FencingToken) -> None:
+        """Remember that everything is committed and the write-ahead log may go away."""
+        self._write(LastOpening(os.getpid(), token, closed=True))
+
+    def release(self) -> None:
+        os.close(self._fd)
+
+    def _write(self, opening: LastOpening) -> None:
+        told = {"pid": opening.pid, "token": opening.token, "closed": opening.closed}
+        text = json.dumps(told).encode() + b"\n"
+        os.pwrite(self._fd, text, 0)
+        os.ftruncate(self._fd, len(text))
+        os.fsync(self._fd)
+
+
+def claim(path: Path) -> Lock:
+    """Lock the journal at *path* and leave its files so that SQLite may open them.
+
+    Raises:
+        StartupFailed: with what is wrong and what to do about it.
+    """
+    # One file under two names would have two locks.
+    path = Path(os.path.realpath(path))
+    _check_place(path)
+    lock = Lock.take(path)
+    try:
+        _check_database(path, lock.before)
+        _mend_wal(path, lock.before)
+    except BaseException:
+        lock.release()
+        raise
+    return lock
+
+
+def wal_path(database: Path) -> Path:
+    """The write-ahead log that SQLite keeps beside *database*."""
+    return _beside(database, "-wal")
+
+
+def _check_place(path: Path) -> None:
+    folder = path.parent
+    if not folder.is_dir():
+        raise StartupFailed(
+            f"the journal's folder {folder} does not exist: create it, or name another file for the journal"
+        )
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _cannot_open(path, error) from None
+    # Opening a pipe would wait for its other end.
+    if not stat.S_ISREG(mode):
+        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+        raise StartupFailed(f"the journal {path} is {what}: name a file for the journal")
+
+
+def _check_database(path: Path, before: LastOpening) -> None:
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
+    except OSError as error:
+        raise _cannot_open(path, error) from None
+    try:
+        header = os.pread(fd, _HEADER_BYTES, 0)
+    except OSError as error:
+        raise _cannot_open(path, error) from None
+    finally:
+        os.close(fd)
+    if not header:
+        _check_new(path, before)
+    elif not header.startswith(_MAGIC):
+        raise StartupFailed(
+            f"the journal {path} is not a SQLite database: move that file away, or name another one"
+        )
+    elif int.from_bytes(header[_APPLICATION_ID_AT]) != APPLICATION_ID:
+        raise StartupFailed(
+            f"the journal {path} is a database of another program: name another file for the journal"
+        )
+
+
+def _check_new(path: Path, before: LastOpening) -> None:
+    """An empty database is a new one, unless something beside it says that there was one before."""
+    wal = wal_path(path)
+    # SQLite would delete such a log without a word.
+    if wal.exists() and wal.stat().st_size:
+        raise StartupFailed(
+            f"the journal {path} is gone but its write-ahead log {wal.name} is still there: put the "
+            "database back beside it, or move the log away to begin a new journal"
+        )
+    if before.token:
+        _log.warning("the journal %s is gone: it was opened %d times; a new one begins", path, before.token)
+
+
+def _mend_wal(path: Path, before: LastOpening) -> None:
+    """Write the log of a coordinator that did not close again, byte for byte, and sync it.
+
+    After a failed fsync the kernel may hold its pages as clean although they never reached the disk;
+    SQLite would read them, take them for durable and check them into the database.
+    """
+    wal = wal_path(path)
+    try:
+        size = wal.stat().st_size
+    except FileNotFoundError:
+        size = 0
+    if not size:
+        if not before.closed:
+            _log.warning(
+                "the journal %s was not closed by process %s, and its write-ahead log is gone: "
+                "what was not yet in the database is lost",
+                path,
+                before.pid,
+            )
+        return
+    _log.warning(
+        "the journal %s was not closed by process %s: taking up %d bytes of its write-ahead log",
+        path,
+        before.pid,
+        size,
+    )
+    try:
+        _rewrite(wal)
+    except OSError as error:
+        raise StartupFailed(
+            f"the journal's write-ahead log {wal} cannot be made durable ({error.strerror}): "
+            "mend the disk, or move the journal with its log to another one"
+        ) from None
+
+
+def _rewrite(path: Path) -> None:
+    fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        at = 0
+        while chunk := os.pread(fd, _CHUNK_BYTES, at):
+            at += os.pwrite(fd, chunk, at)
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    sync_folder(path)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the name of *path* durable."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _read(fd: int) -> LastOpening:
+    try:
+        told = json.loads(os.pread(fd, _LOCK_BYTES_MAX, 0))
+        return LastOpening(int(told["pid"]), FencingToken(int(told["token"])), bool(told["closed"]))
+    except (ValueError, TypeError, KeyError):
+        # A new lock file, or one whose writer was killed half-way: nothing is known.
+        return LastOpening()
+
+
+def _cannot_open(path: Path, error: OSError) -> StartupFailed:
+    return StartupFailed(
+        f"the journal {path} cannot be opened for reading and writing ({error.strerror}): "
+        "make it writable for the coordinator's user, or name another file"
+    )
+
+
+def _beside(database: Path, suffix: str) -> Path:
+    return database.with_name(database.name + suffix)

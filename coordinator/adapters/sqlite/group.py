@@ -1,0 +1,213 @@
+"""One group commit: everything that waits becomes one transaction. Runs in the writer's thread.
+
+What an entry meets in the journal is decided by reading, inside the transaction, in the order of the
+queue: an entry that must not be written gets its error and nothing else, so it cannot fail the others.
+The tables' keys verify it: a clash that reaches them means that the file is not what it should be.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from coordinator.adapters.sqlite.rows import (
+    CHAIN_START,
+    SUMMARY_COLUMNS,
+    SUMMARY_MARKS,
+    Line,
+    Parameters,
+    chained,
+)
+from coordinator.domain.errors import (
+    JournalConflict,
+    Overloaded,
+    RequestIdTaken,
+    SagaError,
+    SagaNotFound,
+)
+from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
+from coordinator.domain.saga import Status
+from coordinator.ports.journal import Quarantine, Request
+
+
+@dataclass(frozen=True, slots=True)
+class Append:
+    """Records of a saga that exists, and its row as it stands after them."""
+
+    saga_id: SagaId
+    lines: tuple[Line, ...]
+    row: Parameters
+    seq_expected: int
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A saga that may be new: whoever was first with its request id has it."""
+
+    request: Request
+    definition: tuple[Digest, str, str]
+    lines: tuple[Line, ...]
+    row: Parameters
+
+
+Entry = Start | Append | Quarantine
+Outcome = Request | SagaError | None
+"""None: written. A request: it was taken before, with the same content. An error: refused."""
+
+_HEAD: Final = (
+    "SELECT sagas.seq, sagas.digest, quarantines.reason, quarantines.at"
+    " FROM sagas LEFT JOIN quarantines ON quarantines.saga_id = sagas.id WHERE sagas.id = ?"
+)
+_REQUEST: Final = "SELECT content, saga_id FROM requests WHERE front_door = ? AND request_id = ?"
+_ADD_DEFINITION: Final = "INSERT INTO definitions VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_ADD_REQUEST: Final = "INSERT INTO requests VALUES (?, ?, ?, ?)"
+_PUT_SAGA: Final = (
+    f"INSERT INTO sagas ({SUMMARY_COLUMNS}, digest)"  # noqa: S608  # our own names
+    f" VALUES ({SUMMARY_MARKS}, ?)"
+    " ON CONFLICT (id) DO UPDATE SET status = excluded.status, needs_person = excluded.needs_person,"
+    " error_message = excluded.error_message, updated_at = excluded.updated_at,"
+    " deadline_at = excluded.deadline_at, due_at = excluded.due_at, seq = excluded.seq,"
+    " flags = excluded.flags, digest = excluded.digest"
+)
+_ADD_RECORD: Final = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"
+_ADD_QUARANTINE: Final = "INSERT INTO quarantines VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_SHOW_QUARANTINE: Final = (
+    "UPDATE sagas SET status = ?, needs_person = 1, error_message = ?, updated_at = ?, due_at = NULL"
+    " WHERE id = ?"
+)
+
+
+def write_group(
+    db: sqlite3.Connection,
+    entries: Sequence[Entry],
+    token: FencingToken,
+    shortage: Callable[[], str | None],
+) -> list[Outcome]:
+    """Write all of *entries* that may be written, in one transaction; return when it is synced.
+
+    *shortage* says why no new saga may be started now, if so.
+
+    Raises:
+        sqlite3.Error: it is not known what became durable. Nothing may be written after that.
+    """
+    db.execute("BEGIN IMMEDIATE")
+    group = _Group(db, token, shortage)
+    outcomes = [group.take(entry) for entry in entries]
+    group.write()
+    db.execute("COMMIT")
+    return outcomes
+
+
+@dataclass(slots=True)
+class _Head:
+    """The newest record of a saga, and why it is in quarantine, if it is."""
+
+    seq: int
+    digest: bytes
+    quarantine: Quarantine | None
+
+
+class _Group:
+    """What a transaction is going to write; entries see those that were taken before them."""
+
+    def __init__(
+        self, db: sqlite3.Connection, token: FencingToken, shortage: Callable[[], str | None]
+    ) -> None:
+        self._db = db
+        self._token = token
+        self._shortage = shortage
+        self._heads: dict[SagaId, _Head] = {}
+        self._definitions: dict[Digest, tuple[Digest, str, str]] = {}
+        self._requests: dict[tuple[str, RequestId], Request] = {}
+        self._records: list[Parameters] = []
+        self._rows: dict[SagaId, Parameters] = {}
+        self._quarantines: dict[SagaId, Quarantine] = {}
+
+    def take(self, entry: Entry) -> Outcome:
+        match entry:
+            case Start():
+                return self._start(entry)
+            case Append():
+                return self._append(entry)
+            case Quarantine():
+                return self._quarantine(entry)
+
+    def write(self) -> None:
+        """Parents before children: the foreign keys are checked row by row."""
+        many = self._db.executemany
+        many(_ADD_DEFINITION, self._definitions.values())
+        many(
+            _ADD_REQUEST,
+            ((r.front_door, r.request_id, r.content, r.saga_id) for r in self._requests.values()),
+        )
+        many(_PUT_SAGA, ((*row, self._heads[saga_id].digest) for saga_id, row in self._rows.items()))
+        many(_ADD_RECORD, self._records)
+        many(_ADD_QUARANTINE, ((q.saga_id, q.reason, q.at) for q in self._quarantines.values()))
+        # After the rows, which would show the saga as if it were not in quarantine.
+        many(
+            _SHOW_QUARANTINE,
+            (
+                (Status.DEAD_LETTERED.value, head.quarantine.reason, head.quarantine.at, saga_id)
+                for saga_id, head in self._heads.items()
+                if head.quarantine is not None
+            ),
+        )
+
+    def _start(self, entry: Start) -> Outcome:
+        request = entry.request
+        # A request that joins is answered even when the disk is nearly full.
+        first = self._requested(request)
+        if first is not None:
+            return first if first.content == request.content else RequestIdTaken(request.request_id)
+        if (sentence := self._shortage()) is not None:
+            return Overloaded(sentence)
+        if self._head(request.saga_id) is not None:
+            return JournalConflict(request.saga_id, 0)
+        digest = entry.definition[0]
+        self._definitions[digest] = entry.definition
+        self._requests[request.front_door, request.request_id] = request
+        head = self._heads[request.saga_id] = _Head(0, CHAIN_START, None)
+        self._chain(request.saga_id, head, entry.lines, entry.row)
+        return None
+
+    def _append(self, entry: Append) -> Outcome:
+        head = self._head(entry.saga_id)
+        if head is None or head.seq != entry.seq_expected:
+            return JournalConflict(entry.saga_id, entry.seq_expected)
+        self._chain(entry.saga_id, head, entry.lines, entry.row)
+        return None
+
+    def _quarantine(self, quarantine: Quarantine) -> Outcome:
+        head = self._head(quarantine.saga_id)
+        if head is None:
+            return SagaNotFound(quarantine.saga_id)
+        # The first reason stays: what came after it came of it.
+        if head.quarantine is None:
+            head.quarantine = self._quarantines[quarantine.saga_id] = quarantine
+        return None
+
+    def _chain(self, saga_id: SagaId, head: _Head, lines: tuple[Line, ...], row: Parameters) -> None:
+        for line in lines:
+            head.seq += 1
+            head.digest = chained(head.digest, saga_id, head.seq, self._token, line)
+            self._records.append(
+                (saga_id, head.seq, self._token, line.at, line.type, line.payload, head.digest)
+            )
+        self._rows[saga_id] = row
+
+    def _head(self, saga_id: SagaId) -> _Head | None:
+        if saga_id not in self._heads:
+            found = self._db.execute(_HEAD, (saga_id,)).fetchone()
+            if found is None:
+                return None
+            seq, digest, reason, at = found
+            quarantine = None if reason is None else Quarantine(saga_id, reason, at)
+            self._heads[saga_id] = _Head(seq, digest, quarantine)
+        return self._heads[saga_id]
+
+    def _requested(self, request: Request) -> Request | None:
+        key = request.front_door, request.request_id
+        if key in self._requests:
+            return self._requests[key]
+        found = self._db.execute(_REQUEST, key).fetchone()
+        return None if found is None else Request(*key, *found)

@@ -1,0 +1,230 @@
+"""Keeps the ports `Journal` and `SagaIndex` in one SQLite file: opening, closing, the way to each verb.
+
+The order is the law here: lock, mend, open, migrate and take a token, then serve; drain, check in,
+close, unlock.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Final, Self
+
+from coordinator.adapters.event_codec import FORMAT_VERSION
+from coordinator.adapters.sqlite.connection import Connection, open_reader, open_writer
+from coordinator.adapters.sqlite.disk import DiskGauge, free_bytes
+from coordinator.adapters.sqlite.files import Lock, claim, sync_folder
+from coordinator.adapters.sqlite.group import Append, Start
+from coordinator.adapters.sqlite.migrations import migrate, packaged
+from coordinator.adapters.sqlite.reader import READ_LIMIT_S, Reader
+from coordinator.adapters.sqlite.rows import check_text, lines, summary_row
+from coordinator.adapters.sqlite.writer import Writer
+from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.errors import StartupFailed
+from coordinator.domain.events import Event
+from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
+from coordinator.domain.summary import SagaSummary
+from coordinator.ports.journal import Cursor, OpenSaga, Quarantine, Record, Request, SagaFilter
+
+DISK_FREE_MIN_BYTES: Final = 256 << 20
+
+_log = logging.getLogger(__name__)
+
+
+class SqliteJournal:
+    """A journal that this process holds from `open` to `close`."""
+
+    def __init__(self, lock: Lock, writer: Writer, reader: Reader) -> None:
+        """Takes over what `open` has opened."""
+        self._lock: Final = lock
+        self._writer: Final = writer
+        self._reader: Final = reader
+        self._closing: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def open(
+        cls,
+        path: Path,
+        *,
+        disk_free_min_bytes: int = DISK_FREE_MIN_BYTES,
+        disk_free_bytes: Callable[[Path], int] = free_bytes,
+        read_limit_s: float = READ_LIMIT_S,
+    ) -> Self:
+        """Hold the journal at *path*, making it where there is none.
+
+        Below *disk_free_min_bytes* of free disk no saga is started.
+
+        Raises:
+            StartupFailed: with one sentence that names the file and says what to do.
+        """
+        lock = claim(path)
+        path = lock.database
+        opened: list[Connection] = []
+        try:
+            writing = await Connection.open(partial(open_writer, path))
+            opened.append(writing)
+            token = await writing.run(partial(_begin, path=path, token_before=lock.before.token))
+            # Not before the database holds the token, so that a lock file ahead of it always means loss.
+            lock.opened(token)
+            reading = await Connection.open(partial(open_reader, path))
+            opened.append(reading)
+        except BaseException as error:
+            # A connection's thread that is not ended keeps the process alive.
+            for connection in opened:
+                await connection.close()
+            lock.release()
+            if isinstance(error, sqlite3.Error | OSError):
+                raise _startup_failed(path, error) from None
+            raise
+        _log.info("the journal %s is open under token %d, by SQLite %s", path, token, sqlite3.sqlite_version)
+        gauge = DiskGauge(path, disk_free_min_bytes, disk_free_bytes)
+        writer = Writer(writing, path, token, gauge.shortage)
+        return cls(lock, writer, Reader(reading, writer.fail, read_limit_s))
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Make durable what is queued, and let go of the files. Goes on when the caller is cancelled."""
+        if self._closing is None:
+            self._closing = asyncio.create_task(self._close(), name="journal closing")
+        await asyncio.shield(self._closing)
+
+    @property
+    def failed(self) -> asyncio.Future[str]:
+        """Ends with a sentence when the store has failed: the process must stop, and its restart recovers."""
+        return self._writer.failed
+
+    @property
+    def token(self) -> FencingToken:
+        return self._writer.token
+
+    async def start(
+        self,
+        request: Request,
+        definition: SagaDefinition,
+        events: Sequence[Event],
+        summary: SagaSummary,
+    ) -> Request:
+        _check_numbers(events, summary, seq_expected=0)
+        check_text(request.front_door, request.request_id, request.content)
+        entry = Start(
+            request,
+            (definition.digest, definition.name, definition.text),
+            lines(events),
+            summary_row(summary),
+        )
+        return await self._writer.write(entry) or request
+
+    async def append(
+        self, saga_id: SagaId, events: Sequence[Event], *, summary: SagaSummary, seq_expected: int
+    ) -> int:
+        _check_numbers(events, summary, seq_expected)
+        await self._writer.write(Append(saga_id, lines(events), summary_row(summary), seq_expected))
+        return summary.seq
+
+    async def quarantine(self, quarantine: Quarantine) -> None:
+        check_text(quarantine.reason)
+        await self._writer.write(quarantine)
+
+    async def history(self, saga_id: SagaId) -> Sequence[Record]:
+        self._writer.check()
+        return await self._reader.history(saga_id)
+
+    async def find(self, saga_id: SagaId) -> SagaSummary | None:
+        self._writer.check()
+        return await self._reader.find(saga_id)
+
+    async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
+        """As the port says.
+
+        Raises:
+            Overloaded: the list took too long and was stopped.
+        """
+        self._writer.check()
+        return await self._reader.page(condition, after=after, limit=limit)
+
+    async def open_sagas(self) -> Sequence[OpenSaga]:
+        self._writer.check()
+        return await self._reader.open_sagas()
+
+    async def requested(self, front_door: str, request_id: RequestId) -> Request | None:
+        self._writer.check()
+        return await self._reader.requested(front_door, request_id)
+
+    async def definition(self, digest: Digest) -> str | None:
+        self._writer.check()
+        return await self._reader.definition(digest)
+
+    async def _close(self) -> None:
+        await self._writer.drain()
+        try:
+            if not self.failed.done():
+                self._lock.closing(self.token)
+                await self._writer.check_in()
+        except (sqlite3.Error, OSError) as error:
+            self._writer.fail(error)
+        # The last connection to close checks the log in and deletes it, and tells of no error. After a
+        # failure the log must stay for the restart to mend, so the last one is then the reader: it cannot.
+        ends = (self._reader.close, self._writer.close)
+        for end in reversed(ends) if self.failed.done() else ends:
+            await end()
+        self._lock.release()
+
+
+def _begin(db: sqlite3.Connection, *, path: Path, token_before: FencingToken) -> FencingToken:
+    """Bring the schema up to date and take the next token, in one transaction."""
+    db.execute("BEGIN IMMEDIATE")
+    migrate(db, packaged(), str(path))
+    db.execute("INSERT INTO journal VALUES (1, ?, 0) ON CONFLICT DO NOTHING", (FORMAT_VERSION,))
+    version, kept = db.execute("SELECT format, token FROM journal").fetchone()
+    if version > FORMAT_VERSION:
+        raise StartupFailed(
+            f"the journal {path} was written by a newer release (its format is number {version}, this "
+            f"release knows {FORMAT_VERSION}): start that release, or give this one a journal of its own"
+        )
+    if 0 < kept < token_before:
+        _log.warning(
+            "the journal %s holds token %d but was opened under token %d before: it is an older copy, "
+            "or its write-ahead log was removed; what was recorded since then is lost",
+            path,
+            kept,
+            token_before,
+        )
+    # Also ahead of what the lock file remembers: participants refuse a token older than one they know.
+    token = FencingToken(max(kept, token_before) + 1)
+    db.execute("UPDATE journal SET token = ?", (token,))
+    db.execute("COMMIT")
+    sync_folder(path)
+    return token
+
+
+def _check_numbers(events: Sequence[Event], summary: SagaSummary, seq_expected: int) -> None:
+    if not events or summary.seq != seq_expected + len(events):
+        raise ValueError(
+            f"saga {summary.id}: {len(events)} events behind {seq_expected} do not end at {summary.seq}"
+        )
+
+
+def _startup_failed(path: Path, error: Exception) -> StartupFailed:
+    match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+            advice = "it is damaged; put back a copy, or move it away to begin a new journal"
+        case sqlite3.SQLITE_FULL:
+            advice = "make room on its disk"
+        case sqlite3.SQLITE_BUSY:
+            advice = "another program has it open; close that one"
+        case _:
+            advice = "check its disk and its permissions"
+    return StartupFailed(f"the journal {path} cannot be used ({error}): {advice}")

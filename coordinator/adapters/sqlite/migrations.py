@@ -1,0 +1,82 @@
+"""The schema, as numbered SQL files that are each applied once, in order, all in one transaction.
+
+What was applied is kept in the journal with a checksum: an edited file, or one that only a newer
+release has, stops the start.
+"""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+
+from coordinator.domain.errors import StartupFailed
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One numbered SQL file."""
+
+    number: int
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def packaged() -> Sequence[Migration]:
+    """The migrations of this release, in order."""
+    folder = files("coordinator.adapters.sqlite") / "migrations"
+    scripts = [entry for entry in folder.iterdir() if entry.name.endswith(".sql")]
+    return sorted(
+        (Migration(int(entry.name[:4]), entry.name, entry.read_text(encoding="utf-8")) for entry in scripts),
+        key=lambda migration: migration.number,
+    )
+
+
+def migrate(db: sqlite3.Connection, migrations: Sequence[Migration], journal: str) -> None:
+    """Bring the schema to the newest migration, inside the transaction that the caller holds.
+
+    *journal* names the file in an error.
+
+    Raises:
+        StartupFailed: the journal was written by a newer release, or a migration was edited since.
+    """
+    db.execute(
+        "CREATE TABLE IF NOT EXISTS migrations"
+        " (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL) STRICT"
+    )
+    applied = dict(db.execute("SELECT number, checksum FROM migrations"))
+    newest = max((migration.number for migration in migrations), default=0)
+    if (beyond := max(applied, default=0)) > newest:
+        raise StartupFailed(
+            f"the journal {journal} was written by a newer release (its schema is number {beyond}, this "
+            f"release knows {newest}): start that release, or give this one a journal of its own"
+        )
+    for migration in migrations:
+        if migration.number not in applied:
+            for statement in _statements(migration.sql):
+                db.execute(statement)
+            db.execute(
+                "INSERT INTO migrations VALUES (?, ?, ?)",
+                (migration.number, migration.name, migration.checksum),
+            )
+        elif applied[migration.number] != migration.checksum:
+            raise StartupFailed(
+                f"the migration {migration.name} was edited after it was applied to the journal "
+                f"{journal}: put the released file back"
+            )
+
+
+def _statements(script: str) -> Iterator[str]:
+    """The statements of *script* one by one; `executescript` would commit the caller's transaction."""
+    statement = ""
+    for line in script.splitlines(keepends=True):
+        statement += line
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if statement.strip():
+        yield statement

@@ -1,0 +1,208 @@
+"""Reads of what is durable, on a connection that cannot write. Short, indexed, never in the writer's way.
+
+A list stops at a time limit; the reads of recovery do not, because nothing can be done without them.
+"""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from typing import Any, Final, TypeVar
+
+from coordinator.adapters.clock import stopwatch_s
+from coordinator.adapters.event_codec import UnreadableEvent, decode
+from coordinator.adapters.sqlite.connection import Connection
+from coordinator.adapters.sqlite.rows import (
+    CHAIN_START,
+    SUMMARY_COLUMNS,
+    Line,
+    Parameters,
+    chained,
+    summary_of,
+)
+from coordinator.domain import jsontext
+from coordinator.domain.errors import (
+    JournalCorrupt,
+    JournalUnavailable,
+    Overloaded,
+    SagaError,
+    SagaNotFound,
+)
+from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
+from coordinator.domain.summary import SagaSummary
+from coordinator.ports.journal import Cursor, OpenSaga, Record, Request, SagaFilter
+
+_T = TypeVar("_T")
+
+READ_LIMIT_S: Final = 2.0
+_STEPS_BETWEEN_LOOKS: Final = 1_000
+"""Virtual machine steps of SQLite between two looks at the time, some ten microseconds."""
+
+_HEAD: Final = "SELECT seq, digest FROM sagas WHERE id = ?"
+_RECORDS: Final = "SELECT seq, token, at, type, payload, digest FROM records WHERE saga_id = ? ORDER BY seq"
+_SAGAS: Final = f"SELECT {SUMMARY_COLUMNS} FROM sagas"  # noqa: S608  # our own names
+# The condition is word for word the index's.
+_OPEN: Final = "SELECT id, due_at FROM sagas WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY due_at, id"
+_REQUEST: Final = "SELECT content, saga_id FROM requests WHERE front_door = ? AND request_id = ?"
+_DEFINITION: Final = "SELECT text FROM definitions WHERE digest = ?"
+
+
+class DefinitionCorrupt(JournalCorrupt):
+    """The text of a definition does not match its digest: no saga that is pinned to it can go on."""
+
+    def __init__(self, digest: Digest) -> None:
+        self.saga_id = SagaId("")
+        self.seq = 0
+        SagaError.__init__(
+            self, f"the journal's definition {digest} is damaged (its text has another digest)"
+        )
+
+
+class Reader:
+    """Owns the reading connection. *broken* is told of an error that is no saga's alone."""
+
+    def __init__(
+        self, db: Connection, broken: Callable[[Exception], None], limit_s: float = READ_LIMIT_S
+    ) -> None:
+        self._db = db
+        self._broken = broken
+        self._limit_s = limit_s
+
+    async def history(self, saga_id: SagaId) -> Sequence[Record]:
+        try:
+            head, rows = await self._read(lambda db: _head_and_records(db, saga_id))
+        except _Damaged as error:
+            raise JournalCorrupt(saga_id, 0, f"the database page that holds it: {error}") from None
+        return _verified(saga_id, head, rows)
+
+    async def definition(self, digest: Digest) -> str | None:
+        row = await self._first(_DEFINITION, digest)
+        if row is None:
+            return None
+        (text,) = row
+        if jsontext.digest(text) != digest:
+            raise DefinitionCorrupt(digest)
+        return str(text)
+
+    async def open_sagas(self) -> Sequence[OpenSaga]:
+        rows = await self._read(lambda db: db.execute(_OPEN).fetchall())
+        return [OpenSaga(saga_id, due_at) for saga_id, due_at in rows]
+
+    async def requested(self, front_door: str, request_id: RequestId) -> Request | None:
+        row = await self._first(_REQUEST, front_door, request_id)
+        return None if row is None else Request(front_door, request_id, *row)
+
+    async def find(self, saga_id: SagaId) -> SagaSummary | None:
+        row = await self._first(f"{_SAGAS} WHERE id = ?", saga_id)
+        return None if row is None else _summary(row)
+
+    async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
+        sql, values = page_query(condition, after, limit)
+        rows = await self._read(_limited(lambda db: db.execute(sql, values).fetchall(), self._limit_s))
+        return [_summary(row) for row in rows]
+
+    async def close(self) -> None:
+        await self._db.close()
+
+    async def _first(self, sql: str, *values: str) -> Sequence[Any] | None:
+        row: Sequence[Any] | None = await self._read(lambda db: db.execute(sql, values).fetchone())
+        return row
+
+    async def _read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        try:
+            return await self._db.run(work)
+        except sqlite3.Error as error:
+            match getattr(error, "sqlite_errorcode", 0) & 0xFF:
+                case sqlite3.SQLITE_INTERRUPT:
+                    raise Overloaded(
+                        f"the list took longer than {self._limit_s:g} s and was stopped; ask for less of it"
+                    ) from None
+                case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+                    # One damaged page is no reason to stop the sagas that are not on it.
+                    raise _Damaged(f"the journal could not be read: {error}") from error
+                case _:
+                    self._broken(error)
+                    raise JournalUnavailable(f"the journal could not be read: {error}") from error
+
+
+class _Damaged(JournalUnavailable):
+    """SQLite found a page of the database that makes no sense."""
+
+
+def page_query(condition: SagaFilter, after: Cursor | None, limit: int) -> tuple[str, Parameters]:
+    """The statement and values of one page: a stretch of one index, read backwards."""
+    wanted = [
+        (f"{column} {comparison} ?", value)
+        for column, comparison, value in (
+            ("status", "=", condition.status and condition.status.value),
+            ("saga_name", "=", condition.saga_name),
+            ("request_id", "=", condition.request_id),
+            ("started_at", ">=", condition.started_from),
+            ("started_at", "<", condition.started_before),
+        )
+        if value is not None
+    ]
+    clauses = [clause for clause, _ in wanted]
+    values: list[str | int | float] = [value for _, value in wanted]
+    if condition.needs_person is not None:
+        # Written out, because a partial index is not used for a value that comes later.
+        clauses.append("needs_person = 1" if condition.needs_person else "needs_person = 0")
+    if after is not None:
+        clauses.append("(started_at, id) < (?, ?)")
+        values += (after.started_at, after.saga_id)
+    where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
+    return f"{_SAGAS}{where} ORDER BY started_at DESC, id DESC LIMIT ?", (*values, limit)
+
+
+def _limited(work: Callable[[sqlite3.Connection], _T], limit_s: float) -> Callable[[sqlite3.Connection], _T]:
+    def watched(db: sqlite3.Connection) -> _T:
+        until_s = stopwatch_s() + limit_s
+        db.set_progress_handler(lambda: stopwatch_s() > until_s, _STEPS_BETWEEN_LOOKS)
+        try:
+            return work(db)
+        finally:
+            db.set_progress_handler(None, 0)
+
+    return watched
+
+
+_Head = tuple[int, bytes]
+_Row = tuple[int, FencingToken, float, str, str, bytes]
+
+
+def _head_and_records(db: sqlite3.Connection, saga_id: SagaId) -> tuple[_Head | None, Sequence[_Row]]:
+    # One transaction, so that the row and the records are of the same moment.
+    db.execute("BEGIN")
+    try:
+        return db.execute(_HEAD, (saga_id,)).fetchone(), db.execute(_RECORDS, (saga_id,)).fetchall()
+    finally:
+        db.execute("ROLLBACK")
+
+
+def _verified(saga_id: SagaId, head: _Head | None, rows: Sequence[_Row]) -> Sequence[Record]:
+    if head is None:
+        if rows:
+            raise JournalCorrupt(saga_id, len(rows), "the saga's row is missing")
+        raise SagaNotFound(saga_id)
+    digest = CHAIN_START
+    records = []
+    for number, (seq, token, at, type_name, payload, kept) in enumerate(rows, start=1):
+        if seq != number:
+            raise JournalCorrupt(saga_id, number, "it is missing")
+        digest = chained(digest, saga_id, seq, token, Line(at, type_name, payload))
+        if digest != kept:
+            raise JournalCorrupt(saga_id, seq, "its digest does not match")
+        try:
+            records.append(Record(seq, token, decode(type_name, payload)))
+        except UnreadableEvent as error:
+            raise JournalCorrupt(saga_id, seq, str(error)) from None
+    if (len(records), digest) != head:
+        raise JournalCorrupt(
+            saga_id, head[0], f"it is not the newest of the {len(records)} records that are there"
+        )
+    return records
+
+
+def _summary(row: Sequence[object]) -> SagaSummary:
+    try:
+        return summary_of(row)
+    except (ValueError, TypeError) as error:
+        raise JournalCorrupt(SagaId(str(row[0])), 0, f"the saga's row: {error}") from None

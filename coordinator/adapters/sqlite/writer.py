@@ -1,0 +1,148 @@
+"""The one task that writes. Callers queue; it takes all that is queued, commits once, wakes them all.
+
+There is no timer: while one group is being synced, the next one gathers. The first error from the
+store is the last: what it left behind is unknown, so nothing is retried and nothing more is written.
+"""
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from coordinator.adapters.sqlite.connection import WAL_BYTES_MAX, Connection
+from coordinator.adapters.sqlite.files import wal_path
+from coordinator.adapters.sqlite.group import Entry, Outcome, write_group
+from coordinator.domain.errors import JournalUnavailable, SagaError
+from coordinator.domain.ids import FencingToken
+from coordinator.ports.journal import Request
+
+CHECKPOINT_ENTRIES: Final = 1_000
+"""After how many entries the log is checked into the database; each dirties a few pages."""
+
+_log = logging.getLogger(__name__)
+
+_Waiter = asyncio.Future[Outcome]
+
+
+class Writer:
+    """Owns the writing connection, its task and its queue."""
+
+    def __init__(
+        self,
+        db: Connection,
+        path: Path,
+        token: FencingToken,
+        shortage: Callable[[], str | None],
+    ) -> None:
+        self._db = db
+        self._path = path
+        self.token: Final = token
+        self._shortage = shortage
+        self._queue: asyncio.Queue[tuple[Entry, _Waiter] | None] = asyncio.Queue()
+        self._entries_since_checkpoint = 0
+        self._closing = False
+        self.failed: Final[asyncio.Future[str]] = asyncio.get_running_loop().create_future()
+        self._task = asyncio.create_task(self._run(), name="journal writer")
+
+    async def write(self, entry: Entry) -> Request | None:
+        """Wait until *entry* is durable; None if it was written, the first request if it joins that.
+
+        A caller that is cancelled leaves only its own wait: the entry stays in the queue.
+
+        Raises:
+            SagaError: what the entry met; JournalUnavailable where the store failed.
+        """
+        self.check()
+        waiter: _Waiter = asyncio.get_running_loop().create_future()
+        self._queue.put_nowait((entry, waiter))
+        outcome = await waiter
+        if isinstance(outcome, SagaError):
+            raise outcome
+        return outcome
+
+    def check(self) -> None:
+        """Raise JournalUnavailable if the journal takes nothing any more."""
+        if self.failed.done():
+            raise JournalUnavailable(self.failed.result())
+        if self._closing:
+            raise JournalUnavailable(f"the journal {self._path} is closed")
+
+    def fail(self, error: BaseException) -> None:
+        """Take nothing any more, wake everybody who queues, and let the owner stop the process."""
+        if self.failed.done():
+            return
+        self.failed.set_result(
+            f"the journal {self._path} failed ({str(error) or type(error).__name__}): what was being written "
+            "may or may not be durable, nothing more is written, and a restart recovers"
+        )
+        _log.error("the journal failed", exc_info=error)
+        while not self._queue.empty():
+            if (queued := self._queue.get_nowait()) is not None:
+                self._wake_in_vain(queued[1])
+        self._queue.put_nowait(None)
+
+    async def drain(self) -> None:
+        """Write what is queued, take nothing more, and end the task."""
+        self._closing = True
+        self._queue.put_nowait(None)
+        await asyncio.wait([self._task])
+
+    async def check_in(self) -> None:
+        """Copy the whole log into the database and empty it. Nobody may read meanwhile."""
+        await self._db.run(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
+
+    async def close(self) -> None:
+        await self._db.close()
+
+    async def _run(self) -> None:
+        group: list[tuple[Entry, _Waiter]] = []
+        try:
+            while not self.failed.done() and (group := await self._gather()):
+                outcomes = await self._db.run(self._work(group))
+                for (_, waiter), outcome in zip(group, outcomes, strict=True):
+                    if not waiter.done():
+                        waiter.set_result(outcome)
+                await self._checkpoint_when_due(len(group))
+        except BaseException as error:
+            self.fail(error)
+            for _, waiter in group:
+                self._wake_in_vain(waiter)
+            # A bug of ours ends here too; only the end of the loop itself goes on.
+            if not isinstance(error, Exception):
+                raise
+
+    async def _gather(self) -> list[tuple[Entry, _Waiter]]:
+        """Everything that is queued, at least one entry; nothing when there will be no more."""
+        first = await self._queue.get()
+        if first is None:
+            return []
+        group = [first]
+        while not self._queue.empty():
+            queued = self._queue.get_nowait()
+            if queued is None:
+                self._queue.put_nowait(None)
+                break
+            group.append(queued)
+        return group
+
+    def _work(self, group: list[tuple[Entry, _Waiter]]) -> Callable[[sqlite3.Connection], list[Outcome]]:
+        entries = [entry for entry, _ in group]
+        return lambda db: write_group(db, entries, self.token, self._shortage)
+
+    async def _checkpoint_when_due(self, entries: int) -> None:
+        # Here and not in the group's transaction: those who waited for it are awake already.
+        self._entries_since_checkpoint += entries
+        if self._entries_since_checkpoint >= CHECKPOINT_ENTRIES:
+            self._entries_since_checkpoint = 0
+            await self._db.run(self._checkpoint)
+
+    def _checkpoint(self, db: sqlite3.Connection) -> None:
+        # PASSIVE waits for nobody, so readers without a gap could make the log grow for ever.
+        grown = wal_path(self._path).stat().st_size > WAL_BYTES_MAX
+        db.execute(f"PRAGMA wal_checkpoint({'RESTART' if grown else 'PASSIVE'})").fetchall()
+
+    def _wake_in_vain(self, waiter: _Waiter) -> None:
+        if not waiter.done():
+            waiter.set_exception(JournalUnavailable(self.failed.result()))
