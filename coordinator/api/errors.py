@@ -158,7 +158,7 @@ def _text(error: Exception, violations: Sequence[Violation]) -> str:
     if not violations:
         return str(error)
     shown = [
-        f"{_bounded(violation.path, PATH_CHARS_MAX)} {_bounded(violation.sentence, SENTENCE_CHARS_MAX)}"
+        f"{_bounded(violation.path, PATH_CHARS_MAX)}: {_bounded(violation.sentence, SENTENCE_CHARS_MAX)}"
         for violation in violations[:_VIOLATIONS_IN_MESSAGE_MAX]
     ]
     rest = len(violations) - len(shown)
