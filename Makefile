@@ -20,10 +20,10 @@ help: ## tell what can be asked
 setup: $(DEV) ## make the developer's environment in .venv
 
 run: $(RUNTIME) ## serve the coordinator and all example participants until Ctrl-C
-	@$(BIN)/python scripts/run.py
+	@$(BIN)/python -m scripts.run
 
 demo: $(RUNTIME) ## play three orders and a crash with real processes
-	@$(BIN)/python scripts/demo.py
+	@$(BIN)/python -m scripts.demo
 
 test: test-quick test-kill ## run all tests
 

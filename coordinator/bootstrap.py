@@ -5,6 +5,7 @@ Exit codes: 0 stopped when asked to; 2 could not start; 3 stopped by itself beca
 
 import asyncio
 import logging
+import os
 import signal
 import sqlite3
 import sys
@@ -37,7 +38,7 @@ _log = logging.getLogger("coordinator")
 def main() -> int:
     """Run a coordinator with the settings of the environment until it is told to stop."""
     try:
-        settings = Settings.load()
+        settings = Settings.load(os.environ)
         configure_logs(settings.log_level)
         return asyncio.run(serve(settings))
     except StartupFailed as error:
@@ -74,8 +75,9 @@ async def serve(settings: Settings) -> int:
             await api.serving()
             _log.info("serving at %s", address, extra={"sagas": sagas})
             print(f"coordinator ready {address}", flush=True)
-            await asyncio.wait([stop, pool.failed, journal.failed], return_when=asyncio.FIRST_COMPLETED)
-            failure = next((f.result() for f in (pool.failed, journal.failed) if f.done()), None)
+            failures = (pool.failed, journal.failed)
+            await asyncio.wait((stop, *failures), return_when=asyncio.FIRST_COMPLETED)
+            failure = next((failed.result() for failed in failures if failed.done()), None)
             await api.draining()
             await pool.park(grace_s=0.0 if failure else settings.drain_grace_s)
         finally:

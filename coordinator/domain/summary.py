@@ -70,7 +70,7 @@ def _due_at(decision: Decision) -> float | None:
 
 
 def _reason(saga: Saga, abort: Abort) -> str:
-    said = ": ".join(part for part in (abort.code, abort.message) if part)
+    said = ": ".join(part for part in (abort.code, abort.message.rstrip(".")) if part)
     match abort.kind:
         case AbortKind.CANCELLED:
             return f"Cancelled ({abort.message})." if abort.message else "Cancelled."
