@@ -220,7 +220,8 @@ def _file(path: str, known: Iterable[str]) -> dict[str, object]:
     for name in values:
         if name not in known:
             wrong = f"{jsontext.shown_key(name)} in {path!r} is not a setting"
-            raise StartupFailed(f"{wrong}; the nearest one is {_nearest(name, known)}")
+            nearest = _nearest(name.lower().removeprefix(PREFIX.lower()), known)
+            raise StartupFailed(f"{wrong}; the nearest one is {nearest}")
     return values
 
 

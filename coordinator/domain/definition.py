@@ -30,9 +30,7 @@ STEPS_MAX: Final = 1_000
 VIOLATIONS_MAX: Final = 100
 
 _A_NAME: Final = "a letter, then up to 99 letters, digits, '_', '.' or '-'"
-_FROM_JSON: Final = (
-    "the value comes from JSON, where only camelCase keys and written durations are taken"
-)
+_FROM_JSON: Final = "the value comes from JSON, where only camelCase keys and written durations are taken"
 
 
 def _json_key(field_name: str) -> str:
@@ -205,22 +203,16 @@ def parse_definition(
     except InvalidJson as error:
         raise InvalidDefinition(source, [error.violation]) from None
     if not isinstance(value, dict):
-        raise InvalidDefinition(
-            source, [Violation("$", f"expected an object, found {found(value)}")]
-        )
+        raise InvalidDefinition(source, [Violation("$", f"expected an object, found {found(value)}")])
     faults: list[tuple[Loc, str]] = []
     steps = value.get("steps")
     if isinstance(steps, list) and len(steps) > STEPS_MAX:
-        faults.append(
-            (("steps",), f"expected a list of 1 to {STEPS_MAX} steps, found {found(steps)}")
-        )
+        faults.append((("steps",), f"expected a list of 1 to {STEPS_MAX} steps, found {found(steps)}"))
         steps = steps[:STEPS_MAX]
         value = {**value, "steps": steps}
     definition: SagaDefinition | None = None
     try:
-        definition = SagaDefinition.model_validate(
-            value, by_alias=True, by_name=False, context=_FROM_JSON
-        )
+        definition = SagaDefinition.model_validate(value, by_alias=True, by_name=False, context=_FROM_JSON)
     except ValidationError as error:
         faults += sentences(SagaDefinition, error)
     if isinstance(steps, list):
@@ -242,9 +234,7 @@ def _violations(faults: Sequence[tuple[Loc, str]]) -> list[Violation]:
     )
     shown = [Violation(_path(loc), sentence) for loc, sentence in ordered[:VIOLATIONS_MAX]]
     if len(ordered) > VIOLATIONS_MAX:
-        shown.append(
-            Violation("$", f"has {len(ordered) - VIOLATIONS_MAX} more faults, which are not listed")
-        )
+        shown.append(Violation("$", f"has {len(ordered) - VIOLATIONS_MAX} more faults, which are not listed"))
     return shown
 
 

@@ -34,9 +34,7 @@ def step_input(
         chosen = {entry: fields[entry] for entry in step.input if not is_output(entry)}
     wanted = _wanted_outputs(definition, step)
     if wanted is not None:
-        chosen[OUTPUTS] = {
-            name: jsontext.reload(outputs[name]) for name in wanted if name in outputs
-        }
+        chosen[OUTPUTS] = {name: jsontext.reload(outputs[name]) for name in wanted if name in outputs}
     return jsontext.canonical(chosen)
 
 
@@ -47,15 +45,11 @@ def check_input(definition: SagaDefinition, saga_input: JsonValue) -> list[Viola
     violations = []
     if OUTPUTS in saga_input:
         violations.append(
-            Violation(
-                "$.outputs", "is a reserved name: there each step finds what earlier steps answered"
-            )
+            Violation("$.outputs", "is a reserved name: there each step finds what earlier steps answered")
         )
     for field, steps in definition.needed_fields.items():
         if field not in saga_input:
-            needed_by = (
-                f"step {steps[0]} needs it" if len(steps) == 1 else f"steps {listed(steps)} need it"
-            )
+            needed_by = f"step {steps[0]} needs it" if len(steps) == 1 else f"steps {listed(steps)} need it"
             violations.append(Violation(jsontext.child("$", field), f"is missing; {needed_by}"))
     return violations
 
@@ -64,9 +58,7 @@ def _wanted_outputs(definition: SagaDefinition, step: StepDefinition) -> list[St
     """The earlier steps whose outputs *step* gets; None where it gets no `outputs` at all."""
     if step.input is not None and OUTPUTS not in step.input:
         chosen = [
-            StepName(entry.removeprefix(OUTPUT_OF))
-            for entry in step.input
-            if entry.startswith(OUTPUT_OF)
+            StepName(entry.removeprefix(OUTPUT_OF)) for entry in step.input if entry.startswith(OUTPUT_OF)
         ]
         return chosen or None
     return [earlier.name for earlier in definition.steps[: definition.positions[step.name]]]

@@ -113,9 +113,7 @@ def _decode(text: str | bytes, source: str, bytes_max: int) -> str:
             source, f"holds half a character (a lone surrogate) at character {error.start}"
         ) from None
     if decoded.startswith("\ufeff"):
-        raise InvalidJson(
-            source, "starts with a byte order mark; expected JSON in UTF-8 without one"
-        )
+        raise InvalidJson(source, "starts with a byte order mark; expected JSON in UTF-8 without one")
     if "\0" in decoded:
         raise InvalidJson(source, f"holds a NUL character at character {decoded.index(chr(0))}")
     return decoded

@@ -48,9 +48,7 @@ def sketch(step: JsonValue) -> Sketch:
     )
 
 
-def relation_faults(
-    steps: Sequence[Sketch], services: Collection[str] | None
-) -> Iterator[tuple[Loc, str]]:
+def relation_faults(steps: Sequence[Sketch], services: Collection[str] | None) -> Iterator[tuple[Loc, str]]:
     """Where steps do not fit together or to the configured *services* (None: any service does)."""
     position_of: dict[str, int] = {}
     names_certain = True
@@ -90,9 +88,7 @@ def _input_faults(
             if OUTPUTS in step.input:
                 yield index, f"expected nothing that 'outputs' holds already, found {found(entry)}"
             if names_certain and entry.removeprefix(OUTPUT_OF) not in earlier:
-                expected = (
-                    f"expected 'outputs.' and the name of an earlier step ({listed(earlier)})"
-                )
+                expected = f"expected 'outputs.' and the name of an earlier step ({listed(earlier)})"
                 yield index, f"{expected}, found {found(entry)}"
         seen.add(entry)
 

@@ -1,0 +1,154 @@
+"""The catalog of a folder: a wrong file is refused whole, and the others keep working."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from coordinator.adapters.definition_files import DefinitionFiles
+from coordinator.domain.errors import DefinitionNotFound, StartupFailed
+from coordinator.ports.catalog import Catalog
+
+DEFINITIONS: Final = Path(__file__).parents[3] / "definitions"
+SERVICES: Final = ("Hotel", "Car")
+
+
+def write(path: Path, saga_name: str, version: str | None = None) -> None:
+    shown = "null" if version is None else f'"{version}"'
+    path.write_text(
+        f'{{"sagaName": "{saga_name}", "version": {shown}, "steps": '
+        '[{"service": "Hotel", "transaction": "book", "compensation": null}]}'
+    )
+
+
+def refusals(files: DefinitionFiles) -> dict[str, list[str]]:
+    return {error.source: [str(fault) for fault in error.violations] for error in files.refused}
+
+
+def test_the_definitions_that_we_ship_load() -> None:
+    services = [f"{name}Service" for name in ("Order", "Payment", "Inventory", "Notification", "Shipping")]
+    files = DefinitionFiles.load(DEFINITIONS, services)
+    assert [definition.name for definition in files.all()] == ["OrderPlacementSaga", "PlaceOrder"]
+    assert files.refused == ()
+
+
+def test_a_wrong_file_is_refused_and_the_others_keep_working(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", "Trip")
+    (tmp_path / "b.json").write_text('{"sagaName": "Broken", "steps": [], "when": 1}')
+    write(tmp_path / "c.json", "Cruise", "2")
+    catalog: Catalog = (files := DefinitionFiles.load(tmp_path, SERVICES))
+    assert [definition.name for definition in catalog.all()] == ["Cruise", "Trip"]
+    assert catalog.get("Trip", None).steps[0].service == "Hotel"
+    assert catalog.get("Cruise", None) is catalog.get("Cruise", "2")
+    assert refusals(files) == {
+        "b.json": [
+            "$.steps: expected a list of 1 to 1000 steps, found an empty list",
+            "$.when: is not a key that is known here; known are sagaName, version, ttl, steps",
+        ]
+    }
+
+
+def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", "Trip", "1")
+    catalog = DefinitionFiles.load(tmp_path, SERVICES)
+    with pytest.raises(DefinitionNotFound) as missing:
+        catalog.get("Trip", "2")
+    assert str(missing.value) == "there is no definition 'Trip' in version '2'; loaded are: Trip (version 1)"
+    with pytest.raises(DefinitionNotFound) as missing:
+        catalog.get("Cruise", None)
+    assert str(missing.value) == "there is no definition 'Cruise'; loaded are: Trip (version 1)"
+
+
+def test_a_version_that_the_file_does_not_have_is_not_found(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", "Trip")
+    with pytest.raises(DefinitionNotFound):
+        DefinitionFiles.load(tmp_path, SERVICES).get("Trip", "1")
+
+
+def test_of_two_files_with_one_name_the_second_is_refused_and_both_are_named(tmp_path: Path) -> None:
+    write(tmp_path / "b.json", "Trip", "2")
+    write(tmp_path / "c.json", "Trip", "3")
+    write(tmp_path / "a.json", "Trip", "1")
+    files = DefinitionFiles.load(tmp_path, SERVICES)
+    assert files.get("Trip", None).version == "1"
+    expected = ["$.sagaName: expected a saga name of its own, found 'Trip' as in a.json"]
+    assert refusals(files) == {"b.json": expected, "c.json": expected}
+
+
+def test_a_refused_file_does_not_take_a_name(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text('{"sagaName": "Trip", "steps": []}')
+    write(tmp_path / "b.json", "Trip")
+    files = DefinitionFiles.load(tmp_path, SERVICES)
+    assert files.get("Trip", None).name == "Trip"
+    assert list(refusals(files)) == ["a.json"]
+
+
+def test_a_service_that_is_not_configured_is_a_fault(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", "Trip")
+    assert refusals(DefinitionFiles.load(tmp_path, ["Car"])) == {
+        "a.json": ["$.steps[0].service: expected a configured service (Car), found 'Hotel'"]
+    }
+    assert refusals(DefinitionFiles.load(tmp_path, [])) == {
+        "a.json": ["$.steps[0].service: expected a configured service (none), found 'Hotel'"]
+    }
+
+
+def test_hidden_files_and_other_files_are_not_looked_at(tmp_path: Path) -> None:
+    for name in (".hidden.json", ".json", "notes.txt", "trip.json.bak", "trip.yaml"):
+        (tmp_path / name).write_text("x")
+    files = DefinitionFiles.load(tmp_path, SERVICES)
+    assert (files.all(), files.refused) == ((), ())
+
+
+def test_what_is_no_file_is_refused_without_waiting_for_it(tmp_path: Path) -> None:
+    (tmp_path / "folder.json").mkdir()
+    os.mkfifo(tmp_path / "pipe.json")
+    (tmp_path / "endless.json").symlink_to("/dev/zero")
+    (tmp_path / "loop.json").symlink_to("loop.json")
+    (tmp_path / "nowhere.json").symlink_to("gone")
+    open_before = len(os.listdir("/proc/self/fd"))
+    files = DefinitionFiles.load(tmp_path, SERVICES)
+    assert len(os.listdir("/proc/self/fd")) == open_before
+    assert refusals(files) == {
+        "endless.json": ["$: expected a file, found a folder or a device"],
+        "folder.json": ["$: can not be read: Is a directory"],
+        "loop.json": ["$: can not be read: Too many levels of symbolic links"],
+        "nowhere.json": ["$: can not be read: No such file or directory"],
+        "pipe.json": ["$: expected a file, found a folder or a device"],
+    }
+
+
+def test_a_link_to_a_file_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "mounted").mkdir()
+    write(tmp_path / "mounted" / "trip", "Trip")
+    (tmp_path / "trip.json").symlink_to("mounted/trip")
+    assert DefinitionFiles.load(tmp_path, SERVICES).get("Trip", None).name == "Trip"
+
+
+def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
+    write(tmp_path / "a.json", "Trip")
+    with (tmp_path / "a.json").open("a") as file:
+        file.write(" " * (1 << 20))
+    assert refusals(DefinitionFiles.load(tmp_path, SERVICES)) == {
+        "a.json": ["$: is larger than 1048576 bytes"]
+    }
+
+
+def test_a_strange_file_name_can_be_shown(tmp_path: Path) -> None:
+    (tmp_path / os.fsdecode(b"a\n\xff.json")).write_text("")
+    (refused,) = DefinitionFiles.load(tmp_path, SERVICES).refused
+    assert refused.source == r"'a\n\udcff.json'"
+    assert str(refused).encode()
+
+
+def test_without_a_folder_there_is_no_start(tmp_path: Path) -> None:
+    with pytest.raises(StartupFailed) as stop:
+        DefinitionFiles.load(tmp_path / "gone", SERVICES)
+    assert str(stop.value) == (
+        f"the definitions folder '{tmp_path}/gone' does not exist; SAGA_DEFINITIONS names it"
+    )
+    (tmp_path / "file").touch()
+    with pytest.raises(StartupFailed) as stop:
+        DefinitionFiles.load(tmp_path / "file", SERVICES)
+    assert str(stop.value) == f"the definitions folder '{tmp_path}/file' can not be read: Not a directory"
