@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-VIOLATIONS_MAX = 20
 VIOLATIONS_TOLD = 5
-FIELD_LENGTH_MAX = 100
 
 
 class ParticipantError(Exception):
@@ -52,8 +50,7 @@ class InvalidRequest(Rejected):
     reason = "INVALID_REQUEST"
 
     def __init__(self, violations: Sequence[Violation]) -> None:
-        # All of it travels in the call's trailers, and those hold a few kilobytes.
-        self.violations = tuple(violations[:VIOLATIONS_MAX])
+        self.violations = tuple(violations)
         told = "; ".join(str(violation) for violation in violations[:VIOLATIONS_TOLD])
         rest = len(violations) - VIOLATIONS_TOLD
         super().__init__(told if rest <= 0 else f"{told}; and {rest} more")

@@ -29,6 +29,10 @@ from participants.errors import (
 
 DOMAIN = "saga.v1"
 DETAILS_KEY = "grpc-status-details-bin"
+# Details travel in the call's trailers, which hold a few kilobytes in all.
+VIOLATIONS_MAX = 10
+TEXT_LENGTH_MAX = 200
+SENTENCE_LENGTH_MAX = 1000
 STATUS: tuple[tuple[type[ParticipantError], StatusCode], ...] = (
     (InvalidRequest, StatusCode.INVALID_ARGUMENT),
     (UnknownService, StatusCode.UNIMPLEMENTED),
@@ -73,6 +77,7 @@ async def _abort(
     context: grpc.aio.ServicerContext[Any, Any], error: ParticipantError, sentence: str
 ) -> NoReturn:
     code = next(code for kind, code in STATUS if isinstance(error, kind))
+    sentence = sentence[:SENTENCE_LENGTH_MAX]
     status = status_pb2.Status(code=code.value[0], message=sentence)
     for detail in _details(error):
         packed = AnyMessage()
@@ -89,7 +94,10 @@ def _details(
     if not isinstance(error, InvalidRequest):
         return [info]
     violations = [
-        error_details_pb2.BadRequest.FieldViolation(field=violation.field, description=violation.sentence)
-        for violation in error.violations
+        error_details_pb2.BadRequest.FieldViolation(
+            field=violation.field[:TEXT_LENGTH_MAX],
+            description=violation.sentence[:TEXT_LENGTH_MAX],
+        )
+        for violation in error.violations[:VIOLATIONS_MAX]
     ]
     return [info, error_details_pb2.BadRequest(field_violations=violations)]

@@ -32,7 +32,9 @@ class Turns:
         if time_left_s is not None:
             wait_s = time_left_s - min(MARGIN_S, MARGIN_SHARE * time_left_s)
         try:
-            await asyncio.wait_for(lock.acquire(), wait_s)
+            # Not wait_for: cancelled at the wrong moment, it keeps a lock that nobody can release.
+            async with asyncio.timeout(wait_s):
+                await lock.acquire()
         except TimeoutError:
             raise TurnNotReached from None
         try:
