@@ -49,9 +49,7 @@ def compare(image: Path, bare: Path, *, accept: bool, breaking: bool) -> int:
         if BASELINE.read_bytes() == bare.read_bytes():
             return 0
         if not (accept and breaking) and not buf("breaking", image, "--against", BASELINE):
-            return complain(
-                "this breaks those who use the protos as protos/baseline.binpb has them"
-            )
+            return complain("this breaks those who use the protos as protos/baseline.binpb has them")
     if not accept:
         return complain(
             "protos/ has changed since protos/baseline.binpb: `make proto-baseline`, then commit it"

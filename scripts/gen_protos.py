@@ -22,9 +22,7 @@ SHOWN_MAX = 20
 
 def main() -> int:
     options = argparse.ArgumentParser(description=__doc__)
-    options.add_argument(
-        "--check", action="store_true", help="change nothing, fail if generated/ is stale"
-    )
+    options.add_argument("--check", action="store_true", help="change nothing, fail if generated/ is stale")
     check = options.parse_args().check
     with tempfile.TemporaryDirectory(prefix="saga-protos-") as scratch:
         fresh = Path(scratch)
@@ -44,9 +42,7 @@ def protoc(*arguments: str) -> bool:
     if not sources:
         print("gen_protos: there is no .proto file under protos/", file=sys.stderr)
         return False
-    run = subprocess.run(
-        [*command, *arguments, *sources], capture_output=True, text=True, check=False
-    )
+    run = subprocess.run([*command, *arguments, *sources], capture_output=True, text=True, check=False)
     # mypy-protobuf tells each file that it writes; only what is wrong is worth a line.
     for line in (run.stdout + run.stderr).splitlines():
         if not line.startswith("Writing mypy to "):
@@ -57,17 +53,12 @@ def protoc(*arguments: str) -> bool:
 def generate(target: Path) -> bool:
     """Write messages, services and their types to *target*, as importable packages."""
     scripts = Path(sysconfig.get_path("scripts"))
-    plugins = [
-        f"--plugin={name}={scripts / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")
-    ]
+    plugins = [f"--plugin={name}={scripts / name}" for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc")]
     outputs = [f"--{kind}_out={target}" for kind in ("python", "grpc_python", "mypy", "mypy_grpc")]
     if not protoc(*plugins, *outputs):
         return False
     folders = {
-        folder
-        for path in target.rglob("*.py")
-        for folder in path.parents
-        if folder.is_relative_to(target)
+        folder for path in target.rglob("*.py") for folder in path.parents if folder.is_relative_to(target)
     }
     for folder in folders - {target}:
         (folder / "__init__.py").touch()
@@ -79,9 +70,7 @@ def generate(target: Path) -> bool:
 def differences(fresh: Path, kept: Path) -> list[str]:
     """Name each file that is missing, left over or different in *kept*."""
     new, old = set(files_under(fresh)), set(files_under(kept))
-    changed = (
-        name for name in new & old if (fresh / name).read_bytes() != (kept / name).read_bytes()
-    )
+    changed = (name for name in new & old if (fresh / name).read_bytes() != (kept / name).read_bytes())
     found = [(name, "is missing") for name in new - old]
     found += [(name, "is left over: no .proto makes it") for name in old - new]
     found += [(name, "is stale") for name in changed]
