@@ -7,7 +7,6 @@ import asyncio
 import logging
 import os
 import signal
-import sqlite3
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -95,7 +94,6 @@ async def _journal(settings: Settings) -> AsyncIterator[SqliteJournal]:
     journal = await SqliteJournal.open(
         Path(settings.journal_path), disk_free_min_bytes=settings.disk_free_min_bytes
     )
-    _log.info("journal at %s, SQLite %s", settings.journal_path, sqlite3.sqlite_version)
     try:
         yield journal
     finally:
