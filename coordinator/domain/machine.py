@@ -121,6 +121,8 @@ def _folded(saga: Saga, event: Event) -> Saga:
         case SagaStarted():
             raise IllegalTransition(f"saga {saga.id} is started already")
         case SagaResumed():
+            if not saga.status.is_open:
+                raise IllegalTransition(f"saga {saga.id} has ended: it is {saga.status}")
             return _resumed(saga)
         case CancelRequested(reason=reason):
             if saga.status is not Status.RUNNING:
@@ -239,6 +241,8 @@ def _flagged(saga: Saga, event: StepFaulted | UndoFaulted) -> Saga:
     flag = f"{event.step}: {event.cause}"
     if event.cause not in _CONTRADICTIONS or flag in saga.flags:
         return saga
+    if event.cause is Cause.BARRED and isinstance(event, StepFaulted) and saga.heading is Heading.BACKWARD:
+        return saga  # with the abort journaled, an Execute may well come after its Compensate
     return replace(saga, flags=(*saga.flags, flag))
 
 

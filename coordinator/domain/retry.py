@@ -23,10 +23,10 @@ def backoff_s(
 
     *draw* is uniform in [0, 1). The callee's hint is honoured as a lower bound, inside the cap.
     """
-    ceiling_s = max_s
-    # The exponent is bounded because 2.0 ** 1100 is an OverflowError, not infinity.
-    if failures <= 64:
+    try:
         ceiling_s = min(max_s, initial_s * multiplier ** (failures - 1))
+    except OverflowError:  # 2.0 ** 1100 raises: it is not infinity
+        ceiling_s = max_s
     return max(draw * ceiling_s, min(max(hint_s or 0.0, 0.0), max_s))
 
 

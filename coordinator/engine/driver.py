@@ -96,7 +96,7 @@ class Driver:
         """A driver for a saga rebuilt from its journal, whose newest record is number *seq*."""
         driver = cls(decision, summarize(decision, seq), tools)
         saga = decision.saga
-        calls_may_be_lost = any(
+        calls_may_be_lost = saga.status.is_open and any(
             (step.begun and step.outcome is None) or (step.undo is not None and step.undo.outcome is None)
             for step in saga.steps
         )
