@@ -92,23 +92,27 @@ class Process:
                         return line.removeprefix(prefix).split()
         raise NotReady(f"{self.name} did not get ready (exit code {self.exit_code}). {self._last_words()}")
 
+    def wait(self, timeout_s: float) -> int:
+        """Its exit code, once it has ended."""
+        code = self._child.wait(timeout_s)
+        if self._child.stdout is not None:
+            self._child.stdout.close()
+        return code
+
     def kill(self) -> None:
         """End it as a crash would: kill -9."""
         self._child.kill()
-        self._child.wait()
+        self.wait(STOP_TIMEOUT_S)
 
     def stop(self) -> int:
         """Ask it to stop; kill it if it does not. Returns its exit code."""
         if self._child.poll() is None:
             self._child.send_signal(signal.SIGTERM)
         try:
-            code = self._child.wait(STOP_TIMEOUT_S)
+            return self.wait(STOP_TIMEOUT_S)
         except subprocess.TimeoutExpired:
             self.kill()
-            code = self._child.wait()
-        if self._child.stdout is not None:
-            self._child.stdout.close()
-        return code
+            return self.wait(STOP_TIMEOUT_S)
 
     def _last_words(self) -> str:
         if self._log is None:
