@@ -102,7 +102,7 @@ def test_sigterm_parks_what_is_in_flight_and_the_next_start_finishes_it(cluster:
         assert cluster.coordinator is not None
         assert cluster.coordinator.stop() == 0
         errors = [call.exception() for call in calls]
-        codes = {error.code() for error in errors if isinstance(error, grpc.Call)}
+        codes = {error.code() for error in errors if isinstance(error, grpc.RpcError)}
         assert codes <= {grpc.StatusCode.UNAVAILABLE}
     cluster.start_coordinator()
     with grpc.insecure_channel(cluster.address) as channel:
