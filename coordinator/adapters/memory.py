@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
 
+from coordinator.adapters.event_codec import encode
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import (
     JournalConflict,
@@ -74,7 +75,7 @@ class MemoryJournal:
             return first
         if request.saga_id in store.records:
             raise JournalConflict(request.saga_id, 0)
-        _check_numbers(events, summary, seq_expected=0)
+        _check(events, summary, seq_expected=0)
         store.requests[request.front_door, request.request_id] = request
         store.definitions[definition.digest] = definition.text
         store.records[request.saga_id] = []
@@ -85,7 +86,7 @@ class MemoryJournal:
         self, saga_id: SagaId, events: Sequence[Event], *, summary: SagaSummary, seq_expected: int
     ) -> int:
         store = self._store()
-        _check_numbers(events, summary, seq_expected)
+        _check(events, summary, seq_expected)
         if seq_expected != len(store.records.get(saga_id, ())) or saga_id not in store.records:
             raise JournalConflict(saga_id, seq_expected)
         self._write(store, events, summary)
@@ -95,7 +96,7 @@ class MemoryJournal:
         records = self._store().records.get(saga_id)
         if records is None:
             raise SagaNotFound(saga_id)
-        return tuple(records)
+        return list(records)
 
     async def quarantine(self, quarantine: Quarantine) -> None:
         store = self._store()
@@ -141,11 +142,14 @@ class MemoryJournal:
         store.rows[summary.id] = summary
 
 
-def _check_numbers(events: Sequence[Event], summary: SagaSummary, seq_expected: int) -> None:
+def _check(events: Sequence[Event], summary: SagaSummary, seq_expected: int) -> None:
     if not events or summary.seq != seq_expected + len(events):
         raise ValueError(
             f"saga {summary.id}: {len(events)} events behind {seq_expected} do not end at {summary.seq}"
         )
+    # For its refusals: what the real journals cannot keep is not kept here either.
+    for event in events:
+        encode(event)
 
 
 def _shown(store: _Store, row: SagaSummary) -> SagaSummary:

@@ -52,6 +52,8 @@ CREATE INDEX sagas_for_people ON sagas (started_at, id) WHERE needs_person = 1;
 CREATE INDEX sagas_open ON sagas (due_at, id) WHERE status IN ('RUNNING', 'COMPENSATING');
 
 -- The truth. digest is chained: over the digest of the saga's record before it and all columns of this one.
+-- With rowids: records of many sagas are added at one end, which dirties far fewer pages than one place
+-- a saga would (a third less log written at 64 sagas at a time).
 CREATE TABLE records (
     saga_id TEXT NOT NULL REFERENCES sagas (id),
     seq     INTEGER NOT NULL,
