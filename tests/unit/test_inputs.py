@@ -81,9 +81,10 @@ def test_what_comes_later_never_changes_the_text() -> None:
         assert step_input(definition, INPUT, before, step) == step_input(definition, INPUT, OUTPUTS, step)
 
 
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=3)
 FIELDS = st.dictionaries(
     st.sampled_from(["card", "order", "user", "é", "a b", "outputs.a"]),
-    st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=3),
+    st.none() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | TEXTS,
 )
 
 
@@ -92,7 +93,7 @@ FIELDS = st.dictionaries(
 def test_the_text_is_canonical_whatever_the_input(fields: dict[str, JsonValue]) -> None:
     definition = a_saga(None, None, None)
     text = given_to(definition, "c", jsontext.canonical(fields))
-    assert text == jsontext.canonical(jsontext.loads(text, depth_max=64)) or "\0" in str(fields)
+    assert text == jsontext.canonical(jsontext.loads(text))
     assert jsontext.reload(text) == {**fields, "outputs": {"a": {"id": "A-1"}, "b": None}}
 
 
