@@ -17,8 +17,10 @@ _FIELDS: Final = (
     "attempt",
     "status",
     "code",
+    "reason",
     "method",
-    "duration_s",
+    "duration_ms",
+    "at",
     "sagas",
     "trace_id",
 )
