@@ -70,6 +70,12 @@ class Dispatcher:
         """Queue for a slot of *service*; *granted* is called once, when it has been taken for the caller."""
         self._waiting.setdefault(service, deque()).append(granted)
 
+    def leave_queue(self, service: str, granted: Callable[[], None]) -> None:
+        """Wait no longer; nothing happens if *granted* was called already."""
+        waiting = self._waiting.get(service, ())
+        if granted in waiting:
+            waiting.remove(granted)
+
     def free_slot(self, service: str) -> None:
         """Give a slot back, or on to whoever has waited longest."""
         if waiting := self._waiting.get(service):

@@ -84,7 +84,7 @@ class Driver:
         self._unwritten: list[Event] = []
         self._mailbox: asyncio.Queue[_Message] = asyncio.Queue()
         self._slots: dict[IdempotencyKey, str] = {}
-        self._queued: set[IdempotencyKey] = set()
+        self._queued: dict[IdempotencyKey, tuple[str, Callable[[], None]]] = {}
         self._calls: dict[StepName, asyncio.Task[None]] = {}
         self._cancels: list[asyncio.Future[None]] = []
         self._parking = False
@@ -118,7 +118,7 @@ class Driver:
             holder = await tools.journal.start(request, saga.definition, self._unwritten, summary)
         finally:
             if holder != request:
-                self._give_back_slots(lambda _: True)
+                self._leave()
         if holder == request:
             self._unwritten = []
             self._show(summary)
@@ -203,8 +203,9 @@ class Driver:
                 self._slots[command.key] = service
                 self._note_begun(command, now)
             else:
-                self._queued.add(command.key)
-                self._tools.dispatcher.await_slot(service, partial(self._granted, command))
+                granted = partial(self._granted, command)
+                self._queued[command.key] = (service, granted)
+                self._tools.dispatcher.await_slot(service, granted)
 
     def _is_startable(self, command: Command) -> bool:
         """One call at a time for a step: its undo waits until its Execute has answered or was cut off."""
@@ -292,7 +293,7 @@ class Driver:
 
     def _use_slot(self, command: Command) -> None:
         """A slot was taken for *command*, which may have become pointless while it waited."""
-        self._queued.discard(command.key)
+        del self._queued[command.key]
         self._slots[command.key] = self._service(command)
         now = self._moment()
         if not self._parking and any(c.key == command.key for c in self._decision.commands):
@@ -317,6 +318,9 @@ class Driver:
         for task in self._calls.values():
             task.cancel()
         self._give_back_slots(lambda _: True)
+        # A slot that is granted to a driver that is gone would be lost for good.
+        for service, granted in self._queued.values():
+            self._tools.dispatcher.leave_queue(service, granted)
         unanswered = self._cancels
         while not self._mailbox.empty():
             match self._mailbox.get_nowait():

@@ -219,5 +219,7 @@ class Sagas:
 
 def _content(wanted: Wanted) -> Digest:
     """What must be equal for two requests with one id to be the same request."""
-    named: JsonValue = {"name": wanted.saga_name, "version": wanted.version} if wanted.names_definition else None
+    named: JsonValue = (
+        {"name": wanted.saga_name, "version": wanted.version} if wanted.names_definition else None
+    )
     return digest(canonical({"definition": named, "input": wanted.input}))
