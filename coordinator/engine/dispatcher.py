@@ -72,8 +72,8 @@ class Dispatcher:
 
     def leave_queue(self, service: str, granted: Callable[[], None]) -> None:
         """Wait no longer; nothing happens if *granted* was called already."""
-        waiting = self._waiting.get(service, ())
-        if granted in waiting:
+        waiting = self._waiting.get(service)
+        if waiting is not None and granted in waiting:
             waiting.remove(granted)
 
     def free_slot(self, service: str) -> None:
