@@ -57,7 +57,7 @@ class _Anything(grpc.GenericRpcHandler):
     """Answers every method with the bytes that a test makes up."""
 
     def __init__(self, reply: Reply) -> None:
-        self._handler: "grpc.RpcMethodHandler[bytes, bytes]" = grpc.unary_unary_rpc_method_handler(reply)
+        self._handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(reply)
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
         return self._handler
