@@ -70,16 +70,16 @@ def _due_at(decision: Decision) -> float | None:
 
 
 def _reason(saga: Saga, abort: Abort) -> str:
-    said = ": ".join(part for part in (abort.code, abort.message.rstrip(".")) if part)
+    said = "".join(f": {part}" for part in (abort.code, abort.message.rstrip(".")) if part)
     match abort.kind:
         case AbortKind.CANCELLED:
             return f"Cancelled ({abort.message})." if abort.message else "Cancelled."
         case AbortKind.DEADLINE:
             return "The time allowed for it ran out."
         case AbortKind.REFUSED:
-            return f"{_place(saga, abort)} was refused: {said}."
+            return f"{_place(saga, abort)} was refused{said}."
         case AbortKind.GIVEN_UP:
-            return f"{_place(saga, abort)} was given up: {said}."
+            return f"{_place(saga, abort)} was given up{said}."
 
 
 def _place(saga: Saga, abort: Abort) -> str:

@@ -1,0 +1,83 @@
+"""News reaches those who listen, the newest only, and nobody waits for news that will not come."""
+
+import asyncio
+
+import pytest
+
+from coordinator.domain.errors import Draining
+from coordinator.domain.ids import SagaId
+from coordinator.domain.summary import SagaSummary
+from coordinator.engine.feed import Feed
+from tests.unit.machine.tale import Tale, define
+
+SAGA = SagaId("saga-1")
+
+
+def news_number(seq: int) -> SagaSummary:
+    tale = Tale(define("a"))
+    for _ in range(seq - 1):
+        tale.is_resumed()
+    return tale.summary
+
+
+async def test_a_listener_hears_what_is_published_after_it_began_to_listen() -> None:
+    feed = Feed()
+    feed.publish(news_number(1))
+    with feed.listen(SAGA) as news:
+        feed.publish(news_number(2))
+        assert (await news.next()).seq == 2
+
+
+async def test_a_listener_that_was_busy_hears_the_newest_only() -> None:
+    feed = Feed()
+    with feed.listen(SAGA) as news:
+        for seq in (1, 2, 3):
+            feed.publish(news_number(seq))
+        assert (await news.next()).seq == 3
+        feed.publish(news_number(4))
+        assert (await news.next()).seq == 4
+
+
+async def test_every_listener_of_a_saga_hears_its_news_and_no_other() -> None:
+    feed = Feed()
+    with feed.listen(SAGA) as one, feed.listen(SAGA) as two, feed.listen(SagaId("saga-2")) as other:
+        feed.publish(news_number(1))
+        assert (await one.next()).seq == (await two.next()).seq == 1
+        waiting = asyncio.ensure_future(other.next())
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        waiting.cancel()
+
+
+async def test_closing_wakes_those_who_wait() -> None:
+    feed = Feed()
+    with feed.listen(SAGA) as news:
+        waiting = asyncio.ensure_future(news.next())
+        await asyncio.sleep(0)
+        feed.close()
+        with pytest.raises(Draining):
+            await waiting
+
+
+async def test_what_was_published_before_the_closing_is_still_heard() -> None:
+    feed = Feed()
+    with feed.listen(SAGA) as news:
+        feed.publish(news_number(1))
+        feed.close()
+        assert (await news.next()).seq == 1
+        with pytest.raises(Draining):
+            await news.next()
+
+
+async def test_whoever_comes_after_the_closing_is_told_at_once() -> None:
+    feed = Feed()
+    feed.close()
+    with feed.listen(SAGA) as news, pytest.raises(Draining):
+        await news.next()
+
+
+async def test_a_listener_that_leaves_is_forgotten() -> None:
+    feed = Feed()
+    with feed.listen(SAGA), feed.listen(SAGA):
+        pass
+    assert feed._listeners == {}
