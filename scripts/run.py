@@ -1,8 +1,10 @@
 """`make run`: the coordinator on 127.0.0.1:50051 with all example participants, until Ctrl-C."""
 
+import argparse
 import signal
 import sys
 import time
+from pathlib import Path
 from types import FrameType
 from typing import Final
 
@@ -18,12 +20,18 @@ _ORDER: Final = (
 
 
 def main() -> int:
-    """Serve until Ctrl-C or SIGTERM; a participant that crashes is started again."""
+    """Serve until Ctrl-C or SIGTERM; participants that crash are started again."""
+    parser = argparse.ArgumentParser(prog="run", description=__doc__)
+    parser.add_argument(
+        "--listen", default=LISTEN, help="where the coordinator serves (default: %(default)s)"
+    )
+    parser.add_argument("--data", default=FOLDER, type=Path, help="files and logs (default: %(default)s)")
+    asked = parser.parse_args()
     signal.signal(signal.SIGTERM, _interrupt)
-    with Cluster(FOLDER, listen=LISTEN) as cluster:
+    with Cluster(asked.data, listen=asked.listen) as cluster:
         try:
             cluster.start()
-            _greet(cluster)
+            _greet(cluster, asked.data)
             return _supervise(cluster)
         except NotReady as error:
             print(f"run: {error}", file=sys.stderr)
@@ -38,17 +46,17 @@ def _supervise(cluster: Cluster) -> int:
         time.sleep(0.5)
         if cluster.coordinator is not None and cluster.coordinator.exit_code is not None:
             code = cluster.coordinator.exit_code
-            print(f"run: the coordinator ended with exit code {code}; see {FOLDER}", file=sys.stderr)
+            print(f"run: the coordinator ended with exit code {code}; its log says why", file=sys.stderr)
             return code or 1
         if cluster.participants is not None and cluster.participants.exit_code is not None:
             print("run: the participants ended; starting them again", file=sys.stderr)
             cluster.start_participants()
 
 
-def _greet(cluster: Cluster) -> None:
+def _greet(cluster: Cluster, folder: Path) -> None:
     print(
         f"""Serving at {cluster.address}; participants at {cluster.participants_address}.
-Files and logs are in {FOLDER}.
+Files and logs are in {folder}.
 
   grpcurl -plaintext -d '{_ORDER}' \\
     {cluster.address} saga.orders.v1.OrderPlacementService/PlaceOrder
