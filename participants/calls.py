@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import ClassVar, TypeAlias
 
+WAIT_S_MAX = 7 * 24 * 3600
 CODE = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 
 
@@ -91,7 +92,7 @@ class Faulted(NotDone):
 
     def __init__(self, code: str, message: str, retry_after_s: float | None = None) -> None:
         super().__init__(code, message)
-        self.retry_after_s = retry_after_s
+        self.retry_after_s = _wait(retry_after_s)
 
 
 class Pending(NotDone):
@@ -99,7 +100,7 @@ class Pending(NotDone):
 
     def __init__(self, ask_again_after_s: float | None = None) -> None:
         super().__init__("PENDING", "taken on, not done")
-        self.ask_again_after_s = ask_again_after_s
+        self.ask_again_after_s = _wait(ask_again_after_s)
 
 
 Answer: TypeAlias = Succeeded | Refused | Faulted | Pending
@@ -116,6 +117,12 @@ class Reply:
 def request_hash(service: str, step: str, name: str, input_json: str) -> str:
     """Digest what must be equal under one key.  The input counts byte for byte."""
     return sha256(json.dumps([service, step, name, input_json]))
+
+
+def _wait(seconds: float | None) -> float | None:
+    if seconds is not None and not 0 <= seconds <= WAIT_S_MAX:
+        raise ValueError(f"a wait is from 0 to {WAIT_S_MAX} seconds")
+    return seconds
 
 
 def sha256(text: str) -> str:

@@ -12,7 +12,9 @@ VIOLATIONS_TOLD = 5
 
 
 class ParticipantError(Exception):
-    """Base of every error we raise on purpose."""
+    """Base of every error we raise on purpose.  `reason` is its name in ErrorInfo."""
+
+    reason = "INTERNAL"
 
 
 class CannotStart(ParticipantError):
@@ -22,9 +24,13 @@ class CannotStart(ParticipantError):
 class Unavailable(ParticipantError):
     """The file could not be written, or the service is closing; the same call may succeed later."""
 
+    reason = "UNAVAILABLE"
+
 
 class BusinessError(ParticipantError):
     """The business code raised what it should not: nothing was kept, and nothing is told of it."""
+
+    reason = "BUSINESS_ERROR"
 
 
 @dataclass(frozen=True, slots=True)

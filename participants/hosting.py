@@ -11,7 +11,7 @@ from participants import barrier, fault_counts, ledger
 from participants.barrier import Verdict
 from participants.base import Business, Participant
 from participants.calls import Call, Reply
-from participants.database import open_database
+from participants.database import Database, open_database
 from participants.errors import BusinessError, Rejected, Unavailable
 from participants.store import Store
 
@@ -71,15 +71,16 @@ class Hosted:
 
 def open_hosted(participant: Participant, directory: Path) -> Hosted:
     """Open *participant*'s file in *directory*; raises CannotStart with one sentence."""
-    database = open_database(
-        directory / f"{participant.name}.sqlite3",
-        participant.name,
-        {
-            "barrier": (barrier.SCHEMA + ledger.SCHEMA + fault_counts.SCHEMA,),
-            "service": participant.schema,
-        },
-    )
-    return Hosted(participant, Store(database))
+    return Hosted(participant, Store(open_file(type(participant), directory)))
+
+
+def open_file(kind: type[Participant], directory: Path) -> Database:
+    """The file of one kind of participant, with its own tables and the barrier's."""
+    parts = {
+        "barrier": (barrier.SCHEMA + ledger.SCHEMA + fault_counts.SCHEMA,),
+        "service": kind.schema,
+    }
+    return open_database(directory / f"{kind.name}.sqlite3", kind.name, parts)
 
 
 def _where(error: Exception) -> str:

@@ -89,8 +89,7 @@ async def _abort(
 def _details(
     error: ParticipantError,
 ) -> list[error_details_pb2.ErrorInfo | error_details_pb2.BadRequest]:
-    reason = error.reason if isinstance(error, Rejected) else type(error).__name__.upper()
-    info = error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)
+    info = error_details_pb2.ErrorInfo(reason=error.reason, domain=DOMAIN)
     if not isinstance(error, InvalidRequest):
         return [info]
     violations = [

@@ -1,0 +1,285 @@
+"""The contract of participant.proto, case by case over a real socket, as a coordinator meets it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from saga.v1 import participant_pb2 as pb
+from tests.unit.participants.kit import Client, Failure, TillService, a_till
+
+
+@pytest.fixture
+def till() -> TillService:
+    return TillService()
+
+
+@pytest_asyncio.fixture
+async def client(tmp_path: Path, till: TillService) -> AsyncIterator[Client]:
+    async with a_till(tmp_path, till) as connected:
+        yield connected
+
+
+def output(answer: object) -> str:
+    assert isinstance(answer, pb.ExecuteResponse | pb.CompensateResponse)
+    assert answer.WhichOneof("outcome") == "succeeded"
+    return answer.succeeded.output_json
+
+
+def outcome(answer: object) -> str | None:
+    assert isinstance(answer, pb.ExecuteResponse | pb.CompensateResponse)
+    return answer.WhichOneof("outcome")
+
+
+def failed(answer: object) -> tuple[str, str]:
+    assert isinstance(answer, Failure)
+    return answer.status, answer.reason
+
+
+async def test_an_execute_has_its_effect_once_and_echoes_its_key(client: Client) -> None:
+    answers = [await client.execute(attempt=attempt) for attempt in (1, 2, 3)]
+    assert [output(answer) for answer in answers] == ['{"put":5}'] * 3
+    assert all(isinstance(a, pb.ExecuteResponse) and a.idempotency_key == "saga-1/pay/E" for a in answers)
+    assert await client.ledger() == [("put", "APPLIED"), ("put", "DUPLICATE"), ("put", "DUPLICATE")]
+
+
+async def test_two_hundred_deliveries_at_once_apply_once(client: Client) -> None:
+    answers = await asyncio.gather(*(client.execute() for _ in range(200)))
+    assert {output(answer) for answer in answers} == {'{"put":5}'}
+    rows = await client.ledger()
+    assert rows.count(("put", "APPLIED")) == 1
+    assert rows.count(("put", "DUPLICATE")) == 199
+
+
+async def test_a_refusal_carries_code_and_message_and_is_stored(client: Client, till: TillService) -> None:
+    till.mood = "refuse"
+    refused = await client.execute()
+    till.mood = "succeed"
+    assert refused == await client.execute()
+    assert isinstance(refused, pb.ExecuteResponse)
+    assert (refused.refused.code, refused.refused.message) == ("TILL_LOCKED", "The till is locked.")
+
+
+async def test_pending_and_faulted_say_when_to_come_again(client: Client, till: TillService) -> None:
+    till.mood = "pend"
+    pending = await client.execute()
+    till.mood = "fault"
+    faulted = await client.execute()
+    till.mood = "succeed"
+    assert isinstance(pending, pb.ExecuteResponse)
+    assert isinstance(faulted, pb.ExecuteResponse)
+    assert pending.pending.ask_again_after.ToMilliseconds() == 1500
+    assert faulted.faulted.retry_after.ToMilliseconds() == 250
+    assert faulted.faulted.code == "TILL_BUSY"
+    assert outcome(await client.execute()) == "succeeded"
+
+
+async def test_a_compensation_undoes_the_effect(client: Client) -> None:
+    await client.execute()
+    assert output(await client.compensate(execute_output_json='{"put":5}')) == '{"taken":true}'
+    assert output(await client.compensate()) == '{"taken":true}'
+
+
+async def test_a_null_compensation_succeeds_and_bars_the_execute(client: Client) -> None:
+    assert output(await client.compensate()) == ""
+    assert failed(await client.execute()) == ("FAILED_PRECONDITION", "BARRED")
+    assert await client.ledger() == [("take", "NULL"), ("put", "BARRED")]
+
+
+async def test_a_nameless_compensation_bars_and_leaves_what_stands(client: Client) -> None:
+    await client.execute(step="done")
+    assert outcome(await client.compensate(step="done", compensation="")) == "succeeded"
+    assert outcome(await client.compensate(step="never", compensation="")) == "succeeded"
+    assert failed(await client.execute(step="never")) == ("FAILED_PRECONDITION", "BARRED")
+
+
+async def test_a_reused_key_is_told_as_such(client: Client) -> None:
+    await client.execute()
+    assert failed(await client.execute(input_json='{"amount": 6}')) == ("ALREADY_EXISTS", "KEY_REUSED")
+    # Byte for byte: the same content written otherwise is another input.
+    assert failed(await client.execute(input_json='{"amount":5}')) == ("ALREADY_EXISTS", "KEY_REUSED")
+
+
+async def test_an_older_token_is_stale(client: Client) -> None:
+    await client.execute(fencing_token=7)
+    assert failed(await client.compensate(fencing_token=6)) == ("ABORTED", "STALE_TOKEN")
+    assert outcome(await client.compensate(fencing_token=8)) == "succeeded"
+
+
+async def test_an_unknown_transaction_is_refused(client: Client) -> None:
+    answer = await client.execute(transaction="nonsense")
+    assert isinstance(answer, pb.ExecuteResponse)
+    assert answer.refused.code == "UNKNOWN_TRANSACTION"
+
+
+async def test_an_unknown_compensation_of_an_effect_is_refused(client: Client) -> None:
+    await client.execute()
+    answer = await client.compensate(compensation="nonsense")
+    assert isinstance(answer, pb.CompensateResponse)
+    assert answer.refused.code == "UNKNOWN_COMPENSATION"
+
+
+async def test_an_unknown_service_is_unimplemented(client: Client) -> None:
+    assert failed(await client.execute(service="Nobody")) == ("UNIMPLEMENTED", "UNKNOWN_SERVICE")
+    assert failed(await client.execute(service="")) == ("UNIMPLEMENTED", "UNKNOWN_SERVICE")
+
+
+async def test_a_duplicate_waits_for_the_first_ones_answer(client: Client) -> None:
+    await client.set_faults(
+        {"transaction": "put", "fault": "latency", "distribution": "fixed", "ms": 300, "times": 1}
+    )
+    first = asyncio.create_task(client.execute())
+    await asyncio.sleep(0.1)
+    assert output(await client.execute()) == '{"put":5}'
+    assert first.done()
+    assert await client.ledger() == [("put", "APPLIED"), ("put", "DUPLICATE")]
+
+
+async def test_a_duplicate_that_waits_in_vain_is_faulted_within_its_deadline(client: Client) -> None:
+    await client.set_faults({"transaction": "put", "fault": "hang", "times": 1})
+    first = asyncio.create_task(client.execute(timeout_s=5))
+    await asyncio.sleep(0.1)
+    second = await client.execute(timeout_s=0.5)
+    assert isinstance(second, pb.ExecuteResponse)
+    assert second.faulted.code == "STEP_BUSY"
+    third = await client.compensate(timeout_s=0.5)
+    assert isinstance(third, pb.CompensateResponse)
+    assert third.faulted.code == "STEP_BUSY"
+    assert outcome(await client.execute(step="ship")) == "succeeded"
+    first.cancel()
+
+
+async def test_a_caller_that_leaves_frees_its_turn(client: Client) -> None:
+    await client.set_faults({"transaction": "put", "fault": "hang", "times": 1})
+    assert failed(await client.execute(timeout_s=0.2)) == ("DEADLINE_EXCEEDED", "")
+    assert outcome(await client.execute(timeout_s=2)) == "succeeded"
+
+
+MALFORMED = [
+    ({"idempotency_key": ""}, "idempotency_key", "1 to 255"),
+    ({"idempotency_key": "k" * 256}, "idempotency_key", "1 to 255"),
+    ({"idempotency_key": "schlüssel"}, "idempotency_key", "ASCII"),
+    ({"idempotency_key": "a\nb"}, "idempotency_key", "ASCII"),
+    ({"saga": ""}, "saga_id", "empty"),
+    ({"saga": "a\0b"}, "saga_id", "control"),
+    ({"step": "s" * 256}, "step", "at most 255"),
+    ({"transaction": ""}, "transaction", "empty"),
+    ({"transaction": "a\0"}, "transaction", "control"),
+    ({"fencing_token": -1}, "fencing_token", "negative"),
+    ({"input_json": ""}, "input_json", "not JSON"),
+    ({"input_json": "[]"}, "input_json", "not a JSON object"),
+    ({"input_json": '{"a": "\\u0000"}'}, "input_json", "NUL"),
+    ({"input_json": '{"a": "' + "x" * 2**21 + '"}'}, "input_json", "at most 2097152 bytes"),
+    ({"input_json": '{"a": "' + "ü" * 2**20 + '"}'}, "input_json", "at most 2097152 bytes"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "field", "sentence"), MALFORMED)
+async def test_a_malformed_execute_is_refused_by_field_before_anything_is_written(
+    client: Client, wrong: dict[str, Any], field: str, sentence: str
+) -> None:
+    answer = await client.execute(**{"idempotency_key": "k", **wrong})
+    assert failed(answer) == ("INVALID_ARGUMENT", "INVALID_REQUEST")
+    assert isinstance(answer, Failure)
+    assert list(answer.violations) == [field]
+    assert sentence in answer.violations[field]
+    assert await client.ledger() == []
+
+
+async def test_a_malformed_compensate_is_refused_by_field(client: Client) -> None:
+    answer = await client.compensate(
+        idempotency_key="", compensation="a\0", input_json="[", execute_output_json="nonsense"
+    )
+    assert isinstance(answer, Failure)
+    assert sorted(answer.violations) == [
+        *("compensation", "execute_output_json", "idempotency_key", "input_json")
+    ]
+
+
+async def test_a_request_beyond_the_wires_limit_is_turned_away(client: Client) -> None:
+    answer = await client.execute(input_json='{"a": "' + "x" * 5 * 2**20 + '"}')
+    assert failed(answer) == ("RESOURCE_EXHAUSTED", "")
+
+
+async def test_business_code_that_fails_tells_nothing_of_the_payload(
+    client: Client, till: TillService, caplog: pytest.LogCaptureFixture
+) -> None:
+    till.mood = "explode"
+    with caplog.at_level(logging.DEBUG):
+        answer = await client.execute()
+    assert failed(answer) == ("INTERNAL", "BUSINESS_ERROR")
+    assert isinstance(answer, Failure)
+    assert "tok-canary" not in answer.sentence
+    assert "tok-canary" not in caplog.text
+    record = next(r for r in caplog.records if r.name == "participants.status")
+    assert {"service": "TillService", "saga_id": "saga-1", "step": "pay"}.items() <= vars(record).items()
+    assert "RuntimeError in kit.py:" in vars(record)["error"]
+    till.mood = "succeed"
+    assert outcome(await client.execute()) == "succeeded"
+
+
+async def test_a_ledger_row_tells_all_of_its_call(client: Client) -> None:
+    await client.execute(fencing_token=3)
+    page = await client.page()
+    assert not isinstance(page, Failure)
+    (row,) = page.entries
+    assert (row.local_seq, row.service, row.saga_id, row.step) == (1, "TillService", "saga-1", "pay")
+    assert (row.transaction, row.idempotency_key, row.fencing_token) == ("put", "saga-1/pay/E", 3)
+    assert len(row.request_hash) == len(row.result_hash) == 64
+    assert 0 < row.arrived_ns < row.committed_ns
+
+
+async def test_the_ledger_comes_in_pages_and_by_saga(client: Client) -> None:
+    for number in range(5):
+        await client.execute(f"saga-{number % 2}", f"step-{number}")
+    seen, token = [], ""
+    while True:
+        page = await client.page(page_size=2, page_token=token)
+        assert not isinstance(page, Failure)
+        assert len(page.entries) <= 2
+        seen += [entry.local_seq for entry in page.entries]
+        token = page.next_page_token
+        if not token:
+            break
+    assert seen == [1, 2, 3, 4, 5]
+    assert len(await client.ledger(saga_id="saga-1")) == 2
+    assert len(await client.ledger(page_size=100_000)) == 5
+
+
+@pytest.mark.parametrize(
+    ("wrong", "field"),
+    [
+        ({"page_size": -1}, "page_size"),
+        ({"page_token": "x"}, "page_token"),
+        ({"page_token": "Nobody:1"}, "page_token"),
+        ({"page_token": "TillService:-1"}, "page_token"),
+        ({"page_token": "TillService:" + "9" * 30}, "page_token"),
+    ],
+)
+async def test_a_wrong_page_is_refused_by_field(client: Client, wrong: dict[str, object], field: str) -> None:
+    answer = await client.page(**wrong)
+    assert isinstance(answer, Failure)
+    assert (answer.status, list(answer.violations)) == ("INVALID_ARGUMENT", [field])
+
+
+async def test_the_ledger_of_an_unknown_service_is_unimplemented(client: Client) -> None:
+    assert failed(await client.page(service="Nobody")) == ("UNIMPLEMENTED", "UNKNOWN_SERVICE")
+
+
+async def test_what_is_stored_outlives_the_process(tmp_path: Path) -> None:
+    async with a_till(tmp_path) as client:
+        await client.execute(fencing_token=2)
+        await client.compensate(step="never", fencing_token=2)
+    async with a_till(tmp_path) as client:
+        assert output(await client.execute(fencing_token=2)) == '{"put":5}'
+        assert failed(await client.execute(step="never", fencing_token=2)) == (
+            "FAILED_PRECONDITION",
+            "BARRED",
+        )
+        assert failed(await client.execute(fencing_token=1)) == ("ABORTED", "STALE_TOKEN")

@@ -1,0 +1,174 @@
+"""The writer thread: group commit, and what a failure takes with it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from participants.errors import Unavailable
+from participants.store import Store
+from tests.unit.participants.kit import open_till
+
+
+@pytest_asyncio.fixture
+async def store(tmp_path: Path) -> AsyncIterator[Store]:
+    opened = Store(open_till(tmp_path))
+    yield opened
+    await opened.close()
+
+
+def put(db: sqlite3.Connection) -> int:
+    return db.execute("INSERT INTO till VALUES ('s', 'pay', 1)").rowcount
+
+
+def explode(db: sqlite3.Connection) -> int:
+    put(db)
+    raise RuntimeError("no")
+
+
+def end_the_transaction(db: sqlite3.Connection) -> int:
+    db.execute("ROLLBACK")
+    raise RuntimeError("no")
+
+
+def count(db: sqlite3.Connection) -> int:
+    found: int = db.execute("SELECT count(*) FROM till").fetchone()[0]
+    return found
+
+
+class Gate:
+    """Work that holds the writer until it is opened, so that what follows becomes one group."""
+
+    def __init__(self) -> None:
+        self.opened = threading.Event()
+
+    def work(self, db: sqlite3.Connection) -> None:
+        assert self.opened.wait(10)
+
+
+async def test_waiting_calls_share_one_commit(store: Store) -> None:
+    gate = Gate()
+    held = store.submit(gate.work)
+    await asyncio.sleep(0.05)
+    waiting = [store.submit(put) for _ in range(100)]
+    before = store.commits
+    gate.opened.set()
+    assert await asyncio.gather(*waiting) == [1] * 100
+    await held
+    assert store.commits == before + 2
+    assert await store.read(count) == 100
+
+
+async def test_nothing_is_answered_before_its_commit(store: Store) -> None:
+    first, second = Gate(), Gate()
+    leading = store.submit(first.work)
+    await asyncio.sleep(0.05)
+    done, held = store.submit(put), store.submit(second.work)
+    first.opened.set()
+    await asyncio.sleep(0.05)
+    assert not done.done()
+    assert await store.read(count) == 0
+    second.opened.set()
+    await asyncio.gather(leading, done, held)
+    assert await store.read(count) == 1
+
+
+async def test_one_failure_in_a_group_takes_only_itself_back(store: Store) -> None:
+    gate = Gate()
+    held = store.submit(gate.work)
+    await asyncio.sleep(0.05)
+    group = [store.submit(put), store.submit(explode), store.submit(put)]
+    gate.opened.set()
+    results = await asyncio.gather(*group, return_exceptions=True)
+    await held
+    assert [type(result) for result in results] == [int, RuntimeError, int]
+    assert await store.read(count) == 2
+
+
+async def test_a_group_whose_transaction_ends_early_is_lost_as_a_whole(store: Store) -> None:
+    gate = Gate()
+    held = store.submit(gate.work)
+    await asyncio.sleep(0.05)
+    group = [store.submit(put), store.submit(end_the_transaction), store.submit(put)]
+    gate.opened.set()
+    results = await asyncio.gather(*group, return_exceptions=True)
+    await held
+    assert [type(result) for result in results] == [Unavailable] * 3
+    assert await store.read(count) == 0
+    assert not store.failed.done()
+    assert await store.submit(put) == 1
+
+
+class FailingCommit:
+    """A connection whose COMMIT fails once, with an error of SQLite's."""
+
+    def __init__(self, inner: sqlite3.Connection, errorcode: int) -> None:
+        self._inner = inner
+        self._errorcode = errorcode
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._inner, name)
+
+    def execute(self, sql: str, *parameters: Any) -> object:
+        if sql == "COMMIT" and self._errorcode:
+            error = sqlite3.OperationalError("commit failed")
+            error.sqlite_errorcode, self._errorcode = self._errorcode, 0
+            raise error
+        return self._inner.execute(sql, *parameters)
+
+
+@pytest.mark.parametrize(
+    ("errorcode", "lasting"),
+    [(sqlite3.SQLITE_FULL, False), (sqlite3.SQLITE_BUSY, False), (sqlite3.SQLITE_IOERR_FSYNC, True)],
+)
+async def test_a_failed_commit_keeps_nothing_and_tells_nobody_yes(
+    tmp_path: Path, errorcode: int, lasting: bool
+) -> None:
+    database = open_till(tmp_path)
+    broken = FailingCommit(database.connection, errorcode)
+    object.__setattr__(database, "connection", broken)
+    store = Store(database)
+    with pytest.raises(Unavailable):
+        await store.submit(put)
+    assert await store.read(count) == 0
+    # A disk that was full may have room again; after a failed sync the service has to stop.
+    assert store.failed.done() is lasting
+    if lasting:
+        assert "commit failed" in store.failed.result()
+        with pytest.raises(Unavailable):
+            await store.submit(put)
+    else:
+        assert await store.submit(put) == 1
+    await store.close()
+
+
+async def test_a_caller_that_leaves_cancels_nothing(store: Store) -> None:
+    gate = Gate()
+    held = store.submit(gate.work)
+    left = store.submit(put)
+    left.cancel()
+    gate.opened.set()
+    await held
+    assert await store.submit(count) == 1
+
+
+async def test_closing_finishes_what_is_queued_and_takes_nothing_more(tmp_path: Path) -> None:
+    store = Store(open_till(tmp_path))
+    queued = [store.submit(put) for _ in range(10)]
+    await store.close()
+    assert [await done for done in queued] == [1] * 10
+    with pytest.raises(Unavailable):
+        await store.submit(put)
+    await store.close()
+
+
+async def test_readers_cannot_write(store: Store) -> None:
+    with pytest.raises(sqlite3.OperationalError, match="readonly"):
+        await store.read(put)
