@@ -89,6 +89,9 @@ def open_reader(path: Path) -> sqlite3.Connection:
     db = _connect(path, "ro")
     try:
         _apply(db, READER_PRAGMAS, path)
+        # The first read takes the shared lock that is kept from then on: while it is held, closing the
+        # writer does not check the log in behind our back.
+        db.execute("SELECT token FROM journal").fetchone()
     except BaseException:
         db.close()
         raise
