@@ -34,4 +34,5 @@ def ask_again_s(hint_s: float | None) -> float:
     """How long to wait before a pending call is asked again, in seconds."""
     if hint_s is None:
         return PENDING_DEFAULT_S
-    return min(max(hint_s, PENDING_MIN_S), PENDING_MAX_S)
+    # The bounds come first, so that a hint that is no number (NaN) is not taken for a wait.
+    return max(PENDING_MIN_S, min(PENDING_MAX_S, hint_s))

@@ -10,7 +10,7 @@ LENGTHS = st.floats(0.001, 86_400.0)
 MULTIPLIERS = st.floats(1.0, 100.0)
 FAILURES = st.integers(1, 100_000)
 DRAWS = st.floats(0.0, 1.0, exclude_max=True)
-HINTS = st.none() | st.floats(allow_nan=False)
+HINTS = st.none() | st.floats()
 
 
 def test_the_ceiling_grows_by_the_multiplier_and_stops_at_the_cap() -> None:

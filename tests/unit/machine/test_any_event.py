@@ -1,0 +1,123 @@
+"""The machine is total: any event at any time is folded in or refused as illegal, and nothing else."""
+
+from typing import get_args
+
+import hypothesis.strategies as st
+from hypothesis import example, given, settings
+
+from coordinator.domain.commands import Command, Compensate, Invoke
+from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.errors import IllegalTransition
+from coordinator.domain.events import (
+    CancelRequested,
+    Cause,
+    DeadlinePassed,
+    Event,
+    SagaResumed,
+    SagaStarted,
+    StepBegun,
+    StepCompensated,
+    StepFaulted,
+    StepPending,
+    StepRefused,
+    StepSucceeded,
+    UndoBegun,
+    UndoFaulted,
+    UndoPending,
+    UndoRefused,
+)
+from coordinator.domain.ids import StepName
+from coordinator.domain.machine import decide, resume, start
+from coordinator.domain.outcomes import Answer, Faulted, NoProof, Pending, Refused, Succeeded, Unproved
+from coordinator.domain.saga import Status
+from coordinator.domain.summary import summarize
+from coordinator.domain.verdicts import verdict
+from tests.unit.machine.tale import BORN_AT, born, define, step
+
+DEFINITIONS = st.sampled_from(
+    [
+        define("a"),
+        define("a", "b", ttl_s=10.0),
+        define("a", step("b", undo=None, on_failure="continue"), "c", ttl_s=5.0),
+    ]
+)
+AT = st.sampled_from([BORN_AT - 1, BORN_AT, BORN_AT + 5, BORN_AT + 10, BORN_AT + 11])
+STEP = st.sampled_from([StepName(name) for name in ("a", "b", "c", "nowhere", "")])
+NUMBER = st.integers(-1, 4)
+TEXT = st.sampled_from(["", "X", "{}"])
+MAYBE_AT = st.none() | AT
+EVENTS: list[st.SearchStrategy[Event]] = [
+    st.just(born(define("a"))),
+    st.builds(SagaResumed, AT),
+    st.builds(CancelRequested, AT, TEXT),
+    st.builds(DeadlinePassed, AT),
+    st.builds(StepBegun, AT, STEP),
+    st.builds(StepSucceeded, AT, STEP, NUMBER, TEXT),
+    st.builds(StepRefused, AT, STEP, NUMBER, TEXT, TEXT),
+    st.builds(StepPending, AT, STEP, NUMBER, AT),
+    st.builds(StepFaulted, AT, STEP, NUMBER, st.sampled_from(Cause), TEXT, TEXT, MAYBE_AT),
+    st.builds(UndoBegun, AT, STEP, st.none() | TEXT),
+    st.builds(StepCompensated, AT, STEP, NUMBER),
+    st.builds(UndoRefused, AT, STEP, NUMBER, TEXT, TEXT),
+    st.builds(UndoPending, AT, STEP, NUMBER, AT),
+    st.builds(UndoFaulted, AT, STEP, NUMBER, st.sampled_from(Cause), TEXT, TEXT, MAYBE_AT),
+]
+ANSWERS: st.SearchStrategy[Answer] = st.one_of(
+    st.builds(Succeeded, TEXT),
+    st.builds(Refused, TEXT, TEXT),
+    st.builds(Pending, st.none() | st.floats()),
+    st.builds(Faulted, TEXT, TEXT, st.none() | st.floats()),
+    st.builds(NoProof, st.sampled_from(Unproved), TEXT, TEXT),
+)
+
+
+def test_no_kind_of_event_is_left_out_here() -> None:
+    assert len(EVENTS) == len(get_args(Event))
+    assert SagaStarted in get_args(Event)
+
+
+@settings(max_examples=400)
+@given(DEFINITIONS, st.lists(st.one_of(EVENTS), max_size=30))
+def test_any_event_is_folded_in_or_refused_as_illegal(
+    definition: SagaDefinition, events: list[Event]
+) -> None:
+    decision = start(definition, born(definition))
+    history: list[Event] = [born(definition)]
+    for event in events:
+        status = decision.saga.status
+        try:
+            decision = decide(decision.saga, event)
+        except IllegalTransition:
+            continue
+        history.append(event)
+        assert status.is_open or decision.saga.status is status
+        assert decision.saga.status.is_open == bool(decision.commands)
+        assert (decision.saga.status is Status.DEAD_LETTERED) <= decision.saga.needs_person
+        summarize(decision, len(history))
+        assert resume(definition, history) == decision
+
+
+@given(ANSWERS, st.booleans(), st.floats(0.0, 1.0, exclude_max=True))
+@example(Pending(float("nan")), False, 0.5)
+@example(Faulted("", "", float("nan")), True, 0.5)
+def test_any_answer_to_a_call_that_was_sent_amounts_to_a_legal_event(
+    answer: Answer, undoing: bool, draw: float
+) -> None:
+    definition = define("a", "b")
+    decision = start(definition, born(definition))
+    happened: list[Event] = [StepBegun(BORN_AT, StepName("a"))]
+    if undoing:
+        happened += [CancelRequested(BORN_AT, ""), UndoBegun(BORN_AT, StepName("a"), None)]
+    for event in happened:
+        decision = decide(decision.saga, event)
+    (command,) = decision.commands
+    assert isinstance(command, get_args(Command))
+    assert isinstance(command, Compensate if undoing else Invoke)
+    outcome = verdict(decision.saga, command, answer, at=BORN_AT, draw=draw)
+    if outcome is None:
+        assert isinstance(answer, NoProof)
+        return
+    after = decide(decision.saga, outcome)
+    for following in after.commands:
+        # Not "due_at > now is false", which is how a moment that is no number would slip through.
+        assert following.due_at is None or following.due_at >= BORN_AT

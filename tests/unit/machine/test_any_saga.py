@@ -1,0 +1,251 @@
+"""Whatever participants answer, whenever time passes and the coordinator dies: the laws of a saga hold.
+
+The driver here is as small as it can be: fold the deadline in first, begin what is due, send, fold the
+answer in. The world answers by the barrier's rules, and a request that nobody waits for any more may
+still arrive later.
+"""
+
+from datetime import timedelta
+
+import hypothesis.strategies as st
+from hypothesis import settings
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from coordinator.domain.commands import Command, Compensate, Invoke
+from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.events import (
+    CancelRequested,
+    DeadlinePassed,
+    Event,
+    SagaResumed,
+    StepBegun,
+    StepFaulted,
+    UndoBegun,
+    UndoFaulted,
+)
+from coordinator.domain.ids import FencingToken
+from coordinator.domain.machine import Decision, decide, resume, start
+from coordinator.domain.saga import Heading, Saga, Status, StepOutcome
+from coordinator.domain.summary import summarize
+from coordinator.domain.verdicts import verdict
+from coordinator.engine.dispatcher import call_for
+from coordinator.ports.participants import Call
+from tests.unit.machine.tale import BORN_AT, born, define, step
+from tests.unit.machine.world import Reaction, World, judge
+
+STEPS = st.builds(
+    lambda undo, attempts_max, on_failure, budget_s: (undo, attempts_max, on_failure, budget_s),
+    st.sampled_from(["", None]),
+    st.integers(1, 3),
+    st.sampled_from(["halt", "continue"]),
+    st.sampled_from([0.001, 3.0, 60.0]),
+)
+
+
+@st.composite
+def definitions(draw: st.DrawFn) -> SagaDefinition:
+    shapes = draw(st.lists(STEPS, min_size=1, max_size=5))
+    return define(
+        *(
+            step(name, undo=undo, attempts_max=attempts_max, on_failure=on_failure, budget_s=budget_s)
+            for name, (undo, attempts_max, on_failure, budget_s) in zip("abcde", shapes, strict=False)
+        ),
+        ttl_s=draw(st.none() | st.sampled_from([0.5, 4.0, 30.0])),
+    )
+
+
+class AnySaga(RuleBasedStateMachine):
+    """One saga, its world, and a driver that may die at any moment."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World()
+        self.now = BORN_AT
+        self.in_flight: tuple[Command, Call] | None = None
+        self.hanging: list[Call] = []
+        self.restarts = 0
+        self.rows_at_end: int | None = None
+
+    @initialize(definition=definitions())
+    def a_saga_is_started(self, definition: SagaDefinition) -> None:
+        self.definition = definition
+        self.history: list[Event] = [born(definition)]
+        self.decision: Decision = start(definition, born(definition))
+
+    def fold(self, event: Event) -> None:
+        before = self.decision.saga
+        self.check_retry(before, event)
+        self.decision = decide(before, event)
+        self.history.append(event)
+        after = self.decision.saga
+        if before.heading is Heading.BACKWARD:
+            assert after.heading is Heading.BACKWARD
+            assert after.abort == before.abort
+        if not before.status.is_open:
+            assert after.status is before.status, "I21: an end is final"
+
+    def check_retry(self, saga: Saga, event: Event) -> None:
+        """A retry is planned inside the cap, and that of an undo inside its budget (I24)."""
+        match event:
+            case StepFaulted(retry_at=retry_at) if retry_at is not None:
+                cap_s = saga.step(event.step).definition.retry.max_backoff_s
+            case UndoFaulted(retry_at=retry_at) if retry_at is not None:
+                policy = saga.step(event.step).definition.compensation_retry
+                undo = saga.step(event.step).undo
+                assert undo is not None
+                assert retry_at <= undo.budget_from + policy.budget_s
+                cap_s = policy.max_backoff_s
+            case _:
+                return
+        assert event.at <= retry_at <= event.at + cap_s
+
+    def look_at_the_clock(self) -> None:
+        saga = self.decision.saga
+        if saga.status is Status.RUNNING and saga.deadline_at is not None and self.now >= saga.deadline_at:
+            self.fold(DeadlinePassed(self.now))
+
+    def sendable(self) -> bool:
+        command = next(iter(self.decision.commands), None)
+        return (
+            self.in_flight is None
+            and command is not None
+            and (command.due_at is None or command.due_at <= self.now)
+        )
+
+    @precondition(lambda self: self.in_flight is None and self.decision.commands)
+    @rule()
+    def what_is_due_is_sent(self) -> None:
+        self.look_at_the_clock()
+        if not self.sendable():
+            return
+        command = self.decision.commands[0]
+        state = self.decision.saga.step(command.step)
+        if isinstance(command, Invoke) and not state.begun:
+            self.fold(StepBegun(self.now, command.step))
+        if isinstance(command, Compensate) and state.undo is None:
+            self.fold(UndoBegun(self.now, command.step, state.output))
+        assert command in self.decision.commands
+        self.check_sending(command)
+        call = call_for(self.decision.saga, command, FencingToken(1 + self.restarts))
+        self.in_flight = (command, call)
+
+    def check_sending(self, command: Command) -> None:
+        saga, order = self.decision.saga, [s.name for s in self.definition.steps]
+        place = order.index(command.step)
+        state = saga.steps[place]
+        if isinstance(command, Invoke):
+            assert saga.heading is Heading.FORWARD, "I11: no new Execute after the abort"
+            assert saga.deadline_at is None or self.now < saga.deadline_at, "I23"
+            assert state.begun
+            assert all(s.outcome is StepOutcome.SUCCEEDED for s in saga.steps[:place]), "I12"
+            # Being asked again while pending is no attempt, so it is the failures that are counted.
+            assert state.failures < state.definition.retry.max_attempts, "I24"
+            assert state.lost <= self.restarts, "I24"
+        else:
+            assert saga.heading is Heading.BACKWARD
+            assert state.begun, "what was never begun is never compensated"
+            assert state.undo is not None
+            for later in saga.steps[place + 1 :]:
+                settled = (
+                    later.undo_outcome is not None
+                    or not later.begun
+                    or later.outcome is StepOutcome.REFUSED
+                    or (later.outcome is StepOutcome.SUCCEEDED and later.definition.compensation is None)
+                )
+                assert settled, f"I13: {later.name} is not settled"
+
+    @precondition(lambda self: self.in_flight is not None)
+    @rule(reaction=st.sampled_from(Reaction), jitter=st.floats(0.0, 0.99))
+    def the_participant_answers(self, reaction: Reaction, jitter: float) -> None:
+        assert self.in_flight is not None
+        command, call = self.in_flight
+        self.in_flight = None
+        answer = self.world.deliver(call, reaction)
+        if reaction is Reaction.LOSE_THE_REQUEST:
+            self.hanging.append(call)
+        self.look_at_the_clock()
+        event = verdict(self.decision.saga, command, answer, at=self.now, draw=jitter)
+        assert event is not None
+        self.fold(event)
+
+    @precondition(lambda self: self.hanging)
+    @rule(data=st.data())
+    def a_late_request_arrives(self, data: st.DataObject) -> None:
+        call = self.hanging.pop(data.draw(st.integers(0, len(self.hanging) - 1)))
+        self.world.deliver(call, Reaction.SUCCEED)
+
+    @rule(seconds=st.sampled_from([0.0, 0.1, 1.0, 5.0, 100.0]))
+    def time_passes(self, seconds: float) -> None:
+        self.now += seconds
+
+    @precondition(lambda self: self.decision.commands and self.decision.commands[0].due_at)
+    @rule()
+    def it_is_time_to_ask_again(self) -> None:
+        self.now = max(self.now, self.decision.commands[0].due_at or 0.0)
+
+    @precondition(lambda self: self.definition.ttl_s is not None)
+    @rule()
+    def the_deadline_comes(self) -> None:
+        self.now = max(self.now, self.decision.saga.deadline_at or 0.0)
+        self.look_at_the_clock()
+
+    @precondition(lambda self: self.decision.saga.status is Status.RUNNING)
+    @rule()
+    def somebody_cancels(self) -> None:
+        self.look_at_the_clock()
+        if self.decision.saga.status is Status.RUNNING:
+            self.fold(CancelRequested(self.now, "changed my mind"))
+
+    @rule()
+    def the_coordinator_dies_and_comes_back(self) -> None:
+        self.decision = resume(self.definition, self.history)
+        self.restarts += 1
+        if self.in_flight is not None:
+            self.hanging.append(self.in_flight[1])
+            self.in_flight = None
+        saga = self.decision.saga
+        if saga.status.is_open:
+            self.fold(SagaResumed(self.now))
+
+    @invariant()
+    def its_journal_tells_all(self) -> None:
+        assert resume(self.definition, self.history) == self.decision
+
+    @invariant()
+    def nothing_is_forgotten(self) -> None:
+        is_open = self.decision.saga.status.is_open
+        assert is_open == bool(self.decision.commands), "I20: an open saga has work, a closed one has none"
+        keys = [command.key for command in self.decision.commands]
+        assert len(set(keys)) == len(keys)
+
+    @invariant()
+    def its_row_agrees_with_it(self) -> None:
+        saga = self.decision.saga
+        row = summarize(self.decision, len(self.history))
+        assert row.status is saga.status
+        assert row.needs_person == (saga.status is Status.DEAD_LETTERED) or saga.status is Status.COMPENSATING
+        assert bool(row.error_message) == (saga.heading is Heading.BACKWARD)
+        assert row.due_at is None or saga.status.is_open
+
+    @invariant()
+    def the_ledger_keeps_the_laws(self) -> None:
+        saga = self.decision.saga
+        judge(self.definition, saga, self.world)
+        if not saga.status.is_open and self.in_flight is None:
+            standing = len([row for row in self.world.rows if row.outcome == "applied"])
+            self.rows_at_end = standing if self.rows_at_end is None else self.rows_at_end
+            assert standing == self.rows_at_end or saga.status is Status.DEAD_LETTERED, "I21"
+
+    def teardown(self) -> None:
+        """Every late request arrives in the end, and then the laws hold all the same."""
+        if not hasattr(self, "decision"):
+            return
+        for call in self.hanging:
+            self.world.deliver(call, Reaction.SUCCEED)
+        self.the_ledger_keeps_the_laws()
+
+
+TestAnySaga = AnySaga.TestCase
+TestAnySaga.settings = settings(
+    max_examples=150, stateful_step_count=40, deadline=timedelta(seconds=5), print_blob=True
+)
