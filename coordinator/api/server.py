@@ -10,14 +10,13 @@ import re
 import socket
 from typing import Final
 
-import grpc
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from coordinator.api.coordinator import CoordinatorServicer
 from coordinator.api.interceptor import CallInterceptor
 from coordinator.api.orders import OrderPlacementServicer
+from coordinator.api.reflection import add_reflection
 from coordinator.domain.errors import StartupFailed
 from coordinator.engine.sagas import Sagas
 from saga.orders.v1 import orders_pb2, orders_pb2_grpc
@@ -27,9 +26,9 @@ OUR_SERVICES: Final = (
     coordinator_pb2.DESCRIPTOR.services_by_name["CoordinatorService"].full_name,
     orders_pb2.DESCRIPTOR.services_by_name["OrderPlacementService"].full_name,
 )
-REFLECTION_V1: Final = "grpc.reflection.v1.ServerReflection"
 CALLS_OPEN_MAX: Final = 10_000
 ABORTED_SETTLE_S: Final = 5.0
+STREAMS_END_S: Final = 0.3
 KEEPALIVE_S: Final = 60
 PING_INTERVAL_MIN_S: Final = 10
 
@@ -65,7 +64,7 @@ class ApiServer:
             self._server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        _add_reflection(self._server)
+        add_reflection(self._server, (*OUR_SERVICES, health.SERVICE_NAME))
 
     async def bind(self, listen: str) -> str:
         """Take the address *listen* ("host:port", port 0 for any, or "unix:path"); return what was taken.
@@ -102,7 +101,13 @@ class ApiServer:
 
     async def stop(self, grace_s: float) -> None:
         """Take no new calls, let those that run end for at most *grace_s*, then abort them."""
-        await self._server.stop(grace_s)
+        stopping = asyncio.create_task(self._server.stop(grace_s))
+        await self._interceptor.settled(grace_s)
+        # What is left now are streams of health checks and of reflection, which have no end of their own.
+        done, _ = await asyncio.wait([stopping], timeout=min(grace_s, STREAMS_END_S))
+        if not done:
+            await self._server.stop(None)
+            await stopping
         await self._interceptor.settled(ABORTED_SETTLE_S)
 
     async def _say(self, *, serving: bool) -> None:
@@ -129,22 +134,6 @@ def _options(message_bytes_max: int) -> list[tuple[str, int]]:
         ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MIN_S * 1000),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MIN_S * 1000),
     ]
-
-
-def _add_reflection(server: aio.Server) -> None:
-    servicer = reflection.aio.ReflectionServicer(
-        (*OUR_SERVICES, health.SERVICE_NAME, reflection.SERVICE_NAME)
-    )
-    method = grpc.stream_stream_rpc_method_handler(
-        servicer.ServerReflectionInfo,
-        request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
-        response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
-    )
-    # v1 has the messages of v1alpha under another name. It is served and not listed: it has no descriptor
-    # here, and a `grpcurl describe` of everything would fail on it.
-    for service in (reflection.SERVICE_NAME, REFLECTION_V1):
-        handler = grpc.method_handlers_generic_handler(service, {"ServerReflectionInfo": method})
-        server.add_generic_rpc_handlers([handler])
 
 
 async def _check_free(listen: str, host: str, port: int) -> None:
