@@ -4,7 +4,7 @@ A definition that exists is right: `parse_definition` refuses a wrong one whole,
 finds. Its `text`, defaults filled in, is what sagas are pinned to.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Final, Self
@@ -24,6 +24,7 @@ from coordinator.domain import durations, jsontext
 from coordinator.domain.errors import InvalidDefinition, InvalidJson, Violation
 from coordinator.domain.faults import Entries, Loc, fault, found, sentences
 from coordinator.domain.ids import Digest, StepName
+from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.relations import NAME, Sketch, is_output, relation_faults, sketch
 
 STEPS_MAX: Final = 1_000
@@ -146,7 +147,9 @@ class SagaDefinition(_Document):
     )
     ttl_s: _Duration | None = Field(None, description=durations.EXPECTED)
     steps: Annotated[
-        tuple[StepDefinition, ...], Field(min_length=1), Entries("an object that describes a step")
+        tuple[StepDefinition, ...],
+        Field(min_length=1, max_length=STEPS_MAX),
+        Entries("an object that describes a step"),
     ] = Field(description=f"a list of 1 to {STEPS_MAX} steps")
 
     @model_validator(mode="after")
@@ -198,12 +201,7 @@ def parse_definition(
     Raises:
         InvalidDefinition: with every fault that was found.
     """
-    try:
-        value = jsontext.loads(text)
-    except InvalidJson as error:
-        raise InvalidDefinition(source, [error.violation]) from None
-    if not isinstance(value, dict):
-        raise InvalidDefinition(source, [Violation("$", f"expected an object, found {found(value)}")])
+    value = _object(text, source)
     faults: list[tuple[Loc, str]] = []
     steps = value.get("steps")
     if isinstance(steps, list) and len(steps) > STEPS_MAX:
@@ -213,6 +211,7 @@ def parse_definition(
     definition: SagaDefinition | None = None
     try:
         definition = SagaDefinition.model_validate(value, by_alias=True, by_name=False, context=_FROM_JSON)
+        faults += _pinned_text_faults(definition)
     except ValidationError as error:
         faults += sentences(SagaDefinition, error)
     if isinstance(steps, list):
@@ -220,6 +219,24 @@ def parse_definition(
     if definition is None or faults:
         raise InvalidDefinition(source, _violations(faults))
     return definition
+
+
+def _object(text: str | bytes, source: str) -> dict[str, JsonValue]:
+    try:
+        value = jsontext.loads(text)
+    except InvalidJson as error:
+        raise InvalidDefinition(source, [error.violation]) from None
+    if not isinstance(value, dict):
+        raise InvalidDefinition(source, [Violation("$", f"expected an object, found {found(value)}")])
+    return value
+
+
+def _pinned_text_faults(definition: SagaDefinition) -> Iterator[tuple[Loc, str]]:
+    """Its text is longer than the file; if it could not be read again, its sagas could not go on."""
+    try:
+        jsontext.loads(definition.text)
+    except InvalidJson as error:
+        yield (), f"{error.violation.sentence} once the defaults are filled in"
 
 
 def _checked(step: StepDefinition) -> Sketch:

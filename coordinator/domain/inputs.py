@@ -5,6 +5,7 @@ text however often it is computed: one idempotency key, one content.
 """
 
 from collections.abc import Mapping
+from typing import Final
 
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition, StepDefinition
@@ -13,6 +14,9 @@ from coordinator.domain.faults import kind, listed
 from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.relations import OUTPUT_OF, OUTPUTS, is_output
+
+OUTPUT_DEPTH_MAX: Final = jsontext.DEPTH_MAX - 2
+"""How deep an answer may be nested: in a later step's input it stands two levels deeper."""
 
 
 def step_input(

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.ids import StepName
-from coordinator.domain.inputs import check_input, step_input
+from coordinator.domain.inputs import OUTPUT_DEPTH_MAX, check_input, step_input
 from coordinator.domain.jsontext import JsonValue
 
 INPUT: Final = '{"card":"tok-1","order":12345678901234567890123,"user":"u-1"}'
@@ -95,6 +95,18 @@ def test_the_text_is_canonical_whatever_the_input(fields: dict[str, JsonValue]) 
     text = given_to(definition, "c", jsontext.canonical(fields))
     assert text == jsontext.canonical(jsontext.loads(text))
     assert jsontext.reload(text) == {**fields, "outputs": {"a": {"id": "A-1"}, "b": None}}
+
+
+def test_an_answer_of_the_allowed_depth_keeps_a_later_input_readable() -> None:
+    definition = a_saga(None, ["outputs"])
+    deepest = "[" * OUTPUT_DEPTH_MAX + "]" * OUTPUT_DEPTH_MAX
+    text = step_input(definition, "{}", {StepName("a"): deepest}, definition.steps[1])
+    assert jsontext.canonical(jsontext.loads(text)) == text
+
+
+def test_without_an_object_as_input_no_step_is_given_anything() -> None:
+    with pytest.raises(TypeError, match="object"):
+        given_to(a_saga(None), "a", "[]")
 
 
 def test_a_good_input_has_no_faults() -> None:

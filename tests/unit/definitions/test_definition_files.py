@@ -67,13 +67,13 @@ def test_a_version_that_the_file_does_not_have_is_not_found(tmp_path: Path) -> N
 
 
 def test_of_two_files_with_one_name_the_second_is_refused_and_both_are_named(tmp_path: Path) -> None:
-    write(tmp_path / "b.json", "Trip", "2")
-    write(tmp_path / "c.json", "Trip", "3")
-    write(tmp_path / "a.json", "Trip", "1")
+    for name in ("e", "b", "f", "a", "d", "c"):
+        write(tmp_path / f"{name}.json", "Trip", name)
     files = DefinitionFiles.load(tmp_path, SERVICES)
-    assert files.get("Trip", None).version == "1"
-    expected = ["$.sagaName: expected a saga name of its own, found 'Trip' as in a.json"]
-    assert refusals(files) == {"b.json": expected, "c.json": expected}
+    assert files.get("Trip", None).version == "a"
+    assert list(refusals(files)) == ["b.json", "c.json", "d.json", "e.json", "f.json"]
+    for sentences in refusals(files).values():
+        assert sentences == ["$.sagaName: expected a saga name of its own, found 'Trip' as in a.json"]
 
 
 def test_a_refused_file_does_not_take_a_name(tmp_path: Path) -> None:

@@ -384,6 +384,17 @@ def test_no_words_of_pydantic_reach_the_reader() -> None:
             assert jargon not in str(refusal.value)
 
 
+def test_a_definition_that_could_not_be_read_again_from_the_journal_is_refused() -> None:
+    entries = [f"{n:0200}" for n in range(5)]
+    text = saga(*({**STEP, "name": f"s{n}", "input": entries} for n in range(880)))
+    assert len(text) < 1 << 20
+    with pytest.raises(InvalidDefinition) as refusal:
+        parse_definition(text, source="trip.json")
+    assert [str(violation) for violation in refusal.value.violations] == [
+        "$: is larger than 1048576 bytes once the defaults are filled in"
+    ]
+
+
 def test_faults_of_a_hostile_file_are_counted_but_not_all_listed() -> None:
     text = saga(*([3] * 20_000))
     started = time.perf_counter()
