@@ -18,6 +18,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidJson
+from coordinator.domain.inputs import OUTPUT_DEPTH_MAX
 from coordinator.domain.outcomes import (
     Answer,
     Faulted,
@@ -64,6 +65,7 @@ class GrpcParticipants:
             service: grpc.aio.insecure_channel(target, options=options)
             for service, target in services.items()
         }
+        self._message_bytes_max = message_bytes_max
         self._execute = self._methods("Execute")
         self._compensate = self._methods("Compensate")
 
@@ -74,6 +76,8 @@ class GrpcParticipants:
             sentence = f"no address is set for {call.service} (SAGA_SERVICES)"
             return NoProof(Unproved.TRANSIENT, "UNAVAILABLE", sentence)
         request = _request(call).SerializeToString()
+        if len(request) > self._message_bytes_max:
+            return _too_large(len(request))
         try:
             async with asyncio.timeout(timeout_s + _WATCHDOG_S):
                 raw = await methods[call.service](request, timeout=timeout_s)
@@ -147,7 +151,8 @@ def _succeeded(output_json: str) -> Answer:
     if not output_json:
         return Succeeded("null")
     try:
-        return Succeeded(jsontext.canonical(jsontext.loads(output_json)))
+        output = jsontext.loads(output_json, depth_max=OUTPUT_DEPTH_MAX)
+        return Succeeded(jsontext.canonical(output))
     except InvalidJson as error:
         return _broken(f"the output is not the JSON that is taken here: {error}")
 
@@ -180,6 +185,11 @@ def _reason(error: grpc.aio.AioRpcError) -> str | None:
         except DecodeError:
             return None
     return None
+
+
+def _too_large(size_bytes: int) -> NoProof:
+    sentence = f"the request has {size_bytes} bytes, more than SAGA_MESSAGE_BYTES_MAX; it was not sent"
+    return NoProof(Unproved.PERMANENT, "REQUEST_TOO_LARGE", sentence)
 
 
 def _broken(sentence: str) -> NoProof:

@@ -126,6 +126,7 @@ async def test_the_other_outcomes_are_told_apart() -> None:
         executed(succeeded=pb.Succeeded(output_json="NaN")),
         executed(succeeded=pb.Succeeded(output_json='"\\ud800"')),
         executed(succeeded=pb.Succeeded(output_json="[" * 10_000)),
+        executed(succeeded=pb.Succeeded(output_json="[" * 63 + "]" * 63)),
         executed(succeeded=pb.Succeeded(output_json='"' + "x" * 200_000 + '"')),
         executed().replace(KEY.encode(), b"\xff" * len(KEY)),
     ],
@@ -199,6 +200,14 @@ async def test_nobody_listening_is_unknown_and_found_again_soon() -> None:
     await adapter.close()
     assert isinstance(answer, NoProof)
     assert (answer.kind, answer.code) == (Unproved.TRANSIENT, "UNAVAILABLE")
+
+
+async def test_a_request_that_no_participant_would_take_is_not_sent() -> None:
+    adapter = GrpcParticipants({"Payments": "127.0.0.1:1"}, message_bytes_max=100)
+    answer = await adapter.perform(EXECUTE, timeout_s=2.0)
+    await adapter.close()
+    assert isinstance(answer, NoProof)
+    assert (answer.kind, answer.code) == (Unproved.PERMANENT, "REQUEST_TOO_LARGE")
 
 
 async def test_a_service_without_an_address_is_named() -> None:
