@@ -18,7 +18,6 @@ from participants.calls import (
     Call,
     CompensateCall,
     Faulted,
-    NotDone,
     Operation,
     Pending,
     Refused,
@@ -152,19 +151,17 @@ def _run(db: sqlite3.Connection, call: Call, business: Business | None) -> Answe
     except (Refused, Pending, Faulted) as no:
         db.execute("ROLLBACK TO effect")
         db.execute("RELEASE effect")
-        return _bare(no)
+        # A traceback would keep the business code's frames alive, payload and all.
+        no.__cause__ = no.__context__ = None
+        return no.with_traceback(None)
     output_json = "" if output is None else encode(output)
+    if output_json:
+        # What cannot be read back would be noticed only by the compensation, when it is too late.
+        parse(output_json)
     if len(output_json.encode()) > OUTPUT_BYTES_MAX:
         raise BusinessError(f"the output is larger than {OUTPUT_BYTES_MAX} bytes")
     db.execute("RELEASE effect")
     return Succeeded(output_json)
-
-
-def _bare(no: Refused | Pending | Faulted) -> Refused | Pending | Faulted:
-    """Cut the traceback off: it would keep the business code's frames, payload and all, alive."""
-    bare: NotDone = no.with_traceback(None)
-    bare.__context__ = None
-    return no
 
 
 def _replay(db: sqlite3.Connection, call: Call, stored: Stored) -> Verdict:

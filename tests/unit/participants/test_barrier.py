@@ -12,6 +12,7 @@ from participants import barrier, ledger
 from participants.calls import Call, Faulted, Pending, Refused, Succeeded
 from participants.errors import Barred, BusinessError, KeyReused, Rejected, StaleToken
 from participants.ledger import Outcome
+from participants.strict_json import BadJson
 from tests.unit.participants.kit import TillService, a_compensate, an_execute, open_till
 
 
@@ -215,6 +216,13 @@ def test_an_output_that_is_too_large_keeps_nothing(bench: Bench) -> None:
     with pytest.raises(BusinessError, match="output is larger"):
         bench.call(an_execute(given={"amount": "x" * (barrier.OUTPUT_BYTES_MAX + 1)}))
     assert bench.outcomes() == []
+
+
+def test_an_output_that_could_not_be_read_back_keeps_nothing(bench: Bench) -> None:
+    with pytest.raises(BadJson, match="NUL"):
+        bench.call(an_execute(given={"amount": "a\0"}))
+    assert bench.amount() == 0
+    assert bench.stored_keys() == set()
 
 
 def test_digests_tell_the_request_and_the_output(bench: Bench) -> None:
