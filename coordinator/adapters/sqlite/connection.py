@@ -45,7 +45,12 @@ class Connection(aiosqlite.Connection):
     @classmethod
     async def open(cls, connector: Callable[[], sqlite3.Connection]) -> Self:
         connection = cls(connector, iter_chunk_size=64)
-        _ = await connection
+        try:
+            _ = await connection
+        except BaseException:
+            # Its thread is about to end, but nobody waits for it: it would outlive the loop it reports to.
+            connection._thread.join()
+            raise
         return connection
 
     async def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:

@@ -49,7 +49,7 @@ CREATE INDEX sagas_by_status ON sagas (status, started_at, id);
 CREATE INDEX sagas_by_name ON sagas (saga_name, started_at, id);
 CREATE INDEX sagas_by_request ON sagas (request_id, started_at, id);
 CREATE INDEX sagas_for_people ON sagas (started_at, id) WHERE needs_person = 1;
-CREATE INDEX sagas_open ON sagas (due_at, id) WHERE status IN ('RUNNING', 'COMPENSATING');
+CREATE INDEX sagas_open ON sagas (due_at, id, status) WHERE status IN ('RUNNING', 'COMPENSATING');
 
 -- The truth. digest is chained: over the digest of the saga's record before it and all columns of this one.
 -- With rowids: records of many sagas are added at one end, which dirties far fewer pages than one place

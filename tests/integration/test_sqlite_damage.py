@@ -1,0 +1,200 @@
+"""A journal whose bytes were changed behind its back never forgets quietly: JournalCorrupt says where."""
+
+import sqlite3
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from coordinator.adapters.sqlite import SqliteJournal
+from coordinator.adapters.sqlite.reader import OPEN_SAGAS, page_query
+from coordinator.domain.errors import JournalCorrupt, StartupFailed
+from coordinator.domain.events import CancelRequested
+from coordinator.domain.ids import RequestId, SagaId
+from coordinator.domain.saga import Status
+from coordinator.ports.journal import Cursor, Quarantine, SagaFilter
+from tests.contract.sagas import ORDER, a_saga, reserved
+
+DAMAGED, SOUND = SagaId("saga-1"), SagaId("saga-2")
+REASON = "a reason that stands in the file"
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """A closed journal of two sagas with four records each."""
+    path = tmp_path / "journal.db"
+    async with await SqliteJournal.open(path) as journal:
+        for saga in (a_saga("1"), a_saga("2")):
+            await saga.start(journal)
+            await saga.goes_on(journal, *reserved())
+            await saga.goes_on(journal, CancelRequested(1_002.0, f"{REASON} {saga.id}"))
+    return path
+
+
+def change(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        for statement in statements:
+            db.execute(statement)
+
+
+def flip_bit(path: Path, where: bytes) -> None:
+    content = bytearray(path.read_bytes())
+    assert content.count(where) == 1
+    content[content.index(where)] ^= 1
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("UPDATE records SET payload = replace(payload, '1001', '1009') WHERE seq = 2", "record 2"),
+        ("UPDATE records SET type = 'DeadlinePassed' WHERE seq = 4", "record 4"),
+        ("UPDATE records SET token = 9 WHERE seq = 3", "record 3"),
+        ("UPDATE records SET at = at + 1 WHERE seq = 3", "record 3"),
+        ("UPDATE records SET digest = zeroblob(16) WHERE seq = 1", "record 1"),
+        ("DELETE FROM records WHERE seq = 1", "record 1 .* missing"),
+        ("DELETE FROM records WHERE seq = 2", "record 2 .* missing"),
+        ("DELETE FROM records WHERE seq = 4", "record 4 .* not the newest of the 3"),
+        ("DELETE FROM records WHERE seq > 1", "record 4 .* not the newest of the 1"),
+        ("DELETE FROM records WHERE seq > 0", "record 4 .* not the newest of the 0"),
+        ("DELETE FROM sagas WHERE seq > 0", "row is missing"),
+        ("UPDATE sagas SET seq = 3", "record 3 .* not the newest"),
+        ("UPDATE sagas SET digest = zeroblob(16)", "record 4 .* not the newest"),
+    ],
+)
+async def test_a_changed_or_missing_record_is_noticed(path: Path, statement: str, sentence: str) -> None:
+    key = "id" if "sagas" in statement else "saga_id"
+    both = statement if "WHERE" in statement else f"{statement} WHERE true"
+    change(path, f"{both} AND {key} = '{DAMAGED}'")
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(JournalCorrupt, match=f"saga-1: journal {sentence}|{sentence}") as raised:
+            await journal.history(DAMAGED)
+        assert raised.value.saga_id == DAMAGED
+        # It is this saga's alone.
+        assert len(await journal.history(SOUND)) == 4
+        assert not journal.failed.done()
+
+
+async def test_records_of_another_saga_are_not_taken_for_its_own(path: Path) -> None:
+    change(
+        path,
+        "UPDATE records SET saga_id = 'x' WHERE saga_id = 'saga-1'",
+        "UPDATE records SET saga_id = 'saga-1' WHERE saga_id = 'saga-2'",
+        "UPDATE sagas SET digest = (SELECT digest FROM sagas WHERE id = 'saga-2') WHERE id = 'saga-1'",
+    )
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(JournalCorrupt, match="record 1 is damaged"):
+            await journal.history(DAMAGED)
+
+
+async def test_one_flipped_bit_in_the_file_is_noticed(path: Path) -> None:
+    flip_bit(path, b'"reason":"' + f"{REASON} {DAMAGED}".encode())
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(JournalCorrupt, match="saga-1: journal record 4 is damaged"):
+            await journal.history(DAMAGED)
+        assert len(await journal.history(SOUND)) == 4
+
+
+async def test_a_page_that_makes_no_sense_is_the_sagas_fault_only(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'records'").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(JournalCorrupt, match=r"saga-1.*malformed"):
+            await journal.history(DAMAGED)
+        row = await journal.find(DAMAGED)
+        assert row is not None
+        await journal.quarantine(Quarantine(DAMAGED, "damaged", 2_000.0))
+        assert not journal.failed.done()
+
+
+async def test_a_damaged_saga_can_be_shown_to_people(path: Path) -> None:
+    change(path, "DELETE FROM records WHERE seq = 4 AND saga_id = 'saga-1'")
+    async with await SqliteJournal.open(path) as journal:
+        await journal.quarantine(Quarantine(DAMAGED, "damaged", 2_000.0))
+        rows = await journal.page(SagaFilter(needs_person=True), after=None, limit=10)
+        assert [row.id for row in rows] == [DAMAGED]
+
+
+async def test_an_event_of_an_unknown_type_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Its digest is right: it was written by a version that knows it.
+    def encode_unknown(_: object) -> tuple[str, str]:
+        return "SagaMoved", "{}"
+
+    async with await SqliteJournal.open(path) as journal:
+        monkeypatch.setattr("coordinator.adapters.sqlite.rows.encode", encode_unknown)
+        await a_saga("3").start(journal)
+        with pytest.raises(JournalCorrupt, match=r"record 1 is damaged .*'SagaMoved' is unknown"):
+            await journal.history(SagaId("saga-3"))
+
+
+async def test_a_definition_with_another_text_is_noticed(path: Path) -> None:
+    change(path, "UPDATE definitions SET text = replace(text, 'release', 'keep')")
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(JournalCorrupt, match=f"definition {ORDER.digest} is damaged"):
+            await journal.definition(ORDER.digest)
+
+
+@pytest.mark.parametrize("change_to", ["status = 'ASLEEP'", "flags = 'no list'"])
+async def test_a_row_that_makes_no_sense_is_named(path: Path, change_to: str) -> None:
+    change(path, f"UPDATE sagas SET {change_to} WHERE id = 'saga-1'")
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(JournalCorrupt, match=r"saga-1: .*the saga's row"):
+            await journal.find(DAMAGED)
+
+
+@pytest.mark.parametrize(
+    ("damage", "sentence"),
+    [
+        (lambda path: path.write_bytes(path.read_bytes()[:5_000]), "damaged|malformed"),
+        (lambda path: flip_bit(path, b"CREATE TABLE journal"), "malformed"),
+    ],
+    ids=["truncated", "schema"],
+)
+async def test_a_database_that_cannot_be_read_at_all_stops_the_start(
+    path: Path, damage: Callable[[Path], None], sentence: str
+) -> None:
+    damage(path)
+    with pytest.raises(StartupFailed, match=f"journal.db cannot be used .*({sentence}).*put back a copy"):
+        await SqliteJournal.open(path)
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        SagaFilter(),
+        SagaFilter(status=Status.RUNNING),
+        SagaFilter(saga_name="Order"),
+        SagaFilter(request_id=RequestId("request-1")),
+        SagaFilter(needs_person=True),
+        SagaFilter(needs_person=False),
+        SagaFilter(started_from=1.0, started_before=2_000.0),
+        SagaFilter(status=Status.COMPLETED, started_before=2_000.0),
+    ],
+    ids=str,
+)
+@pytest.mark.parametrize("after", [None, Cursor(1_000.0, SOUND)], ids=["first page", "next page"])
+async def test_a_page_is_a_stretch_of_an_index_and_is_never_sorted(
+    path: Path, condition: SagaFilter, after: Cursor | None
+) -> None:
+    sql, values = page_query(condition, after, 10)
+    with closing(sqlite3.connect(path)) as db:
+        plan = plan_of(db, sql, values)
+    assert len(plan) == 1
+    assert "INDEX sagas_" in plan[0]
+    # What narrows the list narrows the search: only the whole list, and its complement, scan.
+    if condition not in (SagaFilter(), SagaFilter(needs_person=False), SagaFilter(needs_person=True)):
+        assert plan[0].startswith("SEARCH")
+
+
+def plan_of(db: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[str]:
+    return [row[-1] for row in db.execute(f"EXPLAIN QUERY PLAN {sql}", values)]
+
+
+async def test_recovery_reads_the_open_sagas_from_an_index_alone(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        assert plan_of(db, OPEN_SAGAS, ()) == ["SCAN sagas USING COVERING INDEX sagas_open"]

@@ -1,0 +1,369 @@
+"""The SQLite journal's writer: groups, the order of commit and answer, failing for good, closing."""
+
+import asyncio
+import logging
+import sqlite3
+import threading
+from collections.abc import AsyncIterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from coordinator.adapters.sqlite import SqliteJournal, disk, writer
+from coordinator.adapters.sqlite.connection import WAL_BYTES_MAX, Connection
+from coordinator.domain.errors import JournalUnavailable, Overloaded
+from coordinator.domain.events import SagaResumed
+from coordinator.ports.journal import Quarantine, SagaFilter
+from tests.contract.sagas import Told, a_saga, completed, reserved
+
+MANY = 200
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "journal.db"
+
+
+@pytest.fixture
+async def journal(path: Path) -> AsyncIterator[SqliteJournal]:
+    async with await SqliteJournal.open(path, disk_free_min_bytes=0) as opened:
+        yield opened
+
+
+def writing(journal: SqliteJournal) -> Connection:
+    return journal._writer._db
+
+
+async def started(journal: SqliteJournal, count: int) -> list[Told]:
+    sagas = [a_saga(f"{number:03}") for number in range(count)]
+    await asyncio.gather(*(saga.start(journal) for saga in sagas))
+    return sagas
+
+
+async def watch_statements(journal: SqliteJournal) -> list[str]:
+    seen: list[str] = []
+    await writing(journal).run(lambda db: db.set_trace_callback(seen.append))
+    return seen
+
+
+class Gate:
+    """Holds the writer in front of COMMIT until it is opened."""
+
+    def __init__(self) -> None:
+        self.reached = threading.Event()
+        self._opened = threading.Event()
+
+    async def stand_in(self, journal: SqliteJournal) -> None:
+        await writing(journal).run(lambda db: db.set_trace_callback(self._stop))
+
+    async def wait(self) -> None:
+        assert await asyncio.to_thread(self.reached.wait, 10)
+
+    def open(self) -> None:
+        self._opened.set()
+
+    def _stop(self, statement: str) -> None:
+        if statement == "COMMIT":
+            self.reached.set()
+            assert self._opened.wait(10)
+
+
+class TestGroups:
+    async def test_all_who_wait_share_one_commit(self, journal: SqliteJournal) -> None:
+        sagas = await started(journal, MANY)
+        seen = await watch_statements(journal)
+        numbers = await asyncio.gather(*(saga.goes_on(journal, *reserved()) for saga in sagas))
+        assert numbers == [3] * MANY
+        assert seen.count("COMMIT") <= 2
+        assert [s for s in seen if s.startswith("BEGIN")] == ["BEGIN IMMEDIATE"] * seen.count("COMMIT")
+
+    async def test_a_group_is_one_trip_to_the_thread(
+        self, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sagas = await started(journal, MANY)
+        trips = 0
+        run = Connection._execute
+
+        async def counted(self: Connection, *args: object) -> object:
+            nonlocal trips
+            trips += 1
+            return await run(self, *args)  # type: ignore[no-untyped-call]
+
+        monkeypatch.setattr(Connection, "_execute", counted)
+        await asyncio.gather(*(saga.goes_on(journal, *reserved()) for saga in sagas))
+        assert trips <= 2
+
+    async def test_those_who_come_while_a_group_commits_are_the_next_group(
+        self, journal: SqliteJournal
+    ) -> None:
+        first, *others = await started(journal, 20)
+        gate = Gate()
+        await gate.stand_in(journal)
+        early = asyncio.create_task(first.goes_on(journal, *reserved()))
+        await gate.wait()
+        late = [asyncio.create_task(saga.goes_on(journal, *reserved())) for saga in others]
+        gate.open()
+        await asyncio.gather(early, *late)
+        seen = await watch_statements(journal)
+        assert seen.count("COMMIT") == 0
+
+    async def test_nobody_is_answered_and_nothing_is_shown_before_the_commit(
+        self, journal: SqliteJournal
+    ) -> None:
+        (saga,) = await started(journal, 1)
+        new = a_saga("new")
+        before = saga.summary
+        gate = Gate()
+        await gate.stand_in(journal)
+        waiting = [
+            asyncio.create_task(saga.goes_on(journal, *reserved())),
+            asyncio.create_task(new.start(journal)),
+            asyncio.create_task(journal.quarantine(Quarantine(saga.id, "damaged", 2_000.0))),
+        ]
+        await gate.wait()
+        assert await journal.find(saga.id) == before
+        assert await journal.find(new.id) is None
+        assert await journal.requested(new.front_door, new.request_id) is None
+        assert not any(task.done() for task in waiting)
+        gate.open()
+        await asyncio.gather(*waiting)
+        assert await journal.find(new.id) == new.summary
+
+    async def test_a_cancelled_caller_does_not_disturb_those_it_shares_a_group_with(
+        self, journal: SqliteJournal
+    ) -> None:
+        sagas = await started(journal, 20)
+        gate = Gate()
+        await gate.stand_in(journal)
+        tasks = [asyncio.create_task(saga.goes_on(journal, *reserved())) for saga in sagas]
+        await gate.wait()
+        for task in tasks[::2]:
+            task.cancel()
+        gate.open()
+        ends = await asyncio.gather(*tasks, return_exceptions=True)
+        assert ends[1::2] == [3] * 10
+        assert [len(await journal.history(saga.id)) for saga in sagas] == [3] * 20
+
+
+class TestFailing:
+    @pytest.fixture
+    async def broken(self, path: Path, journal: SqliteJournal) -> AsyncIterator[sqlite3.Connection]:
+        """Another program has the database locked, and the journal does not wait for it."""
+        await started(journal, 2)
+        await writing(journal).run(lambda db: db.execute("PRAGMA busy_timeout = 0").close())
+        with closing(sqlite3.connect(path, isolation_level=None)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            yield other
+
+    async def test_the_first_error_fails_all_who_wait_and_tells_the_owner(
+        self, journal: SqliteJournal, broken: sqlite3.Connection
+    ) -> None:
+        new = a_saga("new")
+        ends = await asyncio.gather(
+            a_saga("000").goes_on(journal, *reserved()),
+            new.start(journal),
+            a_saga("001").goes_on(journal, *completed()),
+            return_exceptions=True,
+        )
+        assert [type(end) for end in ends] == [JournalUnavailable] * 3
+        sentence = await journal.failed
+        assert "journal.db failed (database is locked)" in sentence
+        assert "may or may not be durable" in sentence
+        assert {str(end) for end in ends} == {sentence}
+
+    async def test_those_who_queue_behind_the_failing_group_learn_it_too(
+        self, path: Path, journal: SqliteJournal
+    ) -> None:
+        first, second = await started(journal, 2)
+        gate = Gate()
+        await gate.stand_in(journal)
+        group = asyncio.create_task(first.goes_on(journal, *reserved()))
+        await gate.wait()
+        behind = asyncio.create_task(second.goes_on(journal, *reserved()))
+        await asyncio.sleep(0)
+        journal._writer.fail(OSError("the reader saw the disk fail"))
+        gate.open()
+        ends = await asyncio.gather(group, behind, return_exceptions=True)
+        # The one whose commit was under way learns how it ended; nothing follows it.
+        assert ends[0] == 3
+        assert isinstance(ends[1], JournalUnavailable)
+        await journal.close()
+        async with await SqliteJournal.open(path) as again:
+            assert len(await again.history(first.id)) == 3
+            assert len(await again.history(second.id)) == 1
+
+    async def test_after_it_nothing_is_taken_told_or_tried_again(
+        self, path: Path, journal: SqliteJournal, broken: sqlite3.Connection
+    ) -> None:
+        saga = a_saga("000")
+        with pytest.raises(JournalUnavailable):
+            await saga.goes_on(journal, *reserved())
+        broken.execute("ROLLBACK")
+        for call in (
+            a_saga("new").start(journal),
+            a_saga("001").goes_on(journal, *reserved()),
+            journal.quarantine(Quarantine(saga.id, "damaged", 2_000.0)),
+            journal.history(saga.id),
+            journal.find(saga.id),
+            journal.page(SagaFilter(), after=None, limit=1),
+            journal.open_sagas(),
+            journal.requested(saga.front_door, saga.request_id),
+            journal.definition(saga.definition.digest),
+        ):
+            with pytest.raises(JournalUnavailable):
+                await call
+        await journal.close()
+        assert path.with_name("journal.db-wal").stat().st_size
+        async with await SqliteJournal.open(path) as again:
+            assert len(await again.open_sagas()) == 2
+            assert len(await again.history(saga.id)) == 1
+
+    async def test_an_error_that_is_no_fault_of_the_disk_stops_it_as_well(
+        self, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def bug(*_: object) -> None:
+            raise KeyError("a bug of ours")
+
+        monkeypatch.setattr(writer, "write_group", bug)
+        with pytest.raises(JournalUnavailable, match="a bug of ours"):
+            await a_saga().start(journal)
+        assert journal.failed.done()
+
+
+class TestFullDisk:
+    @pytest.fixture
+    def free(self) -> list[int]:
+        return [1 << 30]
+
+    @pytest.fixture
+    async def journal(
+        self, path: Path, free: list[int], monkeypatch: pytest.MonkeyPatch
+    ) -> AsyncIterator[SqliteJournal]:
+        monkeypatch.setattr(disk, "CHECK_EVERY_S", 0.0)
+        async with await SqliteJournal.open(
+            path, disk_free_min_bytes=64 << 20, disk_free_bytes=lambda _: free[0]
+        ) as opened:
+            yield opened
+
+    async def test_below_the_mark_no_saga_is_started_until_there_is_room(
+        self, journal: SqliteJournal, free: list[int]
+    ) -> None:
+        free[0] = 63 << 20
+        saga = a_saga()
+        with pytest.raises(Overloaded, match="has 63 MiB left, less than the 64 MiB"):
+            await saga.start(journal)
+        assert await journal.requested(saga.front_door, saga.request_id) is None
+        assert await journal.definition(saga.definition.digest) is None
+        free[0] = 64 << 20
+        assert await saga.start(journal) == saga.request
+
+    async def test_below_the_mark_running_sagas_go_on_and_requests_join(
+        self, journal: SqliteJournal, free: list[int]
+    ) -> None:
+        saga, other = a_saga("1"), a_saga("2")
+        other.request_id = saga.request_id
+        await saga.start(journal)
+        free[0] = 0
+        assert await saga.goes_on(journal, *completed()) == 5
+        assert await other.start(journal) == saga.request
+        assert not journal.failed.done()
+
+    async def test_the_disk_is_not_asked_more_than_once_in_a_while(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(disk, "CHECK_EVERY_S", 3_600.0)
+        asked: list[Path] = []
+
+        def free_bytes(folder: Path) -> int:
+            asked.append(folder)
+            return 1 << 40
+
+        async with await SqliteJournal.open(path, disk_free_bytes=free_bytes) as journal:
+            for number in range(10):
+                await a_saga(str(number)).start(journal)
+        assert asked == [path.parent]
+
+
+class TestLog:
+    @pytest.mark.parametrize("bytes_max", [WAL_BYTES_MAX, 0], ids=["small", "grown"])
+    async def test_it_is_checked_in_by_the_writer_before_it_grows(
+        self, path: Path, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch, bytes_max: int
+    ) -> None:
+        monkeypatch.setattr(writer, "CHECKPOINT_ENTRIES", 50)
+        monkeypatch.setattr(writer, "WAL_BYTES_MAX", bytes_max)
+        seen = await watch_statements(journal)
+        saga = a_saga()
+        await saga.start(journal)
+        for _ in range(1_000):
+            await saga.goes_on(journal, SagaResumed(1_001.0))
+        wanted = "RESTART" if bytes_max == 0 else "PASSIVE"
+        assert seen.count(f"PRAGMA wal_checkpoint({wanted})") == 20
+        assert path.with_name("journal.db-wal").stat().st_size < 2 << 20
+        assert len(await journal.history(saga.id)) == 1_001
+
+    async def test_nothing_that_is_written_shows_in_the_debug_log(
+        self, journal: SqliteJournal, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        caplog.set_level(logging.DEBUG)
+        saga = a_saga()
+        await saga.start(journal)
+        await journal.history(saga.id)
+        assert "executing" in caplog.text
+        assert "sku-1" not in caplog.text
+
+
+class TestReading:
+    async def test_the_reader_cannot_write(self, journal: SqliteJournal) -> None:
+        reading = journal._reader._db
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            await reading.run(lambda db: db.execute("DELETE FROM requests"))
+
+    async def test_a_list_that_takes_too_long_is_stopped_and_nothing_else_is(self, path: Path) -> None:
+        async with await SqliteJournal.open(path, read_limit_s=0.0) as journal:
+            (saga, *_) = await started(journal, 300)
+            with pytest.raises(Overloaded, match="took longer than 0 s"):
+                await journal.page(SagaFilter(), after=None, limit=300)
+            assert len(await journal.open_sagas()) == 300
+            assert await saga.goes_on(journal, *reserved()) == 3
+
+
+class TestClosing:
+    async def test_what_is_queued_becomes_durable_first(self, path: Path) -> None:
+        journal = await SqliteJournal.open(path)
+        sagas = await started(journal, 20)
+        tasks = [asyncio.create_task(saga.goes_on(journal, *reserved())) for saga in sagas]
+        await asyncio.sleep(0)
+        await asyncio.gather(journal.close(), journal.close())
+        assert await asyncio.gather(*tasks) == [3] * 20
+        with pytest.raises(JournalUnavailable, match="is closed"):
+            await a_saga("new").start(journal)
+        async with await SqliteJournal.open(path) as again:
+            assert [len(await again.history(saga.id)) for saga in sagas] == [3] * 20
+
+    async def test_it_leaves_one_database_one_lock_file_and_no_thread(self, path: Path) -> None:
+        threads = set(threading.enumerate())
+        async with await SqliteJournal.open(path) as journal:
+            await started(journal, 5)
+            assert path.with_name("journal.db-wal").exists()
+        assert sorted(entry.name for entry in path.parent.iterdir()) == ["journal.db", "journal.db.lock"]
+        for thread in set(threading.enumerate()) - threads:
+            await asyncio.to_thread(thread.join, 10)
+            assert not thread.is_alive()
+
+    async def test_it_goes_on_when_the_one_who_closes_is_cancelled(self, path: Path) -> None:
+        journal = await SqliteJournal.open(path)
+        (saga,) = await started(journal, 1)
+        gate = Gate()
+        await gate.stand_in(journal)
+        appending = asyncio.create_task(saga.goes_on(journal, *reserved()))
+        await gate.wait()
+        leaving = asyncio.create_task(journal.close())
+        await asyncio.sleep(0)
+        leaving.cancel()
+        await asyncio.gather(leaving, return_exceptions=True)
+        gate.open()
+        await journal.close()
+        assert await appending == 3
+        async with await SqliteJournal.open(path) as again:
+            assert len(await again.history(saga.id)) == 3
