@@ -203,7 +203,7 @@ async def test_nobody_listening_is_unknown_and_found_again_soon() -> None:
 
 
 async def test_a_request_that_no_participant_would_take_is_not_sent() -> None:
-    adapter = GrpcParticipants({"Payments": "127.0.0.1:1"}, message_bytes_max=100)
+    adapter = GrpcParticipants({"Payments": "127.0.0.1:1"}, message_bytes_max=50)
     answer = await adapter.perform(EXECUTE, timeout_s=2.0)
     await adapter.close()
     assert isinstance(answer, NoProof)
