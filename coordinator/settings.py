@@ -20,8 +20,8 @@ from pydantic import (
 
 from coordinator.domain import durations, jsontext
 from coordinator.domain.errors import InvalidJson, StartupFailed
-from coordinator.domain.faults import Loc, fault, sentences
 from coordinator.domain.relations import NAME
+from coordinator.domain.sentences import Loc, fault, sentences
 
 PREFIX: Final = "SAGA_"
 SETTINGS_FILE: Final = "SAGA_SETTINGS_FILE"

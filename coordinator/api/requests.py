@@ -12,9 +12,9 @@ from google.type.money_pb2 import Money
 from coordinator.api.convert import struct_value
 from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidJson, InvalidRequest, Violation
-from coordinator.domain.faults import kind
 from coordinator.domain.ids import REQUEST_ID_CHARS_MAX, RequestId, SagaId
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.sentences import kind
 from coordinator.engine.sagas import Wanted
 from saga.orders.v1 import orders_pb2
 from saga.v1 import coordinator_pb2 as pb

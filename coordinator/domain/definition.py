@@ -22,10 +22,10 @@ from pydantic import (
 
 from coordinator.domain import durations, jsontext
 from coordinator.domain.errors import InvalidDefinition, InvalidJson, Violation
-from coordinator.domain.faults import Entries, Loc, fault, found, sentences
 from coordinator.domain.ids import Digest, StepName
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.relations import NAME, Sketch, is_output, relation_faults, sketch
+from coordinator.domain.sentences import Entries, Loc, fault, found, sentences
 
 STEPS_MAX: Final = 1_000
 VIOLATIONS_MAX: Final = 100

@@ -8,8 +8,8 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from coordinator.domain.faults import Loc, found, listed
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.sentences import Loc, found, listed
 
 NAME: Final = r"[A-Za-z][A-Za-z0-9_.-]{0,99}"
 """Names of sagas, steps, services, transactions and compensations."""
