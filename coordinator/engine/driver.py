@@ -57,6 +57,13 @@ class _Answered:
 
 
 @dataclass(frozen=True, slots=True)
+class _Broken:
+    """A call ended without an answer by a fault of ours."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
 class _Granted:
     command: Command
 
@@ -69,10 +76,10 @@ class _Cancel:
 
 @dataclass(frozen=True, slots=True)
 class _Park:
-    pass
+    """Wakes a driver that has been parked."""
 
 
-_Message = _Answered | _Granted | _Cancel | _Park
+_Message = _Answered | _Broken | _Granted | _Cancel | _Park
 
 
 class Driver:
@@ -150,6 +157,8 @@ class Driver:
 
     def park(self) -> None:
         """Begin nothing more, and end once the calls in flight are answered and their answers durable."""
+        # At once, so that what is being written or granted at this moment is not sent either.
+        self._parking = True
         self._mailbox.put_nowait(_Park())
 
     @property
@@ -225,6 +234,8 @@ class Driver:
 
     def _send(self) -> None:
         """Start the calls whose slot is taken and whose beginning is durable."""
+        if self._parking:
+            return
         saga, now = self._decision.saga, self._tools.clock.now()
         for command in self._decision.commands:
             if command.key not in self._slots:
@@ -234,12 +245,12 @@ class Driver:
                 timeout_s = min(timeout_s, saga.deadline_at - now)
                 if timeout_s <= 0:
                     continue  # the deadline came while the record was written: the next turn sees it
-            del self._slots[command.key]
-            self._calls[command.step] = self._tools.dispatcher.send(
-                call_for(saga, command, self._tools.journal.token),
-                timeout_s=timeout_s,
-                answered=partial(self._post_answer, command),
-            )
+            call = call_for(saga, command, self._tools.journal.token)
+            del self._slots[command.key]  # from here on it is the call's
+            answered = partial(self._post_answer, command)
+            task = self._tools.dispatcher.send(call, timeout_s=timeout_s, answered=answered)
+            task.add_done_callback(self._post_fault)
+            self._calls[command.step] = task
 
     async def _next(self) -> _Message | None:
         """The next message; None when a moment came instead."""
@@ -269,13 +280,17 @@ class Driver:
                 self._use_slot(command)
             case _Cancel(reason, done):
                 self._turn_back(reason, done)
-            case _Park():
-                self._parking = True
-            case None:
+            case _Broken(error):
+                raise error
+            case _Park() | None:
                 pass
 
     def _post_answer(self, command: Command, answer: Answer) -> None:
         self._mailbox.put_nowait(_Answered(command, answer))
+
+    def _post_fault(self, call: asyncio.Task[None]) -> None:
+        if not call.cancelled() and (error := call.exception()) is not None:
+            self._mailbox.put_nowait(_Broken(error))
 
     def _answered(self, command: Command, answer: Answer) -> None:
         del self._calls[command.step]

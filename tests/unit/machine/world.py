@@ -51,7 +51,8 @@ class World:
     rows: list[Row] = field(default_factory=list)
     contents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     """What each idempotency key was first sent with."""
-    receipts: dict[str, str | None] = field(default_factory=dict)
+    outputs: dict[str, str] = field(default_factory=dict)
+    """What each step answers; `"<step> done"` where nothing is set."""
     _effects: dict[tuple[SagaId, StepName, Op], Outcome] = field(default_factory=dict)
 
     def deliver(self, call: Call, reaction: Reaction) -> Answer:
@@ -81,7 +82,7 @@ class World:
         match self._effects.get((call.saga_id, call.step, "E")):
             case "applied":
                 self._note(call, "E", "duplicate")
-                return Succeeded(output_of(call.step))
+                return Succeeded(self.outputs.get(call.step, f'"{call.step} done"'))
             case "refused":
                 self._note(call, "E", "refused")
                 return Refused("NO", "the business says no")
@@ -97,7 +98,7 @@ class World:
             case Reaction.FAULT:
                 return Faulted("BUSY", "", None)
         self._note(call, "E", "applied", keep=True)
-        return Succeeded(output_of(call.step))
+        return Succeeded(self.outputs.get(call.step, f'"{call.step} done"'))
 
     def _undo(self, call: Call, reaction: Reaction) -> Answer:
         if (call.saga_id, call.step, "C") in self._effects:
@@ -127,10 +128,6 @@ class World:
         else:
             content = (call.service, call.step, call.compensation or "", call.input, call.receipt or "")
         assert self.contents.setdefault(call.key, content) == content
-
-
-def output_of(step: StepName) -> str:
-    return f'"{step} done"'
 
 
 def judge(definition: SagaDefinition, saga: Saga, world: World) -> None:

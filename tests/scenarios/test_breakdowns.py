@@ -1,0 +1,232 @@
+"""What breaks down: one saga goes to a person and the others go on; a lost journal stops everything."""
+
+import asyncio
+import logging
+
+import pytest
+
+from coordinator.domain.errors import Draining, JournalUnavailable, SagaError
+from coordinator.domain.events import SagaStarted
+from coordinator.domain.ids import Digest, SagaId, StepName
+from coordinator.domain.outcomes import NoProof, Unproved
+from coordinator.domain.saga import Status
+from coordinator.domain.summary import summarize
+from coordinator.ports.journal import Request
+from tests.scenarios.house import House, JournalAround, define, settled, soon, step, until
+from tests.unit.machine.tale import Tale
+from tests.unit.machine.world import Reaction
+
+STALE = NoProof(Unproved.STALE_TOKEN, "STALE_TOKEN", "")
+
+
+@pytest.mark.parametrize("way", ["do", "undo"])
+async def test_a_call_that_breaks_down_puts_its_saga_before_a_person_and_the_others_go_on(way: str) -> None:
+    async with House(define("a", "b")) as house:
+        if way == "undo":
+            house.services.plan("b", "do", Reaction.REFUSE)
+        house.services.plan("a", "do" if way == "do" else "undo", RuntimeError("a bug"))
+        broken = await house.start()
+        others = [await house.start() for _ in range(3)]
+        row = await house.sagas.wait(broken, timeout_s=20)
+        assert (row.status, row.needs_person) == (Status.DEAD_LETTERED, True)
+        assert "RuntimeError: a bug" in row.error_message
+        assert {(await house.end(saga_id)).status for saga_id in others} == {Status.COMPLETED}
+        assert not house.pool.failed.done()
+
+
+async def test_a_saga_that_breaks_down_is_forgotten_by_nobody_and_driven_by_nobody() -> None:
+    async with House(define("a")) as house:
+        house.services.plan("a", "do", RuntimeError("a bug"))
+        saga_id = (await house.run()).id
+        assert (await house.sagas.get(saga_id)).summary.status is Status.DEAD_LETTERED
+        async with house.successor() as next_house:
+            assert await next_house.pool.recover() == 0
+            assert (await next_house.sagas.get(saga_id)).summary.status is Status.DEAD_LETTERED
+
+
+@pytest.mark.parametrize("way", ["do", "undo"])
+async def test_a_saga_that_a_newer_coordinator_drives_is_left_to_it(
+    way: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with House(define("a", "b")) as house:
+        if way == "undo":
+            house.services.plan("b", "do", Reaction.REFUSE)
+        house.services.plan("a", "do" if way == "do" else "undo", STALE)
+        with caplog.at_level(logging.ERROR):
+            row = await house.run()
+        assert row.status is Status.DEAD_LETTERED
+        assert "has seen a newer fencing token" in row.error_message
+        assert house.services.sent()[-1] == f"{way} a"
+        assert (await house.run()).status is Status.COMPLETED
+
+
+class Breaks(JournalAround):
+    """Fails for good from the moment that the test says so."""
+
+    def __init__(self, inner: JournalAround) -> None:
+        super().__init__(inner)
+        self.broken = False
+
+    async def start(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        self._check()
+        return await self.inner.start(*args, **kwargs)
+
+    async def append(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        self._check()
+        return await self.inner.append(*args, **kwargs)
+
+    def _check(self) -> None:
+        if self.broken:
+            raise JournalUnavailable("the disk is gone")
+
+
+def a_house_that_breaks(*steps: str) -> tuple[House, Breaks]:
+    plain = House(define(*steps))
+    journal = Breaks(JournalAround(plain.store))
+    return House(define(*steps), store=plain.store, journal=journal), journal
+
+
+async def test_when_the_journal_fails_the_process_is_told_and_the_saga_sends_nothing_more() -> None:
+    house, journal = a_house_that_breaks("a", "b")
+    async with house:
+        held = house.services.hold("a")
+        saga_id = await house.start()
+        await soon(held.arrived)
+        journal.broken = True
+        held.answer()
+        assert await asyncio.wait_for(house.pool.failed, 20) == "the disk is gone"
+        await settled()
+        assert house.services.sent() == ["do a"]
+        assert len(await house.store.open_sagas()) == 1
+        assert await house.told(saga_id) == ["SagaStarted", "StepBegun a"]
+
+
+async def test_when_the_journal_fails_a_start_fails_with_it() -> None:
+    house, journal = a_house_that_breaks("a")
+    async with house:
+        journal.broken = True
+        with pytest.raises(JournalUnavailable):
+            await house.start()
+        assert house.pool.failed.done()
+        assert house.services.calls == []
+
+
+async def test_when_the_journal_fails_whoever_cancels_is_told_to_ask_again() -> None:
+    house, journal = a_house_that_breaks("a", "b")
+    async with house:
+        held = house.services.hold("a")
+        saga_id = await house.start()
+        await soon(held.arrived)
+        journal.broken = True
+        with pytest.raises(Draining):
+            await house.sagas.cancel(saga_id, "")
+        assert house.pool.failed.done()
+
+
+async def test_a_record_that_cannot_be_written_twice_puts_the_saga_before_a_person() -> None:
+    async with House(define("a", "b")) as house:
+        held = house.services.hold("a")
+        saga_id = await house.start()
+        await soon(held.arrived)
+        # Somebody else writes the saga's next record.
+        records = await house.store.history(saga_id)
+        driver = house.pool._drivers[saga_id]
+        stranger = Tale(define("a", "b")).is_cancelled().history[-1]
+        row = driver.summary
+        await house.store.append(
+            saga_id,
+            [stranger],
+            summary=type(row)(**{f: getattr(row, f) for f in row.__slots__} | {"seq": len(records) + 1}),
+            seq_expected=len(records),
+        )
+        held.answer()
+        row = await house.sagas.wait(saga_id, timeout_s=20)
+        assert row.status is Status.DEAD_LETTERED
+        assert "the journal has moved past record" in row.error_message
+
+
+async def test_a_saga_whose_definition_is_lost_is_put_before_a_person_and_still_shown() -> None:
+    house = House(define("a", "b"))
+    held = house.services.hold("a")
+    saga_id = await house.start()
+    await soon(held.arrived)
+    await house.dies()
+    store = house.store.reopened()
+    store._kept.definitions.clear()
+    async with house.successor(store=store) as next_house:
+        assert await next_house.pool.recover() == 1
+        row = await next_house.sagas.wait(saga_id, timeout_s=20)
+        assert row.status is Status.DEAD_LETTERED
+        assert "is not in the journal" in row.error_message
+        view = await next_house.sagas.get(saga_id)
+        assert view.summary == row
+        assert view.saga is None
+        assert type(view.records[0].event) is SagaStarted
+        assert (await next_house.run()).status is Status.COMPLETED
+
+
+class Unreadable(JournalAround):
+    """Raises what the test says instead of a history."""
+
+    error: Exception
+
+    async def history(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        raise self.error
+
+
+@pytest.mark.parametrize("error", [SagaError("damaged"), ValueError("a bug")], ids=["damaged", "a bug"])
+@pytest.mark.parametrize("asleep", [False, True], ids=["due now", "due later"])
+async def test_a_saga_that_cannot_be_read_back_is_put_before_a_person(error: Exception, asleep: bool) -> None:
+    tale = Tale(define("a")).begins()
+    async with House(define("a")) as house:
+        now = house.clock.now()
+        tale.history[0] = SagaStarted(
+            now, SagaId("s"), "Order", tale.definition.digest, "{}", "test", tale.saga.request_id
+        )
+        row = summarize(tale.decision, 2)
+        fields = {f: getattr(row, f) for f in row.__slots__}
+        fields |= {"id": SagaId("s"), "due_at": now + 0.05 if asleep else None}
+        request = Request("test", row.request_id, Digest("x"), SagaId("s"))
+        await house.store.start(request, tale.definition, tale.history, type(row)(**fields))
+    journal = Unreadable(JournalAround(house.store))
+    journal.error = error
+    async with House(define("a"), store=house.store, journal=journal) as next_house:
+        assert await next_house.pool.recover() == 1
+        row = await next_house.sagas.wait(SagaId("s"), timeout_s=20)
+        assert row.status is Status.DEAD_LETTERED
+        assert "It cannot be read back" in row.error_message
+
+
+async def test_a_saga_whose_input_makes_no_call_gives_its_slot_back() -> None:
+    tale = Tale(define(step("a"), step("b")))
+    async with House(define("a", "b"), calls_max=1) as house:
+        born = tale.history[0]
+        assert isinstance(born, SagaStarted)
+        request = Request("test", born.request_id, Digest("x"), born.saga_id)
+        bad = SagaStarted(
+            born.at, born.saga_id, "Order", tale.definition.digest, "[]", "test", born.request_id
+        )
+        await house.store.start(request, tale.definition, [bad], summarize(tale.decision, 1))
+        assert await house.pool.recover() == 1
+        row = await house.sagas.wait(born.saga_id, timeout_s=20)
+        assert row.status is Status.DEAD_LETTERED
+        house.check_that_all_slots_are_free()
+
+
+async def test_a_reader_of_a_saga_that_breaks_down_is_told_that_it_rests() -> None:
+    async with House(define("a")) as house:
+        held = house.services.hold("a")
+        saga_id = await house.start()
+        await soon(held.arrived)
+        seen: list[int] = []
+
+        async def read() -> None:
+            async for record, _ in house.sagas.watch(saga_id, 0):
+                seen.append(record.seq)
+
+        reading = asyncio.ensure_future(read())
+        await until(lambda: len(seen) == 2)
+        held._released.set_exception(RuntimeError("a bug"))
+        await asyncio.wait_for(reading, 20)
+        assert seen == [1, 2]
+        assert house.services.calls[0].step == StepName("a")
