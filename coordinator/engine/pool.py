@@ -32,6 +32,7 @@ class Pool:
         self._sagas_open_max = sagas_open_max
         self._open = 0
         self._drivers: dict[SagaId, Driver] = {}
+        self._launching: dict[SagaId, asyncio.Task[tuple[Request, SagaSummary | None]]] = {}
         self._sleepers: dict[SagaId, tuple[asyncio.Event, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._pinned: dict[Digest, SagaDefinition] = {}
@@ -64,7 +65,10 @@ class Pool:
                 "(SAGA_SAGAS_OPEN_MAX); nothing was written, try again later"
             )
         self._open += 1
-        return await asyncio.shield(self._spawn(self._launch(definition, born, request)))
+        launching = self._spawn(self._launch(definition, born, request))
+        self._launching[born.saga_id] = launching
+        launching.add_done_callback(lambda _: self._launching.pop(born.saga_id))
+        return await asyncio.shield(launching)
 
     async def recover(self) -> int:
         """Take up every open saga of the journal: those due at once, the others when they are due.
@@ -90,6 +94,8 @@ class Pool:
             SagaEnded: it ended first.
             Draining: it was parked first.
         """
+        if saga_id in self._launching:  # durable already, or nobody could name it
+            await asyncio.wait([self._launching[saga_id]])
         if saga_id in self._sleepers:
             awake, sleeper = self._sleepers[saga_id]
             awake.set()
@@ -182,7 +188,8 @@ class Pool:
             decision = resume(definition, (record.event for record in records))
         except JournalUnavailable as error:
             self._fail(error)
-        except SagaError as error:
+        except Exception as error:  # also a bug of ours: this saga costs no other one its recovery
+            _log.exception("a saga cannot be read back", extra={"saga_id": saga_id})
             self._open -= 1
             await self._quarantine(saga_id, f"It cannot be read back: {error}.")
         else:
