@@ -12,7 +12,9 @@ from coordinator.domain.errors import (
     JournalCorrupt,
     RequestIdTaken,
     SagaEnded,
+    SagaError,
     SagaNotFound,
+    Unavailable,
     WaitTimedOut,
 )
 from coordinator.domain.events import SagaStarted
@@ -133,7 +135,14 @@ class Sagas:
             records = await self._tools.journal.history(saga_id)
         except JournalCorrupt:
             return SagaView(row, None, ())
-        decision = (await self._decisions(records))[-1]
+        try:
+            decision = await self._born(records[0])
+            for record in records[1:]:
+                decision = decide(decision.saga, record.event)
+        except Unavailable:
+            raise
+        except SagaError:  # its definition is lost, or its records contradict our rules
+            return SagaView(row, None, records)
         # A quarantined saga's row says more than its records do.
         summary = summarize(decision, records[-1].seq) if row.status.is_open else row
         return SagaView(summary, decision.saga, records)
@@ -151,15 +160,19 @@ class Sagas:
         """
         with self._tools.feed.listen(saga_id) as news:
             summary = await self._summary(saga_id)
-            sent = after_seq
+            decision: Decision | None = None
+            folded = 0
             while True:
                 records = await self._tools.journal.history(saga_id)
-                decisions = await self._decisions(records)
-                for record, decision in zip(records, decisions, strict=True):
-                    if record.seq > sent:
+                for record in records[folded:]:
+                    if decision is None:
+                        decision = await self._born(record)
+                    else:
+                        decision = decide(decision.saga, record.event)
+                    folded = record.seq
+                    if record.seq > after_seq:
                         yield record, decision.saga.status
-                        sent = record.seq
-                if not summary.status.is_open or not decisions[-1].saga.status.is_open:
+                if not summary.status.is_open or (decision and not decision.saga.status.is_open):
                     return
                 summary = await news.next()
 
@@ -206,15 +219,12 @@ class Sagas:
             raise SagaNotFound(saga_id)
         return summary
 
-    async def _decisions(self, records: Sequence[Record]) -> list[Decision]:
-        """The decision after each record."""
-        born = records[0].event
+    async def _born(self, first: Record) -> Decision:
+        """What follows from the first record of a saga."""
+        born = first.event
         if not isinstance(born, SagaStarted):
-            raise TypeError(f"a history begins with SagaStarted, not with {type(born).__name__}")
-        decisions = [start(await self._pool.pinned(born.definition_digest), born)]
-        for record in records[1:]:
-            decisions.append(decide(decisions[-1].saga, record.event))
-        return decisions
+            raise SagaError(f"a history begins with SagaStarted, not with {type(born).__name__}")
+        return start(await self._pool.pinned(born.definition_digest), born)
 
 
 def _content(wanted: Wanted) -> Digest:
