@@ -27,7 +27,9 @@ def main() -> int:
     )
     parser.add_argument("--data", default=FOLDER, type=Path, help="files and logs (default: %(default)s)")
     asked = parser.parse_args()
-    signal.signal(signal.SIGTERM, _interrupt)
+    # Also SIGINT by hand: a shell that starts this in the background has it ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
     with Cluster(asked.data, listen=asked.listen) as cluster:
         try:
             cluster.start()
