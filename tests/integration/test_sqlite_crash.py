@@ -3,7 +3,6 @@
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -60,34 +59,36 @@ async def test_a_file_that_cannot_grow_stops_the_journal_and_loses_nothing(path:
     await check_all_is_there(path, [process])
 
 
-@pytest.fixture
-def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of two megabytes."""
-    mount, umount = shutil.which("mount"), shutil.which("umount")
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    if not mount or not umount or run(mount, "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)):
-        pytest.skip("mounting a small file system needs root")
-    yield folder
-    assert run(umount, str(folder)) == 0
-
-
 def run(*command: str) -> int:
     return subprocess.run(command, stderr=subprocess.DEVNULL, check=False).returncode
 
 
-async def test_a_full_disk_stops_the_journal_and_loses_nothing(small_disk: Path) -> None:
-    path = small_disk / "journal.db"
-    async with await SqliteJournal.open(path):
-        pass
-    with appender(path, sagas=SAGAS) as process:
-        process.read(100)
+IN_TWO_MEGABYTES = """
+mount -t tmpfs -o size=2m tmpfs "$0" && { "$@"; code=$?; cp -a "$0"/. "$0".after; exit $code; }
+"""
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> list[str]:
+    """Runs a command that finds two megabytes in the folder `disk`; what it leaves is in `disk.after`."""
+    disk, after = tmp_path / "disk", tmp_path / "disk.after"
+    disk.mkdir()
+    after.mkdir()
+    unshare = shutil.which("unshare")
+    # In a mount namespace of its own, so that the disk goes when the command does.
+    command = [unshare or "", "--mount", "--map-root-user", "sh", "-c", IN_TWO_MEGABYTES, str(disk)]
+    if unshare is None or run(*command, "true"):
+        pytest.skip("a small file system needs the right to make a mount namespace")
+    return command
+
+
+async def test_a_full_disk_stops_the_journal_and_loses_nothing(tmp_path: Path, small_disk: list[str]) -> None:
+    with appender(tmp_path / "disk" / "journal.db", sagas=SAGAS, under=small_disk) as process:
         assert process.finish() == EXIT_FAILED
     assert process.failure is not None
     assert "database or disk is full" in process.failure
-    for name in ("journal.db", "journal.db-wal", "journal.db.lock"):
-        shutil.copy(small_disk / name, small_disk.parent / name)
-    await check_all_is_there(small_disk.parent / "journal.db", [process])
+    assert process.acknowledged
+    await check_all_is_there(tmp_path / "disk.after" / "journal.db", [process])
 
 
 @pytest.fixture

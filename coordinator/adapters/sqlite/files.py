@@ -83,8 +83,8 @@ class Lock:
         except OSError as error:
             os.close(fd)
             raise StartupFailed(
-                f"the journal's lock file {path} cannot be locked ({error.strerror}): "
-                "move the journal to a file system that supports locks"
+                f"the journal's lock file {path} cannot be locked and written ({error.strerror}): "
+                "check its disk, and that its file system supports locks"
             ) from None
         return lock
 
@@ -132,12 +132,12 @@ def wal_path(database: Path) -> Path:
 
 
 def _check_place(path: Path) -> None:
-    folder = path.parent
-    if not folder.is_dir():
-        raise StartupFailed(
-            f"the journal's folder {folder} does not exist: create it, or name another file for the journal"
-        )
     try:
+        if not path.parent.is_dir():
+            raise StartupFailed(
+                f"the journal's folder {path.parent} does not exist: create it, or name another file for "
+                "the journal"
+            )
         mode = path.stat().st_mode
     except FileNotFoundError:
         return
@@ -182,7 +182,11 @@ def _check_new(path: Path, before: LastOpening) -> None:
             "database back beside it, or move the log away to begin a new journal"
         )
     if before.token:
-        _log.warning("the journal %s is gone: it was opened %d times; a new one begins", path, before.token)
+        _log.warning(
+            "the journal %s is gone: its lock file remembers token %d; a new journal begins",
+            path,
+            before.token,
+        )
 
 
 def _mend_wal(path: Path, before: LastOpening) -> None:
@@ -243,10 +247,11 @@ def sync_folder(path: Path) -> None:
 
 def _read(fd: int) -> LastOpening:
     try:
-        told = json.loads(os.pread(fd, _LOCK_BYTES_MAX, 0))
+        # A writer that was killed before it cut the file left more than its line.
+        told = json.loads(os.pread(fd, _LOCK_BYTES_MAX, 0).partition(b"\n")[0])
         return LastOpening(int(told["pid"]), FencingToken(int(told["token"])), bool(told["closed"]))
     except (ValueError, TypeError, KeyError):
-        # A new lock file, or one whose writer was killed half-way: nothing is known.
+        # A new lock file, or one that somebody else wrote to: nothing is known.
         return LastOpening()
 
 
