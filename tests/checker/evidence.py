@@ -1,0 +1,152 @@
+"""What the checker reads, and nothing else: values gathered from outside the coordinator.
+
+Times ending in `_ns` are nanoseconds. Those of ledger rows and client calls are of the machine's
+monotonic clock (one machine, so they order everything); those of saga reads are the coordinator's UTC.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerRow:
+    """One call, as the participant wrote it down in the transaction of its effect."""
+
+    service: str
+    local_seq: int
+    saga_id: str
+    step: str
+    operation: str
+    """"E" (Execute) or "C" (Compensate)."""
+    transaction: str
+    key: str
+    outcome: str
+    """"applied", "duplicate", "null", "refused" or "barred"."""
+    request_hash: str
+    result_hash: str
+    token: int
+    arrived_ns: int
+    committed_ns: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClientCall:
+    """One attempt of a client to start a saga, with what it got."""
+
+    door: str
+    """"orders" (PlaceOrder) or "sagas" (StartSaga): a request id is unique within a door."""
+    request_id: str
+    payload_hash: str
+    invoked_ns: int
+    replied_ns: int | None
+    code: str
+    """"OK", the name of a gRPC status, or "NONE" where no reply came."""
+    saga_id: str | None = None
+    ended: str | None = None
+    """"SUCCESS" or "FAILED" where PlaceOrder said so."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRead:
+    """A step as GetSaga shows it; names as in the proto, without their prefixes."""
+
+    name: str
+    service: str
+    transaction: str
+    compensation: str | None
+    status: str
+    attempts: int
+    undo_attempts: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineRead:
+    """A journal record as GetSaga shows it; `type` as in the proto, without EVENT_TYPE_."""
+
+    seq: int
+    time_ns: int
+    type: str
+    step: str
+    attempt: int
+    code: str
+    retry_ns: int | None
+    token: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SagaRead:
+    """One answer of GetSaga."""
+
+    read_at: int
+    """Counts the rounds of reading: a later round has a larger number."""
+    saga_id: str
+    saga_name: str
+    definition_digest: str
+    request_id: str
+    status: str
+    error_message: str
+    created_ns: int
+    expires_ns: int | None
+    seq: int
+    steps: tuple[StepRead, ...]
+    timeline: tuple[TimelineRead, ...]
+    flags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepRule:
+    """What a definition says of a step, as far as it is judged."""
+
+    name: str
+    service: str
+    transaction: str
+    compensation: str | None
+    attempts_max: int
+    continues_on_failure: bool = False
+    inputs: frozenset[str] | None = None
+    """Which parts of the saga's input and of earlier outputs it gets; None: all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """A definition as GetDefinition answers it for a digest."""
+
+    name: str
+    digest: str
+    ttl_ns: int | None
+    steps: tuple[StepRule, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Books:
+    """The business's own sums, by request id of the order: what stands at the end."""
+
+    charged_nanos: Mapping[str, int]
+    """Taken less returned, by order."""
+    reserved_pieces: Mapping[str, int]
+    ordered_nanos: Mapping[str, int]
+    """What each order was to cost, as its client sent it."""
+    ordered_pieces: Mapping[str, int]
+    stock_adds_up: bool
+    money_adds_up: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """All that is known of one run, gathered after faults stopped and everything came to rest."""
+
+    ledger: tuple[LedgerRow, ...]
+    calls: tuple[ClientCall, ...]
+    reads: tuple[SagaRead, ...]
+    """Every GetSaga answer kept, of any round; the last round reads every saga."""
+    definitions: Mapping[str, Definition]
+    """By digest."""
+    restarts: int
+    """How often the coordinator was started again."""
+    books: Books | None = None
+    logs: Mapping[str, str] | None = None
+    """Everything logged, by name of the log."""
+    canaries: frozenset[str] = frozenset()
+    """Secrets that were planted in payloads."""
+    at_rest: bool = True
+    """Whether the run waited for the end of all automatic work before the last round."""
