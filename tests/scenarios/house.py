@@ -321,10 +321,18 @@ class House:
         await asyncio.gather(*tasks, return_exceptions=True)
         await settled()
 
-    def successor(self, *, journal: Journal | None = None, store: MemoryJournal | None = None) -> "House":
+    def successor(
+        self, *, journal: Journal | None = None, store: MemoryJournal | None = None, calls_max: int = 100
+    ) -> "House":
         """The next coordinator over the same journal and the same world."""
-        store = store or self.store.reopened()
-        return House(*self.definitions, store=store, journal=journal, services=self.services, dice=self.dice)
+        return House(
+            *self.definitions,
+            store=store or self.store.reopened(),
+            journal=journal,
+            services=self.services,
+            dice=self.dice,
+            calls_max=calls_max,
+        )
 
 
 async def settled() -> None:
