@@ -86,16 +86,6 @@ def perform(db: sqlite3.Connection, call: Call, business: Business | None) -> Ve
             return Verdict(_apply(db, _with_own_output(call, effect), business))
 
 
-def perform_unguarded(db: sqlite3.Connection, call: Call, business: Business | None) -> Verdict:
-    """What a service without a barrier does: apply whatever comes.  For drills that must go red."""
-    answer = _run(db, call, business)
-    if isinstance(answer, Succeeded):
-        ledger.record(db, call, Outcome.APPLIED, answer.output_json)
-    elif isinstance(answer, Refused):
-        ledger.record(db, call, Outcome.REFUSED, None)
-    return Verdict(answer)
-
-
 def _keep_token(db: sqlite3.Connection, call: Call) -> bool:
     """Remember the newest token of the saga; False for an older one."""
     found = db.execute("SELECT fencing_token FROM saga_tokens WHERE saga_id = ?", (call.saga_id,)).fetchone()
@@ -127,7 +117,7 @@ def _with_own_output(call: Call, effect: Stored | None) -> Call:
 
 
 def _apply(db: sqlite3.Connection, call: Call, business: Business | None) -> Answer:
-    answer = _run(db, call, business)
+    answer = run_business(db, call, business)
     match answer:
         case Succeeded():
             _settle(db, call, answer, Outcome.APPLIED)
@@ -141,7 +131,7 @@ def _apply(db: sqlite3.Connection, call: Call, business: Business | None) -> Ans
     return answer
 
 
-def _run(db: sqlite3.Connection, call: Call, business: Business | None) -> Answer:
+def run_business(db: sqlite3.Connection, call: Call, business: Business | None) -> Answer:
     """Run the business code; whatever it had changed before it said no is rolled back."""
     if business is None:
         return Refused(*UNKNOWN[call.operation])

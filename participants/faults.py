@@ -12,25 +12,27 @@ import os
 import random
 import sqlite3
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
-from participants import barrier, fault_counts
-from participants.base import Output
+from participants import barrier, fault_counts, ledger
+from participants.barrier import Verdict
+from participants.base import Business, Output
 from participants.calls import Call, Faulted, Pending, Refused, Reply, Succeeded, sha256
 from participants.errors import ParticipantError, Rejected, StatusInjected
 from participants.fault_counts import Adopted
 from participants.fault_plan import FaultPlan, Rule, Stage
 from participants.hosting import Hosted
+from participants.ledger import Outcome
 
 CRASH_EXIT = 70
 
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """A rule that fires at one call."""
+    """A rule that fires at one call, and the name under which it counts."""
 
-    number: int
+    name: str
     rule: Rule
     delay_s: float = 0.0
 
@@ -87,7 +89,7 @@ class Faulty:
         fate = self._draw(call)
         self._redeliver(call, fate)
         if fate.delays or fate.around:
-            counted = self._hosted.store.submit(self._counting([*fate.delays, *fate.around]))
+            counted = self._hosted.store.submit(partial(_count, [*fate.delays, *fate.around]))
             await asyncio.gather(counted, asyncio.sleep(sum(s.delay_s for s in fate.delays)))
         await self._strike_before(fate.instead)
         answer: Reply | Rejected
@@ -119,14 +121,14 @@ class Faulty:
             if chance.random() < rule.probability:
                 self._fired[number] += 1
                 delay_s = rule.delay.draw(chance) if rule.delay is not None else 0.0
-                fate.add(Strike(number, rule, delay_s))
+                fate.add(Strike(f"{self._adopted.epoch}/{number}", rule, delay_s))
         return fate
 
     async def _strike_before(self, strike: Strike | None) -> None:
         """A fault that keeps the call from ever reaching the barrier."""
         if strike is None or strike.rule.kind not in ("hang", "status", "crash_before_effect"):
             return
-        await self._hosted.store.submit(self._counting([strike]))
+        await self._hosted.store.submit(partial(_count, [strike]))
         match strike.rule.kind:
             case "hang":
                 await _never()
@@ -153,18 +155,9 @@ class Faulty:
         return await self._hosted.judge(
             call,
             business,
-            by=barrier.perform_unguarded if unguarded else barrier.perform,
-            also=lambda db: self._counting(injected)(db),
+            by=_perform_unguarded if unguarded else barrier.perform,
+            also=partial(_count, injected),
         )
-
-    def _counting(self, strikes: list[Strike]) -> Callable[[sqlite3.Connection], None]:
-        epoch = self._adopted.epoch
-
-        def count(db: sqlite3.Connection) -> None:
-            for strike in strikes:
-                fault_counts.add(db, f"{epoch}/{strike.number}", strike.rule.kind)
-
-        return count
 
     def _redeliver(self, call: Call, fate: Fate) -> None:
         for strike in fate.around:
@@ -180,6 +173,21 @@ class Faulty:
             await self._hosted.perform(replace(call, arrived_ns=time.monotonic_ns()))
         except ParticipantError:
             return
+
+
+def _count(strikes: list[Strike], db: sqlite3.Connection) -> None:
+    for strike in strikes:
+        fault_counts.add(db, strike.name, strike.rule.kind)
+
+
+def _perform_unguarded(db: sqlite3.Connection, call: Call, business: Business | None) -> Verdict:
+    """What a service without a barrier does: apply whatever comes, as often as it comes."""
+    answer = barrier.run_business(db, call, business)
+    if isinstance(answer, Succeeded):
+        ledger.record(db, call, Outcome.APPLIED, answer.output_json)
+    elif isinstance(answer, Refused):
+        ledger.record(db, call, Outcome.REFUSED, None)
+    return Verdict(answer)
 
 
 async def _strike_after(strike: Strike | None) -> None:

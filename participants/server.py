@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,11 +21,10 @@ from participants.errors import CannotStart
 from participants.fault_plan import FaultPlan
 from participants.fault_servicer import FaultServicer
 from participants.faults import Faulty
-from participants.hosting import Hosted, Performer, open_hosted
-from participants.ledger_servicer import LedgerServicer
-from participants.servicer import ParticipantServicer
+from participants.hosting import Hosted, open_hosted
+from participants.register import register
 from saga.testing.v1 import faults_pb2, faults_pb2_grpc
-from saga.v1 import ledger_pb2, ledger_pb2_grpc, participant_pb2, participant_pb2_grpc
+from saga.v1 import ledger_pb2, participant_pb2
 
 RECEIVE_BYTES_MAX = 4 * 1024 * 1024
 CALLS_MAX = 4096
@@ -41,11 +40,9 @@ OPTIONS = (
     ("grpc.http2.min_ping_interval_without_data_ms", 1000),
     ("grpc.http2.max_ping_strikes", 0),
 )
-SERVICE_NAMES = (
-    participant_pb2.DESCRIPTOR.services_by_name["ParticipantService"].full_name,
-    ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name,
-    faults_pb2.DESCRIPTOR.services_by_name["FaultService"].full_name,
-)
+PARTICIPANT_SERVICE = participant_pb2.DESCRIPTOR.services_by_name["ParticipantService"].full_name
+LEDGER_SERVICE = ledger_pb2.DESCRIPTOR.services_by_name["LedgerService"].full_name
+FAULT_SERVICE = faults_pb2.DESCRIPTOR.services_by_name["FaultService"].full_name
 SERVING = health_pb2.HealthCheckResponse.SERVING
 log = logging.getLogger(__name__)
 
@@ -85,30 +82,34 @@ async def serving(
             hosted = open_hosted(participant, data)
             stack.push_async_callback(hosted.close)
             services.append(hosted)
-        by_name = {hosted.name: hosted for hosted in services}
-        performers: Mapping[str, Performer] = by_name
         server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CALLS_MAX)
-        if faults is not None:
-            faulty = {hosted.name: Faulty(hosted) for hosted in services}
-            for service in faulty.values():
-                stack.push_async_callback(service.close)
-                await service.set_plan(faults, restarted=True)
-            faults_pb2_grpc.add_FaultServiceServicer_to_server(FaultServicer(faulty, faults), server)
-            performers = faulty
-        participant_pb2_grpc.add_ParticipantServiceServicer_to_server(ParticipantServicer(performers), server)
-        ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(by_name), server)
+        names = [PARTICIPANT_SERVICE, LEDGER_SERVICE]
+        if faults is None:
+            register(server, services)
+        else:
+            names.append(FAULT_SERVICE)
+            register(server, services, faulty=await _add_faults(stack, server, services, faults))
         healthy = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
-        reflection.enable_server_reflection(
-            (*SERVICE_NAMES, health.SERVICE_NAME, reflection.SERVICE_NAME), server
-        )
+        reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         bound = _bind(server, host, port)
         await server.start()
         stack.push_async_callback(server.stop, grace_s)
-        for name in ("", *SERVICE_NAMES, *by_name):
+        for name in ("", *names, *(hosted.name for hosted in services)):
             await healthy.set(name, SERVING)
         stack.push_async_callback(healthy.enter_graceful_shutdown)
         yield Serving(f"{host}:{bound}", tuple(services))
+
+
+async def _add_faults(
+    stack: AsyncExitStack, server: grpc.aio.Server, services: Sequence[Hosted], plan: FaultPlan
+) -> dict[str, Faulty]:
+    faulty = {hosted.name: Faulty(hosted) for hosted in services}
+    for service in faulty.values():
+        stack.push_async_callback(service.close)
+        await service.set_plan(plan, restarted=True)
+    faults_pb2_grpc.add_FaultServiceServicer_to_server(FaultServicer(faulty, plan), server)
+    return faulty
 
 
 def _bind(server: grpc.aio.Server, host: str, port: int) -> int:

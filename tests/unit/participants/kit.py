@@ -90,20 +90,27 @@ def a_compensate(
 
 
 def _fields(
-    saga: str, step: str, key: str, name: str, *, token: int = 1, given: Mapping[str, object] | None = None
+    saga: str,
+    step: str,
+    key: str,
+    name: str,
+    *,
+    service: str = SERVICE,
+    token: int = 1,
+    given: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     content = given or {"amount": 5}
     return {
         "idempotency_key": key,
         "saga_id": saga,
         "saga_name": "TestSaga",
-        "service": SERVICE,
+        "service": service,
         "step": step,
         "name": name,
         "attempt": 1,
         "fencing_token": token,
         "input": content,
-        "request_hash": request_hash(SERVICE, step, name, json.dumps(content)),
+        "request_hash": request_hash(service, step, name, json.dumps(content)),
         "arrived_ns": 1,
     }
 

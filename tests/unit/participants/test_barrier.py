@@ -241,15 +241,5 @@ def test_no_answer_keeps_a_traceback_alive(bench: Bench) -> None:
     assert refused.__traceback__ is None
 
 
-def test_without_the_barrier_the_same_key_is_applied_again(bench: Bench) -> None:
-    """What the drills' `barrier_off` does: it has to do harm, or a drill that passes means nothing."""
-    for _ in range(2):
-        bench.db.execute("BEGIN IMMEDIATE")
-        barrier.perform_unguarded(bench.db, an_execute(), bench.till.business(an_execute()))
-        bench.db.execute("COMMIT")
-    assert bench.amount() == 10
-    assert bench.outcomes() == [Outcome.APPLIED, Outcome.APPLIED]
-
-
 def test_rejections_share_a_base_that_the_edge_knows() -> None:
     assert all(issubclass(kind, Rejected) for kind in (Barred, KeyReused, StaleToken))

@@ -76,6 +76,14 @@ def test_no_repr_shows_a_payload() -> None:
     assert "tok-canary" not in f"{call!r} {call}"
 
 
+def test_a_server_of_ones_own_needs_the_base_install_only() -> None:
+    code = (
+        "import sys, participants.register;"
+        "assert not {'grpc_health.v1', 'grpc_reflection.v1alpha', 'aiosqlite'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
 def test_business_code_needs_neither_grpc_nor_the_generated_code() -> None:
     code = "import sys, participants; assert not {'grpc', 'google', 'saga'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)

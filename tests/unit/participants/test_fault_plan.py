@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import random
+from pathlib import Path
 
 import pytest
 
+import participants
 from participants.calls import Operation
 from participants.errors import InvalidRequest
 from participants.fault_parser import parse_plan
 from participants.fault_plan import STAGES, Delay, FaultPlan, Known
+from participants.services import EXAMPLES
 from tests.unit.participants.kit import a_compensate, an_execute
 
 KNOWN: Known = {
@@ -197,3 +200,12 @@ def test_delays_follow_their_distribution_and_never_pass_their_cap(
     assert drawn[0] >= least_s
     assert drawn[-1] <= delay.max_s
     assert middle_s[0] <= drawn[2500] <= middle_s[1]
+
+
+def test_the_example_plan_is_a_plan_for_the_example_services() -> None:
+    example = Path(participants.__file__).with_name("example_faults.json").read_text()
+    known = {name: {way: kind.names(way) for way in Operation} for name, kind in EXAMPLES.items()}
+    made = parse_plan(example, known)
+    broke = an_execute(service="PaymentService", given={"user_id": "u-broke"})
+    codes = [rule.code for rule in made.rules if rule.kind == "refused" and rule.concerns(broke)]
+    assert codes == ["INSUFFICIENT_FUNDS"]
