@@ -22,6 +22,8 @@ from participants.database import Database, open_readonly
 from participants.errors import Unavailable
 
 GROUP_MAX = 256
+# A full disk may have room again, a lock goes, and a wrong statement of business code is its own fault.
+PASSING = (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_ERROR)
 Result = TypeVar("Result")
 Work: TypeAlias = Callable[[sqlite3.Connection], Result]
 log = logging.getLogger(__name__)
@@ -164,7 +166,8 @@ class Store:
                 db.execute("ROLLBACK")
         except sqlite3.Error as second:
             error = second
-        log.error("a group of calls was not committed", extra={"error": type(error).__name__})
+        kind = getattr(error, "sqlite_errorname", type(error).__name__)
+        log.error("a group of calls was not committed", extra={"error": kind})
         for job in group:
             job.error = Unavailable("The service could not write to its file; ask again.")
         if _is_lasting(error):
@@ -188,8 +191,8 @@ def _settle_all(group: list[Job]) -> None:
 
 
 def _is_lasting(error: BaseException) -> bool:
-    """A full or busy disk passes; after a failed write or sync nobody knows what the file holds."""
+    """After a failed write or sync nobody knows what the file holds; what passes is listed."""
     if isinstance(error, GroupLost):
         return False
     code = getattr(error, "sqlite_errorcode", None)
-    return code is None or code & 0xFF not in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_BUSY)
+    return code is None or code & 0xFF not in PASSING

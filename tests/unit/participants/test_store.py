@@ -38,6 +38,12 @@ def end_the_transaction(db: sqlite3.Connection) -> int:
     raise RuntimeError("no")
 
 
+def release_the_savepoint(db: sqlite3.Connection) -> int:
+    put(db)
+    db.execute("RELEASE job")
+    return 1
+
+
 def count(db: sqlite3.Connection) -> int:
     found: int = db.execute("SELECT count(*) FROM till").fetchone()[0]
     return found
@@ -90,6 +96,14 @@ async def test_one_failure_in_a_group_takes_only_itself_back(store: Store) -> No
     await held
     assert [type(result) for result in results] == [int, RuntimeError, int]
     assert await store.read(count) == 2
+
+
+async def test_business_code_that_releases_its_savepoint_does_not_stop_the_service(store: Store) -> None:
+    with pytest.raises(Unavailable):
+        await store.submit(release_the_savepoint)
+    assert await store.read(count) == 0
+    assert await store.submit(put) == 1
+    assert not store.failed.done()
 
 
 async def test_a_group_whose_transaction_ends_early_is_lost_as_a_whole(store: Store) -> None:
