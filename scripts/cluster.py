@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
@@ -37,13 +37,10 @@ class NotReady(Exception):
 class Process:
     """One child process that says on stdout when it is ready."""
 
-    def __init__(
-        self, name: str, arguments: list[str], *, environment: Mapping[str, str], log: Path | None
-    ) -> None:
+    def __init__(self, name: str, arguments: list[str], *, environment: Mapping[str, str], log: Path) -> None:
         self.name = name
         self._log = log
-        stderr = log.open("ab") if log is not None else None
-        try:
+        with log.open("ab") as stderr:
             self._child = subprocess.Popen(
                 [sys.executable, "-m", *arguments],
                 cwd=ROOT,
@@ -55,9 +52,6 @@ class Process:
                 start_new_session=True,
                 preexec_fn=_die_with_parent,
             )
-        finally:
-            if stderr is not None:
-                stderr.close()
 
     @property
     def pid(self) -> int:
@@ -115,8 +109,6 @@ class Process:
             return self.wait(STOP_TIMEOUT_S)
 
     def _last_words(self) -> str:
-        if self._log is None:
-            return ""
         lines = self._log.read_text(errors="replace").splitlines()
         return "It said last: " + " / ".join(lines[-3:]) if lines else "It said nothing."
 
@@ -131,13 +123,18 @@ class Cluster:
         listen: str,
         faults: Mapping[str, object] | None = None,
         settings: Mapping[str, str] | None = None,
-        log_to_files: bool = True,
+        commands: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
+        """*commands* says what to run instead of the modules `coordinator` and `participants`."""
         self._folder = folder
         self._listen = listen
         self._faults = faults
         self._settings = dict(settings or {})
-        self._log_to_files = log_to_files
+        self._commands = {
+            "coordinator": ["coordinator"],
+            "participants": ["participants"],
+            **(commands or {}),
+        }
         self.participants: Process | None = None
         self.coordinator: Process | None = None
         self.participants_address = ""
@@ -173,7 +170,14 @@ class Cluster:
     def start_participants(self) -> None:
         """Start the participants, at the address that they had before, if any."""
         port = self.participants_address.rpartition(":")[2] or "0"
-        arguments = ["participants", *SERVICES, "--port", port, "--data", str(self.participants_folder)]
+        arguments = [
+            *self._commands["participants"],
+            *SERVICES,
+            "--port",
+            port,
+            "--data",
+            str(self.participants_folder),
+        ]
         if self._faults is not None:
             plan = self._folder / "faults.json"
             plan.write_text(json.dumps(self._faults, indent=2))
@@ -192,7 +196,10 @@ class Cluster:
             **self._settings,
         }
         self.coordinator = Process(
-            "coordinator", ["coordinator"], environment=environment, log=self._log("coordinator")
+            "coordinator",
+            [*self._commands["coordinator"]],
+            environment=environment,
+            log=self._log("coordinator"),
         )
         self.address = self.coordinator.await_ready("coordinator ready ")[0]
 
@@ -202,8 +209,8 @@ class Cluster:
             if process is not None:
                 process.stop()
 
-    def _log(self, name: str) -> Path | None:
-        return self._folder / f"{name}.log" if self._log_to_files else None
+    def _log(self, name: str) -> Path:
+        return self._folder / f"{name}.log"
 
 
 def _die_with_parent() -> None:

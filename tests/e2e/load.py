@@ -1,0 +1,184 @@
+"""Clients that place orders, come back, change their minds and make mistakes, and note all that they saw.
+
+What they do is drawn from a seed; what they see depends on what is done to the coordinator meanwhile.
+"""
+
+import asyncio
+import hashlib
+import itertools
+import json
+import random
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+import grpc
+import grpc.aio
+from google.protobuf import json_format
+from google.protobuf.message import Message
+from google.type import money_pb2
+
+from saga.orders.v1 import orders_pb2, orders_pb2_grpc
+from saga.v1 import coordinator_pb2, coordinator_pb2_grpc
+from tests.checker.evidence import ClientCall
+
+CALL_TIMEOUT_S: Final = 20.0
+COME_BACK_S: Final = 0.2
+CHANNEL_OPTIONS: Final = (
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 200),
+    ("grpc.enable_retries", 0),
+)
+INDETERMINATE: Final = frozenset(
+    {"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED", "INTERNAL", "UNKNOWN", "RESOURCE_EXHAUSTED"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Habits:
+    """How often clients do what."""
+
+    by_name: float = 0.15
+    """Start the other definition by its name, and leave without waiting."""
+    cancel: float = 0.05
+    twice: float = 0.05
+    """Send the same order twice at once."""
+    changed: float = 0.03
+    """Come back with the same id and other content."""
+    mistaken: float = 0.02
+
+
+@dataclass
+class History:
+    """What the clients saw, and what they had ordered."""
+
+    calls: list[ClientCall] = field(default_factory=list)
+    ordered_nanos: dict[str, int] = field(default_factory=dict)
+    ordered_pieces: dict[str, int] = field(default_factory=dict)
+    canaries: set[str] = field(default_factory=set)
+    saga_ids: set[str] = field(default_factory=set)
+    unanswered: int = 0
+
+    @property
+    def operations(self) -> int:
+        """How many calls were answered by a coordinator: what kills are timed by."""
+        return len(self.calls) - self.unanswered
+
+
+class Clients:
+    """A crowd of clients of one coordinator."""
+
+    def __init__(self, address: str, *, seed: int, habits: Habits, crowd: int) -> None:
+        self.history = History()
+        self._address = address
+        self._chance = random.Random(seed)
+        self._habits = habits
+        self._crowd = crowd
+        self._numbers: Iterator[int] = itertools.count(1)
+        self._name = f"k{seed}"
+        self._closing = asyncio.Event()
+
+    async def run(self) -> None:
+        """Order until told to stop; every client ends its last order before it leaves."""
+        async with grpc.aio.insecure_channel(self._address, options=CHANNEL_OPTIONS) as channel:
+            self._orders = orders_pb2_grpc.OrderPlacementServiceStub(channel)
+            self._sagas = coordinator_pb2_grpc.CoordinatorServiceStub(channel)
+            async with asyncio.TaskGroup() as crowd:
+                for _ in range(self._crowd):
+                    crowd.create_task(self._keep_ordering())
+
+    def stop(self) -> None:
+        """Take no new orders."""
+        self._closing.set()
+
+    async def _keep_ordering(self) -> None:
+        while not self._closing.is_set():
+            order = self._draw_order()
+            habit, habits = self._chance.random(), self._habits
+            if habit < habits.mistaken:
+                order.items[0].quantity = 0
+                await self._call("orders", order)
+            elif habit < habits.mistaken + habits.by_name:
+                await self._start_by_name(order)
+            elif habit < habits.mistaken + habits.by_name + habits.twice:
+                await asyncio.gather(self._place(order), self._place(order))
+            else:
+                await self._place(order)
+                if self._chance.random() < habits.changed:
+                    order.items[0].quantity += 1
+                    await self._call("orders", order)
+
+    async def _place(self, order: orders_pb2.PlaceOrderRequest) -> None:
+        """Ask with the same call until there is an answer."""
+        while (await self._call("orders", order)) in INDETERMINATE:
+            await asyncio.sleep(COME_BACK_S)
+
+    async def _start_by_name(self, order: orders_pb2.PlaceOrderRequest) -> None:
+        content = json_format.MessageToDict(order, preserving_proto_field_name=True)
+        content["payment_info"]["amount"]["units"] = order.payment_info.amount.units
+        request = coordinator_pb2.StartSagaRequest(
+            saga_name="OrderPlacementSaga", request_id=order.order_id, input_json=json.dumps(content)
+        )
+        while (await self._call("sagas", request)) in INDETERMINATE:
+            await asyncio.sleep(COME_BACK_S)
+        if self._chance.random() < self._habits.cancel / self._habits.by_name:
+            await self._cancel(self.history.calls[-1].saga_id or "")
+
+    async def _cancel(self, saga_id: str) -> None:
+        cancel = coordinator_pb2.CancelSagaRequest(saga_id=saga_id, reason="changed my mind")
+        try:
+            await self._sagas.CancelSaga(cancel, timeout=CALL_TIMEOUT_S)
+        except grpc.aio.AioRpcError:
+            return  # ended already, or the coordinator is gone: both are fair
+
+    async def _call(self, door: str, request: Message) -> str:
+        """Send *request* once and note what came of it; returns the code."""
+        invoked_ns = time.monotonic_ns()
+        saga_id, ended, code = None, None, "OK"
+        try:
+            if isinstance(request, orders_pb2.PlaceOrderRequest):
+                placed = await self._orders.PlaceOrder(request, timeout=CALL_TIMEOUT_S)
+                saga_id, ended = placed.saga_id, orders_pb2.OrderStatus.Name(placed.status)
+            elif isinstance(request, coordinator_pb2.StartSagaRequest):
+                saga_id = (await self._sagas.StartSaga(request, timeout=CALL_TIMEOUT_S)).saga.saga_id
+        except grpc.aio.AioRpcError as error:
+            code = error.code().name
+        if saga_id is not None:
+            self.history.saga_ids.add(saga_id)
+        self.history.unanswered += code == "UNAVAILABLE"
+        request_id: str = getattr(request, "order_id", "") or getattr(request, "request_id", "")
+        payload = request.SerializeToString(deterministic=True)
+        self.history.calls.append(
+            ClientCall(
+                door=door,
+                request_id=request_id,
+                payload_hash=hashlib.sha256(payload).hexdigest(),
+                invoked_ns=invoked_ns,
+                replied_ns=time.monotonic_ns(),
+                code=code,
+                saga_id=saga_id,
+                ended=ended,
+            )
+        )
+        return code
+
+    def _draw_order(self) -> orders_pb2.PlaceOrderRequest:
+        chance = self._chance
+        order_id = f"{self._name}-{next(self._numbers)}"
+        token = f"tok-canary-{order_id}-{chance.getrandbits(32):08x}"
+        user = "u-broke" if chance.random() < 0.05 else f"u-{chance.randint(1, 20)}"
+        item = chance.choices([f"sku-{chance.randint(1, 20)}", "sku-short", "sku-unknown"], [94, 3, 3])[0]
+        quantity, units = chance.randint(1, 3), chance.randint(1, 500)
+        self.history.canaries.add(token)
+        self.history.ordered_nanos[order_id] = units * 1_000_000_000
+        self.history.ordered_pieces[order_id] = quantity
+        return orders_pb2.PlaceOrderRequest(
+            order_id=order_id,
+            user_id=user,
+            items=[orders_pb2.OrderItem(item_id=item, quantity=quantity)],
+            payment_info=orders_pb2.PaymentInfo(
+                method="card", token=token, amount=money_pb2.Money(currency_code="EUR", units=units)
+            ),
+        )

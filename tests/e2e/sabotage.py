@@ -1,0 +1,63 @@
+"""Runs the product with one promise broken on purpose, to show that the kill drill sees it.
+
+    python -m tests.e2e.sabotage undo-order-swapped coordinator …
+    python -m tests.e2e.sabotage early-acknowledgement coordinator …
+
+Nothing of this stands in the product. (The barrier is switched off by the example participants' own faults.)
+"""
+
+import asyncio
+import runpy
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+from coordinator.adapters.sqlite.group import Entry, Start
+from coordinator.adapters.sqlite.writer import Writer
+from coordinator.domain.saga import Saga, StepState
+from coordinator.ports.journal import Request
+
+SLOW_DISK_S: Final = 0.03
+
+
+def swap_undo_order() -> None:
+    """Undo the first step first."""
+
+    def oldest_first(saga: Saga) -> Iterator[StepState]:
+        return (step for step in saga.steps if step.needs_undo)
+
+    Saga._to_undo = oldest_first  # type: ignore[method-assign]
+
+
+def acknowledge_early() -> None:
+    """Answer a start when it is queued for the journal, not when it is synced; on a disk that is slow."""
+    write, gather = Writer.write, Writer._gather
+
+    async def write_later(writer: Writer, entry: Entry) -> Request | None:
+        if not isinstance(entry, Start):
+            return await write(writer, entry)
+        writing = asyncio.create_task(write(writer, entry))
+        _UNDER_WAY.add(writing)
+        writing.add_done_callback(_UNDER_WAY.discard)
+        await asyncio.sleep(0)  # it is in the queue now, ahead of whatever the saga writes next
+        return None
+
+    async def gather_slowly(writer: Writer) -> Any:
+        await asyncio.sleep(SLOW_DISK_S)
+        return await gather(writer)
+
+    Writer.write = write_later  # type: ignore[method-assign]
+    Writer._gather = gather_slowly  # type: ignore[method-assign]
+
+
+_UNDER_WAY: Final[set[asyncio.Task[Request | None]]] = set()
+
+SABOTAGES: Final[dict[str, Callable[[], None]]] = {
+    "undo-order-swapped": swap_undo_order,
+    "early-acknowledgement": acknowledge_early,
+}
+
+if __name__ == "__main__":
+    SABOTAGES[sys.argv[1]]()
+    module, sys.argv = sys.argv[2], sys.argv[2:]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)

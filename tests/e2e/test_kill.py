@@ -1,0 +1,58 @@
+"""Killed with -9 fifty times under load, the coordinator breaks no invariant; broken on purpose, it does.
+
+SEED and KILLS in the environment change the drill.
+"""
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.kill_drill import Drill, Result, fault_plan, run_drill
+from tests.e2e.load import Habits
+
+pytestmark = pytest.mark.kill
+
+BARRIER_OFF = {"transaction": "*", "compensation": "*", "fault": "barrier_off"}
+
+
+def run(drill: Drill, folder: Path) -> Result:
+    result = asyncio.run(run_drill(drill, folder))
+    print(f"\n{result}")
+    return result
+
+
+@pytest.mark.timeout(480)
+def test_fifty_kills_under_load_break_no_invariant(tmp_path: Path) -> None:
+    seed = int(os.environ.get("SEED") or time.time_ns() % 1_000_000)
+    kills = int(os.environ.get("KILLS") or 50)
+    result = run(Drill(seed=seed, kills=kills), tmp_path)
+    assert result.report.violations == ()
+    assert result.undecided == 0
+    assert sum(steps >= 8 for steps in result.hits) >= kills * 0.9
+    assert sum(result.faults.values()) > kills
+
+
+@pytest.mark.timeout(180)
+def test_it_goes_red_with_the_barrier_off(tmp_path: Path) -> None:
+    plan = fault_plan(1)
+    faults = {**plan, "rules": [BARRIER_OFF, *plan["rules"]]}  # type: ignore[misc]
+    result = run(Drill(seed=1, kills=2, faults=faults), tmp_path)
+    assert {violation.invariant for violation in result.report.violations} & {"I6", "I7", "I8"}
+
+
+@pytest.mark.timeout(180)
+def test_it_goes_red_with_the_undo_order_swapped(tmp_path: Path) -> None:
+    swapped = ("tests.e2e.sabotage", "undo-order-swapped", "coordinator")
+    result = run(Drill(seed=2, kills=2, commands={"coordinator": swapped}), tmp_path)
+    assert "I13" in {violation.invariant for violation in result.report.violations}
+
+
+@pytest.mark.timeout(180)
+def test_it_goes_red_with_a_start_acknowledged_before_the_sync(tmp_path: Path) -> None:
+    early = ("tests.e2e.sabotage", "early-acknowledgement", "coordinator")
+    drill = Drill(seed=3, kills=6, habits=Habits(by_name=0.9, cancel=0.0), commands={"coordinator": early})
+    result = run(drill, tmp_path)
+    assert "I1" in {violation.invariant for violation in result.report.violations}
