@@ -3,6 +3,7 @@ the journal is in memory, and the participants answer what a test scripts."""
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -267,6 +268,13 @@ def payment(**changed: Any) -> dict[str, Any]:
     """Payment details, with the token that must turn up nowhere."""
     amount = {"currency_code": "EUR", "units": 42, "nanos": 500_000_000}
     return {"method": "card", "token": TOKEN, "amount": amount, **changed}
+
+
+def hear_everything(caplog: pytest.LogCaptureFixture) -> None:
+    """Keep every log record, but gRPC's own at DEBUG: one of them holds a server while it is freed, and
+    whoever looks at that record later brings the process down."""
+    caplog.set_level(logging.INFO, logger="grpc")
+    caplog.set_level(logging.DEBUG)  # last: each call also sets what the capture itself lets through
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from tests.integration.api_harness import (
     TOKEN,
     UNREACHABLE,
     coordinator,
+    hear_everything,
     order,
     payment,
     read_refusal,
@@ -292,7 +293,7 @@ def item(item_id: str = "sku-1", quantity: int = 1) -> dict[str, Any]:
 async def test_a_wrong_order_is_refused_field_by_field_before_anything_is_written(
     changed: dict[str, Any], fields: dict[str, str], caplog: pytest.LogCaptureFixture
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    hear_everything(caplog)
     async with coordinator() as c:
         refused = await refusal(c.orders.PlaceOrder(order(**changed)))
         sagas = await c.saga_count()
@@ -330,7 +331,7 @@ async def test_an_order_that_is_wrong_everywhere_gets_an_answer_that_fits_into_m
 async def test_what_is_no_message_is_refused_definitely_and_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    hear_everything(caplog)
     not_utf8 = b"\x0a\x02\xff\xfe"
     broken = b"\x0a\x7fo"
     async with coordinator() as c:
@@ -353,7 +354,7 @@ async def test_a_request_larger_than_the_limit_is_refused() -> None:
 async def test_the_payment_token_turns_up_in_no_answer_and_no_log_record(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    hear_everything(caplog)
     told: list[str] = []
     async with coordinator(wait_max_s=0.3) as c:
         c.participants.answer("charge", UNREACHABLE, UNREACHABLE, REFUSED)

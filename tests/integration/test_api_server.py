@@ -31,7 +31,7 @@ from coordinator.ports.journal import Quarantine
 from saga.orders.v1 import orders_pb2
 from saga.v1 import coordinator_pb2 as pb
 from saga.v1.types_pb2 import SagaStatus
-from tests.integration.api_harness import TOKEN, Coordinator, coordinator, order, refusal
+from tests.integration.api_harness import TOKEN, Coordinator, coordinator, hear_everything, order, refusal
 
 SERVICES = ["", "saga.v1.CoordinatorService", "saga.orders.v1.OrderPlacementService"]
 GRPCURL = shutil.which("grpcurl", path=str(Path(sys.executable).parent))
@@ -206,7 +206,7 @@ async def test_it_listens_on_a_socket_file_too(tmp_path: Path) -> None:
 async def test_an_unforeseen_error_tells_the_client_nothing_and_the_log_where(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    caplog.set_level(logging.DEBUG)
+    hear_everything(caplog)
 
     def broken(*_: Any, **__: Any) -> Any:
         raise RuntimeError(f"could not store {TOKEN}")
