@@ -1,0 +1,154 @@
+"""Calls as they are sent, and the slots they are sent in."""
+
+import asyncio
+
+import pytest
+
+from coordinator.domain.ids import FencingToken
+from coordinator.domain.outcomes import Answer, Succeeded
+from coordinator.engine.dispatcher import Dispatcher, call_for
+from coordinator.ports.participants import Call, CompensateCall, ExecuteCall
+from tests.unit.machine.tale import FAULT, Tale, define, step
+
+TOKEN = FencingToken(7)
+
+
+class Recorder:
+    """Participants that answer once they are let."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[Call, float]] = []
+        self.go = asyncio.Event()
+
+    async def perform(self, call: Call, *, timeout_s: float) -> Answer:
+        self.calls.append((call, timeout_s))
+        await self.go.wait()
+        return Succeeded("null")
+
+
+def sent(tale: Tale) -> Call:
+    assert tale.next is not None
+    return call_for(tale.saga, tale.next, TOKEN)
+
+
+def test_an_execute_carries_what_the_contract_says() -> None:
+    tale = Tale(define("a", "b")).does('{"room":7}').begins()
+    assert sent(tale) == ExecuteCall(
+        key=tale.decision.commands[0].key,
+        saga_id=tale.saga.id,
+        saga_name="Order",
+        service="b_service",
+        step=tale.saga.steps[1].name,
+        transaction="do_b",
+        attempt=1,
+        token=TOKEN,
+        input='{"n":1,"outputs":{"a":{"room":7}}}',
+    )
+
+
+def test_a_compensate_carries_the_input_of_its_execute_and_the_frozen_receipt() -> None:
+    tale = Tale(define("a", "b")).begins()
+    execute = sent(tale)
+    tale.is_cancelled().begins()
+    assert sent(tale) == CompensateCall(
+        key=tale.decision.commands[0].key,
+        saga_id=tale.saga.id,
+        saga_name="Order",
+        service="a_service",
+        step=tale.saga.steps[0].name,
+        compensation="undo_a",
+        attempt=1,
+        token=TOKEN,
+        input=execute.input,
+        receipt=None,
+    )
+
+
+def test_only_the_number_of_the_attempt_changes_from_one_attempt_to_the_next() -> None:
+    tale = Tale(define("a", "b")).begins()
+    first = sent(tale)
+    second = sent(tale.is_answered(FAULT).is_resumed())
+    assert isinstance(first, ExecuteCall)
+    assert isinstance(second, ExecuteCall)
+    assert (first.attempt, second.attempt) == (1, 3)
+    assert {name for name in first.__slots__ if getattr(first, name) != getattr(second, name)} == {"attempt"}
+
+
+def test_a_bar_carries_no_name() -> None:
+    tale = Tale(define(step("a", undo=None))).begins().is_cancelled().begins()
+    call = sent(tale)
+    assert isinstance(call, CompensateCall)
+    assert call.compensation is None
+
+
+def test_an_undo_is_not_sent_before_it_is_begun() -> None:
+    tale = Tale(define("a", "b")).does("1").is_cancelled()
+    with pytest.raises(ValueError, match="before it is begun"):
+        sent(tale)
+
+
+def test_slots_are_counted_per_service_and_handed_on_in_turn() -> None:
+    dispatcher = Dispatcher(Recorder(), calls_per_service_max=2)
+    assert dispatcher.try_slot("one")
+    assert dispatcher.try_slot("one")
+    assert not dispatcher.try_slot("one")
+    assert dispatcher.try_slot("two")
+    granted: list[str] = []
+    for name in ("first", "second", "third"):
+        dispatcher.await_slot("one", lambda name=name: granted.append(name))  # type: ignore[misc]
+    dispatcher.free_slot("one")
+    assert granted == ["first"]
+    dispatcher.free_slot("one")
+    assert not dispatcher.try_slot("one"), "somebody waits for it"
+    dispatcher.free_slot("one")
+    assert granted == ["first", "second", "third"]
+    dispatcher.free_slot("one")
+    dispatcher.free_slot("one")
+    assert dispatcher.try_slot("one")
+
+
+def test_whoever_leaves_the_queue_is_granted_nothing() -> None:
+    dispatcher = Dispatcher(Recorder(), calls_per_service_max=1)
+    assert dispatcher.try_slot("one")
+    granted: list[str] = []
+
+    def first() -> None:
+        granted.append("first")
+
+    def second() -> None:
+        granted.append("second")
+
+    dispatcher.await_slot("one", first)
+    dispatcher.await_slot("one", second)
+    dispatcher.leave_queue("one", first)
+    dispatcher.leave_queue("one", first)
+    dispatcher.leave_queue("elsewhere", first)
+    dispatcher.free_slot("one")
+    assert granted == ["second"]
+
+
+async def test_the_slot_of_a_call_is_free_when_it_is_over_however_it_ended() -> None:
+    recorder = Recorder()
+    dispatcher = Dispatcher(recorder, calls_per_service_max=1)
+    answers: list[Answer] = []
+    call = sent(Tale(define("a")).begins())
+
+    assert dispatcher.try_slot("a_service")
+    never_ran = dispatcher.send(call, timeout_s=1, answered=answers.append)
+    never_ran.cancel()
+    await asyncio.wait([never_ran])
+    assert dispatcher.try_slot("a_service")
+
+    abandoned = dispatcher.send(call, timeout_s=1, answered=answers.append)
+    await asyncio.sleep(0)
+    abandoned.cancel()
+    await asyncio.wait([abandoned])
+    assert answers == []
+    assert dispatcher.try_slot("a_service")
+
+    recorder.go.set()
+    await dispatcher.send(call, timeout_s=2.5, answered=answers.append)
+    assert answers == [Succeeded("null")]
+    assert recorder.calls[-1] == (call, 2.5)
+    await asyncio.sleep(0)
+    assert dispatcher.try_slot("a_service")
