@@ -1,0 +1,125 @@
+"""Turns what the APIs answered into evidence: plain values, enum names without their prefixes."""
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, Final
+
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from saga.v1 import coordinator_pb2, ledger_pb2, types_pb2
+from tests.checker.evidence import Definition, LedgerRow, SagaRead, StepRead, StepRule, TimelineRead
+
+ATTEMPTS_MAX_DEFAULT: Final = 5
+_OPERATIONS: Final = {ledger_pb2.OPERATION_EXECUTE: "E", ledger_pb2.OPERATION_COMPENSATE: "C"}
+_UNITS_NS: Final = {
+    "ms": 1_000_000,
+    "s": 1_000_000_000,
+    "m": 60 * 1_000_000_000,
+    "h": 3_600 * 1_000_000_000,
+    "d": 86_400 * 1_000_000_000,
+}
+
+
+def ledger_rows(messages: Iterable[ledger_pb2.LedgerEntry]) -> tuple[LedgerRow, ...]:
+    """The rows of participants' ledgers, of as many services as there are."""
+    return tuple(map(_ledger_row, messages))
+
+
+def saga_read(message: types_pb2.Saga, read_at: int) -> SagaRead:
+    """GetSaga's answer, in the round of reading number *read_at*."""
+    return SagaRead(
+        read_at=read_at,
+        saga_id=message.saga_id,
+        saga_name=message.saga_name,
+        definition_digest=message.definition_digest,
+        request_id=message.request_id,
+        status=types_pb2.SagaStatus.Name(message.status).removeprefix("SAGA_STATUS_"),
+        error_message=message.error_message,
+        created_ns=_ns(message.create_time),
+        expires_ns=_ns(message.expire_time) if message.HasField("expire_time") else None,
+        seq=message.seq,
+        steps=tuple(map(_step, message.steps)),
+        timeline=tuple(map(_entry, message.timeline)),
+        flags=tuple(message.flags),
+    )
+
+
+def definition_of(message: coordinator_pb2.Definition) -> Definition:
+    """GetDefinition's answer. Its JSON is read here again, and not with the coordinator's own reader."""
+    document = json.loads(message.definition_json)
+    ttl = document.get("ttl")
+    return Definition(
+        name=document["sagaName"],
+        digest=message.digest,
+        ttl_ns=None if ttl is None else duration_ns(ttl),
+        steps=tuple(map(_rule, document["steps"])),
+    )
+
+
+def duration_ns(text: str) -> int:
+    """A written duration ("500ms", "2s", "1.5m"), in nanoseconds."""
+    written = re.fullmatch(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)", text)
+    if written is None:
+        raise ValueError(f"{text!r} is no duration")
+    return round(float(written[1]) * _UNITS_NS[written[2]])
+
+
+def _ledger_row(message: ledger_pb2.LedgerEntry) -> LedgerRow:
+    return LedgerRow(
+        service=message.service,
+        local_seq=message.local_seq,
+        saga_id=message.saga_id,
+        step=message.step,
+        operation=_OPERATIONS[message.operation],
+        transaction=message.transaction,
+        key=message.idempotency_key,
+        outcome=ledger_pb2.LedgerOutcome.Name(message.outcome).removeprefix("LEDGER_OUTCOME_").lower(),
+        request_hash=message.request_hash,
+        result_hash=message.result_hash,
+        token=message.fencing_token,
+        arrived_ns=message.arrived_ns,
+        committed_ns=message.committed_ns,
+    )
+
+
+def _step(message: types_pb2.Step) -> StepRead:
+    return StepRead(
+        name=message.name,
+        service=message.service,
+        transaction=message.transaction,
+        compensation=message.compensation if message.HasField("compensation") else None,
+        status=types_pb2.StepStatus.Name(message.status).removeprefix("STEP_STATUS_"),
+        attempts=message.attempts,
+        undo_attempts=message.undo_attempts,
+    )
+
+
+def _entry(message: types_pb2.TimelineEntry) -> TimelineRead:
+    return TimelineRead(
+        seq=message.seq,
+        time_ns=_ns(message.time),
+        type=types_pb2.EventType.Name(message.type).removeprefix("EVENT_TYPE_"),
+        step=message.step,
+        attempt=message.attempt,
+        code=message.code,
+        retry_ns=_ns(message.retry_time) if message.HasField("retry_time") else None,
+        token=message.fencing_token,
+    )
+
+
+def _rule(step: dict[str, Any]) -> StepRule:
+    inputs = step.get("input")
+    return StepRule(
+        name=step.get("name") or step["transaction"],
+        service=step["service"],
+        transaction=step["transaction"],
+        compensation=step.get("compensation"),
+        attempts_max=step.get("retry", {}).get("maxAttempts", ATTEMPTS_MAX_DEFAULT),
+        continues_on_failure=step.get("onCompensationFailure") == "continue",
+        inputs=None if inputs is None else frozenset(inputs),
+    )
+
+
+def _ns(timestamp: Timestamp) -> int:
+    return timestamp.seconds * 1_000_000_000 + timestamp.nanos

@@ -1,0 +1,122 @@
+"""The evidence, sorted once for looking things up: by saga, by step, by request. It judges nothing."""
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from tests.checker.evidence import ClientCall, Definition, Evidence, LedgerRow, SagaRead, TimelineRead
+
+OPEN = frozenset({"RUNNING", "COMPENSATING"})
+ENDED = frozenset({"COMPLETED", "COMPENSATED", "DEAD_LETTERED", "TERMINATED"})
+DEFINITE_NO = frozenset(
+    {
+        "INVALID_ARGUMENT",
+        "UNAUTHENTICATED",
+        "PERMISSION_DENIED",
+        "RESOURCE_EXHAUSTED",
+        "FAILED_PRECONDITION",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+    }
+)
+"""A start that got one of these left nothing behind; whatever else is not OK may have."""
+
+
+@dataclass(slots=True)
+class StepRows:
+    """The rows of one step of one saga, in the order of each ledger."""
+
+    executes: list[LedgerRow] = field(default_factory=list)
+    compensates: list[LedgerRow] = field(default_factory=list)
+
+    @property
+    def applied(self) -> list[LedgerRow]:
+        return [row for row in self.executes if row.outcome == "applied"]
+
+    @property
+    def undone(self) -> list[LedgerRow]:
+        return [row for row in self.compensates if row.outcome == "applied"]
+
+    @property
+    def settled(self) -> list[LedgerRow]:
+        """The Compensates after which nothing of the step can stand or come."""
+        return [row for row in self.compensates if row.outcome in ("applied", "null")]
+
+
+class Timeline:
+    """One saga's records, by type and step."""
+
+    def __init__(self, entries: tuple[TimelineRead, ...]) -> None:
+        self.entries = entries
+        self._by: dict[tuple[str, str], list[TimelineRead]] = defaultdict(list)
+        for entry in entries:
+            self._by[entry.type, entry.step].append(entry)
+        self.abort = next(filter(turns_back, entries), None)
+
+    def all(self, kind: str, step: str = "") -> list[TimelineRead]:
+        return self._by.get((kind, step), [])
+
+    def first(self, kind: str, step: str = "") -> TimelineRead | None:
+        return next(iter(self.all(kind, step)), None)
+
+    def forward(self) -> Iterator[TimelineRead]:
+        """The records before the one that turned the saga back, and that one."""
+        for entry in self.entries:
+            yield entry
+            if entry is self.abort:
+                return
+
+    def undo_failed(self, step: str) -> bool:
+        """Whether the step's compensation failed for good."""
+        given_up = any(entry.retry_ns is None for entry in self.all("UNDO_FAULTED", step))
+        return given_up or bool(self.all("UNDO_REFUSED", step))
+
+
+class Index:
+    """Every invariant reads the evidence through this."""
+
+    def __init__(self, evidence: Evidence) -> None:
+        self.evidence = evidence
+        self.by_step: dict[str, dict[str, StepRows]] = defaultdict(lambda: defaultdict(StepRows))
+        self.by_ledger: dict[tuple[str, str], list[LedgerRow]] = defaultdict(list)
+        for row in sorted(evidence.ledger, key=lambda row: (row.service, row.local_seq)):
+            rows = self.by_step[row.saga_id][row.step]
+            (rows.executes if row.operation == "E" else rows.compensates).append(row)
+            self.by_ledger[row.saga_id, row.service].append(row)
+        self.history: dict[str, list[SagaRead]] = defaultdict(list)
+        for read in sorted(evidence.reads, key=lambda read: read.read_at):
+            self.history[read.saga_id].append(read)
+        newest = max((read.read_at for read in evidence.reads), default=0)
+        self.last = {
+            saga_id: reads[-1] for saga_id, reads in self.history.items() if reads[-1].read_at == newest
+        }
+        self.timelines = {saga_id: Timeline(read.timeline) for saga_id, read in self.last.items()}
+        self.calls: dict[tuple[str, str], list[ClientCall]] = defaultdict(list)
+        for call in sorted(evidence.calls, key=lambda call: call.invoked_ns):
+            self.calls[call.door, call.request_id].append(call)
+        self.doors = sorted({call.door for call in evidence.calls})
+        self.requested: dict[str, set[str]] = defaultdict(set)
+        for read in evidence.reads:
+            self.requested[read.request_id].add(read.saga_id)
+
+    def definition(self, saga_id: str) -> Definition | None:
+        """The definition that a saga is pinned to, if both are known."""
+        reads = self.history.get(saga_id)
+        return self.evidence.definitions.get(reads[-1].definition_digest) if reads else None
+
+    def rows(self, saga_id: str, step: str) -> StepRows:
+        """The rows of a step; empty where it has none."""
+        return self.by_step.get(saga_id, {}).get(step) or StepRows()
+
+    def pinned(self) -> Iterator[tuple[SagaRead, Definition, Timeline]]:
+        """The last read of each saga whose definition is known."""
+        for saga_id, read in self.last.items():
+            if (definition := self.definition(saga_id)) is not None:
+                yield read, definition, self.timelines[saga_id]
+
+
+def turns_back(entry: TimelineRead) -> bool:
+    """Whether a record turns a saga back that goes forward."""
+    if entry.type == "STEP_FAULTED":
+        return entry.retry_ns is None
+    return entry.type in ("STEP_REFUSED", "CANCEL_REQUESTED", "DEADLINE_PASSED")

@@ -1,0 +1,1 @@
+"""The invariants, one pure function each, named after it: what the evidence says about it."""

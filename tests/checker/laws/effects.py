@@ -1,0 +1,132 @@
+"""I6 to I12: every effect at most once, all of them or none, and each after what it builds on."""
+
+from collections.abc import Iterator
+
+from tests.checker.evidence import Definition, LedgerRow, SagaRead
+from tests.checker.index import Index, StepRows
+from tests.checker.verdict import Finding
+
+
+def i6_effects_at_most_once(index: Index) -> Finding:
+    """Per saga and step at most one applied Execute and at most one applied Compensate."""
+    finding = Finding("I6")
+    for saga_id, step, rows in _steps(index):
+        for what, applied in (("Execute", rows.applied), ("Compensate", rows.undone)):
+            sentence = f"{what} of {step} was applied {len(applied)} times"
+            finding.look(len(applied) <= 1, saga_id, sentence, *applied)
+    return finding
+
+
+def i7_only_effects_are_undone(index: Index) -> Finding:
+    """A Compensate is applied only after its Execute was, in that ledger; it is null if there was none."""
+    finding = Finding("I7")
+    for saga_id, step, rows in _steps(index):
+        for row in rows.compensates:
+            earlier = [effect for effect in rows.applied if _is_before(effect, row)]
+            if row.outcome == "applied":
+                sentence = f"Compensate of {step} was applied with no effect before it"
+                finding.look(bool(earlier), saga_id, sentence, row)
+            elif row.outcome == "null" and row.transaction:
+                # An empty name says that there is nothing to undo: it only bars what may come late.
+                sentence = f"Compensate of {step} found no effect though there was one"
+                finding.look(not earlier, saga_id, sentence, *earlier, row)
+    return finding
+
+
+def i8_nothing_comes_after_its_undo(index: Index) -> Finding:
+    """After a Compensate (applied or null) no Execute of the step is applied, by the ledger's own order."""
+    finding = Finding("I8")
+    for saga_id, step, rows in _steps(index):
+        for settled in rows.settled:
+            late = [effect for effect in rows.applied if _is_before(settled, effect)]
+            finding.look(not late, saga_id, f"{step} was applied after its Compensate", settled, *late)
+    return finding
+
+
+def i9_completed_means_all_done(index: Index) -> Finding:
+    """COMPLETED if and only if every step was applied once and none undone."""
+    finding = Finding("I9")
+    for read, definition, _ in index.pinned():
+        per_step = {step.name: index.rows(read.saga_id, step.name) for step in definition.steps}
+        if read.status == "COMPLETED":
+            for step, rows in per_step.items():
+                done = len(rows.applied) == 1 and not rows.undone
+                sentence = f"is COMPLETED, but {step} was applied {len(rows.applied)} times"
+                sentence += f" and undone {len(rows.undone)} times"
+                finding.look(done, read.saga_id, sentence, *rows.executes, *rows.compensates)
+        elif read.status == "COMPENSATED":
+            untouched = all(len(rows.applied) == 1 and not rows.compensates for rows in per_step.values())
+            finding.look(not untouched, read.saga_id, "all its steps stand, but it is COMPENSATED", read)
+    return finding
+
+
+def i10_compensated_means_all_undone(index: Index) -> Finding:
+    """COMPENSATED if and only if what was applied is what was undone, over steps that declare an undo."""
+    finding = Finding("I10")
+    for read, definition, _ in index.pinned():
+        if read.status == "COMPENSATED":
+            _look_undone(finding, index, read, definition)
+        elif read.status == "COMPLETED":
+            undone = [row for step in definition.steps for row in index.rows(read.saga_id, step.name).undone]
+            finding.look(not undone, read.saga_id, "is COMPLETED with undone effects", *undone)
+    return finding
+
+
+def i11_never_mixed(index: Index) -> Finding:
+    """Nothing is begun once the saga has turned back, and none that is COMPLETED was sent a Compensate."""
+    finding = Finding("I11")
+    for saga_id, timeline in index.timelines.items():
+        if (abort := timeline.abort) is not None:
+            late = [e for e in timeline.entries if e.type == "STEP_BEGUN" and e.seq > abort.seq]
+            sentence = f"{late[0].step if late else ''} was begun after {abort.type}"
+            finding.look(not late, saga_id, sentence, abort, *late)
+        if index.last[saga_id].status == "COMPLETED":
+            sent = [row for rows in index.by_step.get(saga_id, {}).values() for row in rows.compensates]
+            finding.look(not sent, saga_id, "is COMPLETED, but was sent a Compensate", *sent)
+    return finding
+
+
+def i12_after_what_it_depends_on(index: Index) -> Finding:
+    """A step is sent only after the one before it was applied, and its answer was journaled."""
+    finding = Finding("I12")
+    for read, definition, timeline in index.pinned():
+        for before, step in zip(definition.steps, definition.steps[1:], strict=False):
+            if (begun := timeline.first("STEP_BEGUN", step.name)) is not None:
+                answered = timeline.first("STEP_SUCCEEDED", before.name)
+                journaled = answered is not None and answered.seq < begun.seq
+                sentence = f"{step.name} was begun before {before.name} was known to have succeeded"
+                finding.look(journaled, read.saga_id, sentence, begun, *([answered] if answered else []))
+            executes = index.rows(read.saga_id, step.name).executes
+            if executes:
+                first = min(executes, key=lambda row: row.arrived_ns)
+                applied = index.rows(read.saga_id, before.name).applied
+                stood = any(row.committed_ns <= first.arrived_ns for row in applied)
+                sentence = f"{step.name} arrived before {before.name} was applied"
+                finding.look(stood, read.saga_id, sentence, first, *applied)
+    return finding
+
+
+def _look_undone(finding: Finding, index: Index, read: SagaRead, definition: Definition) -> None:
+    """What declares an undo is undone as often as it was applied: once, or never."""
+    facts_before = finding.facts
+    for step in definition.steps:
+        if step.compensation is None:
+            continue
+        rows = index.rows(read.saga_id, step.name)
+        balanced = len(rows.applied) == len(rows.undone) <= 1
+        sentence = f"is COMPENSATED, but {step.name} was applied {len(rows.applied)} times"
+        sentence += f" and undone {len(rows.undone)} times"
+        finding.look(balanced, read.saga_id, sentence, *rows.executes, *rows.compensates)
+    if finding.facts == facts_before:
+        finding.look(True, read.saga_id, "")  # nothing to undo is the empty case
+
+
+def _steps(index: Index) -> Iterator[tuple[str, str, StepRows]]:
+    for saga_id, steps in index.by_step.items():
+        for step, rows in steps.items():
+            yield saga_id, step, rows
+
+
+def _is_before(one: LedgerRow, other: LedgerRow) -> bool:
+    """By the order of the one ledger that both are in."""
+    return one.service == other.service and one.local_seq < other.local_seq

@@ -1,0 +1,107 @@
+"""I19 to I22, I25: every saga ends, once, in a way that its history explains."""
+
+from itertools import pairwise
+
+from tests.checker.automaton import Automaton
+from tests.checker.evidence import Definition, SagaRead
+from tests.checker.index import ENDED, OPEN, Index, Timeline
+from tests.checker.verdict import Finding, NotYet
+
+GIVEN_TO_A_PERSON = ("cannot be read back", "could not drive it on")
+"""How an error message says that the coordinator has no undo of its own left to try."""
+OUTCOMES = {"SUCCESS": True, "FAILED": False}
+NOT_AT_REST = NotYet("the run did not wait for the end of all automatic work")
+
+
+def i19_everything_ends(index: Index) -> Finding | NotYet:
+    """At rest no saga is still under way."""
+    if not index.evidence.at_rest:
+        return NOT_AT_REST
+    finding = Finding("I19")
+    for saga_id, read in index.last.items():
+        finding.look(read.status in ENDED, saga_id, f"is {read.status} though faults have stopped", read)
+    return finding
+
+
+def i20_nothing_forgotten(index: Index) -> Finding | NotYet:
+    """At rest each saga ever seen has ended or is put before a person: none is open with nothing to come."""
+    if not index.evidence.at_rest:
+        return NOT_AT_REST
+    finding = Finding("I20")
+    for saga_id, reads in index.history.items():
+        forgotten = saga_id not in index.last or reads[-1].status in OPEN
+        sentence = f"was last seen {reads[-1].status}, and nothing will move it on"
+        finding.look(not forgotten, saga_id, sentence, reads[-1])
+    return finding
+
+
+def i21_terminal_is_final(index: Index) -> Finding:
+    """What a read or a reply showed as ended never changes: neither its status nor its timeline."""
+    finding = Finding("I21")
+    for saga_id, reads in index.history.items():
+        for earlier, later in pairwise(reads):
+            if earlier.status in ENDED:
+                same = (earlier.status, earlier.timeline) == (later.status, later.timeline)
+                sentence = (
+                    f"was {earlier.status} and is {later.status}, with {later.seq - earlier.seq} more records"
+                )
+                finding.look(same, saga_id, sentence, earlier, later)
+    for call in index.evidence.calls:
+        read = index.last.get(call.saga_id or "")
+        if read is not None and call.ended in OUTCOMES:
+            agrees = (read.status == "COMPLETED") is OUTCOMES[call.ended]
+            sentence = f"was answered with {call.ended} and is {read.status}"
+            finding.look(agrees, read.saga_id, sentence, call, read)
+    return finding
+
+
+def i22_dead_letters_are_exact(index: Index) -> Finding:
+    """DEAD_LETTERED exactly when an undo failed for good, or the coordinator said it cannot go on."""
+    finding = Finding("I22")
+    for saga_id, read in index.last.items():
+        if read.status in OPEN:
+            continue
+        timeline = index.timelines[saga_id]
+        failed = [step.name for step in read.steps if timeline.undo_failed(step.name)]
+        given_up = any(words in read.error_message for words in GIVEN_TO_A_PERSON)
+        dead = read.status == "DEAD_LETTERED"
+        why = f"the undo of {', '.join(failed)} failed for good" if failed else "no undo failed for good"
+        finding.look(dead is (bool(failed) or given_up), saga_id, f"is {read.status}, but {why}", read)
+    return finding
+
+
+def i25_single_history(index: Index) -> Finding:
+    """A timeline is gap-free, its tokens and times never go back, and each record could happen there."""
+    finding = Finding("I25")
+    for saga_id, read in index.last.items():
+        timeline = index.timelines[saga_id]
+        numbers = [entry.seq for entry in timeline.entries]
+        gap_free = numbers == list(range(1, len(numbers) + 1))
+        finding.look(gap_free, saga_id, "its records are not numbered 1, 2, 3 …", read)
+        if numbers:
+            sentence = f"is said to have {read.seq} records and shows up to {numbers[-1]}"
+            finding.look(read.seq == numbers[-1], saga_id, sentence, read)
+        for earlier, later in pairwise(timeline.entries):
+            sentence = f"record {later.seq} has an older token than the one before"
+            finding.look(later.token >= earlier.token, saga_id, sentence, earlier, later)
+            sentence = f"record {later.seq} is of an earlier time than the one before"
+            finding.look(later.time_ns >= earlier.time_ns, saga_id, sentence, earlier, later)
+        definition = index.definition(saga_id)
+        if definition is not None and numbers:
+            _replay(finding, read, definition, timeline)
+    return finding
+
+
+def _replay(finding: Finding, read: SagaRead, definition: Definition, timeline: Timeline) -> None:
+    automaton = Automaton(definition)
+    for entry in timeline.entries:
+        wrong = automaton.feed(entry)
+        about = f"{entry.type} {entry.step}".rstrip()
+        sentence = f"record {entry.seq} ({about}) cannot be: {wrong}"
+        finding.look(wrong is None, read.saga_id, sentence, entry)
+        if wrong is not None:
+            return  # what follows an impossible record proves nothing
+    explained = read.status in (automaton.status, "TERMINATED")
+    explained = explained or any(words in read.error_message for words in GIVEN_TO_A_PERSON)
+    sentence = f"is {read.status}, but its records lead to {automaton.status}"
+    finding.look(explained, read.saga_id, sentence, read)

@@ -1,0 +1,82 @@
+"""I23 and I24: nothing is begun too late, and nothing is tried too often or too soon."""
+
+from itertools import pairwise
+
+from tests.checker.automaton import FORWARD_ANSWERS, UNDO_ANSWERS
+from tests.checker.evidence import TimelineRead
+from tests.checker.index import Index, Timeline
+from tests.checker.verdict import Finding
+
+ABORT_WITHIN_NS = 1_000_000_000
+PERMANENT = frozenset(
+    {
+        "INVALID_ARGUMENT",
+        "NOT_FOUND",
+        "ALREADY_EXISTS",
+        "PERMISSION_DENIED",
+        "UNAUTHENTICATED",
+        "FAILED_PRECONDITION",
+        "OUT_OF_RANGE",
+        "UNIMPLEMENTED",
+        "DATA_LOSS",
+        "KEY_REUSED",
+        "BARRED",
+        "BROKEN_CONTRACT",
+    }
+)
+"""Asking again cannot help: a forward attempt that failed so is the last."""
+
+
+def i23_deadline(index: Index) -> Finding:
+    """After its deadline a saga begins nothing, believes no answer, and turns back within a second."""
+    finding = Finding("I23")
+    for saga_id, read in index.last.items():
+        if read.expires_ns is None:
+            continue
+        for entry in index.timelines[saga_id].forward():
+            if entry.type == "STEP_BEGUN" or entry.type in FORWARD_ANSWERS:
+                sentence = f"went forward after its deadline, with {entry.type} of {entry.step}"
+                finding.look(entry.time_ns < read.expires_ns, saga_id, sentence, entry)
+            elif entry.type == "DEADLINE_PASSED":
+                late_ns = entry.time_ns - read.expires_ns
+                finding.look(late_ns >= 0, saga_id, "turned back before its deadline", entry)
+                if index.evidence.restarts == 0:  # how long it was down, nobody wrote down
+                    sentence = f"turned back {late_ns / 1e9:.3f} s after its deadline"
+                    finding.look(late_ns <= ABORT_WITHIN_NS, saga_id, sentence, entry)
+    return finding
+
+
+def i24_retry_discipline(index: Index) -> Finding:
+    """No more attempts than the policy allows and one more per restart, none early, none without hope."""
+    finding = Finding("I24")
+    for read, definition, timeline in index.pinned():
+        restarts = len(timeline.all("SAGA_RESUMED"))
+        for rule in definition.steps:
+            forward = _answers(timeline, rule.name, FORWARD_ANSWERS)
+            for entry in forward:
+                sentence = f"{rule.name} had attempt {entry.attempt} of {rule.attempts_max}"
+                sentence += f" with {restarts} restarts"
+                allowed = entry.attempt <= rule.attempts_max + restarts
+                finding.look(allowed, read.saga_id, sentence, entry)
+                if entry.type == "STEP_FAULTED" and entry.code in PERMANENT:
+                    sentence = f"{rule.name} is tried again after {entry.code}"
+                    finding.look(entry.retry_ns is None, read.saga_id, sentence, entry)
+            _look_at_waits(finding, read.saga_id, timeline, forward)
+            undo = _answers(timeline, rule.name, UNDO_ANSWERS)
+            _look_at_waits(finding, read.saga_id, timeline, undo)
+    return finding
+
+
+def _answers(timeline: Timeline, step: str, types: frozenset[str]) -> list[TimelineRead]:
+    found = [entry for kind in types for entry in timeline.all(kind, step)]
+    return sorted(found, key=lambda entry: entry.seq)
+
+
+def _look_at_waits(finding: Finding, saga_id: str, timeline: Timeline, answers: list[TimelineRead]) -> None:
+    """No attempt is answered before it was due; a restart may have lost what was known of that."""
+    for failed, following in pairwise(answers):
+        resumed = any(failed.seq < entry.seq < following.seq for entry in timeline.all("SAGA_RESUMED"))
+        if failed.retry_ns is not None and not resumed:
+            early_ns = failed.retry_ns - following.time_ns
+            sentence = f"{following.step} was answered {early_ns / 1e9:.3f} s before it was due again"
+            finding.look(early_ns <= 0, saga_id, sentence, failed, following)

@@ -1,0 +1,394 @@
+"""Runs made by hand: sagas told event by event, as a coordinator and its participants would write them.
+
+`clean_run` keeps every invariant; the functions below it change one thing in a run.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from tests.checker.evidence import (
+    Books,
+    ClientCall,
+    Definition,
+    Evidence,
+    LedgerRow,
+    SagaRead,
+    StepRead,
+    StepRule,
+    TimelineRead,
+)
+
+SECOND_NS = 1_000_000_000
+EPOCH_NS = 1_700_000_000 * SECOND_NS
+TTL_NS = 30 * SECOND_NS
+
+RESERVE = StepRule(
+    name="reserve", service="Stock", transaction="reserve", compensation="release", attempts_max=3
+)
+CHARGE = StepRule(name="charge", service="Pay", transaction="charge", compensation="refund", attempts_max=3)
+NOTIFY = StepRule(name="notify", service="Mail", transaction="notify", compensation=None, attempts_max=3)
+SHIP = StepRule(name="ship", service="Ship", transaction="ship", compensation="recall", attempts_max=3)
+ORDER = Definition(name="Order", digest="d1", ttl_ns=TTL_NS, steps=(RESERVE, CHARGE, NOTIFY, SHIP))
+LENIENT = replace(
+    ORDER, digest="d2", steps=(RESERVE, replace(CHARGE, continues_on_failure=True), NOTIFY, SHIP)
+)
+RULES = {rule.name: rule for rule in ORDER.steps}
+
+
+class Run:
+    """What is gathered of a run while it is told."""
+
+    def __init__(self) -> None:
+        self.now_ns = 0
+        self.token = 1
+        self.ledger: list[LedgerRow] = []
+        self.calls: list[ClientCall] = []
+        self.reads: list[SagaRead] = []
+        self.sagas: list[Told] = []
+
+    def tick(self, length_ns: int = 1_000_000) -> int:
+        self.now_ns += length_ns
+        return self.now_ns
+
+    def call(self, request_id: str, code: str, payload: str = "", **more: Any) -> None:
+        """A client's attempt; without a saga id it was told none."""
+        at_ns = self.tick()
+        replied_ns = None if code == "NONE" else at_ns + 1000
+        self.calls.append(
+            ClientCall(
+                door="orders",
+                request_id=request_id,
+                payload_hash=payload or f"payload of {request_id}",
+                invoked_ns=at_ns,
+                replied_ns=replied_ns,
+                code=code,
+                **more,
+            )
+        )
+
+
+class Told:
+    """One saga, told event by event."""
+
+    def __init__(self, run: Run, name: str, definition: Definition = ORDER) -> None:
+        self.saga_id, self.request_id = f"saga-{name}", f"order-{name}"
+        self._run, self._definition = run, definition
+        self._timeline: list[TimelineRead] = []
+        self._statuses = {rule.name: "NOT_BEGUN" for rule in definition.steps}
+        self._created_ns = EPOCH_NS + run.tick()
+        self.event("SAGA_STARTED")
+        run.sagas.append(self)
+
+    def event(self, kind: str, step: str = "", status: str = "", **more: Any) -> None:
+        """A journal record, one millisecond after what was before."""
+        entry = TimelineRead(
+            seq=len(self._timeline) + 1,
+            time_ns=EPOCH_NS + self._run.tick(),
+            type=kind,
+            step=step,
+            attempt=more.get("attempt", 0),
+            code=more.get("code", ""),
+            retry_ns=more.get("retry_ns"),
+            token=self._run.token,
+        )
+        self._timeline.append(entry)
+        if status:
+            self._statuses[step] = status
+
+    def row(self, step: str, operation: str, outcome: str) -> None:
+        """A call arrives at its participant, and is committed there a little later."""
+        rule = RULES[step]
+        forward = operation == "E"
+        arrived_ns = self._run.tick()
+        self._run.ledger.append(
+            LedgerRow(
+                service=rule.service,
+                local_seq=sum(row.service == rule.service for row in self._run.ledger) + 1,
+                saga_id=self.saga_id,
+                step=step,
+                operation=operation,
+                transaction=rule.transaction if forward else rule.compensation or "",
+                key=f"{self.saga_id}/{step}/{'execute' if forward else 'compensate'}",
+                outcome=outcome,
+                request_hash=f"{self.saga_id} {step} {operation}",
+                result_hash="",
+                token=self._run.token,
+                arrived_ns=arrived_ns,
+                committed_ns=self._run.tick(),
+            )
+        )
+
+    def does(self, *steps: str) -> None:
+        for step in steps:
+            self.begins(step)
+            self.row(step, "E", "applied")
+            self.event("STEP_SUCCEEDED", step, "SUCCEEDED", attempt=1)
+
+    def begins(self, step: str) -> None:
+        self.event("STEP_BEGUN", step, "BEGUN")
+
+    def undoes(self, *steps: str, outcome: str = "applied") -> None:
+        for step in steps:
+            self.event("UNDO_BEGUN", step, "UNDOING")
+            self.row(step, "C", outcome)
+            self.event("STEP_COMPENSATED", step, "COMPENSATED", attempt=1)
+
+    def seen(self, status: str, read_at: int) -> None:
+        """It is read, and so shown."""
+        steps = tuple(
+            StepRead(
+                name=rule.name,
+                service=rule.service,
+                transaction=rule.transaction,
+                compensation=rule.compensation,
+                status=self._statuses[rule.name],
+                attempts=0,
+                undo_attempts=0,
+            )
+            for rule in self._definition.steps
+        )
+        self._run.reads.append(
+            SagaRead(
+                read_at=read_at,
+                saga_id=self.saga_id,
+                saga_name=self._definition.name,
+                definition_digest=self._definition.digest,
+                request_id=self.request_id,
+                status=status,
+                error_message="",
+                created_ns=self._created_ns,
+                expires_ns=self._created_ns + TTL_NS,
+                seq=len(self._timeline),
+                steps=steps,
+                timeline=tuple(self._timeline),
+            )
+        )
+
+    def ends(self, status: str) -> None:
+        """It comes to rest, and is read in the last round."""
+        self.seen(status, 3)
+        ended = "SUCCESS" if status == "COMPLETED" else "FAILED"
+        self._run.call(self.request_id, "OK", saga_id=self.saga_id, ended=ended)
+
+
+def clean_run() -> Evidence:
+    """One saga of every sort, and every sort of answer to a client."""
+    run = Run()
+    _completed(Told(run, "done"))
+    _refused(run, Told(run, "refused"))
+    _cancelled(Told(run, "cancelled"))
+    _dead(Told(run, "dead"))
+    _dead(Told(run, "lenient", LENIENT), lenient=True)
+    _late(run, Told(run, "late"))
+    _resumed(run, Told(run, "resumed"))
+    run.call("order-done", "ALREADY_EXISTS", "other content")
+    run.call("order-malformed", "INVALID_ARGUMENT")
+    run.call("order-unheard", "NONE")
+    done = {"order-done": 100, "order-resumed": 100}
+    return Evidence(
+        ledger=tuple(run.ledger),
+        calls=tuple(run.calls),
+        reads=tuple(run.reads),
+        definitions={ORDER.digest: ORDER, LENIENT.digest: LENIENT},
+        restarts=1,
+        books=Books(
+            charged_nanos=done,
+            reserved_pieces=done,
+            ordered_nanos={saga.request_id: 100 for saga in run.sagas},
+            ordered_pieces={saga.request_id: 100 for saga in run.sagas},
+            stock_adds_up=True,
+            money_adds_up=True,
+        ),
+        logs={"coordinator": "a saga has ended"},
+        canaries=frozenset({"4111-secret"}),
+    )
+
+
+def _completed(saga: Told) -> None:
+    saga.does("reserve", "charge", "notify", "ship")
+    saga.seen("COMPLETED", 1)
+    saga.ends("COMPLETED")
+
+
+def _refused(run: Run, saga: Told) -> None:
+    """Tried again once, then refused by the business; the attempt before may have had its effect."""
+    saga.does("reserve")
+    saga.begins("charge")
+    retry_ns = EPOCH_NS + run.now_ns + SECOND_NS
+    saga.event("STEP_FAULTED", "charge", attempt=1, code="UNAVAILABLE", retry_ns=retry_ns)
+    run.tick(2 * SECOND_NS)
+    saga.row("charge", "E", "refused")
+    saga.event("STEP_REFUSED", "charge", "REFUSED", attempt=2, code="CARD_DECLINED")
+    saga.seen("COMPENSATING", 1)
+    saga.undoes("charge", outcome="null")
+    saga.undoes("reserve")
+    saga.ends("COMPENSATED")
+
+
+def _cancelled(saga: Told) -> None:
+    """Cancelled while a step that has no compensation is under way: it is barred, not undone."""
+    saga.does("reserve", "charge")
+    saga.begins("notify")
+    saga.event("CANCEL_REQUESTED")
+    saga.row("notify", "E", "applied")
+    saga.undoes("notify", outcome="null")
+    saga.row("notify", "E", "barred")
+    saga.undoes("charge", "reserve")
+    saga.row("reserve", "C", "duplicate")
+    saga.ends("COMPENSATED")
+
+
+def _dead(saga: Told, *, lenient: bool = False) -> None:
+    """The last attempt of a step failed, and the undo of an earlier one is refused."""
+    saga.does("reserve", "charge", "notify")
+    saga.begins("ship")
+    saga.event("STEP_FAULTED", "ship", "GIVEN_UP", attempt=1, code="UNIMPLEMENTED")
+    saga.undoes("ship", outcome="null")
+    saga.event("UNDO_BEGUN", "charge", "UNDOING")
+    saga.row("charge", "C", "refused")
+    saga.event("UNDO_REFUSED", "charge", "UNDO_FAILED", attempt=1)
+    if lenient:
+        saga.undoes("reserve")
+    saga.ends("DEAD_LETTERED")
+
+
+def _late(run: Run, saga: Told) -> None:
+    saga.does("reserve")
+    saga.begins("charge")
+    run.tick(TTL_NS)
+    saga.event("DEADLINE_PASSED")
+    saga.undoes("charge", outcome="null")
+    saga.undoes("reserve")
+    saga.ends("COMPENSATED")
+
+
+def _resumed(run: Run, saga: Told) -> None:
+    """Killed between the effect of a step and its answer."""
+    saga.does("reserve")
+    saga.begins("charge")
+    saga.row("charge", "E", "applied")
+    saga.seen("RUNNING", 1)
+    run.token += 1
+    saga.event("SAGA_RESUMED")
+    saga.row("charge", "E", "duplicate")
+    saga.event("STEP_SUCCEEDED", "charge", "SUCCEEDED", attempt=2)
+    saga.seen("RUNNING", 2)
+    saga.does("notify", "ship")
+    saga.ends("COMPLETED")
+
+
+Change = Callable[[Evidence], Evidence]
+
+
+def row(saga: str, step: str, operation: str, outcome: str, /, **changes: Any) -> Change:
+    """The first such ledger row is another; without changes, it is gone."""
+
+    def change(run: Evidence) -> Evidence:
+        found = _row(run, saga, step, operation, outcome)
+        others = (replace(found, **changes),) if changes else ()
+        place = run.ledger.index(found)
+        return replace(run, ledger=(*run.ledger[:place], *others, *run.ledger[place + 1 :]))
+
+    return change
+
+
+def row_again(saga: str, step: str, operation: str, outcome: str, /, **changes: Any) -> Change:
+    """Such a row comes once more at the end of its ledger, with changes."""
+
+    def change(run: Evidence) -> Evidence:
+        found = _row(run, saga, step, operation, outcome)
+        newest = max(row.local_seq for row in run.ledger if row.service == found.service)
+        at_ns = max(row.committed_ns for row in run.ledger)
+        late = replace(found, local_seq=newest + 1, arrived_ns=at_ns + 1, committed_ns=at_ns + 2)
+        return replace(run, ledger=(*run.ledger, replace(late, **changes)))
+
+    return change
+
+
+def read(saga: str, read_at: int, /, **changes: Any) -> Change:
+    """What a round of reads showed of a saga is another; without changes, it is gone."""
+
+    def change(run: Evidence) -> Evidence:
+        reads = []
+        for shown in run.reads:
+            if (shown.saga_id, shown.read_at) != (f"saga-{saga}", read_at):
+                reads.append(shown)
+            elif changes:
+                reads.append(replace(shown, **changes))
+        return replace(run, reads=tuple(reads))
+
+    return change
+
+
+def record(saga: str, kind: str, step: str = "", /, **changes: Any) -> Change:
+    """Such a journal record is another, in every read."""
+
+    def changed(entry: TimelineRead) -> TimelineRead:
+        return replace(entry, **changes) if (entry.type, entry.step) == (kind, step) else entry
+
+    return _timeline(saga, lambda entries: tuple(map(changed, entries)))
+
+
+def record_order(saga: str, *moves: tuple[str, str, str, str]) -> Change:
+    """Two records change their places, in every read: (type, step) with (type, step)."""
+
+    def swapped(entries: tuple[TimelineRead, ...]) -> tuple[TimelineRead, ...]:
+        listed = list(entries)
+        for kind, step, other_kind, other_step in moves:
+            names = [(entry.type, entry.step) for entry in listed]
+            one, other = names.index((kind, step)), names.index((other_kind, other_step))
+            first, second = listed[one], listed[other]
+            listed[one] = replace(second, seq=first.seq, time_ns=first.time_ns)
+            listed[other] = replace(first, seq=second.seq, time_ns=second.time_ns)
+        return tuple(listed)
+
+    return _timeline(saga, swapped)
+
+
+def call(request_id: str, code: str, /, **changes: Any) -> Change:
+    """The first such attempt of a client went otherwise."""
+
+    def change(run: Evidence) -> Evidence:
+        found = next(made for made in run.calls if (made.request_id, made.code) == (request_id, code))
+        calls = (replace(made, **changes) if made is found else made for made in run.calls)
+        return replace(run, calls=tuple(calls))
+
+    return change
+
+
+def books(**changes: Any) -> Change:
+    def change(run: Evidence) -> Evidence:
+        assert run.books is not None
+        return replace(run, books=replace(run.books, **changes))
+
+    return change
+
+
+def run_with(**changes: Any) -> Change:
+    return lambda run: replace(run, **changes)
+
+
+def both(*changes: Change) -> Change:
+    def change(run: Evidence) -> Evidence:
+        for one in changes:
+            run = one(run)
+        return run
+
+    return change
+
+
+def _row(run: Evidence, saga: str, step: str, operation: str, outcome: str) -> LedgerRow:
+    wanted = (f"saga-{saga}", step, operation, outcome)
+    return next(row for row in run.ledger if (row.saga_id, row.step, row.operation, row.outcome) == wanted)
+
+
+def _timeline(saga: str, fold: Callable[[tuple[TimelineRead, ...]], tuple[TimelineRead, ...]]) -> Change:
+    def change(run: Evidence) -> Evidence:
+        reads = (
+            replace(shown, timeline=fold(shown.timeline)) if shown.saga_id == f"saga-{saga}" else shown
+            for shown in run.reads
+        )
+        return replace(run, reads=tuple(reads))
+
+    return change
