@@ -30,7 +30,7 @@ from scripts.cluster import Cluster
 from tests.checker.check import check
 from tests.checker.evidence import Books, Definition, Evidence, LedgerRow, SagaRead
 from tests.checker.gather import definition_of, ledger_rows, saga_read
-from tests.checker.report import Report
+from tests.checker.verdict import Report
 from tests.e2e.load import CHANNEL_OPTIONS, Clients, Habits
 
 CALL_TIMEOUT_S: Final = 20.0
