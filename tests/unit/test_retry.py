@@ -1,7 +1,7 @@
 """How long to wait, as a law over all policies."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from coordinator.domain.retry import PENDING_MAX_S, PENDING_MIN_S, ask_again_s, backoff_s
@@ -25,6 +25,7 @@ def test_a_multiplier_of_one_is_a_constant_wait_for_good() -> None:
         assert backoff_s(initial_s=1.0, multiplier=1.0, max_s=60.0, failures=failures, draw=1.0) == 1.0
 
 
+@settings(deadline=None)
 @given(LENGTHS, MULTIPLIERS, LENGTHS, FAILURES, DRAWS, HINTS)
 def test_no_wait_is_negative_or_beyond_the_cap(
     initial_s: float, multiplier: float, max_s: float, failures: int, draw: float, hint_s: float | None
@@ -35,6 +36,7 @@ def test_no_wait_is_negative_or_beyond_the_cap(
     assert 0.0 <= wait_s <= max_s
 
 
+@settings(deadline=None)
 @given(LENGTHS, MULTIPLIERS, LENGTHS, FAILURES)
 def test_one_failure_more_never_makes_the_ceiling_lower_nor_more_than_the_multiplier_higher(
     initial_s: float, multiplier: float, max_s: float, failures: int
@@ -46,6 +48,7 @@ def test_one_failure_more_never_makes_the_ceiling_lower_nor_more_than_the_multip
     assert before_s <= after_s <= before_s * multiplier * (1 + 1e-9)
 
 
+@settings(deadline=None)
 @given(LENGTHS, MULTIPLIERS, LENGTHS, FAILURES, DRAWS, st.floats(0.0, 86_400.0))
 def test_the_wish_of_the_callee_is_the_least_wait_inside_the_cap(
     initial_s: float, multiplier: float, max_s: float, failures: int, draw: float, hint_s: float
@@ -61,6 +64,7 @@ def test_the_jitter_is_full() -> None:
         assert backoff_s(initial_s=4.0, multiplier=2.0, max_s=5.0, failures=1, draw=draw) == 4.0 * draw
 
 
+@settings(deadline=None)
 @given(HINTS)
 def test_a_pending_call_is_asked_again_neither_at_once_nor_never(hint_s: float | None) -> None:
     assert PENDING_MIN_S <= ask_again_s(hint_s) <= PENDING_MAX_S

@@ -76,7 +76,7 @@ def test_no_kind_of_event_is_left_out_here() -> None:
     assert SagaStarted in get_args(Event)
 
 
-@settings(max_examples=400)
+@settings(max_examples=400, deadline=None)
 @given(DEFINITIONS, st.lists(st.one_of(EVENTS), max_size=30))
 def test_any_event_is_folded_in_or_refused_as_illegal(
     definition: SagaDefinition, events: list[Event]
@@ -97,6 +97,7 @@ def test_any_event_is_folded_in_or_refused_as_illegal(
         assert resume(definition, history) == decision
 
 
+@settings(deadline=None)
 @given(ANSWERS, st.booleans(), st.floats(0.0, 1.0, exclude_max=True))
 @example(Pending(float("nan")), False, 0.5)
 @example(Faulted("", "", float("nan")), True, 0.5)
