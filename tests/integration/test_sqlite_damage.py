@@ -33,7 +33,7 @@ async def path(tmp_path: Path) -> Path:
 
 
 def change(path: Path, *statements: str) -> None:
-    with closing(sqlite3.connect(path)) as db, db:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for statement in statements:
             db.execute(statement)
 
@@ -85,6 +85,23 @@ async def test_records_of_another_saga_are_not_taken_for_its_own(path: Path) -> 
     )
     async with await SqliteJournal.open(path) as journal:
         with pytest.raises(JournalCorrupt, match="record 1 is damaged"):
+            await journal.history(DAMAGED)
+
+
+async def test_a_sound_record_from_another_copy_does_not_fit_into_the_chain(path: Path) -> None:
+    other = path.with_name("other.db")
+    async with await SqliteJournal.open(other) as journal:
+        saga = a_saga("1")
+        await saga.start(journal)
+        await saga.goes_on(journal, *reserved(at=1_000.5))
+    change(
+        path,
+        f"ATTACH '{other}' AS other",
+        "DELETE FROM main.records WHERE saga_id = 'saga-1' AND seq = 2",
+        "INSERT INTO main.records SELECT * FROM other.records WHERE seq = 2",
+    )
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(JournalCorrupt, match="saga-1: journal record 3 is damaged"):
             await journal.history(DAMAGED)
 
 
