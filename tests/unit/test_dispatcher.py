@@ -4,7 +4,8 @@ import asyncio
 
 import pytest
 
-from coordinator.domain.ids import FencingToken
+from coordinator.domain.events import StepSucceeded
+from coordinator.domain.ids import FencingToken, StepName
 from coordinator.domain.outcomes import Answer, Succeeded
 from coordinator.engine.dispatcher import Dispatcher, call_for
 from coordinator.ports.participants import Call, CompensateCall, ExecuteCall
@@ -62,6 +63,13 @@ def test_a_compensate_carries_the_input_of_its_execute_and_the_frozen_receipt() 
         input=execute.input,
         receipt=None,
     )
+
+
+def test_the_receipt_stays_what_was_frozen_when_a_late_answer_comes_after_it() -> None:
+    tale = Tale(define("a", "b")).begins().is_cancelled().begins()
+    first = sent(tale)
+    tale.happens(StepSucceeded(tale.now, StepName("a"), 1, '"late"'))
+    assert sent(tale) == first
 
 
 def test_only_the_number_of_the_attempt_changes_from_one_attempt_to_the_next() -> None:
