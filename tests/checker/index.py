@@ -66,10 +66,14 @@ class Timeline:
             if entry is self.abort:
                 return
 
-    def undo_failed(self, step: str) -> bool:
-        """Whether the step's compensation failed for good."""
-        given_up = any(entry.retry_ns is None for entry in self.all("UNDO_FAULTED", step))
-        return given_up or bool(self.all("UNDO_REFUSED", step))
+    @property
+    def undo_failed(self) -> set[str]:
+        """The steps whose compensation failed for good."""
+        return {
+            entry.step
+            for entry in self.entries
+            if entry.type == "UNDO_REFUSED" or (entry.type == "UNDO_FAULTED" and entry.retry_ns is None)
+        }
 
 
 class Index:

@@ -136,18 +136,7 @@ class Told:
 
     def seen(self, status: str, read_at: int) -> None:
         """It is read, and so shown."""
-        steps = tuple(
-            StepRead(
-                name=rule.name,
-                service=rule.service,
-                transaction=rule.transaction,
-                compensation=rule.compensation,
-                status=self._statuses[rule.name],
-                attempts=0,
-                undo_attempts=0,
-            )
-            for rule in self._definition.steps
-        )
+        steps = tuple(shown(rule, self._statuses[rule.name]) for rule in self._definition.steps)
         self._run.reads.append(
             SagaRead(
                 read_at=read_at,
@@ -170,6 +159,19 @@ class Told:
         self.seen(status, 3)
         ended = "SUCCESS" if status == "COMPLETED" else "FAILED"
         self._run.call(self.request_id, "OK", saga_id=self.saga_id, ended=ended)
+
+
+def shown(rule: StepRule, status: str = "NOT_BEGUN") -> StepRead:
+    """A step as GetSaga shows it."""
+    return StepRead(
+        name=rule.name,
+        service=rule.service,
+        transaction=rule.transaction,
+        compensation=rule.compensation,
+        status=status,
+        attempts=0,
+        undo_attempts=0,
+    )
 
 
 def clean_run() -> Evidence:
@@ -311,11 +313,11 @@ def read(saga: str, read_at: int, /, **changes: Any) -> Change:
 
     def change(run: Evidence) -> Evidence:
         reads = []
-        for shown in run.reads:
-            if (shown.saga_id, shown.read_at) != (f"saga-{saga}", read_at):
-                reads.append(shown)
+        for one in run.reads:
+            if (one.saga_id, one.read_at) != (f"saga-{saga}", read_at):
+                reads.append(one)
             elif changes:
-                reads.append(replace(shown, **changes))
+                reads.append(replace(one, **changes))
         return replace(run, reads=tuple(reads))
 
     return change
@@ -386,8 +388,8 @@ def _row(run: Evidence, saga: str, step: str, operation: str, outcome: str) -> L
 def _timeline(saga: str, fold: Callable[[tuple[TimelineRead, ...]], tuple[TimelineRead, ...]]) -> Change:
     def change(run: Evidence) -> Evidence:
         reads = (
-            replace(shown, timeline=fold(shown.timeline)) if shown.saga_id == f"saga-{saga}" else shown
-            for shown in run.reads
+            replace(one, timeline=fold(one.timeline)) if one.saga_id == f"saga-{saga}" else one
+            for one in run.reads
         )
         return replace(run, reads=tuple(reads))
 

@@ -117,7 +117,7 @@ def _look_at_order(finding: Finding, books: Books, order: str, *, completed: boo
 
 def _passed_over(rule: StepRule, timeline: Timeline) -> bool:
     """Whether its undo failed for good and is declared to hold up nothing."""
-    return rule.continues_on_failure and timeline.undo_failed(rule.name)
+    return rule.continues_on_failure and rule.name in timeline.undo_failed
 
 
 def _needs_undo(rule: StepRule, timeline: Timeline, at: TimelineRead) -> bool:

@@ -61,11 +61,14 @@ def i22_dead_letters_are_exact(index: Index) -> Finding:
     for saga_id, read in index.last.items():
         if read.status in OPEN:
             continue
-        timeline = index.timelines[saga_id]
-        failed = [step.name for step in read.steps if timeline.undo_failed(step.name)]
+        failed = index.timelines[saga_id].undo_failed
         given_up = any(words in read.error_message for words in GIVEN_TO_A_PERSON)
         dead = read.status == "DEAD_LETTERED"
-        why = f"the undo of {', '.join(failed)} failed for good" if failed else "no undo failed for good"
+        why = (
+            f"the undo of {', '.join(sorted(failed))} failed for good"
+            if failed
+            else "no undo failed for good"
+        )
         finding.look(dead is (bool(failed) or given_up), saga_id, f"is {read.status}, but {why}", read)
     return finding
 

@@ -1,0 +1,135 @@
+"""What the APIs answer becomes evidence unchanged: nothing is dropped, and nothing is made up."""
+
+from pathlib import Path
+
+import pytest
+from google.protobuf.timestamp_pb2 import Timestamp
+
+from saga.v1 import coordinator_pb2, ledger_pb2, types_pb2
+from tests.checker.evidence import LedgerRow, SagaRead, StepRead, TimelineRead
+from tests.checker.gather import definition_of, duration_ns, ledger_rows, saga_read
+
+PLACE_ORDER = Path(__file__).parents[2] / "definitions" / "place_order.json"
+
+
+def test_a_ledger_entry_becomes_a_row() -> None:
+    entry = ledger_pb2.LedgerEntry(
+        local_seq=7,
+        service="Pay",
+        saga_id="s",
+        step="charge",
+        operation=ledger_pb2.OPERATION_COMPENSATE,
+        transaction="refund",
+        idempotency_key="s/charge/compensate",
+        outcome=ledger_pb2.LEDGER_OUTCOME_NULL,
+        request_hash="q",
+        result_hash="r",
+        fencing_token=2,
+        arrived_ns=10,
+        committed_ns=11,
+    )
+    assert ledger_rows([entry]) == (
+        LedgerRow(
+            service="Pay",
+            local_seq=7,
+            saga_id="s",
+            step="charge",
+            operation="C",
+            transaction="refund",
+            key="s/charge/compensate",
+            outcome="null",
+            request_hash="q",
+            result_hash="r",
+            token=2,
+            arrived_ns=10,
+            committed_ns=11,
+        ),
+    )
+
+
+def test_a_saga_becomes_a_read_with_its_steps_and_its_timeline() -> None:
+    message = types_pb2.Saga(
+        saga_id="s",
+        saga_name="Order",
+        definition_digest="d",
+        request_id="r",
+        status=types_pb2.SAGA_STATUS_DEAD_LETTERED,
+        error_message="why",
+        create_time=Timestamp(seconds=1, nanos=5),
+        seq=1,
+        steps=[
+            types_pb2.Step(name="a", service="A", transaction="t", status=types_pb2.STEP_STATUS_UNDO_FAILED)
+        ],
+        timeline=[
+            types_pb2.TimelineEntry(
+                seq=1,
+                time=Timestamp(seconds=2),
+                type=types_pb2.EVENT_TYPE_STEP_FAULTED,
+                step="a",
+                attempt=1,
+                code="UNAVAILABLE",
+                retry_time=Timestamp(seconds=3),
+                fencing_token=4,
+            )
+        ],
+        flags=["a: BARRED"],
+    )
+    step = StepRead(
+        name="a",
+        service="A",
+        transaction="t",
+        compensation=None,
+        status="UNDO_FAILED",
+        attempts=0,
+        undo_attempts=0,
+    )
+    entry = TimelineRead(
+        seq=1,
+        time_ns=2_000_000_000,
+        type="STEP_FAULTED",
+        step="a",
+        attempt=1,
+        code="UNAVAILABLE",
+        retry_ns=3_000_000_000,
+        token=4,
+    )
+    assert saga_read(message, 9) == SagaRead(
+        read_at=9,
+        saga_id="s",
+        saga_name="Order",
+        definition_digest="d",
+        request_id="r",
+        status="DEAD_LETTERED",
+        error_message="why",
+        created_ns=1_000_000_005,
+        expires_ns=None,
+        seq=1,
+        steps=(step,),
+        timeline=(entry,),
+        flags=("a: BARRED",),
+    )
+
+
+def test_a_definition_is_read_with_what_it_leaves_to_the_defaults() -> None:
+    text = PLACE_ORDER.read_text(encoding="utf-8")
+    found = definition_of(coordinator_pb2.Definition(digest="d", definition_json=text))
+    assert (found.name, found.digest, found.ttl_ns) == ("PlaceOrder", "d", 30_000_000_000)
+    assert [(step.name, step.attempts_max) for step in found.steps] == [
+        ("createOrder", 5),
+        ("reserveInventory", 5),
+        ("processPayment", 3),
+        ("scheduleShipment", 5),
+    ]
+    assert found.steps[0].inputs == frozenset({"order_id", "user_id", "items"})
+    assert not found.steps[0].continues_on_failure
+
+
+@pytest.mark.parametrize(("text", "length_ns"), [("500ms", 500_000_000), ("1.5m", 90_000_000_000)])
+def test_a_written_duration_is_read(text: str, length_ns: int) -> None:
+    assert duration_ns(text) == length_ns
+
+
+@pytest.mark.parametrize("text", ["", "5", "s", "1m30s", "-1s"])
+def test_what_is_no_duration_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no duration"):
+        duration_ns(text)
