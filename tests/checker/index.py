@@ -52,6 +52,8 @@ class Timeline:
         for entry in entries:
             self._by[entry.type, entry.step].append(entry)
         self.abort = next(filter(turns_back, entries), None)
+        self.undo_failed = {entry.step for entry in entries if _fails_undo(entry)}
+        """The steps whose compensation failed for good."""
 
     def all(self, kind: str, step: str = "") -> list[TimelineRead]:
         return self._by.get((kind, step), [])
@@ -65,15 +67,6 @@ class Timeline:
             yield entry
             if entry is self.abort:
                 return
-
-    @property
-    def undo_failed(self) -> set[str]:
-        """The steps whose compensation failed for good."""
-        return {
-            entry.step
-            for entry in self.entries
-            if entry.type == "UNDO_REFUSED" or (entry.type == "UNDO_FAULTED" and entry.retry_ns is None)
-        }
 
 
 class Index:
@@ -124,3 +117,7 @@ def turns_back(entry: TimelineRead) -> bool:
     if entry.type == "STEP_FAULTED":
         return entry.retry_ns is None
     return entry.type in ("STEP_REFUSED", "CANCEL_REQUESTED", "DEADLINE_PASSED")
+
+
+def _fails_undo(entry: TimelineRead) -> bool:
+    return entry.type == "UNDO_REFUSED" or (entry.type == "UNDO_FAULTED" and entry.retry_ns is None)
