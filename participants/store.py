@@ -48,10 +48,6 @@ class Job:
             self.future.set_exception(self.error)
 
 
-class GroupLost(Exception):
-    """The transaction ended under the group, so nothing of it can be kept."""
-
-
 class Store:
     """A service's file at work.  Made within the event loop that its callers run on."""
 
@@ -152,10 +148,9 @@ class Store:
             db.execute("RELEASE job")
         except Exception as error:
             job.error = error
-            # On a full disk SQLite ends the whole transaction by itself, and business code can by
-            # mistake: what follows would be committed row by row.
-            if not db.in_transaction:
-                raise GroupLost("the transaction ended early") from error
+            # This raises where the transaction is gone: on a full disk SQLite ends it by itself, and
+            # business code can by mistake.  The group is lost then, or the rest of it would be
+            # committed row by row.
             db.execute("ROLLBACK TO job")
             db.execute("RELEASE job")
 
@@ -192,7 +187,5 @@ def _settle_all(group: list[Job]) -> None:
 
 def _is_lasting(error: BaseException) -> bool:
     """After a failed write or sync nobody knows what the file holds; what passes is listed."""
-    if isinstance(error, GroupLost):
-        return False
     code = getattr(error, "sqlite_errorcode", None)
     return code is None or code & 0xFF not in PASSING

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import resource
 import signal
 import socket
 import sqlite3
@@ -109,6 +110,24 @@ async def test_a_kill_under_load_loses_nothing_that_was_answered(tmp_path: Path)
     assert money.by_currency == {"EUR": 400 * 42 * 10**9}
     assert len(money.payments) == 400
     assert money.adds_up
+
+
+async def test_a_disk_that_fails_stops_the_process_and_nothing_answered_is_lost(tmp_path: Path) -> None:
+    with a_process("PaymentService", "--data", tmp_path) as (process, address):
+        async with a_client(address) as client:
+            await pay(client)
+            # From now on every write to a file fails, as on a broken disk.
+            resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (0, 0))
+            failure = await pay(client, "s-2", order=ORDER.replace("o-1", "o-2"))
+            assert isinstance(failure, Failure)
+            assert (failure.status, failure.reason) == ("UNAVAILABLE", "UNAVAILABLE")
+        assert await asyncio.to_thread(process.wait, 10) == 1
+        assert process.stderr is not None
+        said = process.stderr.read()
+    assert f"participants: {tmp_path}/PaymentService.sqlite3: disk I/O error" in said
+    assert "Traceback" not in said
+    with a_process("PaymentService", "--data", tmp_path):
+        assert audit.money(tmp_path).by_order == {("o-1", "EUR"): 42 * 10**9}
 
 
 async def test_all_services_are_hosted_with_health_and_reflection(tmp_path: Path) -> None:

@@ -67,9 +67,9 @@ class AnyDelivery(RuleBasedStateMachine):
         else:
             self.the_process_crashes()
 
-    @rule(call=CALLS, mood=MOODS, times=st.integers(2, 3))
-    def one_call_comes_several_times(self, call: Call, mood: str, times: int) -> None:
-        for _ in range(times):
+    @rule(call=CALLS, moods=st.lists(MOODS, min_size=2, max_size=3))
+    def one_call_comes_several_times(self, call: Call, moods: list[str]) -> None:
+        for mood in moods:
             self.calls_come([(call, mood)], True)
 
     @rule()
