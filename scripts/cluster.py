@@ -3,7 +3,6 @@
 Every process that is started here is ended here, also when the caller dies by kill -9.
 """
 
-import ctypes
 import json
 import os
 import selectors
@@ -26,8 +25,15 @@ SERVICES: Final = (
 ROOT: Final = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S: Final = 30.0
 STOP_TIMEOUT_S: Final = 20.0
-_PR_SET_PDEATHSIG: Final = 1
-_LIBC: Final = ctypes.CDLL(None)
+# The child runs this and then becomes what it was started for. As a preexec_fn it would make subprocess
+# fork with Python in the child, and of a parent that has gRPC's threads such children die now and then.
+_DIE_WITH_PARENT: Final = """\
+import ctypes, os, signal, sys
+PR_SET_PDEATHSIG = 1
+ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+if os.getppid() == int(sys.argv[1]):
+    os.execv(sys.executable, [sys.executable, *sys.argv[2:]])
+"""
 
 
 class NotReady(Exception):
@@ -42,7 +48,7 @@ class Process:
         self._log = log
         with log.open("ab") as stderr:
             self._child = subprocess.Popen(
-                [sys.executable, "-m", *arguments],
+                [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), "-m", *arguments],
                 cwd=ROOT,
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
@@ -50,7 +56,6 @@ class Process:
                 stderr=stderr,
                 # A Ctrl-C on the terminal reaches us alone: we end the children, in the right order.
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
             )
 
     @property
@@ -211,7 +216,3 @@ class Cluster:
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
-
-
-def _die_with_parent() -> None:
-    _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
