@@ -9,6 +9,7 @@ import logging
 import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -166,6 +167,6 @@ def _log_fault(method: str, error: Exception) -> None:
         error if isinstance(error, SagaError) else type(error).__name__,
         extra={
             "method": method,
-            "at": [f"{frame.filename}:{frame.lineno} {frame.name}" for frame in frames],
+            "at": [f"{frame.name} ({Path(frame.filename).name}:{frame.lineno})" for frame in frames],
         },
     )

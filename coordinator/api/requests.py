@@ -14,7 +14,6 @@ from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidJson, InvalidRequest, Violation
 from coordinator.domain.ids import REQUEST_ID_CHARS_MAX, RequestId, SagaId
 from coordinator.domain.jsontext import JsonValue
-from coordinator.domain.sentences import kind
 from coordinator.engine.sagas import Wanted
 from saga.orders.v1 import orders_pb2
 from saga.v1 import coordinator_pb2 as pb
@@ -192,9 +191,6 @@ def _saga_input(request: pb.StartSagaRequest) -> JsonValue:
             text = jsontext.canonical(struct_value(request.input, "input"))
             return jsontext.loads(text, source="input")
         case "input_json":
-            value = jsontext.loads(request.input_json, source="input_json")
-            if not isinstance(value, dict):
-                raise InvalidJson("input_json", f"expected an object, found {kind(value)}")
-            return value
+            return jsontext.loads(request.input_json, source="input_json")
         case _:
             return {}

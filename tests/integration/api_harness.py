@@ -253,6 +253,20 @@ async def coordinator(
             await server.stop(0.1)
 
 
+@asynccontextmanager
+async def another_server(
+    c: Coordinator, *, place_order_saga: str
+) -> AsyncIterator["OrderPlacementServiceAsyncStub"]:
+    """The same coordinator with its front door for orders leading elsewhere, as after a restart."""
+    server = ApiServer(c.sagas, place_order_saga=place_order_saga, wait_max_s=5, message_bytes_max=1 << 20)
+    address = await server.bind("127.0.0.1:0")
+    await server.start()
+    await server.serving()
+    async with grpc.aio.insecure_channel(address) as channel:
+        yield orders_pb2_grpc.OrderPlacementServiceStub(channel)
+    await server.stop(0.1)
+
+
 def order(order_id: str = "o-1", **changed: Any) -> orders_pb2.PlaceOrderRequest:
     """The order of the README, with fields of the request changed."""
     fields: dict[str, Any] = {

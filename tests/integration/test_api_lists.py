@@ -261,7 +261,9 @@ def forged(text: str) -> str:
         forged('[1,"digest","1","id"]'),
         forged('[1,"digest",1.0,7]'),
         forged('[2,"digest",1.0,"id"]'),
-        forged(f'[1,"digest",{"9" * 400},"id"]'),
+        forged(f'[1,"digest",{"9" * 320},"id"]'),
+        forged(f'[1,"digest",1e{"9" * 5},"id"]'),
+        forged(f'[1,"digest",1.0,"{"i" * 129}"]'),
         forged("[" * 100),
     ],
 )

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from typing import Any
 
 import grpc.aio
@@ -18,6 +19,7 @@ from tests.integration.api_harness import (
     REFUSED,
     TOKEN,
     UNREACHABLE,
+    another_server,
     coordinator,
     hear_everything,
     order,
@@ -131,6 +133,15 @@ async def test_an_order_is_repeated_whatever_has_become_of_the_definition() -> N
         assert await c.orders.PlaceOrder(order()) == first
 
 
+async def test_an_order_is_repeated_through_a_door_that_leads_elsewhere_by_now() -> None:
+    async with coordinator() as c:
+        first = await c.orders.PlaceOrder(order())
+        async with another_server(c, place_order_saga="Trip") as orders:
+            assert await orders.PlaceOrder(order()) == first
+            other = await orders.PlaceOrder(order("o-2"))
+        assert (await c.get(other.saga_id)).saga_name == "Trip"
+
+
 async def test_a_door_whose_definition_is_missing_says_that_it_is_the_operators_fault() -> None:
     async with coordinator(place_order_saga="Gone") as c:
         refused = await refusal(c.orders.PlaceOrder(order()))
@@ -164,11 +175,14 @@ async def test_an_undecided_order_is_answered_before_the_callers_deadline_and_go
     assert again.saga_id == refused.metadata["saga_id"]
 
 
-async def test_a_caller_without_a_deadline_waits_no_longer_than_our_own_limit() -> None:
+@pytest.mark.parametrize("timeout_s", [None, 15])
+async def test_a_patient_caller_waits_no_longer_than_our_own_limit(timeout_s: float | None) -> None:
     async with coordinator(wait_max_s=0.2) as c:
         c.participants.answer("charge", REFUSED)
         c.participants.hold("releaseStock")
-        refused = await refusal(c.orders.PlaceOrder(order()))
+        began_at = time.monotonic()
+        refused = await refusal(c.orders.PlaceOrder(order(), timeout=timeout_s))
+        assert time.monotonic() - began_at < 5
         assert refused.code is StatusCode.DEADLINE_EXCEEDED
         assert refused.metadata["status"] == "COMPENSATING"
         c.participants.release("releaseStock")
