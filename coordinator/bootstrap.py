@@ -4,6 +4,7 @@ Exit codes: 0 stopped when asked to; 2 could not start; 3 stopped by itself beca
 """
 
 import asyncio
+import faulthandler
 import logging
 import os
 import signal
@@ -36,6 +37,8 @@ _log = logging.getLogger("coordinator")
 
 def main() -> int:
     """Run a coordinator with the settings of the environment until it is told to stop."""
+    # A crash below Python, in gRPC or SQLite, leaves at least its stack on stderr.
+    faulthandler.enable()
     try:
         settings = Settings.load(os.environ)
         configure_logs(settings.log_level)

@@ -51,8 +51,10 @@ def configure_logs(level: str) -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # The library logs every statement with its parameters at DEBUG, and those are payloads.
-    logging.getLogger("aiosqlite").setLevel(logging.INFO)
+    # At DEBUG one logs every statement with its parameters, which are payloads; the other hands out
+    # records that hold a server while it is freed, and formatting one of them ends the process.
+    for library in ("aiosqlite", "grpc"):
+        logging.getLogger(library).setLevel(logging.INFO)
 
 
 def _frames(record: logging.LogRecord) -> list[str]:
