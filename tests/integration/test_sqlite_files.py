@@ -284,6 +284,10 @@ class TestRefusals:
         monkeypatch.setattr(os, "pwrite", pwrite)
         assert "journal.db.lock cannot be locked and written (No space left" in await refusal(path)
 
+    async def test_an_old_sqlite(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 31, 1))
+        assert "needs SQLite 3.37.0 or newer" in await refusal(path)
+
     async def test_a_newer_schema(self, path: Path) -> None:
         await made(path)
         newest = len(packaged())

@@ -16,6 +16,8 @@ from coordinator.domain.errors import StartupFailed
 
 _T = TypeVar("_T")
 
+# Strict tables.
+SQLITE_MIN: Final = (3, 37, 0)
 BUSY_MS: Final = 5_000
 WAL_BYTES_MAX: Final = 64 << 20
 
@@ -75,6 +77,11 @@ def open_writer(path: Path) -> sqlite3.Connection:
         StartupFailed: the database is not ours, or cannot be made to keep its promises.
         sqlite3.Error: it cannot be opened.
     """
+    if sqlite3.sqlite_version_info < SQLITE_MIN:
+        raise StartupFailed(
+            f"the journal {path} needs SQLite {'.'.join(map(str, SQLITE_MIN))} or newer, and this Python has "
+            f"{sqlite3.sqlite_version}: use a newer Python or SQLite library"
+        )
     db = _connect(path, "rw")
     try:
         _claim(db, path)

@@ -99,7 +99,7 @@ class Writer:
     async def _run(self) -> None:
         group: list[tuple[Entry, _Waiter]] = []
         try:
-            while not self.failed.done() and (group := await self._gather()):
+            while group := await self._gather():
                 outcomes = await self._db.run(self._work(group))
                 for (_, waiter), outcome in zip(group, outcomes, strict=True):
                     if not waiter.done():
@@ -134,7 +134,7 @@ class Writer:
     async def _checkpoint_when_due(self, entries: int) -> None:
         # Here and not in the group's transaction: those who waited for it are awake already.
         self._entries_since_checkpoint += entries
-        if self._entries_since_checkpoint >= CHECKPOINT_ENTRIES:
+        if self._entries_since_checkpoint >= CHECKPOINT_ENTRIES and not self.failed.done():
             self._entries_since_checkpoint = 0
             await self._db.run(self._checkpoint)
 
