@@ -14,7 +14,7 @@ from coordinator.domain.events import SagaStarted
 from coordinator.domain.ids import Digest, SagaId
 from coordinator.domain.machine import resume, start
 from coordinator.domain.summary import SagaSummary, summarize
-from coordinator.engine.driver import Driver, Tools
+from coordinator.engine.driver import Driver, Superseded, Tools
 from coordinator.engine.timers import sleep_until
 from coordinator.ports.journal import OpenSaga, Quarantine, Request, SagaIndex
 
@@ -191,7 +191,7 @@ class Pool:
         except Exception as error:  # also a bug of ours: this saga costs no other one its recovery
             _log.exception("a saga cannot be read back", extra={"saga_id": saga_id})
             self._open -= 1
-            await self._quarantine(saga_id, f"It cannot be read back: {error}.")
+            await self._quarantine(saga_id, f"It cannot be read back: {_told(error)}.")
         else:
             self._own(Driver.resumed(decision, records[-1].seq, self._tools), saga_id)
 
@@ -224,7 +224,7 @@ class Pool:
             self._fail(error)
         except Exception as error:
             _log.exception("a saga cannot be driven on", extra={"saga_id": saga_id})
-            reason = f"The coordinator could not drive it on: {type(error).__name__}: {error}."
+            reason = f"The coordinator could not drive it on: {_told(error)}."
         finally:
             self._open -= 1
             del self._drivers[saga_id]
@@ -249,6 +249,11 @@ class Pool:
     def _fail(self, error: JournalUnavailable) -> None:
         if not self.failed.done():
             self.failed.set_result(str(error))
+
+
+def _told(error: Exception) -> str:
+    """What may be said of *error*: the text of one that nobody raised on purpose may quote a payload."""
+    return str(error) if isinstance(error, SagaError | Superseded) else type(error).__name__
 
 
 def _log_end(summary: SagaSummary) -> None:

@@ -29,7 +29,8 @@ async def test_a_call_that_breaks_down_puts_its_saga_before_a_person_and_the_oth
         others = [await house.start() for _ in range(3)]
         row = await house.sagas.wait(broken, timeout_s=20)
         assert (row.status, row.needs_person) == (Status.DEAD_LETTERED, True)
-        assert "RuntimeError: a bug" in row.error_message
+        assert "RuntimeError" in row.error_message
+        assert "a bug" not in row.error_message  # it may quote a payload
         assert {(await house.end(saga_id)).status for saga_id in others} == {Status.COMPLETED}
         assert not house.pool.failed.done()
 

@@ -10,8 +10,9 @@ The coordinator sends each call at least once. The rules that make this safe:
     transaction or input gets status ALREADY_EXISTS with ErrorInfo reason KEY_REUSED.
  2. A refused Execute is stored under its key too. Of Compensate, only success is stored. Pending and
     faulted are never stored.
- 3. A Compensate for an Execute that was never seen answers succeeded, changes nothing, and bars that
-    Execute for good: should it come later, it gets status FAILED_PRECONDITION, reason BARRED.
+ 3. A Compensate for an Execute that was never seen answers succeeded and changes nothing. Any Compensate
+    that succeeded bars its Execute for good: should that come later, for the first time or once more,
+    it changes nothing and gets status FAILED_PRECONDITION, reason BARRED.
  4. Calls for one saga and step take turns: a duplicate waits for the first one's answer, up to its own
     deadline, and is then answered faulted.
  5. A fencing_token older than one already seen for the same saga gets status ABORTED, reason
