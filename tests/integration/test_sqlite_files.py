@@ -23,7 +23,7 @@ import pytest
 from coordinator.adapters.sqlite import SqliteJournal, files
 from coordinator.adapters.sqlite.connection import READER_PRAGMAS, WRITER_PRAGMAS, read_back
 from coordinator.adapters.sqlite.files import APPLICATION_ID
-from coordinator.adapters.sqlite.migrations import packaged
+from coordinator.adapters.sqlite.migrations import Migration, migrate, packaged
 from coordinator.domain.errors import StartupFailed
 from coordinator.domain.ids import SagaId
 from tests.contract.sagas import a_saga, reserved
@@ -308,6 +308,10 @@ class TestRefusals:
             db.execute("UPDATE migrations SET checksum = 'other' WHERE number = 1")
         assert "0001_journal.sql was edited after it was applied" in await refusal(path)
 
+    async def test_a_reader_that_cannot_be_opened(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(READER_PRAGMAS, "query_only", 7)
+        assert "with query_only 1 where 7 is needed" in await refusal(path)
+
     async def test_a_file_system_that_cannot_share_memory(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -401,3 +405,17 @@ class TestSettings:
 
     async def test_migrations_are_numbered_without_a_gap(self) -> None:
         assert [migration.number for migration in packaged()] == list(range(1, len(packaged()) + 1))
+
+    async def test_a_migration_that_was_applied_is_not_applied_again(self) -> None:
+        first = Migration(1, "0001_a.sql", "CREATE TABLE a (x);\nINSERT INTO a VALUES (';'),\n (2)")
+        second = Migration(2, "0002_b.sql", "-- more\nCREATE TABLE b (x);\nINSERT INTO b SELECT x FROM a;")
+        with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+            for migrations in ([first], [first, second], [first, second]):
+                db.execute("BEGIN IMMEDIATE")
+                migrate(db, migrations, "journal")
+                db.execute("COMMIT")
+            assert db.execute("SELECT x FROM b").fetchall() == [(";",), (2,)]
+            assert db.execute("SELECT number, name FROM migrations").fetchall() == [
+                (1, "0001_a.sql"),
+                (2, "0002_b.sql"),
+            ]

@@ -47,6 +47,12 @@ async def watch_statements(journal: SqliteJournal) -> list[str]:
     return seen
 
 
+def disk_error() -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError("disk I/O error")
+    error.sqlite_errorcode = sqlite3.SQLITE_IOERR
+    return error
+
+
 class Gate:
     """Holds the writer in front of COMMIT until it is opened."""
 
@@ -221,6 +227,32 @@ class TestFailing:
         async with await SqliteJournal.open(path) as again:
             assert len(await again.open_sagas()) == 2
             assert len(await again.history(saga.id)) == 1
+
+    async def test_a_read_that_meets_a_failing_disk_stops_it(
+        self, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fail(*_: object) -> None:
+            raise disk_error()
+
+        monkeypatch.setattr(journal._reader._db, "run", fail)
+        for _ in range(2):
+            with pytest.raises(JournalUnavailable, match="disk I/O error"):
+                await journal.open_sagas()
+        assert "disk I/O error" in await journal.failed
+
+    async def test_a_last_check_in_that_fails_leaves_the_log_to_the_restart(
+        self, path: Path, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async def fail() -> None:
+            raise disk_error()
+
+        await started(journal, 3)
+        monkeypatch.setattr(journal._writer, "check_in", fail)
+        await journal.close()
+        assert "disk I/O error" in await journal.failed
+        assert path.with_name("journal.db-wal").stat().st_size
+        async with await SqliteJournal.open(path) as again:
+            assert len(await again.open_sagas()) == 3
 
     async def test_an_error_that_is_no_fault_of_the_disk_stops_it_as_well(
         self, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch

@@ -74,7 +74,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
     """The only connection that ever writes or checkpoints: before SQLite 3.51.3 two could lose data.
 
     Raises:
-        StartupFailed: the database is not ours, or cannot be made to keep its promises.
+        StartupFailed: the database cannot be made to keep its promises here.
         sqlite3.Error: it cannot be opened.
     """
     if sqlite3.sqlite_version_info < SQLITE_MIN:
@@ -84,7 +84,7 @@ def open_writer(path: Path) -> sqlite3.Connection:
         )
     db = _connect(path, "rw")
     try:
-        _claim(db, path)
+        _claim(db)
         _apply(db, WRITER_PRAGMAS, path)
     except BaseException:
         db.close()
@@ -126,15 +126,11 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
     )
 
 
-def _claim(db: sqlite3.Connection, path: Path) -> None:
-    if read_back(db, "application_id") == APPLICATION_ID:
-        return
-    if db.execute("SELECT count(*) FROM sqlite_schema").fetchone() != (0,):
-        raise StartupFailed(
-            f"the journal {path} is a database of another program: name another file for the journal"
-        )
-    # Before there is a write-ahead log, so that the database file itself always says whose it is.
-    db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+def _claim(db: sqlite3.Connection) -> None:
+    """Mark a new database as ours; that of another program was refused before it was opened."""
+    if read_back(db, "application_id") != APPLICATION_ID:
+        # Before there is a write-ahead log, so that the database file itself always says whose it is.
+        db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
 
 
 def _apply(db: sqlite3.Connection, pragmas: Mapping[str, str | int], path: Path) -> None:

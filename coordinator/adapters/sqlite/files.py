@@ -152,14 +152,12 @@ def _check_place(path: Path) -> None:
 def _check_database(path: Path, before: LastOpening) -> None:
     try:
         fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
+        try:
+            header = os.pread(fd, _HEADER_BYTES, 0)
+        finally:
+            os.close(fd)
     except OSError as error:
         raise _cannot_open(path, error) from None
-    try:
-        header = os.pread(fd, _HEADER_BYTES, 0)
-    except OSError as error:
-        raise _cannot_open(path, error) from None
-    finally:
-        os.close(fd)
     if not header:
         _check_new(path, before)
     elif not header.startswith(_MAGIC):
