@@ -59,9 +59,9 @@ class Dispatcher:
         self._waiting: dict[str, deque[Callable[[], None]]] = {}
 
     def try_slot(self, service: str) -> bool:
-        """Take a slot of *service* if one is free and nobody waits for it."""
+        """Take a slot of *service* if one is free; none is while somebody waits, for it is handed on."""
         in_use = self._in_use.get(service, 0)
-        if in_use >= self._calls_max or self._waiting.get(service):
+        if in_use >= self._calls_max:
             return False
         self._in_use[service] = in_use + 1
         return True
