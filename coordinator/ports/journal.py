@@ -105,6 +105,7 @@ class Journal(Protocol):
 
         Raises:
             JournalConflict: the saga's newest record is not number *seq_expected*.
+            ValueError: *events* cannot be kept, or their numbers do not end at *summary*.seq.
             JournalUnavailable: the store failed; the events may or may not be durable.
         """
         ...
@@ -119,7 +120,13 @@ class Journal(Protocol):
         ...
 
     async def quarantine(self, quarantine: Quarantine) -> None:
-        """Show the saga as DEAD_LETTERED with this reason, and leave its records as they are."""
+        """Show the saga as DEAD_LETTERED with this reason, and leave its records as they are.
+
+        The first reason stays, since what came after it came of it.
+
+        Raises:
+            SagaNotFound: no saga has this id.
+        """
         ...
 
 
@@ -131,7 +138,11 @@ class SagaIndex(Protocol):
         ...
 
     async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
-        """At most *limit* rows, newest first, that come behind *after*."""
+        """At most *limit* rows, newest first, that come behind *after*.
+
+        Raises:
+            Overloaded: the list took too long and was stopped; ask for less of it.
+        """
         ...
 
     async def open_sagas(self) -> Sequence[OpenSaga]:
