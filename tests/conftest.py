@@ -1,4 +1,4 @@
-"""For every test: gRPC's C core keeps its remarks to itself, and where all is required a skip is a failure."""
+"""For every test: gRPC's C core keeps its remarks to itself; where all is required, a skip is a failure."""
 
 import os
 from collections.abc import Generator

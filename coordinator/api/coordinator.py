@@ -4,9 +4,9 @@ Errors travel on; the interceptor names their status. A handler owns no work: it
 runs, so a caller that leaves stops nothing.
 """
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
-from typing import Any, cast
+from typing import Any
 
 from grpc import aio
 
@@ -23,9 +23,8 @@ from coordinator.api.filters import page_token, parse_filter, parse_page_token
 from coordinator.api.waiting import patience_s
 from coordinator.domain.errors import Draining, InvalidRequest, Violation, WaitTimedOut
 from coordinator.domain.ids import SagaId
-from coordinator.domain.saga import Status
 from coordinator.engine.sagas import Accepted, Sagas, Wanted
-from coordinator.ports.journal import Cursor, Record
+from coordinator.ports.journal import Cursor
 from saga.v1 import coordinator_pb2 as pb
 from saga.v1 import coordinator_pb2_grpc as rpc
 
@@ -69,7 +68,7 @@ class CoordinatorServicer(rpc.CoordinatorServiceServicer):
     ) -> AsyncIterator[pb.WatchSagaResponse]:
         saga_id = requests.saga_id(request.saga_id)
         after_seq = requests.after_seq(request.after_seq)
-        watched = cast(AsyncGenerator[tuple[Record, Status], None], self._sagas.watch(saga_id, after_seq))
+        watched = self._sagas.watch(saga_id, after_seq)
         # Closed here and now when the client leaves, not whenever the garbage collector comes by.
         async with aclosing(watched):
             async for record, status in watched:

@@ -117,13 +117,6 @@ class WaitTimedOut(Unavailable):
         )
 
 
-class LeaseLost(Conflict):
-    """A newer owner drives this saga; this one must stop."""
-
-    def __init__(self, saga_id: SagaId, token: int) -> None:
-        super().__init__(f"saga {saga_id}: token {token} is older than one the journal has seen")
-
-
 class JournalConflict(Conflict):
     """Another writer has moved past the expected sequence number."""
 

@@ -28,7 +28,7 @@ from coordinator.domain.outcomes import (
     meaning,
 )
 from coordinator.domain.retry import ask_again_s, backoff_s
-from coordinator.domain.saga import Heading, Saga, StepState
+from coordinator.domain.saga import Heading, Saga, StepState, Undo
 
 
 def verdict(saga: Saga, command: Command, answer: Answer, *, at: float, draw: float) -> Event | None:
@@ -45,69 +45,72 @@ def verdict(saga: Saga, command: Command, answer: Answer, *, at: float, draw: fl
 
 def _forward(saga: Saga, step: StepState, answer: Answer, at: float, draw: float) -> Event | None:
     attempt = step.attempt
-    match answer:
-        case Succeeded(output):
+    match meaning(answer, Direction.FORWARD), answer:
+        case Meaning.SETTLED, Succeeded(output):
             return StepSucceeded(at, step.name, attempt, output)
-        case Refused(code, message):
+        case Meaning.REFUSED, Refused(code, message):
             return StepRefused(at, step.name, attempt, code, message)
-        case Pending(ask_again_after_s):
+        case Meaning.ASK_AGAIN, Pending(ask_again_after_s):
             return StepPending(at, step.name, attempt, at + ask_again_s(ask_again_after_s))
-        case Faulted() | NoProof():
-            means = meaning(answer, Direction.FORWARD)
-            if means is Meaning.STOP_DRIVING:
-                return None
-            retry_at = None
-            policy = step.definition.retry
+        case (Meaning.RETRY | Meaning.GIVE_UP) as means, (Faulted() | NoProof()) as failure:
             # Once the saga has turned back, a failed Execute is not tried again: it is undone.
-            if (
-                means is Meaning.RETRY
-                and saga.heading is Heading.FORWARD
-                and step.failures + 1 < policy.max_attempts
-            ):
-                retry_at = at + backoff_s(
-                    initial_s=policy.initial_backoff_s,
-                    multiplier=policy.multiplier,
-                    max_s=policy.max_backoff_s,
-                    failures=step.failures + 1,
-                    draw=draw,
-                    hint_s=_hint_s(answer),
-                )
-            return StepFaulted(at, step.name, attempt, cause(answer), answer.code, answer.message, retry_at)
+            again = means is Meaning.RETRY and saga.heading is Heading.FORWARD
+            retry_at = _retry_at(step, failure, at, draw) if again else None
+            return StepFaulted(
+                at, step.name, attempt, cause(failure), failure.code, failure.message, retry_at
+            )
+        case _:
+            return None
+
+
+def _retry_at(step: StepState, failure: Faulted | NoProof, at: float, draw: float) -> float | None:
+    policy = step.definition.retry
+    if step.failures + 1 >= policy.max_attempts:
+        return None
+    return at + backoff_s(
+        initial_s=policy.initial_backoff_s,
+        multiplier=policy.multiplier,
+        max_s=policy.max_backoff_s,
+        failures=step.failures + 1,
+        draw=draw,
+        hint_s=_hint_s(failure),
+    )
 
 
 def _undo(step: StepState, answer: Answer, at: float, draw: float) -> Event | None:
     undo = step.undo
     if undo is None:
         raise ValueError(f"step {step.name!r}: an undo that was never begun has no answer")
-    match answer:
-        case Succeeded():
-            return StepCompensated(at, step.name, undo.attempt)
-        case Refused(code, message):
-            return UndoRefused(at, step.name, undo.attempt, code, message)
-        case Pending(ask_again_after_s):
-            return UndoPending(at, step.name, undo.attempt, at + ask_again_s(ask_again_after_s))
-        case Faulted() | NoProof():
-            if meaning(answer, Direction.UNDO) is Meaning.STOP_DRIVING:
-                return None
-            policy = step.definition.compensation_retry
-            retry_at = at + backoff_s(
-                initial_s=policy.initial_backoff_s,
-                multiplier=policy.multiplier,
-                max_s=policy.max_backoff_s,
-                failures=undo.failures + 1,
-                draw=draw,
-                hint_s=_hint_s(answer),
-            )
-            spent = retry_at > undo.budget_from + policy.budget_s
+    attempt = undo.attempt
+    match meaning(answer, Direction.UNDO), answer:
+        case Meaning.SETTLED, Succeeded():
+            return StepCompensated(at, step.name, attempt)
+        case Meaning.REFUSED, Refused(code, message):
+            return UndoRefused(at, step.name, attempt, code, message)
+        case Meaning.ASK_AGAIN, Pending(ask_again_after_s):
+            return UndoPending(at, step.name, attempt, at + ask_again_s(ask_again_after_s))
+        case Meaning.RETRY, (Faulted() | NoProof()) as failure:
+            retry_at = _undo_retry_at(step, undo, failure, at, draw)
             return UndoFaulted(
-                at,
-                step.name,
-                undo.attempt,
-                cause(answer),
-                answer.code,
-                answer.message,
-                None if spent else retry_at,
+                at, step.name, attempt, cause(failure), failure.code, failure.message, retry_at
             )
+        case _:
+            return None
+
+
+def _undo_retry_at(
+    step: StepState, undo: Undo, failure: Faulted | NoProof, at: float, draw: float
+) -> float | None:
+    policy = step.definition.compensation_retry
+    retry_at = at + backoff_s(
+        initial_s=policy.initial_backoff_s,
+        multiplier=policy.multiplier,
+        max_s=policy.max_backoff_s,
+        failures=undo.failures + 1,
+        draw=draw,
+        hint_s=_hint_s(failure),
+    )
+    return None if retry_at > undo.budget_from + policy.budget_s else retry_at
 
 
 def _hint_s(answer: Faulted | NoProof) -> float | None:

@@ -349,7 +349,7 @@ class Driver:
 
     def _too_late_to_cancel(self) -> Exception:
         if self.summary.status.is_open:
-            return Draining(f"saga {self._saga_id} was parked before it could be cancelled; ask again")
+            return Draining(f"saga {self._saga_id} is not driven here any more; ask again after the restart")
         return SagaEnded(f"saga {self._saga_id} is {self.summary.status} and cannot be cancelled any more")
 
 

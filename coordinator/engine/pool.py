@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.errors import Draining, JournalUnavailable, Overloaded, SagaError
 from coordinator.domain.events import SagaStarted
-from coordinator.domain.ids import Digest, SagaId
+from coordinator.domain.ids import Digest, RequestId, SagaId
 from coordinator.domain.machine import resume, start
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.engine.driver import Driver, Superseded, Tools
@@ -21,6 +21,7 @@ from coordinator.ports.journal import OpenSaga, Quarantine, Request, SagaIndex
 _log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
+_Launch = asyncio.Task[tuple[Request, SagaSummary | None]]
 
 
 class Pool:
@@ -32,7 +33,8 @@ class Pool:
         self._sagas_open_max = sagas_open_max
         self._open = 0
         self._drivers: dict[SagaId, Driver] = {}
-        self._launching: dict[SagaId, asyncio.Task[tuple[Request, SagaSummary | None]]] = {}
+        self._launching: dict[SagaId, _Launch] = {}
+        self._requested: dict[tuple[str, RequestId], _Launch] = {}
         self._sleepers: dict[SagaId, tuple[asyncio.Event, asyncio.Task[None]]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._pinned: dict[Digest, SagaDefinition] = {}
@@ -57,6 +59,13 @@ class Pool:
             Draining, Overloaded: nothing was written.
             RequestIdTaken, JournalUnavailable: as `Journal.start`.
         """
+        name = (request.front_door, request.request_id)
+        while (first := self._requested.get(name)) is not None:
+            # The same id is on its way to the journal: joining it needs no room of its own.
+            await asyncio.wait([first])
+            holder = await self._index.requested(*name)
+            if holder is not None:
+                return holder, None
         if self._draining:
             raise Draining("the coordinator is shutting down and takes no new sagas; nothing was written")
         if self._open >= self._sagas_open_max:
@@ -66,9 +75,12 @@ class Pool:
             )
         self._open += 1
         launching = self._spawn(self._launch(definition, born, request))
-        self._launching[born.saga_id] = launching
-        launching.add_done_callback(lambda _: self._launching.pop(born.saga_id))
+        self._launching[born.saga_id] = self._requested[name] = launching
+        launching.add_done_callback(lambda _: self._launched(born.saga_id, name))
         return await asyncio.shield(launching)
+
+    def _launched(self, saga_id: SagaId, name: tuple[str, RequestId]) -> None:
+        del self._launching[saga_id], self._requested[name]
 
     async def recover(self) -> int:
         """Take up every open saga of the journal: those due at once, the others when they are due.

@@ -1,7 +1,7 @@
 """The use cases: what the API, the command line and the dashboard may ask of the coordinator."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
 from coordinator.domain.definition import SagaDefinition, parse_definition
@@ -151,7 +151,7 @@ class Sagas:
         """At most *limit* sagas, newest first, behind *after*."""
         return await self._index.page(condition, after=after, limit=limit)
 
-    async def watch(self, saga_id: SagaId, after_seq: int) -> AsyncIterator[tuple[Record, Status]]:
+    async def watch(self, saga_id: SagaId, after_seq: int) -> AsyncGenerator[tuple[Record, Status], None]:
         """Each durable record after number *after_seq*, as it comes, until the saga rests.
 
         Raises:
@@ -186,7 +186,7 @@ class Sagas:
         if not await self._pool.cancel(saga_id, reason):
             summary = await self._summary(saga_id)
             if summary.status.is_open:
-                raise Draining(f"saga {saga_id} is parked while the coordinator shuts down; ask again")
+                raise Draining(f"saga {saga_id} is not driven here any more; ask again after the restart")
             raise SagaEnded(f"saga {saga_id} is {summary.status} and cannot be cancelled any more")
         return await self.get(saga_id)
 

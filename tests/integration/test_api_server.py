@@ -285,7 +285,6 @@ def test_every_error_has_a_row_and_no_row_is_hidden_by_one_before_it() -> None:
         (errors.SagaEnded("x"), StatusCode.FAILED_PRECONDITION),
         (errors.IllegalTransition("x"), StatusCode.FAILED_PRECONDITION),
         (errors.JournalConflict(SagaId("s"), 1), StatusCode.ABORTED),
-        (errors.LeaseLost(SagaId("s"), 1), StatusCode.ABORTED),
         (errors.Conflict("x"), StatusCode.ABORTED),
         (errors.Overloaded("x"), StatusCode.RESOURCE_EXHAUSTED),
         (errors.Unavailable("x"), StatusCode.UNAVAILABLE),

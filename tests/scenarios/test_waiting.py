@@ -29,6 +29,19 @@ async def test_the_same_request_started_many_times_at_once_is_one_saga() -> None
         assert house.pool._open == 0
 
 
+async def test_a_second_caller_joins_a_saga_that_is_being_written_though_no_room_is_left() -> None:
+    class Slow(JournalAround):
+        async def start(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+            await asyncio.sleep(0.005)
+            return await self.inner.start(*args, **kwargs)
+
+    plain = House(define("a"))
+    async with House(define("a"), store=plain.store, journal=Slow(plain.store), sagas_max=1) as house:
+        accepted = await asyncio.gather(*(house.accept(request_id="r") for _ in range(20)))
+        assert len({a.summary.id for a in accepted}) == 1
+        await house.end(accepted[0].summary.id)
+
+
 async def test_a_request_id_joins_its_saga_whatever_has_become_of_it() -> None:
     async with House(define("a")) as house:
         first = await house.accept(request_id="r")
