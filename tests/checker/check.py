@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tests.checker.evidence import Evidence
 from tests.checker.index import Index
-from tests.checker.laws import admission, content, effects, ending, patience, people
+from tests.checker.laws import admission, content, effects, ending, flow, patience, people
 from tests.checker.verdict import Finding, NotYet, Report, Verdict
 
 Law = Callable[[Index], Finding | NotYet]
@@ -27,7 +27,7 @@ LAWS: tuple[tuple[str, Law], ...] = (
     ("reverse order", content.i13_undone_in_reverse_order),
     ("stable identity", content.i14_stable_identity),
     ("stable content", content.i15_stable_content),
-    ("data flow", content.i16_data_flow),
+    ("data flow", flow.i16_data_flow),
     ("no phantom progress", content.i17_no_phantom_progress),
     ("conservation", content.i18_conservation),
     ("everything ends", ending.i19_everything_ends),

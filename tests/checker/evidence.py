@@ -5,7 +5,7 @@ monotonic clock (one machine, so they order everything); those of saga reads are
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,6 +105,10 @@ class StepRule:
     continues_on_failure: bool = False
     inputs: frozenset[str] | None = None
     """Which parts of the saga's input and of earlier outputs it gets; None: all."""
+    wait_ns_max: int | None = None
+    """The longest wait between two attempts; None: not judged, as below."""
+    undo_wait_ns_max: int | None = None
+    undo_budget_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,5 +152,13 @@ class Evidence:
     """Everything logged, by name of the log."""
     canaries: frozenset[str] = frozenset()
     """Secrets that were planted in payloads."""
+    inputs: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """What each saga was given, as JSON text, by saga; those of which it is known."""
+    outputs: Mapping[tuple[str, str], str] = field(default_factory=dict, repr=False)
+    """What participants hold as their answers, as JSON text, by saga and step."""
+    downtimes_ns: tuple[tuple[int, int], ...] | None = None
+    """When no coordinator was up, in UTC; None: nobody wrote it down."""
+    redeliveries: Mapping[str, int] | None = None
+    """How many calls were delivered again by a fault, by service; None: nobody counted."""
     at_rest: bool = True
     """Whether the run waited for the end of all automatic work before the last round."""

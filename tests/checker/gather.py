@@ -118,7 +118,17 @@ def _rule(step: dict[str, Any]) -> StepRule:
         attempts_max=step.get("retry", {}).get("maxAttempts", ATTEMPTS_MAX_DEFAULT),
         continues_on_failure=step.get("onCompensationFailure") == "continue",
         inputs=None if inputs is None else frozenset(inputs),
+        wait_ns_max=duration_ns(step["retry"]["maxBackoff"])
+        if "maxBackoff" in step.get("retry", {})
+        else None,
+        undo_wait_ns_max=_undo_ns(step, "maxBackoff"),
+        undo_budget_ns=_undo_ns(step, "budget"),
     )
+
+
+def _undo_ns(step: dict[str, Any], key: str) -> int | None:
+    written = step.get("compensationRetry", {}).get(key)
+    return None if written is None else duration_ns(written)
 
 
 def _ns(timestamp: Timestamp) -> int:

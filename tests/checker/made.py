@@ -296,12 +296,12 @@ def row(saga: str, step: str, operation: str, outcome: str, /, **changes: Any) -
 
 
 def row_again(saga: str, step: str, operation: str, outcome: str, /, **changes: Any) -> Change:
-    """Such a row comes once more at the end of its ledger, with changes."""
+    """Such a row comes once more, last in its ledger and before its saga has ended, with changes."""
 
     def change(run: Evidence) -> Evidence:
         found = _row(run, saga, step, operation, outcome)
         newest = max(row.local_seq for row in run.ledger if row.service == found.service)
-        at_ns = max(row.committed_ns for row in run.ledger)
+        at_ns = found.committed_ns
         late = replace(found, local_seq=newest + 1, arrived_ns=at_ns + 1, committed_ns=at_ns + 2)
         return replace(run, ledger=(*run.ledger, replace(late, **changes)))
 

@@ -58,7 +58,7 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     ),
     "two replies for one request name two sagas": (
         call("order-done", "OK", saga_id="saga-resumed"),
-        {"I2"},
+        {"I2", "I21"},
     ),
     "a saga shows the request of another": (
         both(read("refused", 3, request_id="order-late"), read("refused", 1, request_id="order-late")),
@@ -171,7 +171,7 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
                 local_seq=99,
             ),
         ),
-        {"I12", "I17"},
+        {"I11", "I12", "I17"},
     ),
     "an order that failed is charged": (
         made.books(charged_nanos={"order-late": 1, "order-done": 100, "order-resumed": 100}),

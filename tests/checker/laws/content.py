@@ -59,10 +59,6 @@ def i15_stable_content(index: Index) -> Finding:
     return finding
 
 
-def i16_data_flow(_: Index) -> NotYet:
-    return NotYet("a ledger keeps digests of whole inputs and outputs, and no read shows either")
-
-
 def i17_no_phantom_progress(index: Index) -> Finding:
     """What the journal says was done stands in a ledger; what a ledger applied, an ended saga knows of."""
     finding = Finding("I17")

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from tests.checker.evidence import Definition, LedgerRow, SagaRead
+from tests.checker.evidence import Definition, LedgerRow, SagaRead, TimelineRead
 from tests.checker.index import Index, StepRows
 from tests.checker.verdict import Finding
 
@@ -73,13 +73,25 @@ def i10_compensated_means_all_undone(index: Index) -> Finding:
 
 
 def i11_never_mixed(index: Index) -> Finding:
-    """Nothing is begun once the saga has turned back, and none that is COMPLETED was sent a Compensate."""
+    """Nothing is begun or tried again once the saga has turned back, nor called without being begun at all.
+
+    None that is COMPLETED was sent a Compensate.
+    """
     finding = Finding("I11")
     for saga_id, timeline in index.timelines.items():
         if (abort := timeline.abort) is not None:
             late = [e for e in timeline.entries if e.type == "STEP_BEGUN" and e.seq > abort.seq]
             sentence = f"{late[0].step if late else ''} was begun after {abort.type}"
             finding.look(not late, saga_id, sentence, abort, *late)
+            again = [entry for entry in timeline.entries if _asks_again(entry, abort)]
+            sentence = f"{again[0].step if again else ''} is to be tried again after {abort.type}"
+            finding.look(not again, saga_id, sentence, abort, *again)
+        definition = index.definition(saga_id)
+        for rule in definition.steps if definition is not None else ():
+            if sent := index.rows(saga_id, rule.name).executes:
+                begun = timeline.first("STEP_BEGUN", rule.name) is not None
+                sentence = f"{rule.name} was called, and never journaled as begun"
+                finding.look(begun, saga_id, sentence, *sent)
         if index.last[saga_id].status == "COMPLETED":
             sent = [row for rows in index.by_step.get(saga_id, {}).values() for row in rows.compensates]
             finding.look(not sent, saga_id, "is COMPLETED, but was sent a Compensate", *sent)
@@ -119,6 +131,10 @@ def _look_undone(finding: Finding, index: Index, read: SagaRead, definition: Def
         finding.look(balanced, read.saga_id, sentence, *rows.executes, *rows.compensates)
     if finding.facts == facts_before:
         finding.look(True, read.saga_id, "")  # nothing to undo is the empty case
+
+
+def _asks_again(entry: TimelineRead, abort: TimelineRead) -> bool:
+    return entry.seq > abort.seq and entry.type == "STEP_FAULTED" and entry.retry_ns is not None
 
 
 def _steps(index: Index) -> Iterator[tuple[str, str, StepRows]]:

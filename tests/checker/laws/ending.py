@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from tests.checker.automaton import Automaton
-from tests.checker.evidence import Definition, SagaRead
+from tests.checker.evidence import ClientCall, Definition, SagaRead
 from tests.checker.index import ENDED, OPEN, Index, Timeline
 from tests.checker.verdict import Finding, NotYet
 
@@ -52,7 +52,17 @@ def i21_terminal_is_final(index: Index) -> Finding:
             agrees = (read.status == "COMPLETED") is OUTCOMES[call.ended]
             sentence = f"was answered with {call.ended} and is {read.status}"
             finding.look(agrees, read.saga_id, sentence, call, read)
+            _look_at_late_effects(finding, index, call)
     return finding
+
+
+def _look_at_late_effects(finding: Finding, index: Index, call: ClientCall) -> None:
+    """By the clock that both are noted by, nothing is applied once a client was told the end."""
+    for step, rows in index.by_step.get(call.saga_id or "", {}).items():
+        for row in (*rows.applied, *rows.undone):
+            in_time = call.replied_ns is None or row.committed_ns <= call.replied_ns
+            sentence = f"had ended, a client was told, when {row.transaction} of {step} was applied"
+            finding.look(in_time, row.saga_id, sentence, call, row)
 
 
 def i22_dead_letters_are_exact(index: Index) -> Finding:

@@ -5,6 +5,7 @@ from itertools import pairwise
 from tests.checker.automaton import FORWARD_ANSWERS, UNDO_ANSWERS
 from tests.checker.evidence import TimelineRead
 from tests.checker.index import Index, Timeline
+from tests.checker.laws.policy import look_at_policies
 from tests.checker.verdict import Finding
 
 ABORT_WITHIN_NS = 1_000_000_000
@@ -40,10 +41,20 @@ def i23_deadline(index: Index) -> Finding:
             elif entry.type == "DEADLINE_PASSED":
                 late_ns = entry.time_ns - read.expires_ns
                 finding.look(late_ns >= 0, saga_id, "turned back before its deadline", entry)
-                if index.evidence.restarts == 0:  # how long it was down, nobody wrote down
-                    sentence = f"turned back {late_ns / 1e9:.3f} s after its deadline"
-                    finding.look(late_ns <= ABORT_WITHIN_NS, saga_id, sentence, entry)
+                up_ns = _up_ns(index, read.expires_ns, entry.time_ns)
+                if up_ns is not None:
+                    sentence = f"turned back {up_ns / 1e9:.3f} s of uptime after its deadline"
+                    finding.look(up_ns <= ABORT_WITHIN_NS, saga_id, sentence, entry)
     return finding
+
+
+def _up_ns(index: Index, from_ns: int, to_ns: int) -> int | None:
+    """How long a coordinator was up between two moments; None where nobody wrote down when it was not."""
+    downtimes = index.evidence.downtimes_ns
+    if downtimes is None:
+        return to_ns - from_ns if index.evidence.restarts == 0 else None
+    down_ns = sum(max(0, min(to_ns, end) - max(from_ns, start)) for start, end in downtimes)
+    return to_ns - from_ns - down_ns
 
 
 def i24_retry_discipline(index: Index) -> Finding:
@@ -64,6 +75,7 @@ def i24_retry_discipline(index: Index) -> Finding:
             _look_at_waits(finding, read.saga_id, timeline, forward)
             undo = _answers(timeline, rule.name, UNDO_ANSWERS)
             _look_at_waits(finding, read.saga_id, timeline, undo)
+    look_at_policies(finding, index)
     return finding
 
 
