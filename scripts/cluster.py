@@ -191,7 +191,12 @@ class Cluster:
         self.participants_address = self.participants.await_ready("participants ready ")[0]
 
     def start_coordinator(self) -> None:
-        """Start the coordinator, at the address that it had before, if any."""
+        """Start the coordinator, at the address that it had before, if any; returns when it serves."""
+        self.launch_coordinator()
+        self.await_coordinator()
+
+    def launch_coordinator(self) -> None:
+        """Start the coordinator, and do not wait for it."""
         services = dict.fromkeys(SERVICES, self.participants_address)
         environment = {
             "SAGA_LISTEN": self.address,
@@ -206,6 +211,11 @@ class Cluster:
             environment=environment,
             log=self._log("coordinator"),
         )
+
+    def await_coordinator(self) -> None:
+        """Return when the coordinator that was launched serves."""
+        if self.coordinator is None:
+            raise NotReady("no coordinator was launched")
         self.address = self.coordinator.await_ready("coordinator ready ")[0]
 
     def stop(self) -> None:

@@ -25,6 +25,8 @@ from tests.checker.evidence import ClientCall
 
 CALL_TIMEOUT_S: Final = 20.0
 COME_BACK_S: Final = 0.2
+CANARY: Final = "tok-canary-"
+"""What every payment token begins with, and nothing else."""
 CHANNEL_OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
@@ -57,7 +59,10 @@ class History:
     calls: list[ClientCall] = field(default_factory=list)
     ordered_nanos: dict[str, int] = field(default_factory=dict)
     ordered_pieces: dict[str, int] = field(default_factory=dict)
-    canaries: set[str] = field(default_factory=set)
+    inputs: dict[str, str] = field(default_factory=dict)
+    """The saga input, as JSON text, that each request id stands for."""
+    told: list[str] = field(default_factory=list)
+    """Every error text that a client got to read."""
     saga_ids: set[str] = field(default_factory=set)
     unanswered: int = 0
 
@@ -112,14 +117,17 @@ class Clients:
 
     async def _place(self, order: orders_pb2.PlaceOrderRequest) -> None:
         """Ask with the same call until there is an answer."""
+        self.history.inputs[order.order_id] = json.dumps(_input(order))
         while (await self._call("orders", order)) in INDETERMINATE:
             await asyncio.sleep(COME_BACK_S)
 
     async def _start_by_name(self, order: orders_pb2.PlaceOrderRequest) -> None:
         content = json_format.MessageToDict(order, preserving_proto_field_name=True)
         content["payment_info"]["amount"]["units"] = order.payment_info.amount.units
+        text = json.dumps(content)
+        self.history.inputs[order.order_id] = text
         request = coordinator_pb2.StartSagaRequest(
-            saga_name="OrderPlacementSaga", request_id=order.order_id, input_json=json.dumps(content)
+            saga_name="OrderPlacementSaga", request_id=order.order_id, input_json=text
         )
         while (await self._call("sagas", request)) in INDETERMINATE:
             await asyncio.sleep(COME_BACK_S)
@@ -145,6 +153,7 @@ class Clients:
                 saga_id = (await self._sagas.StartSaga(request, timeout=CALL_TIMEOUT_S)).saga.saga_id
         except grpc.aio.AioRpcError as error:
             code = error.code().name
+            self.history.told.append(f"{error.details()} {error.trailing_metadata()}")
         if saga_id is not None:
             self.history.saga_ids.add(saga_id)
         self.history.unanswered += code == "UNAVAILABLE"
@@ -167,11 +176,10 @@ class Clients:
     def _draw_order(self) -> orders_pb2.PlaceOrderRequest:
         chance = self._chance
         order_id = f"{self._name}-{next(self._numbers)}"
-        token = f"tok-canary-{order_id}-{chance.getrandbits(32):08x}"
+        token = f"{CANARY}{order_id}-{chance.getrandbits(32):08x}"
         user = "u-broke" if chance.random() < 0.05 else f"u-{chance.randint(1, 20)}"
         item = chance.choices([f"sku-{chance.randint(1, 20)}", "sku-short", "sku-unknown"], [94, 3, 3])[0]
         quantity, units = chance.randint(1, 3), chance.randint(1, 500)
-        self.history.canaries.add(token)
         self.history.ordered_nanos[order_id] = units * 1_000_000_000
         self.history.ordered_pieces[order_id] = quantity
         return orders_pb2.PlaceOrderRequest(
@@ -182,3 +190,18 @@ class Clients:
                 method="card", token=token, amount=money_pb2.Money(currency_code="EUR", units=units)
             ),
         )
+
+
+def _input(order: orders_pb2.PlaceOrderRequest) -> dict[str, object]:
+    """The input of the saga that places *order*: its fields, numbers as numbers."""
+    amount = order.payment_info.amount
+    return {
+        "order_id": order.order_id,
+        "user_id": order.user_id,
+        "items": [{"item_id": item.item_id, "quantity": item.quantity} for item in order.items],
+        "payment_info": {
+            "method": order.payment_info.method,
+            "token": order.payment_info.token,
+            "amount": {"currency_code": amount.currency_code, "units": amount.units, "nanos": amount.nanos},
+        },
+    }

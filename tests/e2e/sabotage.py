@@ -26,7 +26,7 @@ def swap_undo_order() -> None:
     def oldest_first(saga: Saga) -> Iterator[StepState]:
         return (step for step in saga.steps if step.needs_undo)
 
-    Saga._to_undo = oldest_first  # type: ignore[method-assign]
+    Saga._to_undo = oldest_first  # type: ignore[method-assign, assignment]
 
 
 def acknowledge_early() -> None:
@@ -46,8 +46,8 @@ def acknowledge_early() -> None:
         await asyncio.sleep(SLOW_DISK_S)
         return await gather(writer)
 
-    Writer.write = write_later  # type: ignore[method-assign]
-    Writer._gather = gather_slowly  # type: ignore[method-assign]
+    Writer.write = write_later  # type: ignore[method-assign, assignment]
+    Writer._gather = gather_slowly  # type: ignore[method-assign, assignment]
 
 
 _UNDER_WAY: Final[set[asyncio.Task[Request | None]]] = set()

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.kill_drill import Drill, Result, fault_plan, run_drill
+from tests.checker.verdict import NotYet
+from tests.e2e.fault_plan import fault_plan
+from tests.e2e.kill_drill import Drill, Result, run_drill
 from tests.e2e.load import Habits
 
 pytestmark = pytest.mark.kill
@@ -33,6 +35,8 @@ def test_fifty_kills_under_load_break_no_invariant(tmp_path: Path) -> None:
     assert result.undecided == 0
     assert sum(steps >= 8 for steps in result.hits) >= kills * 0.9
     assert sum(result.faults.values()) > kills
+    not_judged = {v.invariant for v in result.report.verdicts if isinstance(v.judged, NotYet)}
+    assert not_judged == {"I27", "I31"}
 
 
 @pytest.mark.timeout(180)

@@ -1,0 +1,122 @@
+"""What a drill leaves besides what the APIs tell: files of participants and journal, and downtimes."""
+
+import random
+import shutil
+import socket
+import sqlite3
+import tempfile
+import time
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+from typing import Final
+
+from coordinator.adapters.event_codec import decode
+from coordinator.domain.definition import parse_definition
+from coordinator.domain.machine import resume
+from participants import audit
+from participants.database import open_readonly
+from tests.checker.evidence import Books
+from tests.e2e.load import Clients
+
+_EPHEMERAL: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
+_EPHEMERAL_FROM_DEFAULT: Final = 32768
+_PORTS: Final = 10_000
+_APPLIED_EXECUTES: Final = (
+    "SELECT saga_id, step, output_json FROM saga_answers WHERE operation = 1 AND outcome = 1"
+)
+
+
+class Downtimes:
+    """When no coordinator was up, by the clock that coordinators write into timelines."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[int, int]] = []
+        self._down_ns: int | None = None
+
+    def down(self) -> None:
+        """It is about to be killed; if it was down already, it stays so."""
+        if self._down_ns is None:
+            self._down_ns = time.time_ns()
+
+    def up(self) -> None:
+        """It said that it serves."""
+        if self._down_ns is not None:
+            self._spans.append((self._down_ns, time.time_ns()))
+            self._down_ns = None
+
+    @property
+    def spans_ns(self) -> tuple[tuple[int, int], ...]:
+        return tuple(self._spans)
+
+
+def answers(folder: Path, services: Iterable[str]) -> dict[tuple[str, str], str]:
+    """What the participants with files in *folder* hold as their answer, by saga and step."""
+    found = {}
+    for service in services:
+        with closing(open_readonly(folder / f"{service}.sqlite3")) as db:
+            for saga_id, step, output in _rows(db):
+                found[saga_id, step] = output
+    return found
+
+
+def lasting_port(chance: random.Random) -> int:
+    """A free port that nobody is given by chance while its owner is down for a moment.
+
+    One from the ephemeral range may be: to any client that connects somewhere, even to the coordinator
+    itself, which then cannot have it back.
+    """
+    try:
+        first_ephemeral = int(_EPHEMERAL.read_text().split()[0])
+    except OSError:
+        first_ephemeral = _EPHEMERAL_FROM_DEFAULT
+    while True:
+        port = chance.randrange(max(first_ephemeral - _PORTS, 1024), first_ephemeral)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+
+
+def books(folder: Path, clients: Clients) -> Books:
+    money, stock = audit.money(folder), audit.stock(folder)
+    return Books(
+        charged_nanos={order_id: nanos for (order_id, _), nanos in money.by_order.items()},
+        reserved_pieces=audit.reserved(folder),
+        ordered_nanos=clients.history.ordered_nanos,
+        ordered_pieces=clients.history.ordered_pieces,
+        stock_adds_up=all(item.adds_up for item in stock.values()),
+        money_adds_up=money.adds_up,
+    )
+
+
+def begun_and_unsettled(journal: Path) -> int:
+    """How many steps the journal knows as begun and not as settled, read from a copy of its files."""
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / journal.name
+        for suffix in ("", "-wal"):
+            source = journal.with_name(journal.name + suffix)
+            if source.exists():
+                shutil.copyfile(source, copy.with_name(copy.name + suffix))
+        with closing(sqlite3.connect(copy)) as db:
+            texts = dict(db.execute("SELECT digest, text FROM definitions").fetchall())
+            definitions = {digest: parse_definition(text, source=digest) for digest, text in texts.items()}
+            open_sagas = db.execute(
+                "SELECT id, definition_digest FROM sagas WHERE status IN ('RUNNING', 'COMPENSATING')"
+            ).fetchall()
+            records = "SELECT type, payload FROM records WHERE saga_id = ? ORDER BY seq"
+            sagas = [
+                resume(definitions[digest], [decode(*row) for row in db.execute(records, (saga_id,))]).saga
+                for saga_id, digest in open_sagas
+            ]
+    return sum(
+        (step.begun and step.outcome is None) or (step.undo is not None and step.undo.outcome is None)
+        for saga in sagas
+        for step in saga.steps
+    )
+
+
+def _rows(db: sqlite3.Connection) -> list[tuple[str, str, str]]:
+    return db.execute(_APPLIED_EXECUTES).fetchall()
