@@ -109,7 +109,7 @@ class Demo:
         self._expect(answer.status == expected, f"{answer.order_id} ends as expected, not as {status}")
         self._print_timeline(answer.saga_id)
         self._print_ledger(answer.saga_id)
-        print(f"   after:  {self._books()}\n")
+        print(f"   after:  {self._books()}")
 
     def _place(
         self, order_id: str, user_id: str, item_id: str, quantity: int
