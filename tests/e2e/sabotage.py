@@ -14,7 +14,10 @@ from typing import Any, Final
 
 from coordinator.adapters.sqlite.group import Entry, Start
 from coordinator.adapters.sqlite.writer import Writer
+from coordinator.domain.errors import SagaNotFound
+from coordinator.domain.ids import SagaId
 from coordinator.domain.saga import Saga, StepState
+from coordinator.engine.sagas import Sagas, SagaView
 from coordinator.ports.journal import Request
 
 SLOW_DISK_S: Final = 0.03
@@ -31,7 +34,7 @@ def swap_undo_order() -> None:
 
 def acknowledge_early() -> None:
     """Answer a start when it is queued for the journal, not when it is synced; on a disk that is slow."""
-    write, gather = Writer.write, Writer._gather
+    write, gather, get = Writer.write, Writer._gather, Sagas.get
 
     async def write_later(writer: Writer, entry: Entry) -> Request | None:
         if not isinstance(entry, Start):
@@ -42,11 +45,20 @@ def acknowledge_early() -> None:
         await asyncio.sleep(0)  # it is in the queue now, ahead of whatever the saga writes next
         return None
 
+    async def get_undurable(sagas: Sagas, saga_id: SagaId) -> SagaView:
+        try:
+            return await get(sagas, saga_id)
+        except SagaNotFound:
+            if (summary := sagas._pool.live(saga_id)) is None:
+                raise
+            return SagaView(summary, None, ())
+
     async def gather_slowly(writer: Writer) -> Any:
         await asyncio.sleep(SLOW_DISK_S)
         return await gather(writer)
 
     Writer.write = write_later  # type: ignore[method-assign, assignment]
+    Sagas.get = get_undurable  # type: ignore[method-assign, assignment]
     Writer._gather = gather_slowly  # type: ignore[method-assign, assignment]
 
 
