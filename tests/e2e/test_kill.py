@@ -21,6 +21,7 @@ BARRIER_OFF = {"transaction": "*", "compensation": "*", "fault": "barrier_off"}
 
 
 def run(drill: Drill, folder: Path) -> Result:
+    print(f"\nseed {drill.seed}, {drill.kills} kills")  # before anything can go wrong
     result = asyncio.run(run_drill(drill, folder))
     print(f"\n{result}")
     return result
