@@ -1,5 +1,6 @@
 """For every test: gRPC's C core keeps its remarks to itself; where all is required, a skip is a failure."""
 
+import logging
 import os
 from collections.abc import Generator
 
@@ -7,6 +8,8 @@ import pytest
 
 # gRPC reads this when it is imported, which comes later.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+# At DEBUG it logs a server while that is freed: whoever formats the record later ends the process.
+logging.getLogger("grpc").setLevel(logging.INFO)
 
 
 @pytest.hookimpl(wrapper=True)
