@@ -30,7 +30,7 @@ def parse(text: str) -> object:
         raise BadJson(f"is not JSON, at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise BadJson(f"is nested more than {DEPTH_MAX} levels deep") from None
-    _check(value, 0)
+    _check(value, 1)
     return value
 
 
@@ -65,24 +65,25 @@ def _float(digits: str) -> float:
 
 
 def _int(digits: str) -> int:
-    if len(digits) > DIGITS_MAX:
+    if len(digits.removeprefix("-")) > DIGITS_MAX:
         raise BadJson(f"contains a number of more than {DIGITS_MAX} digits")
     return int(digits)
 
 
-def _check(value: object, depth: int) -> None:
-    if depth > DEPTH_MAX:
+def _check(value: object, level: int) -> None:
+    """*level* is the one that *value* makes if it is a container: the outermost is the first."""
+    if level > DEPTH_MAX and isinstance(value, list | dict):
         raise BadJson(f"is nested more than {DEPTH_MAX} levels deep")
     match value:
         case str():
             _check_text(value)
         case list():
             for item in value:
-                _check(item, depth + 1)
+                _check(item, level + 1)
         case dict():
             for key, item in value.items():
                 _check_text(key)
-                _check(item, depth + 1)
+                _check(item, level + 1)
         case _:
             pass
 

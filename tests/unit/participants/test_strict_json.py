@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from participants.strict_json import DEPTH_MAX, BadJson, encode, parse, parse_object
+from participants.strict_json import DEPTH_MAX, DIGITS_MAX, BadJson, encode, parse, parse_object
 
 REFUSED = [
     ("", "is not JSON, at line 1, column 1"),
@@ -23,7 +23,8 @@ REFUSED = [
     ('{"a\\u0000": 1}', "NUL"),
     ('{"a": "x\0y"}', "is not JSON"),
     ('{"a": ' + "9" * 5000 + "}", "more than 1000 digits"),
-    ('{"a": ' + "[" * 65 + "]" * 65 + "}", "nested more than 64 levels"),
+    ('{"a": ' + "-" + "9" * (DIGITS_MAX + 1) + "}", "more than 1000 digits"),
+    ('{"a": ' + "[" * DEPTH_MAX + "]" * DEPTH_MAX + "}", "nested more than 64 levels"),
     ('{"a": ' + "[" * 100_000 + "]" * 100_000 + "}", "nested more than 64 levels"),
 ]
 
@@ -42,8 +43,21 @@ def test_surrogate_pairs_are_one_character() -> None:
     assert parse('{"a": "\\ud83d\\ude00"}') == {"a": "\N{GRINNING FACE}"}
 
 
-def test_the_deepest_that_is_allowed_passes() -> None:
-    assert parse("[" * DEPTH_MAX + "]" * DEPTH_MAX)
+@pytest.mark.parametrize("sign", ["", "-"])
+def test_the_longest_integer_that_is_allowed_passes_and_its_sign_is_no_digit(sign: str) -> None:
+    digits = sign + "9" * DIGITS_MAX
+    assert parse(digits) == int(digits)
+
+
+@pytest.mark.parametrize("innermost", ["", "1", '"text"', "null"])
+def test_the_deepest_that_is_allowed_passes_and_a_scalar_is_no_level(innermost: str) -> None:
+    assert parse("[" * DEPTH_MAX + innermost + "]" * DEPTH_MAX)
+
+
+@pytest.mark.parametrize("innermost", ["[]", "{}"])
+def test_one_level_more_is_refused(innermost: str) -> None:
+    with pytest.raises(BadJson, match="nested more than 64 levels"):
+        parse("[" * DEPTH_MAX + innermost + "]" * DEPTH_MAX)
 
 
 def test_what_json_cannot_say_is_not_written() -> None:
