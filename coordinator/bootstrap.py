@@ -20,7 +20,7 @@ from coordinator.adapters.grpc_participants import GrpcParticipants
 from coordinator.adapters.logs import configure_logs
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.api.server import ApiServer
-from coordinator.domain.errors import StartupFailed
+from coordinator.domain.errors import DefinitionNotFound, SagaError, StartupFailed
 from coordinator.engine.dispatcher import Dispatcher
 from coordinator.engine.driver import Tools
 from coordinator.engine.feed import Feed
@@ -59,6 +59,10 @@ async def serve(settings: Settings) -> int:
     _log.info("settings: %s", settings.describe())
     for refused in catalog.refused:
         _log.error("%s", refused)
+    try:
+        catalog.get(settings.place_order_saga, None)
+    except DefinitionNotFound as error:
+        _log.error("PlaceOrder cannot be served (SAGA_PLACE_ORDER_SAGA): %s", error)
     async with _journal(settings) as journal, _participants(settings) as participants:
         feed = Feed()
         dispatcher = Dispatcher(participants, calls_per_service_max=settings.calls_per_service_max)
@@ -72,14 +76,18 @@ async def serve(settings: Settings) -> int:
         )
         address = await api.bind(settings.listen)
         await api.start()
+        endings = (stop, pool.failed, journal.failed)
+        recovery = asyncio.create_task(_recover(pool, settings))
         try:
-            sagas = await pool.recover()
-            await api.serving()
-            _log.info("serving at %s", address, extra={"sagas": sagas})
-            print(f"coordinator ready {address}", flush=True)
-            failures = (pool.failed, journal.failed)
-            await asyncio.wait((stop, *failures), return_when=asyncio.FIRST_COMPLETED)
-            failure = next((failed.result() for failed in failures if failed.done()), None)
+            await asyncio.wait((recovery, *endings), return_when=asyncio.FIRST_COMPLETED)
+            if not any(ending.done() for ending in endings):
+                sagas = recovery.result()
+                await api.serving()
+                _log.info("serving at %s", address, extra={"sagas": sagas})
+                print(f"coordinator ready {address}", flush=True)
+                await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+            recovery.cancel()
+            failure = next((f.result() for f in (pool.failed, journal.failed) if f.done()), None)
             await api.draining()
             await pool.park(grace_s=0.0 if failure else settings.drain_grace_s)
         finally:
@@ -90,6 +98,16 @@ async def serve(settings: Settings) -> int:
         return EXIT_JOURNAL_FAILED
     _log.info("stopped")
     return EXIT_STOPPED
+
+
+async def _recover(pool: Pool, settings: Settings) -> int:
+    try:
+        return await pool.recover()
+    except SagaError as error:
+        raise StartupFailed(
+            f"the open sagas of the journal {settings.journal_path} cannot be read ({error}): "
+            "put back a copy of it"
+        ) from None
 
 
 @asynccontextmanager

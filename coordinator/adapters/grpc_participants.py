@@ -169,7 +169,9 @@ def _no_proof(error: grpc.aio.AioRpcError) -> NoProof:
     if status == "RESOURCE_EXHAUSTED" and "Received message larger than max" in details:
         return _broken("the answer is larger than SAGA_MESSAGE_BYTES_MAX")
     reason = _reason(error)
-    return NoProof(status_kind(status, reason), reason or status, _message(details))
+    # The words of a status are nobody's that we know: a stack may put a payload into them. Those beside a
+    # reason of our protocol are the participant's, as in a refusal.
+    return NoProof(status_kind(status, reason), reason or status, _message(details) if reason else "")
 
 
 def _reason(error: grpc.aio.AioRpcError) -> str | None:

@@ -102,6 +102,7 @@ def to_saga(summary: SagaSummary) -> types_pb2.Saga:
         expire_time=None if summary.deadline_at is None else to_timestamp(summary.deadline_at),
         seq=summary.seq,
         flags=summary.flags,
+        needs_person=summary.needs_person,
     )
 
 

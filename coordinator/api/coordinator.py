@@ -72,7 +72,8 @@ class CoordinatorServicer(rpc.CoordinatorServiceServicer):
         # Closed here and now when the client leaves, not whenever the garbage collector comes by.
         async with aclosing(watched):
             async for record, status in watched:
-                yield pb.WatchSagaResponse(entry=to_entry(record), status=saga_status(status))
+                entry = None if record is None else to_entry(record)
+                yield pb.WatchSagaResponse(entry=entry, status=saga_status(status))
 
     async def CancelSaga(self, request: pb.CancelSagaRequest, context: _Context) -> pb.CancelSagaResponse:
         saga_id = requests.saga_id(request.saga_id)

@@ -25,7 +25,7 @@ TOKEN_CHARS_MAX: Final = 500
 SAGA_ID_CHARS_MAX: Final = 128
 ALLOWED: Final = (
     'allowed are comparisons joined by AND: status = RUNNING, saga_name = "…", request_id = "…", '
-    'create_time >= "2026-11-22T10:00:00Z" (also >, <, <=)'
+    'needs_person = true, create_time >= "2026-11-22T10:00:00Z" (also >, <, <=)'
 )
 
 _COMPARISON: Final = re.compile(
@@ -95,7 +95,7 @@ def _comparisons(text: str) -> Iterator[tuple[str, str, str]]:
 def _narrowed(condition: SagaFilter, field: str, operator: str, value: str) -> SagaFilter:
     if field == "create_time":
         return _narrowed_in_time(condition, operator, _moment(value))
-    if field not in ("status", "saga_name", "request_id"):
+    if field not in ("status", "saga_name", "request_id", "needs_person"):
         raise _wrong(f"{field[:40]!r} is no field of a filter; {ALLOWED}")
     if operator != "=":
         raise _wrong(f"{field} is compared with '=' only; {ALLOWED}")
@@ -106,6 +106,8 @@ def _narrowed(condition: SagaFilter, field: str, operator: str, value: str) -> S
             return replace(condition, status=_status(value))
         case "saga_name":
             return replace(condition, saga_name=_bounded(field, value))
+        case "needs_person":
+            return replace(condition, needs_person=_truth(field, value))
         case _:
             return replace(condition, request_id=RequestId(_bounded(field, value)))
 
@@ -123,6 +125,12 @@ def _narrowed_in_time(condition: SagaFilter, operator: str, moment: float) -> Sa
         raise _wrong("create_time has two lower bounds")
     start = moment if operator == ">=" else math.nextafter(moment, math.inf)
     return replace(condition, started_from=start)
+
+
+def _truth(field: str, value: str) -> bool:
+    if value not in ("true", "false"):
+        raise _wrong(f"{field} is true or false; {ALLOWED}")
+    return value == "true"
 
 
 def _status(value: str) -> Status:

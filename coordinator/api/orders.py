@@ -12,7 +12,7 @@ from coordinator.api.convert import saga_status
 from coordinator.api.errors import FrontDoorClosed
 from coordinator.api.requests import order_input
 from coordinator.api.waiting import patience_s
-from coordinator.domain.errors import DefinitionNotFound, InvalidRequest
+from coordinator.domain.errors import DefinitionNotFound, InvalidRequest, Undecided
 from coordinator.domain.ids import RequestId
 from coordinator.domain.saga import Status
 from coordinator.engine.sagas import Accepted, Sagas, Wanted
@@ -46,6 +46,9 @@ class OrderPlacementServicer(rpc.OrderPlacementServiceServicer):
         )
         timeout_s = patience_s(context, self._wait_max_s)
         ended = await self._sagas.wait(accepted.summary.id, timeout_s=timeout_s)
+        if ended.status is Status.DEAD_LETTERED and not ended.turned_back:
+            # Neither undone nor being undone: FAILED would tell the caller what nobody knows yet.
+            raise Undecided(ended.id, ended.status, ended.error_message)
         return pb.PlaceOrderResponse(
             order_id=request.order_id,
             status=pb.SUCCESS if ended.status is Status.COMPLETED else pb.FAILED,

@@ -117,6 +117,14 @@ class WaitTimedOut(Unavailable):
         )
 
 
+class Undecided(WaitTimedOut):
+    """The saga was set aside while it went forward: a person decides, and no wait will."""
+
+    def __init__(self, saga_id: SagaId, status: str, reason: str) -> None:
+        super().__init__(saga_id, status)
+        self.args = (f"saga {saga_id} is undecided until a person has looked at it: {reason}",)
+
+
 class JournalConflict(Conflict):
     """Another writer has moved past the expected sequence number."""
 

@@ -87,7 +87,7 @@ def resume(definition: SagaDefinition, history: Iterable[Event]) -> Decision:
     events = iter(history)
     born = next(events, None)
     if not isinstance(born, SagaStarted):
-        raise IllegalTransition(f"a history begins with SagaStarted, not with {born}")
+        raise IllegalTransition(f"a history begins with SagaStarted, not with {type(born).__name__}")
     now = reduce(evolve, events, start(definition, born).saga)
     return Decision(now, outstanding(now))
 
@@ -217,8 +217,8 @@ def _undo_answered(saga: Saga, event: UndoAnswer) -> Saga:
         case UndoRefused():
             undo = replace(undo, outcome=UndoOutcome.FAILED, due_at=None)
         case UndoPending(at=at, ask_at=ask_at):
-            # Waiting for a participant that has taken the work on spends no budget.
-            undo = replace(undo, due_at=ask_at, budget_from=at)
+            # Waiting for a participant that has taken the work on spends no budget; asking it does.
+            undo = replace(undo, due_at=ask_at, budget_from=undo.budget_from + ask_at - at)
         case UndoFaulted(retry_at=retry_at):
             outcome = UndoOutcome.FAILED if retry_at is None else None
             undo = replace(undo, failures=undo.failures + 1, due_at=retry_at, outcome=outcome)

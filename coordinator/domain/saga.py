@@ -3,9 +3,14 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum, auto
+from typing import Final
 
 from coordinator.domain.definition import OnCompensationFailure, SagaDefinition, StepDefinition
 from coordinator.domain.ids import RequestId, SagaId, StepName
+
+SAGA_DATA_BYTES_MAX: Final = 3 << 19
+"""Of a saga's input and outputs together: every call carries at most all of them, so that no step can
+succeed whose undo would be too large to send (participants take 2 MiB)."""
 
 
 class Status(StrEnum):
@@ -173,6 +178,11 @@ class Saga:
     def needs_person(self) -> bool:
         """Whether some compensation failed for good."""
         return any(step.undo_outcome is UndoOutcome.FAILED for step in self.steps)
+
+    @property
+    def data_bytes(self) -> int:
+        """How much its input and outputs take, as UTF-8."""
+        return len(self.input.encode()) + sum(len(step.output.encode()) for step in self.steps if step.output)
 
     @property
     def left_standing(self) -> tuple[StepState, ...]:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from coordinator.domain.ids import Digest, RequestId, SagaId
 from coordinator.domain.machine import Decision
-from coordinator.domain.saga import Abort, AbortKind, Saga, Status, StepState, UndoOutcome
+from coordinator.domain.saga import Abort, AbortKind, Heading, Saga, Status, StepState, UndoOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +18,8 @@ class SagaSummary:
     front_door: str
     request_id: RequestId
     status: Status
+    turned_back: bool
+    """Whether it heads backward; a saga that is set aside while it goes forward is undecided."""
     needs_person: bool
     error_message: str
     started_at: float
@@ -41,6 +43,7 @@ def summarize(decision: Decision, seq: int) -> SagaSummary:
         front_door=saga.front_door,
         request_id=saga.request_id,
         status=saga.status,
+        turned_back=saga.heading is Heading.BACKWARD,
         needs_person=saga.needs_person,
         error_message=error_message(saga),
         started_at=saga.started_at,

@@ -24,11 +24,12 @@ from coordinator.domain.outcomes import (
     Pending,
     Refused,
     Succeeded,
+    Unproved,
     cause,
     meaning,
 )
 from coordinator.domain.retry import ask_again_s, backoff_s
-from coordinator.domain.saga import Heading, Saga, StepState, Undo
+from coordinator.domain.saga import SAGA_DATA_BYTES_MAX, Heading, Saga, StepState, Undo
 
 
 def verdict(saga: Saga, command: Command, answer: Answer, *, at: float, draw: float) -> Event | None:
@@ -45,6 +46,7 @@ def verdict(saga: Saga, command: Command, answer: Answer, *, at: float, draw: fl
 
 def _forward(saga: Saga, step: StepState, answer: Answer, at: float, draw: float) -> Event | None:
     attempt = step.attempt
+    answer = _as_it_counts(saga, answer, at)
     match meaning(answer, Direction.FORWARD), answer:
         case Meaning.SETTLED, Succeeded(output):
             return StepSucceeded(at, step.name, attempt, output)
@@ -61,6 +63,19 @@ def _forward(saga: Saga, step: StepState, answer: Answer, at: float, draw: float
             )
         case _:
             return None
+
+
+def _as_it_counts(saga: Saga, answer: Answer, at: float) -> Answer:
+    """An answer to an Execute, less what it cannot prove or what we cannot keep."""
+    match answer:
+        case Refused() if saga.deadline_at is not None and at >= saga.deadline_at:
+            # A reply that comes too late is unknown: it does not save the step its undo.
+            return NoProof(Unproved.TRANSIENT, "TOO_LATE", "the refusal came after the deadline")
+        case Succeeded(output) if saga.data_bytes + len(output.encode()) > SAGA_DATA_BYTES_MAX:
+            sentence = f"with this output the saga would hold more than {SAGA_DATA_BYTES_MAX} bytes of data"
+            return NoProof(Unproved.BROKEN_CONTRACT, "OUTPUT_TOO_LARGE", sentence)
+        case _:
+            return answer
 
 
 def _retry_at(step: StepState, failure: Faulted | NoProof, at: float, draw: float) -> float | None:

@@ -127,8 +127,10 @@ class Driver:
             if holder != request:
                 self._leave()
         if holder == request:
-            self._unwritten = []
+            events, self._unwritten = self._unwritten, []
             self._show(summary)
+            for event in events:
+                _log_event(saga.id, event)
         return holder
 
     async def run(self) -> None:

@@ -40,7 +40,7 @@ class Pool:
         self._pinned: dict[Digest, SagaDefinition] = {}
         self._draining = False
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
-        """Ends with a sentence when the journal can no longer be trusted: the process must stop."""
+        """Ends with a sentence when the journal, or memory, can no longer be had: the process must stop."""
 
     def live(self, saga_id: SagaId) -> SagaSummary | None:
         """The newest durable summary of a saga that is driven at this moment."""
@@ -198,7 +198,7 @@ class Pool:
                 raise SagaError(f"its first record is no SagaStarted but {type(born).__name__}")
             definition = await self.pinned(born.definition_digest)
             decision = resume(definition, (record.event for record in records))
-        except JournalUnavailable as error:
+        except (JournalUnavailable, MemoryError) as error:
             self._fail(error)
         except Exception as error:  # also a bug of ours: this saga costs no other one its recovery
             _log.exception("a saga cannot be read back", extra={"saga_id": saga_id})
@@ -232,7 +232,7 @@ class Pool:
         reason = None
         try:
             await driver.run()
-        except JournalUnavailable as error:
+        except (JournalUnavailable, MemoryError) as error:
             self._fail(error)
         except Exception as error:
             _log.exception("a saga cannot be driven on", extra={"saga_id": saga_id})
@@ -258,9 +258,9 @@ class Pool:
         if summary is not None:
             self._tools.feed.publish(summary)
 
-    def _fail(self, error: JournalUnavailable) -> None:
+    def _fail(self, error: JournalUnavailable | MemoryError) -> None:
         if not self.failed.done():
-            self.failed.set_result(str(error))
+            self.failed.set_result(str(error) or "there is no memory left: start it again")
 
 
 def _told(error: Exception) -> str:

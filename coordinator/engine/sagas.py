@@ -151,8 +151,12 @@ class Sagas:
         """At most *limit* sagas, newest first, behind *after*."""
         return await self._index.page(condition, after=after, limit=limit)
 
-    async def watch(self, saga_id: SagaId, after_seq: int) -> AsyncGenerator[tuple[Record, Status], None]:
+    async def watch(
+        self, saga_id: SagaId, after_seq: int
+    ) -> AsyncGenerator[tuple[Record | None, Status], None]:
         """Each durable record after number *after_seq*, as it comes, until the saga rests.
+
+        A saga that is set aside ends with one more status and no record.
 
         Raises:
             SagaNotFound: no saga has this id.
@@ -172,7 +176,10 @@ class Sagas:
                     folded = record.seq
                     if record.seq > after_seq:
                         yield record, decision.saga.status
-                if not summary.status.is_open or (decision and not decision.saga.status.is_open):
+                if decision is not None and not decision.saga.status.is_open:
+                    return
+                if not summary.status.is_open:
+                    yield None, summary.status
                     return
                 summary = await news.next()
 

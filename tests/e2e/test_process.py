@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import grpc
@@ -205,6 +206,23 @@ def test_what_cannot_start_says_why_in_one_sentence(tmp_path: Path, case: str, e
     assert expected in sentences[0]
     assert "Traceback" not in said.stderr
     assert said.stdout == ""
+
+
+def test_a_journal_whose_open_sagas_cannot_be_read_stops_the_start_in_one_sentence(
+    cluster: Cluster, tmp_path: Path
+) -> None:
+    cluster.stop()
+    with closing(sqlite3.connect(cluster.journal)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'sagas_open'").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with cluster.journal.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    said = failed_start(tmp_path, SAGA_JOURNAL=str(cluster.journal))
+    assert said.returncode == 2
+    assert "Traceback" not in said.stderr
+    (sentence,) = [line for line in said.stderr.splitlines() if not line.startswith("{")]
+    assert "cannot be read" in sentence
 
 
 def test_a_second_process_on_the_same_journal_is_refused(cluster: Cluster, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import grpc.aio
 import pytest
 from grpc import StatusCode
 
-from coordinator.domain.outcomes import Refused
+from coordinator.domain.outcomes import NoProof, Refused, Unproved
 from coordinator.ports.participants import ExecuteCall
 from saga.orders.v1 import orders_pb2
 from saga.v1 import coordinator_pb2 as pb
@@ -66,6 +66,15 @@ async def test_a_refused_order_is_undone_in_reverse_and_failed() -> None:
     assert answer.saga_status == types_pb2.SAGA_STATUS_COMPENSATED
     assert "DECLINED: the bank says no" in answer.error_message
     assert c.participants.names()[3:] == ["releaseStock", "cancelOrder"]
+
+
+async def test_an_order_that_is_set_aside_while_going_forward_is_undecided_and_never_called_failed() -> None:
+    async with coordinator() as c:
+        c.participants.answer("charge", NoProof(Unproved.STALE_TOKEN, "STALE_TOKEN", "a newer one"))
+        refused = await refusal(c.orders.PlaceOrder(order()))
+    assert refused.code is StatusCode.DEADLINE_EXCEEDED
+    assert refused.metadata["status"] == "DEAD_LETTERED"
+    assert "until a person has looked at it" in refused.message
 
 
 async def test_an_order_whose_undo_needs_a_person_is_failed_and_says_so() -> None:

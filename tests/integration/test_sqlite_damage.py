@@ -129,6 +129,21 @@ async def test_a_page_that_makes_no_sense_is_the_sagas_fault_only(path: Path) ->
         assert not journal.failed.done()
 
 
+async def test_a_damaged_page_of_definitions_is_a_lost_definition_and_no_failure_of_the_journal(
+    path: Path,
+) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'definitions'").fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(JournalCorrupt, match=f"definition {ORDER.digest} is damaged"):
+            await journal.definition(ORDER.digest)
+        assert not journal.failed.done()
+
+
 async def test_a_damaged_saga_can_be_shown_to_people(path: Path) -> None:
     change(path, "DELETE FROM records WHERE seq = 4 AND saga_id = 'saga-1'")
     async with await SqliteJournal.open(path) as journal:

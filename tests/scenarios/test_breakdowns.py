@@ -219,15 +219,15 @@ async def test_a_reader_of_a_saga_that_breaks_down_is_told_that_it_rests() -> No
         held = house.services.hold("a")
         saga_id = await house.start()
         await soon(held.arrived)
-        seen: list[int] = []
+        seen: list[int | Status] = []
 
         async def read() -> None:
-            async for record, _ in house.sagas.watch(saga_id, 0):
-                seen.append(record.seq)
+            async for record, status in house.sagas.watch(saga_id, 0):
+                seen.append(status if record is None else record.seq)
 
         reading = asyncio.ensure_future(read())
         await until(lambda: len(seen) == 2)
         held._released.set_exception(RuntimeError("a bug"))
         await asyncio.wait_for(reading, 20)
-        assert seen == [1, 2]
+        assert seen == [1, 2, Status.DEAD_LETTERED]
         assert house.services.calls[0].step == StepName("a")

@@ -120,7 +120,7 @@ async def test_the_last_answer_is_shown_to_nobody_before_it_is_durable() -> None
 
         async def watch() -> None:
             async for record, _ in house.sagas.watch(saga_id, 0):
-                seen.append(record.seq)
+                seen.append(record.seq if record else 0)
 
         waiting = asyncio.ensure_future(house.sagas.wait(saga_id, timeout_s=20))
         watching = asyncio.ensure_future(watch())

@@ -64,7 +64,8 @@ _ADD_REQUEST: Final = "INSERT INTO requests VALUES (?, ?, ?, ?)"
 _PUT_SAGA: Final = (
     f"INSERT INTO sagas ({SUMMARY_COLUMNS}, digest)"  # noqa: S608  # our own names
     f" VALUES ({SUMMARY_MARKS}, ?)"
-    " ON CONFLICT (id) DO UPDATE SET status = excluded.status, needs_person = excluded.needs_person,"
+    " ON CONFLICT (id) DO UPDATE SET status = excluded.status, turned_back = excluded.turned_back,"
+    " needs_person = excluded.needs_person,"
     " error_message = excluded.error_message, updated_at = excluded.updated_at,"
     " deadline_at = excluded.deadline_at, due_at = excluded.due_at, seq = excluded.seq,"
     " flags = excluded.flags, digest = excluded.digest"

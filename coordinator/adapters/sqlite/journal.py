@@ -29,7 +29,7 @@ from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.summary import SagaSummary
 from coordinator.ports.journal import Cursor, OpenSaga, Quarantine, Record, Request, SagaFilter
 
-DISK_FREE_MIN_BYTES: Final = 256 << 20
+DISK_FREE_MIN_BYTES: Final = 64 << 20
 
 _log = logging.getLogger(__name__)
 

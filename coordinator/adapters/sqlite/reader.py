@@ -77,7 +77,10 @@ class Reader:
         return _verified(saga_id, head, rows)
 
     async def definition(self, digest: Digest) -> str | None:
-        row = await self._first(_DEFINITION, digest)
+        try:
+            row = await self._first(_DEFINITION, digest)
+        except _Damaged:
+            raise DefinitionCorrupt(digest) from None
         if row is None:
             return None
         (text,) = row

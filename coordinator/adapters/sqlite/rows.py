@@ -64,6 +64,7 @@ def summary_row(summary: SagaSummary) -> Parameters:
         summary.front_door,
         summary.request_id,
         summary.status.value,
+        int(summary.turned_back),
         int(summary.needs_person),
         summary.error_message,
         summary.started_at,
@@ -91,6 +92,7 @@ def summary_of(row: Sequence[object]) -> SagaSummary:
     """
     given: dict[str, Any] = dict(zip(_SUMMARY_FIELDS, row, strict=True))
     given["status"] = Status(given["status"])
-    given["needs_person"] = bool(given["needs_person"])
+    for name in ("turned_back", "needs_person"):
+        given[name] = bool(given[name])
     given["flags"] = tuple(orjson.loads(given["flags"]))
     return SagaSummary(**given)

@@ -167,7 +167,7 @@ class ListSagasRequest(_message.Message):
     """next_page_token of the page before; empty for the first. The filter must be the same."""
     filter: _builtins.str
     """Comparisons joined by AND (AIP-160's simple forms): status = RUNNING, saga_name = "PlaceOrder",
-    request_id = "o-1", create_time >= "2026-11-22T10:00:00Z" (also <, <=, >).
+    request_id = "o-1", needs_person = true, create_time >= "2026-11-22T10:00:00Z" (also <, <=, >).
     """
     def __init__(
         self,
@@ -250,7 +250,7 @@ class WatchSagaResponse(_message.Message):
     """The saga's status after it."""
     @_builtins.property
     def entry(self) -> _types_pb2.TimelineEntry:
-        """The record."""
+        """The record. Absent in a last message, which tells only that the saga was set aside for a person."""
 
     def __init__(
         self,

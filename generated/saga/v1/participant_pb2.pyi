@@ -257,7 +257,10 @@ class Succeeded(_message.Message):
 
     OUTPUT_JSON_FIELD_NUMBER: _builtins.int
     output_json: _builtins.str
-    """A JSON value in UTF-8 for later steps and for the compensation; empty means null."""
+    """A JSON value in UTF-8 for later steps and for the compensation; empty means null. Strict: no duplicate
+    keys, NaN, NUL or lone surrogates, at most 62 levels deep. Input and outputs of one saga may take 1.5 MiB
+    together. An output beyond that is a broken contract: the saga turns back, and the step is undone.
+    """
     def __init__(
         self,
         *,
@@ -333,7 +336,7 @@ class Faulted(_message.Message):
     code: _builtins.str
     """Why, for machines: an upper-case name such as DATABASE_BUSY, at most 64 characters."""
     message: _builtins.str
-    """Why, for people."""
+    """Why, for people. It reaches the caller of the saga: put nothing secret into it."""
     @_builtins.property
     def retry_after(self) -> _duration_pb2.Duration:
         """How long to wait at least; honoured up to the step's longest backoff. Absent: the policy decides."""

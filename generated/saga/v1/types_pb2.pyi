@@ -204,6 +204,7 @@ class Saga(_message.Message):
     STEPS_FIELD_NUMBER: _builtins.int
     TIMELINE_FIELD_NUMBER: _builtins.int
     FLAGS_FIELD_NUMBER: _builtins.int
+    NEEDS_PERSON_FIELD_NUMBER: _builtins.int
     saga_id: _builtins.str
     """The saga's id, a UUIDv7."""
     saga_name: _builtins.str
@@ -220,6 +221,8 @@ class Saga(_message.Message):
     """Why it turned back or needs a person; empty otherwise."""
     seq: _builtins.int
     """The number of its newest journal record; grows by one with each."""
+    needs_person: _builtins.bool
+    """Whether some undo failed for good, or the saga was set aside: true also while other undo goes on."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -261,10 +264,11 @@ class Saga(_message.Message):
         steps: _abc.Iterable[Global___Step] | None = ...,
         timeline: _abc.Iterable[Global___TimelineEntry] | None = ...,
         flags: _abc.Iterable[_builtins.str] | None = ...,
+        needs_person: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "definition_digest", b"definition_digest", "definition_version", b"definition_version", "error_message", b"error_message", "expire_time", b"expire_time", "flags", b"flags", "request_id", b"request_id", "saga_id", b"saga_id", "saga_name", b"saga_name", "seq", b"seq", "status", b"status", "steps", b"steps", "timeline", b"timeline", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "definition_digest", b"definition_digest", "definition_version", b"definition_version", "error_message", b"error_message", "expire_time", b"expire_time", "flags", b"flags", "needs_person", b"needs_person", "request_id", b"request_id", "saga_id", b"saga_id", "saga_name", b"saga_name", "seq", b"seq", "status", b"status", "steps", b"steps", "timeline", b"timeline", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -33,6 +33,7 @@ CREATE TABLE sagas (
     front_door         TEXT NOT NULL,
     request_id         TEXT NOT NULL,
     status             TEXT NOT NULL,
+    turned_back        INTEGER NOT NULL,
     needs_person       INTEGER NOT NULL,
     error_message      TEXT NOT NULL,
     started_at         REAL NOT NULL,

@@ -31,11 +31,13 @@ class _OrderStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderStat
     """Never sent."""
     SUCCESS: _OrderStatus.ValueType  # 1
     """The order stands, everywhere.
+    Bare, without the enum's prefix, because this is the answer that people read in a terminal.
     buf:lint:ignore ENUM_VALUE_PREFIX
     """
     FAILED: _OrderStatus.ValueType  # 2
     """The order does not stand: it is undone, or saga_status DEAD_LETTERED says that a person finishes that.
     The order_id is used up.
+    Bare for the same reason.
     buf:lint:ignore ENUM_VALUE_PREFIX
     """
 
@@ -46,11 +48,13 @@ ORDER_STATUS_UNSPECIFIED: OrderStatus.ValueType  # 0
 """Never sent."""
 SUCCESS: OrderStatus.ValueType  # 1
 """The order stands, everywhere.
+Bare, without the enum's prefix, because this is the answer that people read in a terminal.
 buf:lint:ignore ENUM_VALUE_PREFIX
 """
 FAILED: OrderStatus.ValueType  # 2
 """The order does not stand: it is undone, or saga_status DEAD_LETTERED says that a person finishes that.
 The order_id is used up.
+Bare for the same reason.
 buf:lint:ignore ENUM_VALUE_PREFIX
 """
 Global___OrderStatus: _TypeAlias = OrderStatus  # noqa: Y015

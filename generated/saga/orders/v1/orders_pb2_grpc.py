@@ -50,7 +50,8 @@ class OrderPlacementServiceServicer(object):
         """Place an order and wait for its end. The order_id names at most one order, for good: the same call
         again gets the same answer and moves nothing twice; the same id with other content is ALREADY_EXISTS.
         An order that is undecided when the caller's deadline or the coordinator's SAGA_WAIT_MAX comes is
-        answered DEADLINE_EXCEEDED with ErrorInfo (saga_id, status) and goes on: ask again with the same call.
+        answered DEADLINE_EXCEEDED with ErrorInfo (saga_id, status) and goes on: ask again with the same call. One
+        that was set aside for a person while it went forward (status DEAD_LETTERED) is answered so at once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -37,7 +37,8 @@ class OrderPlacementServiceStub:
     """Place an order and wait for its end. The order_id names at most one order, for good: the same call
     again gets the same answer and moves nothing twice; the same id with other content is ALREADY_EXISTS.
     An order that is undecided when the caller's deadline or the coordinator's SAGA_WAIT_MAX comes is
-    answered DEADLINE_EXCEEDED with ErrorInfo (saga_id, status) and goes on: ask again with the same call.
+    answered DEADLINE_EXCEEDED with ErrorInfo (saga_id, status) and goes on: ask again with the same call. One
+    that was set aside for a person while it went forward (status DEAD_LETTERED) is answered so at once.
     """
 
 @_typing.type_check_only
@@ -49,7 +50,8 @@ class OrderPlacementServiceAsyncStub(OrderPlacementServiceStub):
     """Place an order and wait for its end. The order_id names at most one order, for good: the same call
     again gets the same answer and moves nothing twice; the same id with other content is ALREADY_EXISTS.
     An order that is undecided when the caller's deadline or the coordinator's SAGA_WAIT_MAX comes is
-    answered DEADLINE_EXCEEDED with ErrorInfo (saga_id, status) and goes on: ask again with the same call.
+    answered DEADLINE_EXCEEDED with ErrorInfo (saga_id, status) and goes on: ask again with the same call. One
+    that was set aside for a person while it went forward (status DEAD_LETTERED) is answered so at once.
     """
 
 class OrderPlacementServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -64,7 +66,8 @@ class OrderPlacementServiceServicer(metaclass=_abc_1.ABCMeta):
         """Place an order and wait for its end. The order_id names at most one order, for good: the same call
         again gets the same answer and moves nothing twice; the same id with other content is ALREADY_EXISTS.
         An order that is undecided when the caller's deadline or the coordinator's SAGA_WAIT_MAX comes is
-        answered DEADLINE_EXCEEDED with ErrorInfo (saga_id, status) and goes on: ask again with the same call.
+        answered DEADLINE_EXCEEDED with ErrorInfo (saga_id, status) and goes on: ask again with the same call. One
+        that was set aside for a person while it went forward (status DEAD_LETTERED) is answered so at once.
         """
 
 def add_OrderPlacementServiceServicer_to_server(servicer: OrderPlacementServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
