@@ -1,15 +1,18 @@
 """`make demo`: real processes, three orders and a kill -9, and at the end everything adds up.
 
-Each story prints the answer, the saga's timeline and ledger, and money and stock before and after. The
-exit code is 0 only if every story ended as it must. On a terminal it then serves until Ctrl-C.
+Each story prints the answer, the saga's timeline and ledger, and before and after it money, stock and the
+length of each service's ledger. The exit code is 0 only if every story ended as it must. On a terminal it
+then serves until Ctrl-C. Ctrl-C or SIGTERM end it at any moment, and nothing is left behind.
 """
 
+import signal
 import sys
 import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 import grpc
@@ -19,7 +22,7 @@ from saga.orders.v1 import orders_pb2, orders_pb2_grpc
 from saga.testing.v1 import faults_pb2, faults_pb2_grpc
 from saga.v1 import coordinator_pb2, coordinator_pb2_grpc, ledger_pb2, ledger_pb2_grpc, types_pb2
 from scripts.books import Books, read_books
-from scripts.cluster import Cluster, NotReady
+from scripts.cluster import SERVICES, Cluster, NotReady
 
 CALL_TIMEOUT_S: Final = 30.0
 _ANSWER_LOST: Final = """{"rules": [{"service": "PaymentService", "transaction": "processPayment",
@@ -86,7 +89,7 @@ class Demo:
         """Money and stock against what the coordinator says became of each order."""
         self._tell("5. adds up", "Money and stock, against the orders that succeeded.")
         books = self._books()
-        print(f"   orders that succeeded: o-1 and o-4, 42.00 EUR each, 3 pieces in all\n   {books}")
+        print(f"   orders that succeeded: o-1 and o-4, 42.00 EUR each, 3 pieces in all\n   {_told(books)}")
         self._expect(
             books.charged_net == 84, f"84.00 EUR are charged, net; the books say {books.charged_net}"
         )
@@ -101,15 +104,15 @@ class Demo:
     def _story(
         self, order: Callable[[], orders_pb2.PlaceOrderResponse], expected: "orders_pb2.OrderStatus.ValueType"
     ) -> None:
-        print(f"   before: {self._books()}")
+        self._print_standing("before:")
         answer = order()
         status = orders_pb2.OrderStatus.Name(answer.status)
         saga_status = types_pb2.SagaStatus.Name(answer.saga_status).removeprefix("SAGA_STATUS_")
-        print(f"   answer: {status} ({saga_status}) {answer.error_message}")
+        print(f"   answer: {status} ({saga_status}) {answer.error_message}".rstrip())
         self._expect(answer.status == expected, f"{answer.order_id} ends as expected, not as {status}")
         self._print_timeline(answer.saga_id)
         self._print_ledger(answer.saga_id)
-        print(f"   after:  {self._books()}")
+        self._print_standing("after:")
 
     def _place(
         self, order_id: str, user_id: str, item_id: str, quantity: int
@@ -139,6 +142,11 @@ class Demo:
         request = coordinator_pb2.GetSagaRequest(saga_id=saga_id)
         return self._sagas.GetSaga(request, timeout=CALL_TIMEOUT_S, wait_for_ready=True).saga
 
+    def _print_standing(self, moment: str) -> None:
+        rows = (f"{name.removesuffix('Service')} {len(self._entries(name, ''))}" for name in SERVICES)
+        print(f"   {moment:<7} {_told(self._books())}")
+        print(f"           rows in the ledgers: {', '.join(rows)}")
+
     def _print_timeline(self, saga_id: str) -> None:
         saga = self._saga(saga_id)
         print(f"   timeline of saga {saga_id}:")
@@ -156,8 +164,14 @@ class Demo:
             print(f"        {entry.service:<20} {entry.transaction:<20} {outcome}")
 
     def _entries(self, service: str, saga_id: str) -> list[ledger_pb2.LedgerEntry]:
+        entries: list[ledger_pb2.LedgerEntry] = []
         request = ledger_pb2.ListLedgerEntriesRequest(service=service, saga_id=saga_id)
-        return list(self._ledger.ListLedgerEntries(request, timeout=CALL_TIMEOUT_S).entries)
+        while True:
+            page = self._ledger.ListLedgerEntries(request, timeout=CALL_TIMEOUT_S)
+            entries += page.entries
+            if not page.next_page_token:
+                return entries
+            request.page_token = page.next_page_token
 
     def _books(self) -> Books:
         return read_books(self._cluster.participants_folder)
@@ -172,24 +186,38 @@ class Demo:
 
 def main() -> int:
     """Play the stories; on a terminal, serve until Ctrl-C."""
+    # Also SIGINT by hand: a shell that starts this in the background has it ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
+    try:
+        return _run()
+    except NotReady as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("\nStopped; nothing is left behind.")
+        return 130
+
+
+def _run() -> int:
     with (
         tempfile.TemporaryDirectory(prefix="saga-demo-") as folder,
         Cluster(Path(folder), listen="127.0.0.1:0") as cluster,
     ):
-        try:
-            cluster.start()
-            print(f"The coordinator serves at {cluster.address}, five services at ", end="")
-            print(f"{cluster.participants_address}: real processes, real files.")
-            ended_well = _play(Demo(cluster))
-            if sys.stdin.isatty():
-                _linger(cluster)
-        except NotReady as error:
-            print(f"demo: {error}", file=sys.stderr)
-            return 1
-        except KeyboardInterrupt:
-            print("\nStopped.")
-            return 130
+        cluster.start()
+        print(f"The coordinator serves at {cluster.address}, five services at ", end="")
+        print(f"{cluster.participants_address}: real processes, real files.")
+        ended_well = _play(Demo(cluster))
+        if sys.stdin.isatty():
+            _linger(cluster)
     return 0 if ended_well else 1
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # A second one would cut the cleaning up short.
+    for ignored in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ignored, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _play(demo: Demo) -> bool:
@@ -215,6 +243,14 @@ It stays up until Ctrl-C. Try:
             time.sleep(1)
     except KeyboardInterrupt:
         print("\nStopped; nothing is left behind.")
+
+
+def _told(books: Books) -> str:
+    shipments = "1 shipment" if books.shipments == 1 else f"{books.shipments} shipments"
+    return (
+        f"charged {float(books.charged_net):.2f} EUR net; "
+        f"stock {books.reserved} reserved, {books.free} free; {shipments} scheduled"
+    )
 
 
 def _code(error: BaseException | None) -> str:
