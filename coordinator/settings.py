@@ -151,8 +151,8 @@ class Settings(BaseModel):
     calls_per_service_max: Annotated[_Count, Field(ge=1, le=100_000)] = Field(
         128, description="a whole number from 1 to 100000"
     )
-    message_bytes_max: Annotated[_Size, Field(ge=64 * _KIB, le=1024 * _MIB)] = Field(
-        4 * _MIB, description='a number of bytes from 64KiB to 1GiB, such as "4MiB"'
+    message_bytes_max: Annotated[_Size, Field(ge=2 * _MIB, le=1024 * _MIB)] = Field(
+        4 * _MIB, description='a number of bytes from 2MiB to 1GiB, such as "4MiB"'
     )
     drain_grace_s: _Duration = Field(10.0, description=_SECONDS)
     disk_free_min_bytes: Annotated[_Size, Field(ge=0, le=1 << 60)] = Field(

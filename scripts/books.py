@@ -21,12 +21,6 @@ class Books:
     money_adds_up: bool
     stock_adds_up: bool
 
-    def __str__(self) -> str:
-        return (
-            f"charged {float(self.charged_net):.2f} EUR net; "
-            f"stock {self.reserved} reserved, {self.free} free; {self.shipments} shipments scheduled"
-        )
-
 
 def read_books(folder: Path) -> Books:
     """The books as the participants' files in *folder* have them at this moment."""

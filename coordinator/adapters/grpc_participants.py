@@ -65,7 +65,6 @@ class GrpcParticipants:
             service: grpc.aio.insecure_channel(target, options=options)
             for service, target in services.items()
         }
-        self._message_bytes_max = message_bytes_max
         self._execute = self._methods("Execute")
         self._compensate = self._methods("Compensate")
 
@@ -76,15 +75,16 @@ class GrpcParticipants:
             sentence = f"no address is set for {call.service} (SAGA_SERVICES)"
             return NoProof(Unproved.TRANSIENT, "UNAVAILABLE", sentence)
         request = _request(call).SerializeToString()
-        if len(request) > self._message_bytes_max:
-            return _too_large(len(request))
         try:
             async with asyncio.timeout(timeout_s + _WATCHDOG_S):
-                raw = await methods[call.service](request, timeout=timeout_s)
+                raw: object = await methods[call.service](request, timeout=timeout_s)
         except grpc.aio.AioRpcError as error:
             return _no_proof(error)
         except TimeoutError:
             return NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
+        # A call that ends OK without any message yields gRPC's end-of-stream mark in place of bytes.
+        if not isinstance(raw, bytes):
+            return _broken("the call ended OK without an answer")
         return _answer(call, raw)
 
     def _methods(self, name: str) -> dict[str, _Method]:
@@ -187,11 +187,6 @@ def _reason(error: grpc.aio.AioRpcError) -> str | None:
         except DecodeError:
             return None
     return None
-
-
-def _too_large(size_bytes: int) -> NoProof:
-    sentence = f"the request has {size_bytes} bytes, more than SAGA_MESSAGE_BYTES_MAX; it was not sent"
-    return NoProof(Unproved.PERMANENT, "REQUEST_TOO_LARGE", sentence)
 
 
 def _broken(sentence: str) -> NoProof:

@@ -69,7 +69,8 @@ def cancel_reason(value: str) -> str:
     findings = Findings()
     findings.text("reason", value, chars_min=0, chars_max=REASON_CHARS_MAX)
     findings.settle()
-    return value
+    # It is shown in terminals and pages: nothing in it steers them.
+    return "".join(c if c.isprintable() else " " for c in value)
 
 
 def definition_name(value: str) -> str:

@@ -8,6 +8,7 @@ from typing import Final
 from coordinator.domain.definition import OnCompensationFailure, SagaDefinition, StepDefinition
 from coordinator.domain.ids import RequestId, SagaId, StepName
 
+SAGA_INPUT_BYTES_MAX: Final = 1 << 20
 SAGA_DATA_BYTES_MAX: Final = 3 << 19
 """Of a saga's input and outputs together: every call carries at most all of them, so that no step can
 succeed whose undo would be too large to send (participants take 2 MiB)."""

@@ -117,6 +117,9 @@ def _undo_retry_at(
     step: StepState, undo: Undo, failure: Faulted | NoProof, at: float, draw: float
 ) -> float | None:
     policy = step.definition.compensation_retry
+    spent_at = undo.budget_from + policy.budget_s
+    if at >= spent_at:
+        return None
     retry_at = at + backoff_s(
         initial_s=policy.initial_backoff_s,
         multiplier=policy.multiplier,
@@ -125,7 +128,8 @@ def _undo_retry_at(
         draw=draw,
         hint_s=_hint_s(failure),
     )
-    return None if retry_at > undo.budget_from + policy.budget_s else retry_at
+    # The last attempt comes when the budget ends, however long the wait before it should have been.
+    return min(retry_at, spent_at)
 
 
 def _hint_s(answer: Faulted | NoProof) -> float | None:

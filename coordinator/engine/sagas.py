@@ -15,6 +15,7 @@ from coordinator.domain.errors import (
     SagaError,
     SagaNotFound,
     Unavailable,
+    Violation,
     WaitTimedOut,
 )
 from coordinator.domain.events import SagaStarted
@@ -22,7 +23,7 @@ from coordinator.domain.ids import Digest, RequestId, SagaId
 from coordinator.domain.inputs import check_input
 from coordinator.domain.jsontext import JsonValue, canonical, digest
 from coordinator.domain.machine import Decision, decide, start
-from coordinator.domain.saga import Saga, Status
+from coordinator.domain.saga import SAGA_INPUT_BYTES_MAX, Saga, Status
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.engine.driver import Tools
 from coordinator.engine.pool import Pool
@@ -85,7 +86,13 @@ class Sagas:
             if holder is not None:
                 return await self._join(holder, content)
         definition = self._catalog.get(wanted.saga_name, wanted.version)
-        if violations := check_input(definition, wanted.input):
+        text = canonical(wanted.input)
+        violations = check_input(definition, wanted.input)
+        if len(text.encode()) > SAGA_INPUT_BYTES_MAX:
+            violations.append(
+                Violation("$", f"expected at most {SAGA_INPUT_BYTES_MAX} bytes in canonical form")
+            )
+        if violations:
             raise InvalidRequest(violations)
         at = self._tools.clock.now()
         born = SagaStarted(
@@ -93,7 +100,7 @@ class Sagas:
             saga_id=self._tools.chance.saga_id(),
             saga_name=definition.name,
             definition_digest=definition.digest,
-            input=canonical(wanted.input),
+            input=text,
             front_door=wanted.front_door,
             request_id=request_id,
             deadline_at=None if definition.ttl_s is None else at + definition.ttl_s,

@@ -203,12 +203,30 @@ async def test_nobody_listening_is_unknown_and_found_again_soon() -> None:
     assert (answer.kind, answer.code) == (Unproved.TRANSIENT, "UNAVAILABLE")
 
 
-async def test_a_request_that_no_participant_would_take_is_not_sent() -> None:
-    adapter = GrpcParticipants({"Payments": "127.0.0.1:1"}, message_bytes_max=50)
-    answer = await adapter.perform(EXECUTE, timeout_s=2.0)
+async def test_a_call_that_ends_ok_without_an_answer_proves_nothing() -> None:
+    async def say_nothing(
+        request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
+    ) -> AsyncIterator[bytes]:
+        nothing: tuple[bytes, ...] = ()
+        for answer in nothing:
+            yield answer
+
+    class Silent(grpc.GenericRpcHandler):
+        def service(
+            self, handler_call_details: grpc.HandlerCallDetails
+        ) -> "grpc.RpcMethodHandler[bytes, bytes]":
+            handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_stream_rpc_method_handler(say_nothing)
+            return handler
+
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server.add_generic_rpc_handlers((Silent(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    adapter = GrpcParticipants({"Payments": f"127.0.0.1:{port}"}, message_bytes_max=1 << 20)
+    answers = [await adapter.perform(call, timeout_s=5.0) for call in (EXECUTE, COMPENSATE)]
     await adapter.close()
-    assert isinstance(answer, NoProof)
-    assert (answer.kind, answer.code) == (Unproved.PERMANENT, "REQUEST_TOO_LARGE")
+    await server.stop(None)
+    assert [a.kind for a in answers if isinstance(a, NoProof)] == [Unproved.BROKEN_CONTRACT] * 2
 
 
 async def test_a_service_without_an_address_is_named() -> None:

@@ -419,3 +419,11 @@ class TestSettings:
                 (1, "0001_a.sql"),
                 (2, "0002_b.sql"),
             ]
+
+
+async def test_a_journal_with_a_second_name_is_refused_since_each_name_would_have_its_own_lock(
+    path: Path,
+) -> None:
+    await made(path)
+    os.link(path, path.with_name("second.db"))
+    assert "has 2 names (hard links)" in await refusal(path.with_name("second.db"))

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from coordinator.domain.errors import RequestIdTaken, SagaNotFound, WaitTimedOut
+from coordinator.domain.errors import InvalidRequest, RequestIdTaken, SagaNotFound, WaitTimedOut
 from coordinator.domain.events import Event
 from coordinator.domain.ids import SagaId
 from coordinator.domain.machine import Decision, decide
@@ -199,3 +199,10 @@ async def test_a_long_history_is_folded_once_by_whoever_watches_it(monkeypatch: 
         told = await watching
         assert len(told) == 81
         assert len(folded) == 80
+
+
+async def test_an_input_that_grows_beyond_the_limit_when_it_is_written_out_is_refused() -> None:
+    async with House(define("a")) as house:
+        with pytest.raises(InvalidRequest, match="at most 1048576 bytes"):
+            await house.start(value=[1e15] * 70_000)
+        assert house.pool._open == 0

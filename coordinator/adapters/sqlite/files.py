@@ -138,15 +138,18 @@ def _check_place(path: Path) -> None:
                 f"the journal's folder {path.parent} does not exist: create it, or name another file for "
                 "the journal"
             )
-        mode = path.stat().st_mode
+        found = path.stat()
     except FileNotFoundError:
         return
     except OSError as error:
         raise _cannot_open(path, error) from None
     # Opening a pipe would wait for its other end.
-    if not stat.S_ISREG(mode):
-        what = "a folder" if stat.S_ISDIR(mode) else "not a regular file"
+    if not stat.S_ISREG(found.st_mode):
+        what = "a folder" if stat.S_ISDIR(found.st_mode) else "not a regular file"
         raise StartupFailed(f"the journal {path} is {what}: name a file for the journal")
+    if found.st_nlink > 1:
+        # One file under two names would have two locks, and two logs.
+        raise StartupFailed(f"the journal {path} has {found.st_nlink} names (hard links): remove all but one")
 
 
 def _check_database(path: Path, before: LastOpening) -> None:

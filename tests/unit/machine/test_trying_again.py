@@ -117,7 +117,7 @@ def test_an_undo_is_tried_again_whatever_status_it_meets_until_its_budget_is_spe
     while tale.is_answered(answer, draw=1.0).next is not None and len(waits) < 20:
         waits.append(tale.due_in_s)
         tale.waits(waits[-1] or 0.0)
-    assert waits == [1.0, 2.0, 4.0, 8.0], "the next wait would end after the budget"
+    assert waits == [1.0, 2.0, 4.0, 8.0, 5.0], "the last wait ends with the budget"
     assert tale.now <= began_at + 20.0
     assert tale.status is Status.DEAD_LETTERED
 
