@@ -304,6 +304,15 @@ class TestFullDisk:
         assert await other.start(journal) == saga.request
         assert not journal.failed.done()
 
+    async def test_a_file_that_was_removed_stops_the_journal_before_it_acknowledges_what_nobody_will_find(
+        self, journal: SqliteJournal, path: Path
+    ) -> None:
+        await a_saga("1").start(journal)
+        path.unlink()
+        with pytest.raises(JournalUnavailable, match="removed or replaced"):
+            await a_saga("2").start(journal)
+        assert journal.failed.done()
+
     async def test_the_disk_is_not_asked_more_than_once_in_a_while(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -1,5 +1,6 @@
-"""The low-water mark of the disk: below it nothing new is begun, so that what runs can end."""
+"""What is looked at before something new is begun: is there room to end it, and is the file still there?"""
 
+import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -20,12 +21,19 @@ class DiskGauge:
         self._free_bytes = free_bytes
         self._looked_at_s = float("-inf")
         self._shortage: str | None = None
+        self._file = _identity(path)
 
     def shortage(self) -> str | None:
-        """Why nothing new may be begun now; None where there is room."""
+        """Why nothing new may be begun now; None where there is room.
+
+        Raises:
+            OSError: the journal's file was removed or replaced: what is written now nobody will find.
+        """
         now_s = stopwatch_s()
         if now_s - self._looked_at_s >= CHECK_EVERY_S:
             self._looked_at_s = now_s
+            if _identity(self._path) != self._file:
+                raise FileNotFoundError(errno.ENOENT, "the file was removed or replaced", str(self._path))
             free = self._free_bytes(self._path.parent)
             self._shortage = None if free >= self._min_bytes else self._sentence(free)
         return self._shortage
@@ -35,6 +43,14 @@ class DiskGauge:
             f"the journal's disk has {free // _MIB} MiB left, less than the {self._min_bytes // _MIB} MiB "
             "that are kept for running sagas; no new saga is started until there is room"
         )
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def free_bytes(folder: Path) -> int:
