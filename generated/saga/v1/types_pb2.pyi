@@ -88,6 +88,10 @@ class _StepStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepStatus
     """Its effect was undone (or never was, and can no longer come)."""
     STEP_STATUS_UNDO_FAILED: _StepStatus.ValueType  # 8
     """Its compensation failed for good: a person has to look at it."""
+    STEP_STATUS_SKIPPED: _StepStatus.ValueType  # 9
+    """An operator let the saga go on without it: its effect may exist."""
+    STEP_STATUS_UNDO_SKIPPED: _StepStatus.ValueType  # 10
+    """An operator left its effect in place: it is not undone."""
 
 class StepStatus(_StepStatus, metaclass=_StepStatusEnumTypeWrapper):
     """Where one step of a saga stands."""
@@ -110,6 +114,10 @@ STEP_STATUS_COMPENSATED: StepStatus.ValueType  # 7
 """Its effect was undone (or never was, and can no longer come)."""
 STEP_STATUS_UNDO_FAILED: StepStatus.ValueType  # 8
 """Its compensation failed for good: a person has to look at it."""
+STEP_STATUS_SKIPPED: StepStatus.ValueType  # 9
+"""An operator let the saga go on without it: its effect may exist."""
+STEP_STATUS_UNDO_SKIPPED: StepStatus.ValueType  # 10
+"""An operator left its effect in place: it is not undone."""
 Global___StepStatus: _TypeAlias = StepStatus  # noqa: Y015
 
 class _EventType:
@@ -148,6 +156,8 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     """The undo is taken on, not done; to be asked again."""
     EVENT_TYPE_UNDO_FAULTED: _EventType.ValueType  # 14
     """The undo attempt failed; retried at retry_time, given up where that is absent."""
+    EVENT_TYPE_OPERATOR_ACTED: _EventType.ValueType  # 15
+    """An operator acted."""
 
 class EventType(_EventType, metaclass=_EventTypeEnumTypeWrapper):
     """What happened, in the journal's vocabulary."""
@@ -182,7 +192,49 @@ EVENT_TYPE_UNDO_PENDING: EventType.ValueType  # 13
 """The undo is taken on, not done; to be asked again."""
 EVENT_TYPE_UNDO_FAULTED: EventType.ValueType  # 14
 """The undo attempt failed; retried at retry_time, given up where that is absent."""
+EVENT_TYPE_OPERATOR_ACTED: EventType.ValueType  # 15
+"""An operator acted."""
 Global___EventType: _TypeAlias = EventType  # noqa: Y015
+
+class _OperatorVerb:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _OperatorVerbEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OperatorVerb.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    OPERATOR_VERB_UNSPECIFIED: _OperatorVerb.ValueType  # 0
+    """Never sent."""
+    OPERATOR_VERB_RETRY: _OperatorVerb.ValueType  # 1
+    """Ask the participant again."""
+    OPERATOR_VERB_SKIP: _OperatorVerb.ValueType  # 2
+    """Go on without the step."""
+    OPERATOR_VERB_COMPLETE: _OperatorVerb.ValueType  # 3
+    """Vouch for the step."""
+    OPERATOR_VERB_FAIL: _OperatorVerb.ValueType  # 4
+    """Give the step up."""
+    OPERATOR_VERB_CANCEL: _OperatorVerb.ValueType  # 5
+    """Turn the saga back."""
+    OPERATOR_VERB_TERMINATE: _OperatorVerb.ValueType  # 6
+    """Stop the saga without undo."""
+
+class OperatorVerb(_OperatorVerb, metaclass=_OperatorVerbEnumTypeWrapper):
+    """What an operator may do."""
+
+OPERATOR_VERB_UNSPECIFIED: OperatorVerb.ValueType  # 0
+"""Never sent."""
+OPERATOR_VERB_RETRY: OperatorVerb.ValueType  # 1
+"""Ask the participant again."""
+OPERATOR_VERB_SKIP: OperatorVerb.ValueType  # 2
+"""Go on without the step."""
+OPERATOR_VERB_COMPLETE: OperatorVerb.ValueType  # 3
+"""Vouch for the step."""
+OPERATOR_VERB_FAIL: OperatorVerb.ValueType  # 4
+"""Give the step up."""
+OPERATOR_VERB_CANCEL: OperatorVerb.ValueType  # 5
+"""Turn the saga back."""
+OPERATOR_VERB_TERMINATE: OperatorVerb.ValueType  # 6
+"""Stop the saga without undo."""
+Global___OperatorVerb: _TypeAlias = OperatorVerb  # noqa: Y015
 
 @_typing.final
 class Saga(_message.Message):
@@ -205,6 +257,7 @@ class Saga(_message.Message):
     TIMELINE_FIELD_NUMBER: _builtins.int
     FLAGS_FIELD_NUMBER: _builtins.int
     NEEDS_PERSON_FIELD_NUMBER: _builtins.int
+    FORCED_FIELD_NUMBER: _builtins.int
     saga_id: _builtins.str
     """The saga's id, a UUIDv7."""
     saga_name: _builtins.str
@@ -223,6 +276,8 @@ class Saga(_message.Message):
     """The number of its newest journal record; grows by one with each."""
     needs_person: _builtins.bool
     """Whether some undo failed for good, or the saga was set aside: true also while other undo goes on."""
+    forced: _builtins.bool
+    """Whether a person decided a part of the outcome: a step completed or skipped by hand, or a termination."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -265,10 +320,11 @@ class Saga(_message.Message):
         timeline: _abc.Iterable[Global___TimelineEntry] | None = ...,
         flags: _abc.Iterable[_builtins.str] | None = ...,
         needs_person: _builtins.bool = ...,
+        forced: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "definition_digest", b"definition_digest", "definition_version", b"definition_version", "error_message", b"error_message", "expire_time", b"expire_time", "flags", b"flags", "needs_person", b"needs_person", "request_id", b"request_id", "saga_id", b"saga_id", "saga_name", b"saga_name", "seq", b"seq", "status", b"status", "steps", b"steps", "timeline", b"timeline", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "definition_digest", b"definition_digest", "definition_version", b"definition_version", "error_message", b"error_message", "expire_time", b"expire_time", "flags", b"flags", "forced", b"forced", "needs_person", b"needs_person", "request_id", b"request_id", "saga_id", b"saga_id", "saga_name", b"saga_name", "seq", b"seq", "status", b"status", "steps", b"steps", "timeline", b"timeline", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -287,6 +343,7 @@ class Step(_message.Message):
     STATUS_FIELD_NUMBER: _builtins.int
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     UNDO_ATTEMPTS_FIELD_NUMBER: _builtins.int
+    BY_HAND_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The step's name, unique in its definition."""
     service: _builtins.str
@@ -301,6 +358,8 @@ class Step(_message.Message):
     """Execute attempts known of so far."""
     undo_attempts: _builtins.int
     """Compensate attempts known of so far."""
+    by_hand: _builtins.bool
+    """Whether a person, and no participant, decided where it stands."""
     def __init__(
         self,
         *,
@@ -311,10 +370,11 @@ class Step(_message.Message):
         status: Global___StepStatus.ValueType = ...,
         attempts: _builtins.int = ...,
         undo_attempts: _builtins.int = ...,
+        by_hand: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_compensation", b"_compensation", "compensation", b"compensation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compensation", b"_compensation", "attempts", b"attempts", "compensation", b"compensation", "name", b"name", "service", b"service", "status", b"status", "transaction", b"transaction", "undo_attempts", b"undo_attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compensation", b"_compensation", "attempts", b"attempts", "by_hand", b"by_hand", "compensation", b"compensation", "name", b"name", "service", b"service", "status", b"status", "transaction", b"transaction", "undo_attempts", b"undo_attempts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__compensation: _TypeAlias = _typing.Literal["compensation"]  # noqa: Y015
     _WhichOneofArgType__compensation: _TypeAlias = _typing.Literal["_compensation", b"_compensation"]  # noqa: Y015
@@ -337,6 +397,7 @@ class TimelineEntry(_message.Message):
     MESSAGE_FIELD_NUMBER: _builtins.int
     RETRY_TIME_FIELD_NUMBER: _builtins.int
     FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    OPERATOR_ACTION_FIELD_NUMBER: _builtins.int
     seq: _builtins.int
     """Its number in the saga's journal: 1, 2, 3 …"""
     type: Global___EventType.ValueType
@@ -359,6 +420,10 @@ class TimelineEntry(_message.Message):
     def retry_time(self) -> _timestamp_pb2.Timestamp:
         """When the next attempt is due; absent where none follows."""
 
+    @_builtins.property
+    def operator_action(self) -> Global___OperatorAction:
+        """What an operator did, for EVENT_TYPE_OPERATOR_ACTED."""
+
     def __init__(
         self,
         *,
@@ -371,11 +436,46 @@ class TimelineEntry(_message.Message):
         message: _builtins.str = ...,
         retry_time: _timestamp_pb2.Timestamp | None = ...,
         fencing_token: _builtins.int = ...,
+        operator_action: Global___OperatorAction | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["retry_time", b"retry_time", "time", b"time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["operator_action", b"operator_action", "retry_time", b"retry_time", "time", b"time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "code", b"code", "fencing_token", b"fencing_token", "message", b"message", "retry_time", b"retry_time", "seq", b"seq", "step", b"step", "time", b"time", "type", b"type"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["attempt", b"attempt", "code", b"code", "fencing_token", b"fencing_token", "message", b"message", "operator_action", b"operator_action", "retry_time", b"retry_time", "seq", b"seq", "step", b"step", "time", b"time", "type", b"type"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___TimelineEntry: _TypeAlias = TimelineEntry  # noqa: Y015
+
+@_typing.final
+class OperatorAction(_message.Message):
+    """One action of an operator, as the journal keeps it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VERB_FIELD_NUMBER: _builtins.int
+    ACTION_ID_FIELD_NUMBER: _builtins.int
+    ACTOR_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    verb: Global___OperatorVerb.ValueType
+    """What."""
+    action_id: _builtins.str
+    """The action's id."""
+    actor: _builtins.str
+    """Who."""
+    reason: _builtins.str
+    """Why."""
+    def __init__(
+        self,
+        *,
+        verb: Global___OperatorVerb.ValueType = ...,
+        action_id: _builtins.str = ...,
+        actor: _builtins.str = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["action_id", b"action_id", "actor", b"actor", "reason", b"reason", "verb", b"verb"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___OperatorAction: _TypeAlias = OperatorAction  # noqa: Y015
