@@ -7,7 +7,7 @@ An event holds what cannot be derived: time, chance and answers arrive inside it
 from dataclasses import dataclass
 from enum import StrEnum
 
-from coordinator.domain.ids import Digest, RequestId, SagaId, StepName
+from coordinator.domain.ids import ActionId, Digest, RequestId, SagaId, StepName
 
 
 class Cause(StrEnum):
@@ -25,6 +25,23 @@ class Cause(StrEnum):
     """The participant knows the key with other content."""
     BARRED = "BARRED"
     """The participant says that this step was compensated already."""
+
+
+class Verb(StrEnum):
+    """What an operator may do to a saga."""
+
+    RETRY = "RETRY"
+    """Ask the participant again. Without a step: drive on a saga that was set aside."""
+    SKIP = "SKIP"
+    """Go on without the step."""
+    COMPLETE = "COMPLETE"
+    """Vouch for the step: going forward its effect stands, undoing it is undone."""
+    FAIL = "FAIL"
+    """Give the step up now."""
+    CANCEL = "CANCEL"
+    """Turn the saga back."""
+    TERMINATE = "TERMINATE"
+    """Stop the saga for good, without undo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +187,19 @@ class UndoFaulted:
     retry_at: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class OperatorActed:
+    """A person decided. `step` is None for what concerns the whole saga, `output` for all but a COMPLETE."""
+
+    at: float
+    verb: Verb
+    action_id: ActionId
+    actor: str
+    reason: str
+    step: StepName | None = None
+    output: str | None = None
+
+
 Event = (
     SagaStarted
     | SagaResumed
@@ -185,4 +215,5 @@ Event = (
     | UndoRefused
     | UndoPending
     | UndoFaulted
+    | OperatorActed
 )

@@ -5,6 +5,7 @@ from typing import Final, NewType
 SagaId = NewType("SagaId", str)
 RequestId = NewType("RequestId", str)
 StepName = NewType("StepName", str)
+ActionId = NewType("ActionId", str)
 IdempotencyKey = NewType("IdempotencyKey", str)
 FencingToken = NewType("FencingToken", int)
 Digest = NewType("Digest", str)
@@ -18,6 +19,8 @@ def execute_key(saga_id: SagaId, step: StepName) -> IdempotencyKey:
     return IdempotencyKey(f"{saga_id}/{step}/execute")
 
 
-def compensate_key(saga_id: SagaId, step: StepName) -> IdempotencyKey:
-    """The key of a step's compensation."""
-    return IdempotencyKey(f"{saga_id}/{step}/compensate")
+def compensate_key(saga_id: SagaId, step: StepName, round_number: int = 1) -> IdempotencyKey:
+    """The key of a step's compensation. Only an operator's retry of a refusal, which its participant may
+    have stored under the key, begins another round."""
+    key = f"{saga_id}/{step}/compensate"
+    return IdempotencyKey(key if round_number == 1 else f"{key}/{round_number}")

@@ -1,6 +1,6 @@
 """The journal and the reads over it. What is not in the journal did not happen."""
 
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -45,6 +45,30 @@ class OpenSaga:
 
     saga_id: SagaId
     due_at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """How many sagas there are of each sort. Moments are seconds since the epoch, UTC."""
+
+    running: int
+    compensating: int
+    waiting: int
+    """Of those two: their next work is due later."""
+    dead_letters: int
+    """All that need a person, those that still undo something among them."""
+    oldest_open_at: float | None
+    """When the oldest open saga was started; None where none is open."""
+    oldest_undo_at: float | None
+    """When the COMPENSATING saga turned back that did so first; None where none undoes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Some bytes of a copy of the journal, and how many there are in all."""
+
+    data: bytes
+    total_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +125,8 @@ class Journal(Protocol):
     ) -> int:
         """Make *events* and the row *summary* durable, all or none, before any command they imply is run.
 
+        An `OperatorActed` among them lifts the saga's quarantine, in the same write.
+
         Returns the number of the last event; numbers start at 1. *summary*.seq is that number.
 
         Raises:
@@ -155,4 +181,30 @@ class SagaIndex(Protocol):
 
     async def definition(self, digest: Digest) -> str | None:
         """The text of a definition that some saga is pinned to."""
+        ...
+
+    async def census(self, now: float) -> Census:
+        """How many sagas there are of each sort at the moment *now*.
+
+        Raises:
+            Overloaded: it took too long and was stopped.
+        """
+        ...
+
+
+class Upkeep(Protocol):
+    """Care for the store as a whole, while it is in use."""
+
+    def backup(self) -> AsyncGenerator[Piece, None]:
+        """A consistent copy of the journal, in pieces of at most 1 MiB, while writing goes on.
+
+        Closing the generator early leaves nothing behind.
+
+        Raises:
+            JournalUnavailable: the copy could not be made; the message says why.
+        """
+        ...
+
+    async def faults(self) -> Sequence[str]:
+        """What the store itself finds wrong with its files, in sentences; the records are not judged."""
         ...

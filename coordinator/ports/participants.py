@@ -1,6 +1,7 @@
 """The services that perform steps, as the engine sees them: one call in, one answer out."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Protocol
 
 from coordinator.domain.ids import FencingToken, IdempotencyKey, SagaId, StepName
@@ -44,6 +45,26 @@ class CompensateCall:
 Call = ExecuteCall | CompensateCall
 
 
+class Reach(StrEnum):
+    """Whether a participant answers."""
+
+    SERVING = "SERVING"
+    """Its health service says so, or it answers and has no health service."""
+    NOT_SERVING = "NOT_SERVING"
+    UNREACHABLE = "UNREACHABLE"
+    UNKNOWN_ADDRESS = "UNKNOWN_ADDRESS"
+    """The settings name no address for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """What was found when a participant was asked whether it serves. `message` says why it does not."""
+
+    target: str
+    reach: Reach
+    message: str = ""
+
+
 class Participants(Protocol):
     """Every service that the settings name."""
 
@@ -53,4 +74,8 @@ class Participants(Protocol):
         Never raises for what a participant or the network does: that is an answer too. A call is never
         repeated below this port, so that attempts can be counted. Cancelling it abandons the call.
         """
+        ...
+
+    async def probe(self, service: str) -> Probe:
+        """Ask *service* whether it serves, for at most two seconds. Never raises for what it answers."""
         ...
