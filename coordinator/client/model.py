@@ -1,0 +1,354 @@
+"""What a client sends and sees, as plain values: the protos' fields under the protos' names.
+
+Enums are words, times are aware datetimes in UTC, and nothing here knows gRPC. A value that a newer
+coordinator sends and this client does not know becomes UNSPECIFIED.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import NamedTuple
+
+
+class SagaStatus(StrEnum):
+    """Where a saga stands."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    RUNNING = "RUNNING"
+    """Going forward: some step has not yet succeeded."""
+    COMPENSATING = "COMPENSATING"
+    """Turned back: the effects of begun steps are being undone."""
+    COMPLETED = "COMPLETED"
+    """Ended: every step succeeded."""
+    COMPENSATED = "COMPENSATED"
+    """Ended: every effect was undone."""
+    DEAD_LETTERED = "DEAD_LETTERED"
+    """No automatic work is left, and a person has to look at it."""
+    TERMINATED = "TERMINATED"
+    """Ended: an operator stopped it without undo."""
+
+    @property
+    def rests(self) -> bool:
+        """Whether no automatic work is left."""
+        return self in (
+            SagaStatus.COMPLETED,
+            SagaStatus.COMPENSATED,
+            SagaStatus.DEAD_LETTERED,
+            SagaStatus.TERMINATED,
+        )
+
+
+class StepStatus(StrEnum):
+    """Where one step of a saga stands."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    NOT_BEGUN = "NOT_BEGUN"
+    """Nothing has been sent: there is nothing to undo."""
+    BEGUN = "BEGUN"
+    """Its Execute was sent, and no final answer is known: the effect may exist."""
+    SUCCEEDED = "SUCCEEDED"
+    """Its effect stands."""
+    REFUSED = "REFUSED"
+    """The participant said no, and nothing was applied."""
+    GIVEN_UP = "GIVEN_UP"
+    """Given up without proof: the effect may exist and is to be undone."""
+    UNDOING = "UNDOING"
+    """Its Compensate was sent and is not settled."""
+    COMPENSATED = "COMPENSATED"
+    """Its effect was undone (or never was, and can no longer come)."""
+    UNDO_FAILED = "UNDO_FAILED"
+    """Its compensation failed for good: a person has to look at it."""
+    SKIPPED = "SKIPPED"
+    """An operator let the saga go on without it: its effect may exist."""
+    UNDO_SKIPPED = "UNDO_SKIPPED"
+    """An operator left its effect in place: it is not undone."""
+
+
+class EventType(StrEnum):
+    """What happened, in the journal's vocabulary."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    SAGA_STARTED = "SAGA_STARTED"
+    SAGA_RESUMED = "SAGA_RESUMED"
+    CANCEL_REQUESTED = "CANCEL_REQUESTED"
+    DEADLINE_PASSED = "DEADLINE_PASSED"
+    STEP_BEGUN = "STEP_BEGUN"
+    STEP_SUCCEEDED = "STEP_SUCCEEDED"
+    STEP_REFUSED = "STEP_REFUSED"
+    STEP_PENDING = "STEP_PENDING"
+    STEP_FAULTED = "STEP_FAULTED"
+    UNDO_BEGUN = "UNDO_BEGUN"
+    STEP_COMPENSATED = "STEP_COMPENSATED"
+    UNDO_REFUSED = "UNDO_REFUSED"
+    UNDO_PENDING = "UNDO_PENDING"
+    UNDO_FAULTED = "UNDO_FAULTED"
+    OPERATOR_ACTED = "OPERATOR_ACTED"
+
+
+class OperatorVerb(StrEnum):
+    """What an operator may do."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    RETRY = "RETRY"
+    """Ask the participant again."""
+    SKIP = "SKIP"
+    """Go on without the step."""
+    COMPLETE = "COMPLETE"
+    """Vouch for the step."""
+    FAIL = "FAIL"
+    """Give the step up."""
+    CANCEL = "CANCEL"
+    """Turn the saga back."""
+    TERMINATE = "TERMINATE"
+    """Stop the saga without undo."""
+
+
+class OrderStatus(StrEnum):
+    """What became of an order."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    SUCCESS = "SUCCESS"
+    """The order stands, everywhere."""
+    FAILED = "FAILED"
+    """The order does not stand: it is undone, or `saga_status` DEAD_LETTERED says that a person finishes
+    that. The order_id is used up."""
+
+
+class ParticipantState(StrEnum):
+    """Whether a participant answers."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    SERVING = "SERVING"
+    NOT_SERVING = "NOT_SERVING"
+    """It answers, and says that it does not serve."""
+    UNREACHABLE = "UNREACHABLE"
+    """It did not answer."""
+    UNKNOWN_ADDRESS = "UNKNOWN_ADDRESS"
+    """No address is set for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Money:
+    """An amount: *units* whole ones of an ISO 4217 currency, and *nanos* billionths of one."""
+
+    currency_code: str
+    units: int
+    nanos: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One item of an order."""
+
+    item_id: str
+    quantity: int
+
+
+@dataclass(frozen=True, slots=True)
+class Payment:
+    """How an order is paid. The token is sent, and never shown."""
+
+    method: str
+    token: str = field(repr=False)
+    amount: Money
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What became of an order."""
+
+    order_id: str
+    status: OrderStatus
+    error_message: str
+    """Why it failed, and whether its undo needs a person; empty on success."""
+    saga_id: str
+    saga_status: SagaStatus
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorAction:
+    """One action of an operator, as the journal keeps it."""
+
+    verb: OperatorVerb
+    action_id: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineEntry:
+    """One record of a saga's journal."""
+
+    seq: int
+    """Its number in the saga's journal: 1, 2, 3 …"""
+    time: datetime
+    type: EventType
+    step: str = ""
+    """Empty for what concerns the whole saga."""
+    attempt: int = 0
+    """The attempt that was answered; 0 where there is none."""
+    code: str = ""
+    """The participant's refusal code, or the gRPC status or reason of a failed attempt."""
+    message: str = ""
+    """What the participant, or whoever cancelled, said about it."""
+    retry_time: datetime | None = None
+    """When the next attempt is due; None where none follows."""
+    fencing_token: int = 0
+    operator_action: OperatorAction | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a saga."""
+
+    name: str
+    service: str
+    transaction: str
+    compensation: str | None
+    """None where there is nothing to undo."""
+    status: StepStatus
+    attempts: int = 0
+    undo_attempts: int = 0
+    by_hand: bool = False
+    """Whether a person, and no participant, decided where it stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class Saga:
+    """One saga. Lists show it without its steps and timeline, `start` and `cancel` without its timeline."""
+
+    saga_id: str
+    saga_name: str
+    definition_version: str
+    definition_digest: str
+    request_id: str
+    """The id under which it was requested (of an order: the order_id)."""
+    status: SagaStatus
+    error_message: str
+    """Why it turned back or needs a person; empty otherwise."""
+    create_time: datetime
+    update_time: datetime
+    expire_time: datetime | None
+    """When its ttl runs out; None where the definition sets none."""
+    seq: int
+    """The number of its newest journal record."""
+    steps: tuple[Step, ...] = ()
+    timeline: tuple[TimelineEntry, ...] = ()
+    flags: tuple[str, ...] = ()
+    """Contradictions seen, for a person to look at."""
+    needs_person: bool = False
+    """Whether some undo failed for good, or it was set aside: true also while other undo goes on."""
+    forced: bool = False
+    """Whether a person decided a part of the outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A saga that was started, or joined because its request_id was known."""
+
+    saga: Saga
+    joined: bool
+
+
+class Watched(NamedTuple):
+    """One record as it became durable, and the saga's status after it. A last one without an entry tells
+    only that the saga was set aside for a person."""
+
+    entry: TimelineEntry | None
+    status: SagaStatus
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """A saga definition. Lists show it without its text."""
+
+    saga_name: str
+    version: str
+    digest: str
+    steps: tuple[str, ...]
+    definition_json: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedCall:
+    """A call that has not been made yet."""
+
+    step: str
+    service: str
+    transaction: str
+    """The transaction or compensation; empty for a call that only bars a late Execute."""
+    undo: bool
+    idempotency_key: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActionEffect:
+    """What an action leads to, by the rules that run the saga."""
+
+    sentence: str
+    status_after: SagaStatus
+    status_in_the_end: SagaStatus
+    """Where the saga ends if every call succeeds from there on."""
+    forced: bool
+    planned_calls: tuple[PlannedCall, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PossibleAction:
+    """One thing that can be done to a saga as it stands."""
+
+    verb: OperatorVerb
+    step: str
+    """Empty for the whole saga."""
+    effect: ActionEffect
+
+
+@dataclass(frozen=True, slots=True)
+class ActionResult:
+    """What came of an action, or would come of it."""
+
+    saga: Saga
+    """As it stands, with its steps; with `validate_only`, untouched."""
+    effect: ActionEffect | None
+    """None where the action was done before."""
+    repeated: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Participant:
+    """One service that sagas call."""
+
+    service: str
+    target: str
+    """Its gRPC target from the settings; empty where none is set."""
+    state: ParticipantState
+    message: str
+    """Why it does not answer, where it does not."""
+    steps: tuple[str, ...]
+    """The steps that need it, as "sagaName/step"."""
+
+
+class BackupPiece(NamedTuple):
+    """One piece of a copy of the journal, in order, and how many bytes there are in all."""
+
+    data: bytes
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class JournalFault:
+    """Something in the journal that is not what it must be."""
+
+    saga_id: str
+    """Empty where it is the file as a whole."""
+    sentence: str
+
+
+@dataclass(frozen=True, slots=True)
+class VerifyProgress:
+    """How far a reading of the whole journal is, and what it found since the one before."""
+
+    sagas: int
+    records: int
+    faults: tuple[JournalFault, ...]
+    done: bool
