@@ -70,6 +70,14 @@ def _read_listen(value: object) -> object:
     return value
 
 
+def _read_http_listen(value: object) -> object:
+    if value == "":
+        return value
+    if isinstance(value, str) and not _UNIX.match(value):
+        return _read_listen(value)
+    raise ValueError
+
+
 def _read_services(value: object) -> object:
     if isinstance(value, str):
         try:
@@ -137,6 +145,10 @@ class Settings(BaseModel):
         "127.0.0.1:50051",
         description='an address to serve on, such as "127.0.0.1:50051", "[::]:50051" or '
         '"unix:/run/saga.sock"; port 0 is any free one',
+    )
+    http_listen: Annotated[str, Field(strict=True), BeforeValidator(_read_http_listen)] = Field(
+        "",
+        description='an address for /metrics, /healthz and /readyz, such as "127.0.0.1:9464"; empty: none',
     )
     journal_path: _Text = Field("saga-journal.sqlite3", description="the path of the journal file")
     definitions_dir: _Text = Field("definitions", description="the path of the definitions folder")

@@ -19,6 +19,10 @@ AN_ADDRESS: Final = (
     "port 0 is any free one"
 )
 
+AN_HTTP_ADDRESS: Final = (
+    'expected an address for /metrics, /healthz and /readyz, such as "127.0.0.1:9464"; empty: none'
+)
+
 
 def refusal(environ: dict[str, str]) -> str:
     with pytest.raises(StartupFailed) as stop:
@@ -30,6 +34,7 @@ def test_every_setting_has_a_default_and_is_described_by_its_variable() -> None:
     assert Settings.load({}) == Settings()
     assert Settings.load({}).describe() == {
         "SAGA_LISTEN": "127.0.0.1:50051",
+        "SAGA_HTTP_LISTEN": "",
         "SAGA_JOURNAL": "saga-journal.sqlite3",
         "SAGA_DEFINITIONS": "definitions",
         "SAGA_SERVICES": "{}",
@@ -48,6 +53,7 @@ def test_variables_are_read() -> None:
     settings = Settings.load(
         {
             "SAGA_LISTEN": "[::]:0",
+            "SAGA_HTTP_LISTEN": "127.0.0.1:9464",
             "SAGA_JOURNAL": "/data/journal.sqlite3",
             "SAGA_DEFINITIONS": "/etc/saga",
             "SAGA_SERVICES": '{"Orders": "127.0.0.1:50061", "Stock": "dns:///stock:1"}',
@@ -64,6 +70,7 @@ def test_variables_are_read() -> None:
     )
     assert settings == Settings(
         listen="[::]:0",
+        http_listen="127.0.0.1:9464",
         journal_path="/data/journal.sqlite3",
         definitions_dir="/etc/saga",
         services={"Orders": "127.0.0.1:50061", "Stock": "dns:///stock:1"},
@@ -87,6 +94,9 @@ def test_variables_are_read() -> None:
         ("SAGA_LISTEN", "localhost:65536", AN_ADDRESS),
         ("SAGA_LISTEN", "http://localhost:50051", AN_ADDRESS),
         ("SAGA_LISTEN", "", AN_ADDRESS),
+        ("SAGA_HTTP_LISTEN", "9464", AN_HTTP_ADDRESS),
+        ("SAGA_HTTP_LISTEN", "unix:/run/saga.sock", AN_HTTP_ADDRESS),
+        ("SAGA_HTTP_LISTEN", "localhost:65536", AN_HTTP_ADDRESS),
         ("SAGA_JOURNAL", "", "expected the path of the journal file"),
         ("SAGA_DEFINITIONS", "", "expected the path of the definitions folder"),
         ("SAGA_PLACE_ORDER_SAGA", "x y", "expected the sagaName of the definition that PlaceOrder runs"),
