@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
 from types import UnionType
-from typing import Final, NewType, get_args, get_type_hints
+from typing import Final, NewType, Union, get_args, get_origin, get_type_hints
 
 import orjson
 
@@ -17,6 +17,7 @@ from coordinator.domain.events import (
     CancelRequested,
     DeadlinePassed,
     Event,
+    OperatorActed,
     SagaResumed,
     SagaStarted,
     StepBegun,
@@ -31,7 +32,7 @@ from coordinator.domain.events import (
     UndoRefused,
 )
 
-FORMAT_VERSION: Final = 1
+FORMAT_VERSION: Final = 2
 """A journal keeps the version that wrote it; a newer one is refused when it is opened."""
 
 EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
@@ -49,6 +50,7 @@ EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
     "UndoRefused": UndoRefused,
     "UndoPending": UndoPending,
     "UndoFaulted": UndoFaulted,
+    "OperatorActed": OperatorActed,
 }
 
 
@@ -140,7 +142,8 @@ def _shape(type_name: str, event_type: type[Event]) -> _Shape:
 
 def _restorer(hint: object) -> Callable[[object], object]:
     """What restores a value of the type *hint*; only the few kinds that events are made of."""
-    if isinstance(hint, UnionType):
+    # A NewType or None is the older kind of union until Python 3.14.
+    if isinstance(hint, UnionType) or get_origin(hint) is Union:
         (some,) = (_restorer(arm) for arm in get_args(hint) if arm is not type(None))
         return lambda value: None if value is None else some(value)
     if isinstance(hint, NewType):

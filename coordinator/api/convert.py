@@ -13,6 +13,7 @@ from coordinator.domain.events import (
     CancelRequested,
     DeadlinePassed,
     Event,
+    OperatorActed,
     SagaResumed,
     SagaStarted,
     StepBegun,
@@ -25,6 +26,7 @@ from coordinator.domain.events import (
     UndoFaulted,
     UndoPending,
     UndoRefused,
+    Verb,
 )
 from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue, child
@@ -52,6 +54,7 @@ _EVENT_TYPES: Final[Mapping[type[Event], types_pb2.EventType.ValueType]] = {
     UndoRefused: types_pb2.EVENT_TYPE_UNDO_REFUSED,
     UndoPending: types_pb2.EVENT_TYPE_UNDO_PENDING,
     UndoFaulted: types_pb2.EVENT_TYPE_UNDO_FAULTED,
+    OperatorActed: types_pb2.EVENT_TYPE_OPERATOR_ACTED,
 }
 
 _OUTCOMES: Final[Mapping[StepOutcome | None, types_pb2.StepStatus.ValueType]] = {
@@ -59,12 +62,14 @@ _OUTCOMES: Final[Mapping[StepOutcome | None, types_pb2.StepStatus.ValueType]] = 
     StepOutcome.SUCCEEDED: types_pb2.STEP_STATUS_SUCCEEDED,
     StepOutcome.REFUSED: types_pb2.STEP_STATUS_REFUSED,
     StepOutcome.GIVEN_UP: types_pb2.STEP_STATUS_GIVEN_UP,
+    StepOutcome.SKIPPED: types_pb2.STEP_STATUS_SKIPPED,
 }
 
 _UNDO_OUTCOMES: Final[Mapping[UndoOutcome | None, types_pb2.StepStatus.ValueType]] = {
     None: types_pb2.STEP_STATUS_UNDOING,
     UndoOutcome.COMPENSATED: types_pb2.STEP_STATUS_COMPENSATED,
     UndoOutcome.FAILED: types_pb2.STEP_STATUS_UNDO_FAILED,
+    UndoOutcome.SKIPPED: types_pb2.STEP_STATUS_UNDO_SKIPPED,
 }
 
 _UNDO_EVENTS: Final = (UndoBegun, StepCompensated, UndoRefused, UndoPending, UndoFaulted)
@@ -73,6 +78,11 @@ _UNDO_EVENTS: Final = (UndoBegun, StepCompensated, UndoRefused, UndoPending, Und
 def saga_status(status: Status) -> types_pb2.SagaStatus.ValueType:
     """A saga's status on the wire."""
     return types_pb2.SagaStatus.Value(f"SAGA_STATUS_{status}")
+
+
+def operator_verb(verb: Verb) -> types_pb2.OperatorVerb.ValueType:
+    """A verb on the wire."""
+    return types_pb2.OperatorVerb.Value(f"OPERATOR_VERB_{verb}")
 
 
 def to_timestamp(moment: float) -> Timestamp:
@@ -103,6 +113,7 @@ def to_saga(summary: SagaSummary) -> types_pb2.Saga:
         seq=summary.seq,
         flags=summary.flags,
         needs_person=summary.needs_person,
+        forced=summary.forced,
     )
 
 
@@ -128,7 +139,7 @@ def to_entry(record: Record) -> types_pb2.TimelineEntry:
         seq=record.seq,
         time=to_timestamp(event.at),
         type=_EVENT_TYPES[type(event)],
-        step=getattr(event, "step", ""),
+        step=getattr(event, "step", None) or "",
         attempt=getattr(event, "attempt", 0),
         fencing_token=record.token,
     )
@@ -143,6 +154,16 @@ def to_entry(record: Record) -> types_pb2.TimelineEntry:
             entry.code, entry.message = event.code or event.cause, event.message
             if event.retry_at is not None:
                 entry.retry_time.CopyFrom(to_timestamp(event.retry_at))
+        case OperatorActed():
+            entry.message = event.reason
+            entry.operator_action.CopyFrom(
+                types_pb2.OperatorAction(
+                    verb=operator_verb(event.verb),
+                    action_id=event.action_id,
+                    actor=event.actor,
+                    reason=event.reason,
+                )
+            )
     return entry
 
 
@@ -203,7 +224,7 @@ def _to_steps(saga: Saga, records: Sequence[Record]) -> list[types_pb2.Step]:
     for record in records:
         event = record.event
         name: StepName | None = getattr(event, "step", None)
-        if name is not None:
+        if name is not None and not isinstance(event, OperatorActed):
             # StepBegun and UndoBegun carry no number: each stands for its direction's first attempt.
             counted = undo_attempts if isinstance(event, _UNDO_EVENTS) else attempts
             counted[name] = max(counted.get(name, 0), getattr(event, "attempt", 1))
@@ -214,11 +235,11 @@ def _to_steps(saga: Saga, records: Sequence[Record]) -> list[types_pb2.Step]:
             transaction=step.definition.transaction,
             compensation=step.definition.compensation,
             status=_step_status(step),
-            attempts=max(attempts.get(step.name, 0), step.failures + step.lost),
+            attempts=max(attempts.get(step.name, 0), step.attempt - 1),
             undo_attempts=max(
-                undo_attempts.get(step.name, 0),
-                0 if step.undo is None else step.undo.failures + step.undo.lost,
+                undo_attempts.get(step.name, 0), 0 if step.undo is None else step.undo.attempt - 1
             ),
+            by_hand=step.is_forced,
         )
         for step in saga.steps
     ]

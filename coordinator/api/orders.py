@@ -46,7 +46,7 @@ class OrderPlacementServicer(rpc.OrderPlacementServiceServicer):
         )
         timeout_s = patience_s(context, self._wait_max_s)
         ended = await self._sagas.wait(accepted.summary.id, timeout_s=timeout_s)
-        if ended.status is Status.DEAD_LETTERED and not ended.turned_back:
+        if ended.status is Status.DEAD_LETTERED and ended.turned_back_at is None:
             # Neither undone nor being undone: FAILED would tell the caller what nobody knows yet.
             raise Undecided(ended.id, ended.status, ended.error_message)
         return pb.PlaceOrderResponse(

@@ -6,7 +6,7 @@ The texts are read by people: what happened, to which saga and step, what the sy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from coordinator.domain.ids import RequestId, SagaId
+from coordinator.domain.ids import ActionId, RequestId, SagaId
 
 
 class SagaError(Exception):
@@ -87,6 +87,30 @@ class RequestIdTaken(CallerError):
         super().__init__(
             f"request id {request_id!r} was used before with other content; nothing was changed. "
             "Send the same content to join that request, or use a new id"
+        )
+
+
+class ActionIdTaken(CallerError):
+    """The action id acted on this saga before, in another way; nothing was changed."""
+
+    def __init__(self, action_id: ActionId, saga_id: SagaId) -> None:
+        self.saga_id = saga_id
+        super().__init__(
+            f"action id {action_id!r} was used before on saga {saga_id} for another action; nothing was "
+            "changed. Use a new id"
+        )
+
+
+class SagaMoved(Conflict):
+    """The saga is not any more what its operator has seen; nothing was changed."""
+
+    def __init__(self, saga_id: SagaId, status: str, *, seen: int, seq: int) -> None:
+        self.saga_id = saga_id
+        self.status = status
+        self.seq = seq
+        super().__init__(
+            f"saga {saga_id} has moved from record {seen} to {seq} and is {status}; nothing was changed. "
+            "Look at it again, then decide"
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
 
+from coordinator.domain.by_hand import acted, resumed
 from coordinator.domain.commands import Command, Compensate, Invoke
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import IllegalTransition, SagaEnded
@@ -16,6 +17,7 @@ from coordinator.domain.events import (
     Cause,
     DeadlinePassed,
     Event,
+    OperatorActed,
     SagaResumed,
     SagaStarted,
     StepBegun,
@@ -94,6 +96,8 @@ def resume(definition: SagaDefinition, history: Iterable[Event]) -> Decision:
 
 def outstanding(saga: Saga) -> tuple[Command, ...]:
     """What is to be done next, by what the saga has come to."""
+    if saga.termination is not None:
+        return ()
     if saga.heading is Heading.FORWARD:
         step = saga.current
         if step is None:
@@ -102,8 +106,8 @@ def outstanding(saga: Saga) -> tuple[Command, ...]:
     step = saga.undoing
     if step is None:
         return ()
-    due_at = step.undo.due_at if step.undo is not None else None
-    return (Compensate(step.name, compensate_key(saga.id, step.name), due_at),)
+    undo = step.undo or Undo(step.output, budget_from=saga.updated_at)
+    return (Compensate(step.name, compensate_key(saga.id, step.name, undo.round), undo.due_at),)
 
 
 def evolve(saga: Saga, event: Event) -> Saga:
@@ -121,40 +125,27 @@ def _folded(saga: Saga, event: Event) -> Saga:
         case SagaStarted():
             raise IllegalTransition(f"saga {saga.id} is started already")
         case SagaResumed():
-            if not saga.status.is_open:
-                raise IllegalTransition(f"saga {saga.id} has ended: it is {saga.status}")
-            return _resumed(saga)
+            return resumed(saga)
         case CancelRequested(reason=reason):
             if saga.status is not Status.RUNNING:
                 raise SagaEnded(f"saga {saga.id} is {saga.status} and cannot be cancelled any more")
-            return replace(saga, abort=Abort(AbortKind.CANCELLED, message=reason))
+            return replace(saga, abort=Abort(AbortKind.CANCELLED, event.at, message=reason))
         case DeadlinePassed(at=at):
             if saga.status is not Status.RUNNING:
                 raise IllegalTransition(f"saga {saga.id} is {saga.status}: its deadline is no concern")
             if saga.deadline_at is None or at < saga.deadline_at:
                 raise IllegalTransition(f"saga {saga.id}: its deadline has not come at {at}")
-            return replace(saga, abort=Abort(AbortKind.DEADLINE))
+            return replace(saga, abort=Abort(AbortKind.DEADLINE, at))
         case StepBegun():
             return _begun(saga, event)
         case StepSucceeded() | StepRefused() | StepPending() | StepFaulted():
             return _answered(saga, event)
         case UndoBegun():
             return _undo_begun(saga, event)
+        case OperatorActed():
+            return acted(saga, event)
         case _:
             return _undo_answered(saga, event)
-
-
-def _resumed(saga: Saga) -> Saga:
-    """A call may have been under way for every step that is begun and unsettled: count it as lost."""
-
-    def counted(step: StepState) -> StepState:
-        if step.undo is not None and step.undo.outcome is None:
-            return replace(step, undo=replace(step.undo, lost=step.undo.lost + 1))
-        if step.begun and step.outcome is None:
-            return replace(step, lost=step.lost + 1)
-        return step
-
-    return replace(saga, steps=tuple(map(counted, saga.steps)))
 
 
 def _begun(saga: Saga, event: StepBegun) -> Saga:
@@ -169,7 +160,7 @@ def _begun(saga: Saga, event: StepBegun) -> Saga:
 def _answered(saga: Saga, event: ForwardAnswer) -> Saga:
     """An answer to an Execute: it drives a saga going forward, and is only folded in once it turned back."""
     step = _known(saga, event)
-    if not step.begun or step.outcome is not None:
+    if saga.termination is not None or not step.begun or step.outcome is not None:
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} has no Execute to answer")
     forward = saga.heading is Heading.FORWARD
     if forward and _too_late(saga, event.at):
@@ -180,7 +171,7 @@ def _answered(saga: Saga, event: ForwardAnswer) -> Saga:
             return saga.with_step(changed)
         case StepRefused(code=code, message=message):
             after = saga.with_step(replace(step, outcome=StepOutcome.REFUSED, due_at=None))
-            return _turned_back(after, Abort(AbortKind.REFUSED, step.name, code, message))
+            return _turned_back(after, Abort(AbortKind.REFUSED, event.at, step.name, code, message))
         case StepPending(ask_at=ask_at):
             return saga.with_step(replace(step, due_at=ask_at))
         case StepFaulted(retry_at=retry_at, code=code, message=message):
@@ -194,7 +185,7 @@ def _answered(saga: Saga, event: ForwardAnswer) -> Saga:
             after = _flagged(saga.with_step(changed), event)
             if not given_up:
                 return after
-            return _turned_back(after, Abort(AbortKind.GIVEN_UP, step.name, code, message))
+            return _turned_back(after, Abort(AbortKind.GIVEN_UP, event.at, step.name, code, message))
 
 
 def _undo_begun(saga: Saga, event: UndoBegun) -> Saga:
@@ -209,13 +200,14 @@ def _undo_begun(saga: Saga, event: UndoBegun) -> Saga:
 def _undo_answered(saga: Saga, event: UndoAnswer) -> Saga:
     step = _known(saga, event)
     undo = step.undo
-    if undo is None or undo.outcome is not None:
+    if saga.termination is not None or undo is None or undo.outcome is not None:
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} has no Compensate to answer")
     match event:
         case StepCompensated():
             undo = replace(undo, outcome=UndoOutcome.COMPENSATED, due_at=None)
         case UndoRefused():
-            undo = replace(undo, outcome=UndoOutcome.FAILED, due_at=None)
+            failures = undo.failures + 1
+            undo = replace(undo, failures=failures, refused=True, outcome=UndoOutcome.FAILED, due_at=None)
         case UndoPending(at=at, ask_at=ask_at):
             # Waiting for a participant that has taken the work on spends no budget; asking it does.
             undo = replace(undo, due_at=ask_at, budget_from=undo.budget_from + ask_at - at)

@@ -6,6 +6,7 @@ from enum import Enum, StrEnum, auto
 from typing import Final
 
 from coordinator.domain.definition import OnCompensationFailure, SagaDefinition, StepDefinition
+from coordinator.domain.events import OperatorActed
 from coordinator.domain.ids import RequestId, SagaId, StepName
 
 SAGA_INPUT_BYTES_MAX: Final = 1 << 20
@@ -22,11 +23,17 @@ class Status(StrEnum):
     COMPLETED = "COMPLETED"
     COMPENSATED = "COMPENSATED"
     DEAD_LETTERED = "DEAD_LETTERED"
+    TERMINATED = "TERMINATED"
 
     @property
     def is_open(self) -> bool:
         """Whether automatic work is left."""
         return self in (Status.RUNNING, Status.COMPENSATING)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing can be done to it any more, not even by a person."""
+        return self in (Status.COMPLETED, Status.COMPENSATED, Status.TERMINATED)
 
 
 class Heading(Enum):
@@ -42,6 +49,8 @@ class StepOutcome(Enum):
     SUCCEEDED = auto()
     REFUSED = auto()
     GIVEN_UP = auto()
+    SKIPPED = auto()
+    """A person let the saga go on without it: its effect may exist."""
 
 
 class UndoOutcome(Enum):
@@ -49,6 +58,8 @@ class UndoOutcome(Enum):
 
     COMPENSATED = auto()
     FAILED = auto()
+    SKIPPED = auto()
+    """A person left the effect in place."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +72,18 @@ class Undo:
     lost: int = 0
     outcome: UndoOutcome | None = None
     due_at: float | None = None
+    refused: bool = False
+    """Whether it failed by a refusal, which the participant may have stored under the key."""
+    round: int = 1
+    """Of its key: only an operator's retry of a refusal begins another one."""
+    attempts_before: int = 0
+    """Those that had been made when an operator last asked for more."""
+    by_hand: bool = False
 
     @property
     def attempt(self) -> int:
         """The number of the attempt that is under way or comes next."""
-        return self.failures + self.lost + 1
+        return self.attempts_before + self.failures + self.lost + 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +98,8 @@ class StepState:
     output: str | None = None
     due_at: float | None = None
     undo: Undo | None = None
+    by_hand: bool = False
+    """Whether a person vouched for its success."""
 
     @property
     def name(self) -> StepName:
@@ -109,6 +129,17 @@ class StepState:
     def undo_outcome(self) -> UndoOutcome | None:
         return self.undo.outcome if self.undo is not None else None
 
+    @property
+    def is_passed(self) -> bool:
+        """Whether a saga going forward goes on behind it."""
+        return self.outcome in (StepOutcome.SUCCEEDED, StepOutcome.SKIPPED)
+
+    @property
+    def is_forced(self) -> bool:
+        """Whether a person, and no participant, decided what became of it."""
+        skipped = self.outcome is StepOutcome.SKIPPED or self.undo_outcome is UndoOutcome.SKIPPED
+        return skipped or self.by_hand or (self.undo is not None and self.undo.by_hand)
+
 
 class AbortKind(Enum):
     """Why a saga turned back."""
@@ -121,9 +152,10 @@ class AbortKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Abort:
-    """Why a saga turned back, with the words of whoever caused it."""
+    """Why and when a saga turned back, with the words of whoever caused it."""
 
     kind: AbortKind
+    at: float
     step: StepName | None = None
     code: str = ""
     message: str = ""
@@ -144,6 +176,9 @@ class Saga:
     steps: tuple[StepState, ...]
     abort: Abort | None = None
     flags: tuple[str, ...] = field(default=())
+    actions: tuple[OperatorActed, ...] = field(default=())
+    """What operators did, oldest first: each action id acts once."""
+    termination: OperatorActed | None = None
 
     @property
     def heading(self) -> Heading:
@@ -151,6 +186,8 @@ class Saga:
 
     @property
     def status(self) -> Status:
+        if self.termination is not None:
+            return Status.TERMINATED
         if self.heading is Heading.FORWARD:
             return Status.COMPLETED if self.current is None else Status.RUNNING
         if self.undoing is not None:
@@ -159,11 +196,8 @@ class Saga:
 
     @property
     def current(self) -> StepState | None:
-        """The step to run next while going forward; None when all have succeeded."""
-        for step in self.steps:
-            if step.outcome is not StepOutcome.SUCCEEDED:
-                return step
-        return None
+        """The step to run next while going forward; None when all are passed."""
+        return next((step for step in self.steps if not step.is_passed), None)
 
     @property
     def undoing(self) -> StepState | None:
@@ -177,8 +211,14 @@ class Saga:
 
     @property
     def needs_person(self) -> bool:
-        """Whether some compensation failed for good."""
-        return any(step.undo_outcome is UndoOutcome.FAILED for step in self.steps)
+        """Whether some compensation failed for good, and nobody has decided about it yet."""
+        failed = any(step.undo_outcome is UndoOutcome.FAILED for step in self.steps)
+        return failed and self.termination is None
+
+    @property
+    def forced(self) -> bool:
+        """Whether a person decided a part of its outcome."""
+        return self.termination is not None or any(step.is_forced for step in self.steps)
 
     @property
     def data_bytes(self) -> int:
@@ -190,7 +230,8 @@ class Saga:
         """Steps whose undo failed, or is blocked by one that failed; latest first."""
         if self.status is not Status.DEAD_LETTERED:
             return tuple(s for s in self._to_undo() if s.undo_outcome is UndoOutcome.FAILED)
-        return tuple(s for s in self._to_undo() if s.undo_outcome is not UndoOutcome.COMPENSATED)
+        settled = (UndoOutcome.COMPENSATED, UndoOutcome.SKIPPED)
+        return tuple(s for s in self._to_undo() if s.undo_outcome not in settled)
 
     def step(self, name: StepName) -> StepState:
         """The step called *name*; KeyError where there is none."""

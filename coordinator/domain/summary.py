@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from coordinator.domain.ids import Digest, RequestId, SagaId
 from coordinator.domain.machine import Decision
-from coordinator.domain.saga import Abort, AbortKind, Heading, Saga, Status, StepState, UndoOutcome
+from coordinator.domain.saga import Abort, AbortKind, Saga, Status, StepOutcome, StepState, UndoOutcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +18,8 @@ class SagaSummary:
     front_door: str
     request_id: RequestId
     status: Status
-    turned_back: bool
-    """Whether it heads backward; a saga that is set aside while it goes forward is undecided."""
+    turned_back_at: float | None
+    """None while it heads forward; a saga that is set aside then is undecided."""
     needs_person: bool
     error_message: str
     started_at: float
@@ -30,6 +30,8 @@ class SagaSummary:
     seq: int
     """The number of the newest journal record that this row reflects."""
     flags: tuple[str, ...] = ()
+    forced: bool = False
+    """Whether a person decided a part of its outcome."""
 
 
 def summarize(decision: Decision, seq: int) -> SagaSummary:
@@ -43,7 +45,7 @@ def summarize(decision: Decision, seq: int) -> SagaSummary:
         front_door=saga.front_door,
         request_id=saga.request_id,
         status=saga.status,
-        turned_back=saga.heading is Heading.BACKWARD,
+        turned_back_at=None if saga.abort is None else saga.abort.at,
         needs_person=saga.needs_person,
         error_message=error_message(saga),
         started_at=saga.started_at,
@@ -52,14 +54,27 @@ def summarize(decision: Decision, seq: int) -> SagaSummary:
         due_at=_due_at(decision),
         seq=seq,
         flags=saga.flags,
+        forced=saga.forced,
     )
 
 
 def error_message(saga: Saga) -> str:
-    """Why the saga turned back and what became of its undo, for its caller; empty going forward."""
-    if saga.abort is None:
+    """What went wrong and what became of it, for the saga's caller; empty for one that goes as defined."""
+    if saga.abort is None and saga.termination is None:
         return ""
-    return f"{_reason(saga, saga.abort)} {_undo_state(saga)}"
+    sentences = [] if saga.abort is None else [_reason(saga, saga.abort)]
+    if saga.termination is not None:
+        sentences.append(f"Terminated by {saga.termination.actor} ({saga.termination.reason}).")
+        sentences.append("What was begun and is not undone stands as it is.")
+    elif saga.abort is not None:
+        sentences.append(_undo_state(saga))
+    skipped = [step.name for step in saga.steps if step.outcome is StepOutcome.SKIPPED]
+    if skipped:
+        sentences.append(f"Skipped by hand: {', '.join(skipped)}.")
+    left = [step.name for step in saga.steps if step.undo_outcome is UndoOutcome.SKIPPED]
+    if left:
+        sentences.append(f"Left in place by hand: {', '.join(left)}.")
+    return " ".join(sentences)
 
 
 def _due_at(decision: Decision) -> float | None:

@@ -64,11 +64,11 @@ _ADD_REQUEST: Final = "INSERT INTO requests VALUES (?, ?, ?, ?)"
 _PUT_SAGA: Final = (
     f"INSERT INTO sagas ({SUMMARY_COLUMNS}, digest)"  # noqa: S608  # our own names
     f" VALUES ({SUMMARY_MARKS}, ?)"
-    " ON CONFLICT (id) DO UPDATE SET status = excluded.status, turned_back = excluded.turned_back,"
+    " ON CONFLICT (id) DO UPDATE SET status = excluded.status, turned_back_at = excluded.turned_back_at,"
     " needs_person = excluded.needs_person,"
     " error_message = excluded.error_message, updated_at = excluded.updated_at,"
     " deadline_at = excluded.deadline_at, due_at = excluded.due_at, seq = excluded.seq,"
-    " flags = excluded.flags, digest = excluded.digest"
+    " flags = excluded.flags, forced = excluded.forced, digest = excluded.digest"
 )
 _ADD_RECORD: Final = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"
 _ADD_QUARANTINE: Final = "INSERT INTO quarantines VALUES (?, ?, ?) ON CONFLICT DO NOTHING"

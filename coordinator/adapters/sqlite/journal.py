@@ -204,7 +204,7 @@ def _begin(db: sqlite3.Connection, *, path: Path, token_before: FencingToken) ->
         )
     # Also ahead of what the lock file remembers: participants refuse a token older than one they know.
     token = FencingToken(max(kept, token_before) + 1)
-    db.execute("UPDATE journal SET token = ?", (token,))
+    db.execute("UPDATE journal SET format = ?, token = ?", (FORMAT_VERSION, token))
     db.execute("COMMIT")
     sync_folder(path)
     return token

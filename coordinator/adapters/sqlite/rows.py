@@ -64,7 +64,7 @@ def summary_row(summary: SagaSummary) -> Parameters:
         summary.front_door,
         summary.request_id,
         summary.status.value,
-        int(summary.turned_back),
+        summary.turned_back_at,
         int(summary.needs_person),
         summary.error_message,
         summary.started_at,
@@ -73,6 +73,7 @@ def summary_row(summary: SagaSummary) -> Parameters:
         summary.due_at,
         summary.seq,
         orjson.dumps(summary.flags).decode(),
+        int(summary.forced),
     )
     check_text(*(value for value in row if isinstance(value, str)))
     return row
@@ -92,7 +93,7 @@ def summary_of(row: Sequence[object]) -> SagaSummary:
     """
     given: dict[str, Any] = dict(zip(_SUMMARY_FIELDS, row, strict=True))
     given["status"] = Status(given["status"])
-    for name in ("turned_back", "needs_person"):
+    for name in ("needs_person", "forced"):
         given[name] = bool(given[name])
     given["flags"] = tuple(orjson.loads(given["flags"]))
     return SagaSummary(**given)

@@ -13,6 +13,7 @@ from coordinator.domain.events import (
     Cause,
     DeadlinePassed,
     Event,
+    OperatorActed,
     SagaResumed,
     SagaStarted,
     StepBegun,
@@ -25,8 +26,9 @@ from coordinator.domain.events import (
     UndoFaulted,
     UndoPending,
     UndoRefused,
+    Verb,
 )
-from coordinator.domain.ids import StepName
+from coordinator.domain.ids import ActionId, StepName
 from coordinator.domain.machine import decide, resume, start
 from coordinator.domain.outcomes import Answer, Faulted, NoProof, Pending, Refused, Succeeded, Unproved
 from coordinator.domain.saga import Status
@@ -61,6 +63,16 @@ EVENTS: list[st.SearchStrategy[Event]] = [
     st.builds(UndoRefused, AT, STEP, NUMBER, TEXT, TEXT),
     st.builds(UndoPending, AT, STEP, NUMBER, AT),
     st.builds(UndoFaulted, AT, STEP, NUMBER, st.sampled_from(Cause), TEXT, TEXT, MAYBE_AT),
+    st.builds(
+        OperatorActed,
+        AT,
+        st.sampled_from(Verb),
+        st.just(ActionId("act-1")),
+        TEXT,
+        TEXT,
+        st.none() | STEP,
+        st.none() | TEXT,
+    ),
 ]
 ANSWERS: st.SearchStrategy[Answer] = st.one_of(
     st.builds(Succeeded, TEXT),
@@ -90,7 +102,8 @@ def test_any_event_is_folded_in_or_refused_as_illegal(
         except IllegalTransition:
             continue
         history.append(event)
-        assert status.is_open or decision.saga.status is status
+        by_hand = isinstance(event, OperatorActed) and status is Status.DEAD_LETTERED
+        assert status.is_open or by_hand or decision.saga.status is status
         assert decision.saga.status.is_open == bool(decision.commands)
         assert (decision.saga.status is Status.DEAD_LETTERED) <= decision.saga.needs_person
         summarize(decision, len(history))

@@ -1,0 +1,230 @@
+"""Whether an operator may act, what that would lead to, and what else could be done instead.
+
+An action is judged against what its operator has seen: who acts twice under one id acts once, and who acts
+on a saga that has moved since is told so and has changed nothing.
+"""
+
+from dataclasses import dataclass
+
+from coordinator.domain.commands import Command, Invoke
+from coordinator.domain.errors import (
+    ActionIdTaken,
+    IllegalTransition,
+    InvalidRequest,
+    SagaMoved,
+    Violation,
+)
+from coordinator.domain.events import (
+    Event,
+    OperatorActed,
+    StepBegun,
+    StepCompensated,
+    StepSucceeded,
+    UndoBegun,
+    Verb,
+)
+from coordinator.domain.ids import ActionId, StepName
+from coordinator.domain.machine import decide, outstanding
+from coordinator.domain.saga import SAGA_DATA_BYTES_MAX, Heading, Saga, Status, StepState, UndoOutcome
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What an operator wants. `seq_seen` is the number of the newest record that they have seen.
+
+    `output` is canonical JSON text, for a COMPLETE; None where none was given.
+    """
+
+    id: ActionId
+    actor: str
+    reason: str
+    seq_seen: int
+    verb: Verb
+    step: StepName | None = None
+    output: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What an action leads to. `planned` is what runs from there on by itself if every call succeeds."""
+
+    sentence: str
+    status_after: Status
+    status_in_the_end: Status
+    forced: bool
+    planned: tuple[Command, ...]
+
+
+def action_event(
+    saga: Saga, action: Action, *, seq: int, at: float, set_aside: bool = False
+) -> OperatorActed | None:
+    """The event that *action* amounts to for *saga*, whose newest record is number *seq*.
+
+    None: this action was done before. *set_aside*: the saga is in quarantine.
+
+    Raises:
+        ActionIdTaken: the id acted on this saga before, in another way.
+        SagaMoved: the operator has seen an older state of the saga.
+        InvalidRequest: an output where none is taken, or one that is too large.
+        IllegalTransition: this cannot be done to a saga that is set aside, or to one that is not.
+    """
+    event = OperatorActed(
+        at, action.verb, action.id, action.actor, action.reason, action.step, _output(saga, action)
+    )
+    for done in saga.actions:
+        if done.action_id == action.id:
+            if _content(done) != _content(event):
+                raise ActionIdTaken(action.id, saga.id)
+            return None
+    if action.seq_seen != seq:
+        raise SagaMoved(saga.id, saga.status, seen=action.seq_seen, seq=seq)
+    # One that is final says so first, whatever else is wrong.
+    if (
+        not saga.status.is_final
+        and set_aside != _is_for_set_aside(action)
+        and action.verb is not Verb.TERMINATE
+    ):
+        raise IllegalTransition(
+            f"saga {saga.id} was set aside: it can only be retried as a whole, or terminated"
+            if set_aside
+            else f"saga {saga.id} was not set aside: say which step to retry"
+        )
+    return event
+
+
+def effect_of(saga: Saga, event: OperatorActed) -> Effect:
+    """What *event* leads to.
+
+    Raises:
+        IllegalTransition: *event* cannot happen to *saga*.
+    """
+    after = decide(saga, event).saga
+    planned, end = _plan(after)
+    return Effect(_sentence(saga, event), after.status, end.status, after.forced, planned)
+
+
+def possible_actions(saga: Saga, *, at: float, set_aside: bool = False) -> tuple[OperatorActed, ...]:
+    """Everything that can be done to *saga* now, by step and then verb; the whole saga last."""
+    if set_aside:
+        wanted = [(Verb.RETRY, None), (Verb.TERMINATE, None)]
+    else:
+        by_step = (Verb.RETRY, Verb.SKIP, Verb.COMPLETE, Verb.FAIL)
+        wanted = [(verb, step.name) for step in saga.steps for verb in by_step]
+        if saga.status is Status.RUNNING:
+            wanted.append((Verb.CANCEL, None))
+        wanted.append((Verb.TERMINATE, None))
+    events = [OperatorActed(at, verb, ActionId(""), "", "", step) for verb, step in wanted]
+    return tuple(event for event in events if _is_legal(saga, event))
+
+
+def _is_legal(saga: Saga, event: OperatorActed) -> bool:
+    try:
+        decide(saga, event)
+    except IllegalTransition:
+        return False
+    return True
+
+
+def _is_for_set_aside(action: Action) -> bool:
+    return action.verb is Verb.RETRY and action.step is None
+
+
+def _content(event: OperatorActed) -> tuple[object, ...]:
+    """What must be equal for two actions with one id to be the same action."""
+    return event.verb, event.step, event.output, event.actor, event.reason
+
+
+def _output(saga: Saga, action: Action) -> str | None:
+    if action.verb is not Verb.COMPLETE:
+        return None
+    if saga.heading is Heading.BACKWARD:
+        if action.output is not None:
+            raise _wrong_output("expected none: the saga has turned back, and an undo answers nothing")
+        return None
+    output = action.output or "null"
+    if saga.data_bytes + len(output.encode()) > SAGA_DATA_BYTES_MAX:
+        raise _wrong_output(f"with it the saga would hold more than {SAGA_DATA_BYTES_MAX} bytes of data")
+    return output
+
+
+def _wrong_output(sentence: str) -> InvalidRequest:
+    return InvalidRequest([Violation("output_json", sentence)])
+
+
+def _plan(saga: Saga) -> tuple[tuple[Command, ...], Saga]:
+    """The calls that come if each succeeds, by the machine's own rules, and where that ends."""
+    planned: list[Command] = []
+    while commands := outstanding(saga):
+        command = commands[0]
+        planned.append(command)
+        for event in _success(saga, command):
+            saga = decide(saga, event).saga
+    return tuple(planned), saga
+
+
+def _success(saga: Saga, command: Command) -> list[Event]:
+    # At the moment of the newest record, which is before the deadline as far as there is one.
+    at, step = saga.updated_at, saga.step(command.step)
+    if isinstance(command, Invoke):
+        begun: list[Event] = [] if step.begun else [StepBegun(at, step.name)]
+        return [*begun, StepSucceeded(at, step.name, step.attempt, "null")]
+    undone = StepCompensated(at, step.name, step.undo.attempt if step.undo is not None else 1)
+    return [undone] if step.undo is not None else [UndoBegun(at, step.name, step.output), undone]
+
+
+def _sentence(saga: Saga, event: OperatorActed) -> str:
+    if event.step is None:
+        return _sentence_of_saga(saga, event)
+    step = saga.step(event.step)
+    if saga.heading is Heading.FORWARD:
+        return _sentence_forward(step, event)
+    return _sentence_undoing(step, event)
+
+
+def _sentence_of_saga(saga: Saga, event: OperatorActed) -> str:
+    match event.verb:
+        case Verb.RETRY:
+            return "The saga is driven on from where its journal ends."
+        case Verb.CANCEL if saga.status is Status.COMPENSATING:
+            return "Nothing changes: the saga is turning back already."
+        case Verb.CANCEL:
+            return "The saga turns back: what was begun is undone."
+        case _:
+            standing = [step.name for step in saga.steps if step.needs_undo and not _is_undone(step)]
+            left = f"; what they did stands: {', '.join(standing)}" if standing else ""
+            return f"The saga ends here for good, and nothing more is called{left}."
+
+
+def _sentence_forward(step: StepState, event: OperatorActed) -> str:
+    transaction = f"{step.definition.transaction} at {step.definition.service}"
+    match event.verb:
+        case Verb.RETRY:
+            return f"{transaction} is asked again at once, under the same key."
+        case Verb.SKIP:
+            return f"The saga goes on without {transaction}; if it has an effect, that stands."
+        case Verb.COMPLETE:
+            return f"The saga goes on as if {transaction} had succeeded with this output."
+        case _:
+            return f"{transaction} is given up and the saga turns back: what was begun is undone."
+
+
+def _sentence_undoing(step: StepState, event: OperatorActed) -> str:
+    name = step.definition.compensation or f"barring {step.definition.transaction}"
+    undo = f"{name} at {step.definition.service}"
+    match event.verb:
+        case Verb.RETRY if step.undo is not None and step.undo.refused:
+            return f"{undo} is asked again with a new budget, under a new key because it was refused."
+        case Verb.RETRY if step.undo is not None and step.undo.outcome is UndoOutcome.FAILED:
+            return f"{undo} is asked again with a new budget, under the same key."
+        case Verb.RETRY:
+            return f"{undo} is asked again at once, under the same key."
+        case Verb.SKIP:
+            return f"{undo} is not done: the effect of {step.name} stays in place for good."
+        case Verb.COMPLETE:
+            return f"{undo} counts as done."
+        case _:
+            return f"{undo} is given up and needs a person."
+
+
+def _is_undone(step: StepState) -> bool:
+    return step.undo_outcome is UndoOutcome.COMPENSATED

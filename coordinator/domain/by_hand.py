@@ -1,0 +1,165 @@
+"""What an operator's action changes in a saga: verb by verb, for each situation it may meet.
+
+The machine's rules for what comes of it are the same as for any other event. Nothing here looks at who
+acts or at what they have seen: that is judged before an action becomes an event (actions.py).
+"""
+
+from dataclasses import replace
+
+from coordinator.domain.errors import IllegalTransition, SagaEnded
+from coordinator.domain.events import OperatorActed, Verb
+from coordinator.domain.saga import (
+    Abort,
+    AbortKind,
+    Heading,
+    Saga,
+    Status,
+    StepOutcome,
+    StepState,
+    Undo,
+    UndoOutcome,
+)
+
+FAILED_BY_HAND = "FAILED_BY_HAND"
+
+
+def acted(saga: Saga, event: OperatorActed) -> Saga:
+    """*saga* after an operator's action, which it remembers.
+
+    Raises:
+        SagaEnded: nothing can be done to it any more.
+        IllegalTransition: the verb cannot be done to it, or to that step, as it stands.
+    """
+    if saga.status.is_final:
+        raise SagaEnded(f"saga {saga.id} is {saga.status}: nothing can be done to it any more")
+    after = _changed(saga, event)
+    return replace(after, actions=(*saga.actions, event))
+
+
+def resumed(saga: Saga) -> Saga:
+    """A call may have been under way for every step that is begun and unsettled: count it as lost.
+
+    Raises:
+        IllegalTransition: no automatic work is left.
+    """
+    if not saga.status.is_open:
+        raise IllegalTransition(f"saga {saga.id} has ended: it is {saga.status}")
+
+    def counted(step: StepState) -> StepState:
+        if step.undo is not None and step.undo.outcome is None:
+            return replace(step, undo=replace(step.undo, lost=step.undo.lost + 1))
+        if step.begun and step.outcome is None:
+            return replace(step, lost=step.lost + 1)
+        return step
+
+    return replace(saga, steps=tuple(map(counted, saga.steps)))
+
+
+def _changed(saga: Saga, event: OperatorActed) -> Saga:
+    match event.verb:
+        case Verb.TERMINATE:
+            return replace(saga, termination=event)
+        case Verb.CANCEL if saga.status is Status.RUNNING:
+            return replace(saga, abort=Abort(AbortKind.CANCELLED, event.at, message=event.reason))
+        case Verb.CANCEL if saga.status is Status.COMPENSATING:
+            return saga  # it is turning back already, which is what was wanted
+        case Verb.CANCEL:
+            raise IllegalTransition(f"saga {saga.id} is {saga.status}: there is nothing left to cancel")
+        case Verb.RETRY if event.step is None:
+            return resumed(saga)
+        case _:
+            step = _step(saga, event)
+            if saga.heading is Heading.FORWARD:
+                return _forward(saga, step, event)
+            return saga.with_step(replace(step, undo=_undone(saga, step, event)))
+
+
+def _step(saga: Saga, event: OperatorActed) -> StepState:
+    for step in saga.steps:
+        if step.name == event.step:
+            return step
+    raise IllegalTransition(f"saga {saga.id} has no step {event.step!r}")
+
+
+def _forward(saga: Saga, step: StepState, event: OperatorActed) -> Saga:
+    current = saga.current
+    if current is None or step.name != current.name:
+        state = "is passed" if step.is_passed else "has not been reached"
+        raise IllegalTransition(f"saga {saga.id} is {saga.status} and step {step.name!r} {state}")
+    match event.verb:
+        case Verb.RETRY:
+            if step.due_at is None or step.due_at <= event.at:
+                raise IllegalTransition(f"saga {saga.id}: step {step.name!r} is being asked at this moment")
+            return saga.with_step(replace(step, due_at=None))
+        case Verb.SKIP:
+            return saga.with_step(replace(step, outcome=StepOutcome.SKIPPED, due_at=None))
+        case Verb.COMPLETE:
+            # What a person vouches for has happened, whether or not a call of ours did it: so it is begun.
+            done = replace(
+                step,
+                begun=True,
+                outcome=StepOutcome.SUCCEEDED,
+                output=event.output,
+                due_at=None,
+                by_hand=True,
+            )
+            return saga.with_step(done)
+        case _:
+            given_up = replace(step, outcome=StepOutcome.GIVEN_UP, due_at=None)
+            abort = Abort(AbortKind.GIVEN_UP, event.at, step.name, FAILED_BY_HAND, event.reason)
+            return replace(saga.with_step(given_up), abort=abort)
+
+
+def _undone(saga: Saga, step: StepState, event: OperatorActed) -> Undo:
+    """The undo of *step* after the action."""
+    undo = _touchable(saga, step, event)
+    match event.verb, undo.outcome:
+        case Verb.SKIP, _:
+            return replace(undo, outcome=UndoOutcome.SKIPPED, due_at=None)
+        case Verb.COMPLETE, _:
+            return replace(undo, outcome=UndoOutcome.COMPENSATED, due_at=None, by_hand=True)
+        case Verb.RETRY, UndoOutcome.FAILED:
+            return _begun_again(undo, event.at)
+        case Verb.RETRY, _ if undo.due_at is not None and undo.due_at > event.at:
+            return replace(undo, due_at=None)
+        case Verb.RETRY, _:
+            raise IllegalTransition(
+                f"saga {saga.id}: the undo of step {step.name!r} is being asked for at this moment"
+            )
+        case _, UndoOutcome.FAILED:
+            raise IllegalTransition(f"saga {saga.id}: the undo of step {step.name!r} has failed already")
+        case _ if step.undo is None:
+            raise IllegalTransition(f"saga {saga.id}: the undo of step {step.name!r} has not begun")
+        case _:
+            # An attempt may be under way: it counts, so that no number is used twice.
+            return replace(undo, outcome=UndoOutcome.FAILED, failures=undo.failures + 1, due_at=None)
+
+
+def _begun_again(undo: Undo, at: float) -> Undo:
+    """With a new budget. A refusal may be stored under its key, so only another key can be answered anew;
+    after anything else the effect may exist, and only the same key finds that out."""
+    return replace(
+        undo,
+        outcome=None,
+        refused=False,
+        round=undo.round + 1 if undo.refused else undo.round,
+        attempts_before=undo.attempt - 1,
+        failures=0,
+        lost=0,
+        budget_from=at,
+    )
+
+
+def _touchable(saga: Saga, step: StepState, event: OperatorActed) -> Undo:
+    """The undo of *step*, if something can be done about it now; one that is about to begin is new."""
+    if not step.needs_undo:
+        raise IllegalTransition(f"saga {saga.id} is {saga.status}: step {step.name!r} needs no undo")
+    if step.undo is None:
+        if saga.undoing is None or saga.undoing.name != step.name:
+            raise IllegalTransition(
+                f"saga {saga.id}: the undo of step {step.name!r} waits for that of a later step"
+            )
+        return Undo(step.output, budget_from=event.at)
+    if step.undo.outcome in (UndoOutcome.COMPENSATED, UndoOutcome.SKIPPED):
+        raise IllegalTransition(f"saga {saga.id}: the undo of step {step.name!r} is settled")
+    return step.undo
