@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tests.checker.evidence import Evidence
 from tests.checker.index import Index
-from tests.checker.laws import admission, content, effects, ending, flow, patience, people
+from tests.checker.laws import admission, content, effects, ending, flow, operators, patience, people
 from tests.checker.verdict import Finding, NotYet, Report, Verdict
 
 Law = Callable[[Index], Finding | NotYet]
@@ -38,7 +38,7 @@ LAWS: tuple[tuple[str, Law], ...] = (
     ("retry discipline", patience.i24_retry_discipline),
     ("single history", ending.i25_single_history),
     ("fencing", people.i26_fencing),
-    ("operator actions", people.i27_operator_actions),
+    ("operator actions", operators.i27_operator_actions),
     ("reads never go back", people.i28_reads_never_go_back),
     ("pinning", people.i29_pinning),
     ("replay", people.i30_replay),

@@ -47,6 +47,41 @@ class ClientCall:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class OperatorCall:
+    """One attempt of an operator to act on a saga, with what it got."""
+
+    saga_id: str
+    action_id: str
+    verb: str
+    """"RETRY", "SKIP", "COMPLETE", "FAIL", "CANCEL" or "TERMINATE"."""
+    step: str
+    """Empty for what concerns the whole saga."""
+    actor: str
+    reason: str
+    seq_expected: int
+    output: str = ""
+    """As JSON text, of a COMPLETE."""
+    only_asked: bool = False
+    """Whether it asked only what the action would lead to."""
+    invoked_ns: int
+    replied_ns: int | None
+    code: str
+    repeated: bool = False
+    seq: int | None = None
+    """The saga's newest record in the reply; None where it was not OK."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ActionRead:
+    """What an operator did, as a journal record shows it."""
+
+    verb: str
+    action_id: str
+    actor: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StepRead:
     """A step as GetSaga shows it; names as in the proto, without their prefixes."""
 
@@ -57,6 +92,7 @@ class StepRead:
     status: str
     attempts: int
     undo_attempts: int
+    by_hand: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +107,8 @@ class TimelineRead:
     code: str
     retry_ns: int | None
     token: int
+    action: ActionRead | None = None
+    """Of an OPERATOR_ACTED."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,6 +129,8 @@ class SagaRead:
     steps: tuple[StepRead, ...]
     timeline: tuple[TimelineRead, ...]
     flags: tuple[str, ...] = ()
+    needs_person: bool = False
+    forced: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -147,6 +187,10 @@ class Evidence:
     """By digest."""
     restarts: int
     """How often the coordinator was started again."""
+    actions: tuple[OperatorCall, ...] | None = None
+    """What operators asked for; None: nobody wrote it down."""
+    dead_letters: frozenset[str] | None = None
+    """The sagas that the list of those that need a person named at rest; None: nobody read it."""
     books: Books | None = None
     logs: Mapping[str, str] | None = None
     """Everything logged, by name of the log."""

@@ -8,7 +8,15 @@ from typing import Any, Final
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from saga.v1 import coordinator_pb2, ledger_pb2, types_pb2
-from tests.checker.evidence import Definition, LedgerRow, SagaRead, StepRead, StepRule, TimelineRead
+from tests.checker.evidence import (
+    ActionRead,
+    Definition,
+    LedgerRow,
+    SagaRead,
+    StepRead,
+    StepRule,
+    TimelineRead,
+)
 
 ATTEMPTS_MAX_DEFAULT: Final = 5
 _OPERATIONS: Final = {ledger_pb2.OPERATION_EXECUTE: "E", ledger_pb2.OPERATION_COMPENSATE: "C"}
@@ -42,6 +50,8 @@ def saga_read(message: types_pb2.Saga, read_at: int) -> SagaRead:
         steps=tuple(map(_step, message.steps)),
         timeline=tuple(map(_entry, message.timeline)),
         flags=tuple(message.flags),
+        needs_person=message.needs_person,
+        forced=message.forced,
     )
 
 
@@ -92,6 +102,7 @@ def _step(message: types_pb2.Step) -> StepRead:
         status=types_pb2.StepStatus.Name(message.status).removeprefix("STEP_STATUS_"),
         attempts=message.attempts,
         undo_attempts=message.undo_attempts,
+        by_hand=message.by_hand,
     )
 
 
@@ -105,6 +116,16 @@ def _entry(message: types_pb2.TimelineEntry) -> TimelineRead:
         code=message.code,
         retry_ns=_ns(message.retry_time) if message.HasField("retry_time") else None,
         token=message.fencing_token,
+        action=_action(message.operator_action) if message.HasField("operator_action") else None,
+    )
+
+
+def _action(message: types_pb2.OperatorAction) -> ActionRead:
+    return ActionRead(
+        verb=types_pb2.OperatorVerb.Name(message.verb).removeprefix("OPERATOR_VERB_"),
+        action_id=message.action_id,
+        actor=message.actor,
+        reason=message.reason,
     )
 
 

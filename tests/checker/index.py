@@ -4,7 +4,16 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.checker.evidence import ClientCall, Definition, Evidence, LedgerRow, SagaRead, TimelineRead
+from tests.checker.deeds import deeds, turns_back
+from tests.checker.evidence import (
+    ClientCall,
+    Definition,
+    Evidence,
+    LedgerRow,
+    OperatorCall,
+    SagaRead,
+    TimelineRead,
+)
 
 OPEN = frozenset({"RUNNING", "COMPENSATING"})
 ENDED = frozenset({"COMPLETED", "COMPENSATED", "DEAD_LETTERED", "TERMINATED"})
@@ -52,14 +61,18 @@ class Timeline:
         for entry in entries:
             self._by[entry.type, entry.step].append(entry)
         self.abort = next(filter(turns_back, entries), None)
-        self.undo_failed = {entry.step for entry in entries if _fails_undo(entry)}
-        """The steps whose compensation failed for good."""
+        self.deeds = deeds(entries)
+        """What people decided."""
 
     def all(self, kind: str, step: str = "") -> list[TimelineRead]:
         return self._by.get((kind, step), [])
 
     def first(self, kind: str, step: str = "") -> TimelineRead | None:
         return next(iter(self.all(kind, step)), None)
+
+    def acts(self) -> list[TimelineRead]:
+        """The records of operators."""
+        return [entry for entry in self.entries if entry.type == "OPERATOR_ACTED"]
 
     def forward(self) -> Iterator[TimelineRead]:
         """The records before the one that turned the saga back, and that one."""
@@ -92,6 +105,9 @@ class Index:
         for call in sorted(evidence.calls, key=lambda call: call.invoked_ns):
             self.calls[call.door, call.request_id].append(call)
         self.doors = sorted({call.door for call in evidence.calls})
+        self.actions: dict[tuple[str, str], list[OperatorCall]] = defaultdict(list)
+        for action in sorted(evidence.actions or (), key=lambda action: action.invoked_ns):
+            self.actions[action.saga_id, action.action_id].append(action)
         self.requested: dict[str, set[str]] = defaultdict(set)
         for read in evidence.reads:
             self.requested[read.request_id].add(read.saga_id)
@@ -105,19 +121,13 @@ class Index:
         """The rows of a step; empty where it has none."""
         return self.by_step.get(saga_id, {}).get(step) or StepRows()
 
+    def asked_ns(self, saga_id: str, act: TimelineRead) -> int | None:
+        """When the operator behind a record first asked for it, if that was written down."""
+        calls = self.actions.get((saga_id, act.action.action_id)) if act.action is not None else None
+        return calls[0].invoked_ns if calls else None
+
     def pinned(self) -> Iterator[tuple[SagaRead, Definition, Timeline]]:
         """The last read of each saga whose definition is known."""
         for saga_id, read in self.last.items():
             if (definition := self.definition(saga_id)) is not None:
                 yield read, definition, self.timelines[saga_id]
-
-
-def turns_back(entry: TimelineRead) -> bool:
-    """Whether a record turns a saga back that goes forward."""
-    if entry.type == "STEP_FAULTED":
-        return entry.retry_ns is None
-    return entry.type in ("STEP_REFUSED", "CANCEL_REQUESTED", "DEADLINE_PASSED")
-
-
-def _fails_undo(entry: TimelineRead) -> bool:
-    return entry.type == "UNDO_REFUSED" or (entry.type == "UNDO_FAULTED" and entry.retry_ns is None)

@@ -1,4 +1,4 @@
-"""Runs made by hand: sagas told event by event, as a coordinator and its participants would write them.
+"""Runs made by hand: sagas told event by event, as coordinator, participants and people would write them.
 
 `clean_run` keeps every invariant; the functions below it change one thing in a run.
 """
@@ -8,11 +8,13 @@ from dataclasses import replace
 from typing import Any
 
 from tests.checker.evidence import (
+    ActionRead,
     Books,
     ClientCall,
     Definition,
     Evidence,
     LedgerRow,
+    OperatorCall,
     SagaRead,
     StepRead,
     StepRule,
@@ -44,6 +46,7 @@ class Run:
         self.token = 1
         self.ledger: list[LedgerRow] = []
         self.calls: list[ClientCall] = []
+        self.actions: list[OperatorCall] = []
         self.reads: list[SagaRead] = []
         self.sagas: list[Told] = []
 
@@ -76,6 +79,9 @@ class Told:
         self._run, self._definition = run, definition
         self._timeline: list[TimelineRead] = []
         self._statuses = {rule.name: "NOT_BEGUN" for rule in definition.steps}
+        self._by_hand: set[str] = set()
+        self._forced = False
+        self._rounds: dict[str, int] = {}
         self._created_ns = EPOCH_NS + run.tick()
         self.event("SAGA_STARTED")
         run.sagas.append(self)
@@ -91,16 +97,46 @@ class Told:
             code=more.get("code", ""),
             retry_ns=more.get("retry_ns"),
             token=self._run.token,
+            action=more.get("action"),
         )
         self._timeline.append(entry)
         if status:
             self._statuses[step] = status
+
+    def asks(self, verb: str, step: str, code: str, **more: Any) -> None:
+        """An operator asks, having seen the newest record."""
+        asked = OperatorCall(
+            saga_id=self.saga_id,
+            action_id=f"{verb} {step}",
+            verb=verb,
+            step=step,
+            actor="Ada",
+            reason="the bank called",
+            seq_expected=len(self._timeline),
+            invoked_ns=self._run.tick(),
+            replied_ns=None if code == "NONE" else self._run.now_ns + 5_000_000,
+            code=code,
+        )
+        self._run.actions.append(replace(asked, **more))
+
+    def acts(self, verb: str, step: str = "", status: str = "", *, output: str = "") -> None:
+        """An operator asks, and it is done; where it has a status, it decides that of the step."""
+        self.asks(verb, step, "OK", seq=len(self._timeline) + 1, output=output)
+        action = ActionRead(verb=verb, action_id=f"{verb} {step}", actor="Ada", reason="the bank called")
+        failure = self._timeline[-1].type
+        self.event("OPERATOR_ACTED", step, status, action=action)
+        if verb in ("COMPLETE", "SKIP", "TERMINATE"):
+            self._forced = True
+            self._by_hand.add(step)
+        if verb == "RETRY" and failure == "UNDO_REFUSED":
+            self._rounds[step] = self._rounds.get(step, 1) + 1
 
     def row(self, step: str, operation: str, outcome: str) -> None:
         """A call arrives at its participant, and is committed there a little later."""
         rule = RULES[step]
         forward = operation == "E"
         arrived_ns = self._run.tick()
+        again = f"/{self._rounds[step]}" if step in self._rounds and not forward else ""
         self._run.ledger.append(
             LedgerRow(
                 service=rule.service,
@@ -109,7 +145,7 @@ class Told:
                 step=step,
                 operation=operation,
                 transaction=rule.transaction if forward else rule.compensation or "",
-                key=f"{self.saga_id}/{step}/{'execute' if forward else 'compensate'}",
+                key=f"{self.saga_id}/{step}/{'execute' if forward else 'compensate'}{again}",
                 outcome=outcome,
                 request_hash=f"{self.saga_id} {step} {operation}",
                 result_hash="",
@@ -136,7 +172,10 @@ class Told:
 
     def seen(self, status: str, read_at: int) -> None:
         """It is read, and so shown."""
-        steps = tuple(shown(rule, self._statuses[rule.name]) for rule in self._definition.steps)
+        steps = tuple(
+            shown(rule, self._statuses[rule.name], by_hand=rule.name in self._by_hand)
+            for rule in self._definition.steps
+        )
         self._run.reads.append(
             SagaRead(
                 read_at=read_at,
@@ -151,6 +190,8 @@ class Told:
                 seq=len(self._timeline),
                 steps=steps,
                 timeline=tuple(self._timeline),
+                needs_person=status == "DEAD_LETTERED",
+                forced=self._forced,
             )
         )
 
@@ -161,7 +202,7 @@ class Told:
         self._run.call(self.request_id, "OK", saga_id=self.saga_id, ended=ended)
 
 
-def shown(rule: StepRule, status: str = "NOT_BEGUN") -> StepRead:
+def shown(rule: StepRule, status: str = "NOT_BEGUN", *, by_hand: bool = False) -> StepRead:
     """A step as GetSaga shows it."""
     return StepRead(
         name=rule.name,
@@ -171,11 +212,12 @@ def shown(rule: StepRule, status: str = "NOT_BEGUN") -> StepRead:
         status=status,
         attempts=0,
         undo_attempts=0,
+        by_hand=by_hand,
     )
 
 
 def clean_run() -> Evidence:
-    """One saga of every sort, and every sort of answer to a client."""
+    """One saga of every sort, and every sort of answer to a client and to an operator."""
     run = Run()
     _completed(Told(run, "done"))
     _refused(run, Told(run, "refused"))
@@ -184,16 +226,24 @@ def clean_run() -> Evidence:
     _dead(Told(run, "lenient", LENIENT), lenient=True)
     _late(run, Told(run, "late"))
     _resumed(run, Told(run, "resumed"))
+    _retried(run, Told(run, "retried"))
+    _given_up(run, Told(run, "given-up"))
+    _vouched(run, Told(run, "vouched"))
+    _left_out(run, Told(run, "left-out"))
+    _stopped(Told(run, "stopped"))
     run.call("order-done", "ALREADY_EXISTS", "other content")
     run.call("order-malformed", "INVALID_ARGUMENT")
     run.call("order-unheard", "NONE")
     done = {"order-done": 100, "order-resumed": 100}
+    at_rest = [read for read in run.reads if read.read_at == 3]
     return Evidence(
         ledger=tuple(run.ledger),
         calls=tuple(run.calls),
         reads=tuple(run.reads),
         definitions={ORDER.digest: ORDER, LENIENT.digest: LENIENT},
         restarts=1,
+        actions=tuple(run.actions),
+        dead_letters=frozenset(read.saga_id for read in at_rest if read.status == "DEAD_LETTERED"),
         books=Books(
             charged_nanos=done,
             reserved_pieces=done,
@@ -280,6 +330,84 @@ def _resumed(run: Run, saga: Told) -> None:
     saga.ends("COMPLETED")
 
 
+def _retried(run: Run, saga: Told) -> None:
+    """The undo of a step is refused; an operator looks at it, asks in vain, and has it tried anew."""
+    saga.does("reserve", "charge")
+    saga.event("CANCEL_REQUESTED")
+    saga.event("UNDO_BEGUN", "charge", "UNDOING")
+    saga.row("charge", "C", "refused")
+    saga.event("UNDO_REFUSED", "charge", "UNDO_FAILED", attempt=1)
+    saga.seen("DEAD_LETTERED", 1)
+    run.call(saga.request_id, "OK", saga_id=saga.saga_id, ended="FAILED")
+    saga.asks("CANCEL", "", "FAILED_PRECONDITION")
+    saga.asks("SKIP", "charge", "OK", only_asked=True, seq=len(run.reads[-1].timeline))
+    saga.asks("FAIL", "charge", "UNAVAILABLE")
+    saga.acts("RETRY", "charge", "UNDOING")
+    saga.asks("RETRY", "charge", "OK", repeated=True, seq=len(run.reads[-1].timeline) + 1)
+    saga.asks("RETRY", "charge", "ALREADY_EXISTS", reason="for another reason")
+    saga.asks("COMPLETE", "charge", "ABORTED", seq_expected=1)
+    saga.row("charge", "C", "applied")
+    saga.event("STEP_COMPENSATED", "charge", "COMPENSATED", attempt=2)
+    saga.seen("COMPENSATING", 2)
+    saga.undoes("reserve")
+    saga.seen("COMPENSATED", 3)
+
+
+def _given_up(run: Run, saga: Told) -> None:
+    """An undo that waits is given up by hand, and tried again under the same key."""
+    saga.does("reserve")
+    saga.acts("CANCEL")
+    saga.event("UNDO_BEGUN", "reserve", "UNDOING")
+    retry_ns = EPOCH_NS + run.now_ns + SECOND_NS // 2
+    saga.event("UNDO_FAULTED", "reserve", attempt=1, code="UNAVAILABLE", retry_ns=retry_ns)
+    saga.acts("FAIL", "reserve", "UNDO_FAILED")
+    saga.seen("DEAD_LETTERED", 1)
+    saga.acts("RETRY", "reserve", "UNDOING")
+    saga.row("reserve", "C", "applied")
+    saga.event("STEP_COMPENSATED", "reserve", "COMPENSATED", attempt=3)
+    saga.ends("COMPENSATED")
+
+
+def _vouched(run: Run, saga: Told) -> None:
+    """A step that waits is asked at once, then passed by hand, and so is a later one."""
+    saga.does("reserve")
+    saga.begins("charge")
+    retry_ns = EPOCH_NS + run.now_ns + SECOND_NS
+    saga.event("STEP_FAULTED", "charge", attempt=1, code="UNAVAILABLE", retry_ns=retry_ns)
+    saga.acts("RETRY", "charge")
+    saga.event("STEP_FAULTED", "charge", attempt=2, code="UNAVAILABLE", retry_ns=retry_ns)
+    saga.acts("COMPLETE", "charge", "SUCCEEDED", output='{"paid":true}')
+    saga.begins("notify")
+    saga.acts("SKIP", "notify", "SKIPPED")
+    saga.does("ship")
+    saga.ends("COMPLETED")
+
+
+def _left_out(run: Run, saga: Told) -> None:
+    """An undo that is refused is left out: the effect stands for good. Another is vouched for."""
+    saga.does("reserve", "charge", "notify")
+    saga.begins("ship")
+    saga.acts("FAIL", "ship", "GIVEN_UP")
+    saga.event("UNDO_BEGUN", "ship", "UNDOING")
+    saga.acts("COMPLETE", "ship", "COMPENSATED")
+    saga.event("UNDO_BEGUN", "charge", "UNDOING")
+    saga.row("charge", "C", "refused")
+    saga.event("UNDO_REFUSED", "charge", "UNDO_FAILED", attempt=1)
+    saga.seen("DEAD_LETTERED", 2)
+    saga.acts("SKIP", "charge", "UNDO_SKIPPED")
+    saga.undoes("reserve")
+    saga.ends("COMPENSATED")
+
+
+def _stopped(saga: Told) -> None:
+    """Terminated while a call is under way, whose effect comes after the client was told."""
+    saga.does("reserve")
+    saga.begins("charge")
+    saga.acts("TERMINATE")
+    saga.ends("TERMINATED")
+    saga.row("charge", "E", "applied")
+
+
 Change = Callable[[Evidence], Evidence]
 
 
@@ -357,6 +485,41 @@ def call(request_id: str, code: str, /, **changes: Any) -> Change:
         return replace(run, calls=tuple(calls))
 
     return change
+
+
+def asked(saga: str, action_id: str, code: str, /, **changes: Any) -> Change:
+    """The first such attempt of an operator went otherwise."""
+
+    def change(run: Evidence) -> Evidence:
+        wanted = (f"saga-{saga}", action_id, code)
+        actions = run.actions or ()
+        found = next(made for made in actions if (made.saga_id, made.action_id, made.code) == wanted)
+        changed = (replace(made, **changes) if made is found else made for made in actions)
+        return replace(run, actions=tuple(changed))
+
+    return change
+
+
+def asked_again(saga: str, action_id: str, code: str, /, **changes: Any) -> Change:
+    """The first such attempt of an operator was made twice, the second time with changes."""
+
+    def change(run: Evidence) -> Evidence:
+        changed = asked(saga, action_id, code, **changes)(run)
+        return replace(run, actions=(*(run.actions or ()), *(changed.actions or ())))
+
+    return change
+
+
+def act(saga: str, verb: str, /, **changes: Any) -> Change:
+    """What the record of an operator's action says of it is another, in every read; `step` too."""
+    of_record = {key: changes.pop(key) for key in ("step", "time_ns") if key in changes}
+
+    def changed(entry: TimelineRead) -> TimelineRead:
+        if entry.action is None or entry.action.verb != verb:
+            return entry
+        return replace(entry, action=replace(entry.action, **changes), **of_record)
+
+    return _timeline(saga, lambda entries: tuple(map(changed, entries)))
 
 
 def books(**changes: Any) -> Change:

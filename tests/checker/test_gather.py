@@ -6,7 +6,7 @@ import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from saga.v1 import coordinator_pb2, ledger_pb2, types_pb2
-from tests.checker.evidence import LedgerRow, SagaRead, StepRead, TimelineRead
+from tests.checker.evidence import ActionRead, LedgerRow, SagaRead, StepRead, TimelineRead
 from tests.checker.gather import definition_of, duration_ns, ledger_rows, saga_read
 
 PLACE_ORDER = Path(__file__).parents[2] / "definitions" / "place_order.json"
@@ -108,6 +108,29 @@ def test_a_saga_becomes_a_read_with_its_steps_and_its_timeline() -> None:
         timeline=(entry,),
         flags=("a: BARRED",),
     )
+
+
+def test_what_an_operator_did_becomes_part_of_its_record() -> None:
+    message = types_pb2.Saga(
+        needs_person=True,
+        forced=True,
+        steps=[types_pb2.Step(name="a", status=types_pb2.STEP_STATUS_UNDO_SKIPPED, by_hand=True)],
+        timeline=[
+            types_pb2.TimelineEntry(
+                type=types_pb2.EVENT_TYPE_OPERATOR_ACTED,
+                step="a",
+                operator_action=types_pb2.OperatorAction(
+                    verb=types_pb2.OPERATOR_VERB_SKIP, action_id="i", actor="Ada", reason="why"
+                ),
+            )
+        ],
+    )
+    read = saga_read(message, 1)
+    assert (read.needs_person, read.forced) == (True, True)
+    assert [(step.status, step.by_hand) for step in read.steps] == [("UNDO_SKIPPED", True)]
+    assert [(entry.type, entry.step, entry.action) for entry in read.timeline] == [
+        ("OPERATOR_ACTED", "a", ActionRead(verb="SKIP", action_id="i", actor="Ada", reason="why"))
+    ]
 
 
 def test_a_definition_is_read_with_what_it_leaves_to_the_defaults() -> None:

@@ -6,12 +6,12 @@ An invariant that found nothing to look at is "not yet" judged: silence proves n
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.checker.evidence import ClientCall, LedgerRow, SagaRead, TimelineRead
+from tests.checker.evidence import ClientCall, LedgerRow, OperatorCall, SagaRead, TimelineRead
 
 SHOWN_MAX = 5
 """So many violations of one invariant are printed; all of them are in the report."""
 
-Fact = LedgerRow | TimelineRead | ClientCall | SagaRead
+Fact = LedgerRow | TimelineRead | ClientCall | OperatorCall | SagaRead
 
 
 @dataclass(frozen=True, slots=True)

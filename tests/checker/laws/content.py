@@ -1,10 +1,13 @@
 """I13 to I18: undo in reverse order, calls that keep their names and content, and books that add up."""
 
-from tests.checker.evidence import Books, StepRule, TimelineRead
-from tests.checker.index import Index, Timeline
+import re
+
+from tests.checker.evidence import Books, LedgerRow, StepRule, TimelineRead
+from tests.checker.index import Index, StepRows, Timeline
 from tests.checker.verdict import Finding, NotYet
 
 DIRECTIONS = {"E": "execute", "C": "compensate"}
+ROUND = re.compile(r"/([2-9]|[1-9][0-9]+)")
 
 
 def i13_undone_in_reverse_order(index: Index) -> Finding:
@@ -17,6 +20,7 @@ def i13_undone_in_reverse_order(index: Index) -> Finding:
                 for rule in later:
                     if _needs_undo(rule, timeline, begun):
                         settled = timeline.first("STEP_COMPENSATED", rule.name)
+                        settled = settled or timeline.deeds.settled.get(rule.name)
                         in_order = settled is not None and settled.seq < begun.seq
                         sentence = f"the undo of {step.name} began before {rule.name} was settled"
                         finding.look(in_order, read.saga_id, sentence, begun, *([settled] if settled else []))
@@ -26,7 +30,7 @@ def i13_undone_in_reverse_order(index: Index) -> Finding:
             first = min(sent, key=lambda row: row.arrived_ns)
             for rule in later:
                 rows = index.rows(read.saga_id, rule.name)
-                if rows.compensates:
+                if rows.compensates and rule.name not in timeline.deeds.settled:
                     in_order = any(row.committed_ns <= first.arrived_ns for row in rows.settled)
                     sentence = f"Compensate of {step.name} arrived before that of {rule.name} was settled"
                     finding.look(in_order, read.saga_id, sentence, first, *rows.compensates)
@@ -34,12 +38,54 @@ def i13_undone_in_reverse_order(index: Index) -> Finding:
 
 
 def i14_stable_identity(index: Index) -> Finding:
-    """A call's key is made of saga, step and direction, and of nothing else."""
+    """A call's key is made of saga, step and direction, and of a round that only a person begins.
+
+    Each recorded retry of a refused undo begins one round: one that was refused before, not earlier than
+    the retry was asked for, and the undo is settled under no older key.
+    """
     finding = Finding("I14")
     for row in index.evidence.ledger:
-        key = f"{row.saga_id}/{row.step}/{DIRECTIONS.get(row.operation, '?')}"
-        finding.look(row.key == key, row.saga_id, f"a call of {row.step} came under the key {row.key!r}", row)
+        sentence = f"a call of {row.step} came under the key {row.key!r}"
+        finding.look(_round(row) is not None, row.saga_id, sentence, row)
+    for saga_id, timeline in index.timelines.items():
+        for step, rows in index.by_step.get(saga_id, {}).items():
+            _look_at_rounds(finding, index, timeline.deeds.rounds.get(step, []), rows)
+            settled = timeline.first("STEP_COMPENSATED", step)
+            if settled is not None and rows.compensates:
+                due = 1 + sum(act.seq < settled.seq for act in timeline.deeds.rounds.get(step, []))
+                under = [row for row in rows.compensates if _round(row) == due]
+                sentence = f"the undo of {step} is settled, and none of its calls came in round {due}"
+                finding.look(bool(under), saga_id, sentence, settled, *rows.compensates)
     return finding
+
+
+def _look_at_rounds(finding: Finding, index: Index, begun: list[TimelineRead], rows: StepRows) -> None:
+    for row in rows.compensates:
+        if (number := _round(row)) is None or number == 1:
+            continue
+        about = f"round {number} of the undo of {row.step}"
+        sentence = f"{about} was begun, and {len(begun)} retries of a refusal are recorded"
+        finding.look(number <= 1 + len(begun), row.saga_id, sentence, row, *begun)
+        before = [
+            other
+            for other in rows.compensates
+            if _round(other) == number - 1 and other.local_seq < row.local_seq and other.outcome == "refused"
+        ]
+        finding.look(bool(before), row.saga_id, f"{about} was begun, and the one before was not refused", row)
+        asked_ns = index.asked_ns(row.saga_id, begun[number - 2]) if number <= 1 + len(begun) else None
+        if asked_ns is not None:
+            finding.look(
+                asked_ns <= row.arrived_ns, row.saga_id, f"{about} came before it was asked for", row
+            )
+
+
+def _round(row: LedgerRow) -> int | None:
+    """Which round of its key a call belongs to; None where the key is not one of its saga, step and way."""
+    stem = f"{row.saga_id}/{row.step}/{DIRECTIONS.get(row.operation, '?')}"
+    if row.key == stem:
+        return 1
+    again = ROUND.fullmatch(row.key.removeprefix(stem)) if row.operation == "C" else None
+    return int(again[1]) if again is not None and row.key.startswith(stem) else None
 
 
 def i15_stable_content(index: Index) -> Finding:
@@ -64,16 +110,20 @@ def i17_no_phantom_progress(index: Index) -> Finding:
     finding = Finding("I17")
     for saga_id, read in index.last.items():
         timeline = index.timelines[saga_id]
+        deeds = timeline.deeds
         for step in read.steps:
             rows = index.rows(saga_id, step.name)
-            if timeline.first("STEP_SUCCEEDED", step.name) or step.status == "SUCCEEDED":
+            said = step.status == "SUCCEEDED" and step.name not in deeds.passed
+            if timeline.first("STEP_SUCCEEDED", step.name) or said:
                 sentence = f"{step.name} is said to have succeeded and was not applied"
                 finding.look(bool(rows.applied), saga_id, sentence, read, *rows.executes)
-            if timeline.first("STEP_COMPENSATED", step.name) or step.status == "COMPENSATED":
+            said = step.status == "COMPENSATED" and step.name not in deeds.settled
+            if timeline.first("STEP_COMPENSATED", step.name) or said:
                 sentence = f"{step.name} is said to be undone and no Compensate was settled"
                 finding.look(bool(rows.settled), saga_id, sentence, read, *rows.compensates)
             if rows.applied and read.status in ("COMPLETED", "COMPENSATED"):
-                known = any(
+                known = step.name in deeds.passed or step.name in deeds.settled
+                known = known or any(
                     timeline.first(kind, step.name) for kind in ("STEP_SUCCEEDED", "STEP_COMPENSATED")
                 )
                 sentence = f"ended and does not know that {step.name} was applied"
@@ -82,7 +132,10 @@ def i17_no_phantom_progress(index: Index) -> Finding:
 
 
 def i18_conservation(index: Index) -> Finding | NotYet:
-    """Money and pieces that stand are those of completed orders; sagas that need a person are left out."""
+    """Money and pieces that stand are those of completed orders.
+
+    Sagas that need a person are left out, and those of which a person decided a part.
+    """
     if (books := index.evidence.books) is None:
         return NotYet("no books were gathered")
     finding = Finding("I18")
@@ -92,7 +145,8 @@ def i18_conservation(index: Index) -> Finding | NotYet:
     for order in orders:
         sagas = index.requested.get(order, set())
         statuses = {index.last[saga_id].status if saga_id in index.last else "" for saga_id in sagas}
-        if statuses - {"COMPLETED", "COMPENSATED"}:
+        forced = any(index.last[saga_id].forced for saga_id in sagas if saga_id in index.last)
+        if forced or statuses - {"COMPLETED", "COMPENSATED"}:
             finding.left_out.append(order)
         else:
             _look_at_order(finding, books, order, completed="COMPLETED" in statuses)
@@ -113,7 +167,7 @@ def _look_at_order(finding: Finding, books: Books, order: str, *, completed: boo
 
 def _passed_over(rule: StepRule, timeline: Timeline) -> bool:
     """Whether its undo failed for good and is declared to hold up nothing."""
-    return rule.continues_on_failure and rule.name in timeline.undo_failed
+    return rule.continues_on_failure and rule.name in timeline.deeds.undo_failed
 
 
 def _needs_undo(rule: StepRule, timeline: Timeline, at: TimelineRead) -> bool:

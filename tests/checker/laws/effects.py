@@ -1,8 +1,8 @@
 """I6 to I12: every effect at most once, all of them or none, and each after what it builds on."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from tests.checker.evidence import Definition, LedgerRow, SagaRead, TimelineRead
+from tests.checker.evidence import LedgerRow, SagaRead, StepRule, TimelineRead
 from tests.checker.index import Index, StepRows
 from tests.checker.verdict import Finding
 
@@ -44,28 +44,35 @@ def i8_nothing_comes_after_its_undo(index: Index) -> Finding:
 
 
 def i9_completed_means_all_done(index: Index) -> Finding:
-    """COMPLETED if and only if every step was applied once and none undone."""
+    """COMPLETED if and only if every step was applied once and none undone; whose effect a person vouched
+    for, or did without, was only not undone."""
     finding = Finding("I9")
-    for read, definition, _ in index.pinned():
+    for read, definition, timeline in index.pinned():
         per_step = {step.name: index.rows(read.saga_id, step.name) for step in definition.steps}
         if read.status == "COMPLETED":
             for step, rows in per_step.items():
-                done = len(rows.applied) == 1 and not rows.undone
+                by_hand = step in timeline.deeds.passed
+                done = (by_hand or len(rows.applied) == 1) and not rows.undone
                 sentence = f"is COMPLETED, but {step} was applied {len(rows.applied)} times"
                 sentence += f" and undone {len(rows.undone)} times"
                 finding.look(done, read.saga_id, sentence, *rows.executes, *rows.compensates)
         elif read.status == "COMPENSATED":
             untouched = all(len(rows.applied) == 1 and not rows.compensates for rows in per_step.values())
+            untouched = untouched and not timeline.deeds.settled
             finding.look(not untouched, read.saga_id, "all its steps stand, but it is COMPENSATED", read)
     return finding
 
 
 def i10_compensated_means_all_undone(index: Index) -> Finding:
-    """COMPENSATED if and only if what was applied is what was undone, over steps that declare an undo."""
+    """COMPENSATED if and only if what was applied is what was undone, over steps that declare an undo.
+
+    Of the undo of a step that was settled by hand nothing is proved.
+    """
     finding = Finding("I10")
-    for read, definition, _ in index.pinned():
+    for read, definition, timeline in index.pinned():
         if read.status == "COMPENSATED":
-            _look_undone(finding, index, read, definition)
+            rules = [rule for rule in definition.steps if rule.name not in timeline.deeds.settled]
+            _look_undone(finding, index, read, rules)
         elif read.status == "COMPLETED":
             undone = [row for step in definition.steps for row in index.rows(read.saga_id, step.name).undone]
             finding.look(not undone, read.saga_id, "is COMPLETED with undone effects", *undone)
@@ -99,17 +106,18 @@ def i11_never_mixed(index: Index) -> Finding:
 
 
 def i12_after_what_it_depends_on(index: Index) -> Finding:
-    """A step is sent only after the one before it was applied, and its answer was journaled."""
+    """A step is sent only after the one before it was applied, and its answer (or a person's) journaled."""
     finding = Finding("I12")
     for read, definition, timeline in index.pinned():
         for before, step in zip(definition.steps, definition.steps[1:], strict=False):
             if (begun := timeline.first("STEP_BEGUN", step.name)) is not None:
                 answered = timeline.first("STEP_SUCCEEDED", before.name)
+                answered = answered or timeline.deeds.passed.get(before.name)
                 journaled = answered is not None and answered.seq < begun.seq
                 sentence = f"{step.name} was begun before {before.name} was known to have succeeded"
                 finding.look(journaled, read.saga_id, sentence, begun, *([answered] if answered else []))
             executes = index.rows(read.saga_id, step.name).executes
-            if executes:
+            if executes and before.name not in timeline.deeds.passed:
                 first = min(executes, key=lambda row: row.arrived_ns)
                 applied = index.rows(read.saga_id, before.name).applied
                 stood = any(row.committed_ns <= first.arrived_ns for row in applied)
@@ -118,10 +126,10 @@ def i12_after_what_it_depends_on(index: Index) -> Finding:
     return finding
 
 
-def _look_undone(finding: Finding, index: Index, read: SagaRead, definition: Definition) -> None:
+def _look_undone(finding: Finding, index: Index, read: SagaRead, rules: Sequence[StepRule]) -> None:
     """What declares an undo is undone as often as it was applied: once, or never."""
     facts_before = finding.facts
-    for step in definition.steps:
+    for step in rules:
         if step.compensation is None:
             continue
         rows = index.rows(read.saga_id, step.name)

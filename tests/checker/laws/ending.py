@@ -36,12 +36,16 @@ def i20_nothing_forgotten(index: Index) -> Finding | NotYet:
 
 
 def i21_terminal_is_final(index: Index) -> Finding:
-    """What a read or a reply showed as ended never changes: neither its status nor its timeline."""
+    """What a read or a reply showed as ended never changes: neither its status nor its timeline.
+
+    Only a dead letter does, and the first that then comes is the record of a person's action.
+    """
     finding = Finding("I21")
     for saga_id, reads in index.history.items():
         for earlier, later in pairwise(reads):
             if earlier.status in ENDED:
                 same = (earlier.status, earlier.timeline) == (later.status, later.timeline)
+                same = same or (earlier.status == "DEAD_LETTERED" and _was_acted_on(earlier, later))
                 sentence = (
                     f"was {earlier.status} and is {later.status}, with {later.seq - earlier.seq} more records"
                 )
@@ -57,30 +61,64 @@ def i21_terminal_is_final(index: Index) -> Finding:
 
 
 def _look_at_late_effects(finding: Finding, index: Index, call: ClientCall) -> None:
-    """By the clock that both are noted by, nothing is applied once a client was told the end."""
-    for step, rows in index.by_step.get(call.saga_id or "", {}).items():
+    """By the clock that both are noted by, nothing is applied once a client was told the end.
+
+    What a person had asked for by then may be: an undo that is tried again, a call that was under way.
+    """
+    saga_id = call.saga_id or ""
+    acts = index.timelines[saga_id].acts() if saga_id in index.timelines else []
+    asked_ns = min(
+        (asked for act in acts if (asked := index.asked_ns(saga_id, act)) is not None), default=None
+    )
+    for step, rows in index.by_step.get(saga_id, {}).items():
         for row in (*rows.applied, *rows.undone):
             in_time = call.replied_ns is None or row.committed_ns <= call.replied_ns
+            in_time = in_time or (asked_ns is not None and asked_ns <= row.committed_ns)
             sentence = f"had ended, a client was told, when {row.transaction} of {step} was applied"
             finding.look(in_time, row.saga_id, sentence, call, row)
 
 
 def i22_dead_letters_are_exact(index: Index) -> Finding:
-    """DEAD_LETTERED exactly when an undo failed for good, or the coordinator said it cannot go on."""
+    """DEAD_LETTERED exactly when an undo failed for good, or the coordinator said it cannot go on.
+
+    Not one that a person has decided about since. Those that need a person are all in the list of them, and
+    no others; nobody leaves it but by one recorded action.
+    """
     finding = Finding("I22")
     for saga_id, read in index.last.items():
+        deeds = index.timelines[saga_id].deeds
+        failed = set(deeds.undo_failing)
+        given_up = any(words in read.error_message for words in GIVEN_TO_A_PERSON)
+        needs_person = deeds.termination is None and (bool(failed) or given_up)
+        sentence = f"{'needs' if needs_person else 'needs no'} person, and says otherwise"
+        finding.look(read.needs_person is needs_person, saga_id, sentence, read)
+        if index.evidence.dead_letters is not None:
+            listed = saga_id in index.evidence.dead_letters
+            sentence = f"{'needs' if needs_person else 'needs no'} person, and the list says otherwise"
+            finding.look(listed is needs_person, saga_id, sentence, read)
         if read.status in OPEN:
             continue
-        failed = index.timelines[saga_id].undo_failed
-        given_up = any(words in read.error_message for words in GIVEN_TO_A_PERSON)
         dead = read.status == "DEAD_LETTERED"
         why = (
             f"the undo of {', '.join(sorted(failed))} failed for good"
             if failed
             else "no undo failed for good"
         )
-        finding.look(dead is (bool(failed) or given_up), saga_id, f"is {read.status}, but {why}", read)
+        finding.look(dead is needs_person, saga_id, f"is {read.status}, but {why}", read)
+    for saga_id in sorted((index.evidence.dead_letters or frozenset()) - index.last.keys()):
+        finding.look(False, saga_id, "is listed as one that needs a person, and is not known")
+    for saga_id, reads in index.history.items():
+        for earlier, later in pairwise(reads):
+            if earlier.status == "DEAD_LETTERED" and later.status != earlier.status:
+                sentence = f"was DEAD_LETTERED and is {later.status}, and nobody acted"
+                finding.look(_was_acted_on(earlier, later), saga_id, sentence, earlier, later)
     return finding
+
+
+def _was_acted_on(earlier: SagaRead, later: SagaRead) -> bool:
+    """Whether the first record between two reads is that of an operator's action."""
+    added = later.timeline[len(earlier.timeline) :]
+    return bool(added) and added[0].type == "OPERATOR_ACTED"
 
 
 def i25_single_history(index: Index) -> Finding:
@@ -114,7 +152,7 @@ def _replay(finding: Finding, read: SagaRead, definition: Definition, timeline: 
         finding.look(wrong is None, read.saga_id, sentence, entry)
         if wrong is not None:
             return  # what follows an impossible record proves nothing
-    explained = read.status in (automaton.status, "TERMINATED")
+    explained = read.status == automaton.status
     explained = explained or any(words in read.error_message for words in GIVEN_TO_A_PERSON)
     sentence = f"is {read.status}, but its records lead to {automaton.status}"
     finding.look(explained, read.saga_id, sentence, read)

@@ -49,7 +49,8 @@ def _given(
     if asked is not None and OUTPUTS not in asked:
         earlier = [name for name in earlier if f"{OUTPUTS}.{name}" in asked]
     if asked is None or OUTPUTS in asked or earlier:
-        answers = {name: _answer(index, saga_id, name) for name in earlier}
+        skipped = {name for name in earlier if _by_hand(index, saga_id, name) == "SKIP"}
+        answers = {name: _answer(index, saga_id, name) for name in earlier if name not in skipped}
         if None in answers.values():
             return None
         chosen[OUTPUTS] = {name: json.loads(answer or "null") for name, answer in answers.items()}
@@ -57,10 +58,21 @@ def _given(
 
 
 def _answer(index: Index, saga_id: str, step: str) -> str | None:
-    """What a participant answered, if its ledger vouches for it."""
+    """What a participant answered, if its ledger vouches for it; or what the operator said who vouched."""
+    if _by_hand(index, saga_id, step) == "COMPLETE":
+        act = index.timelines[saga_id].deeds.passed[step].action
+        calls = index.actions.get((saga_id, act.action_id), []) if act is not None else []
+        return next((call.output for call in calls if call.code == "OK"), None)
     answer = index.evidence.outputs.get((saga_id, step))
     vouched = {row.result_hash for row in index.rows(saga_id, step).applied}
     return answer if answer is not None and _sha256(answer) in vouched else None
+
+
+def _by_hand(index: Index, saga_id: str, step: str) -> str:
+    """With which verb an operator let the saga pass the step; empty where none did."""
+    timeline = index.timelines.get(saga_id)
+    act = timeline.deeds.passed.get(step) if timeline is not None else None
+    return act.action.verb if act is not None and act.action is not None else ""
 
 
 def _sha256(text: str) -> str:

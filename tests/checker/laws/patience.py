@@ -3,9 +3,10 @@
 from itertools import pairwise
 
 from tests.checker.automaton import FORWARD_ANSWERS, UNDO_ANSWERS
+from tests.checker.deeds import VOUCHING
 from tests.checker.evidence import TimelineRead
 from tests.checker.index import Index, Timeline
-from tests.checker.laws.policy import look_at_policies
+from tests.checker.laws.policy import hurries, look_at_policies, may_have_lost_calls
 from tests.checker.verdict import Finding
 
 ABORT_WITHIN_NS = 1_000_000_000
@@ -35,7 +36,8 @@ def i23_deadline(index: Index) -> Finding:
         if read.expires_ns is None:
             continue
         for entry in index.timelines[saga_id].forward():
-            if entry.type == "STEP_BEGUN" or entry.type in FORWARD_ANSWERS:
+            by_hand = entry.action is not None and entry.action.verb in VOUCHING
+            if by_hand or entry.type == "STEP_BEGUN" or entry.type in FORWARD_ANSWERS:
                 sentence = f"went forward after its deadline, with {entry.type} of {entry.step}"
                 finding.look(entry.time_ns < read.expires_ns, saga_id, sentence, entry)
             elif entry.type == "DEADLINE_PASSED":
@@ -58,10 +60,13 @@ def _up_ns(index: Index, from_ns: int, to_ns: int) -> int | None:
 
 
 def i24_retry_discipline(index: Index) -> Finding:
-    """No more attempts than the policy allows and one more per restart, none early, none without hope."""
+    """No more attempts than the policy allows and one more per restart, none early, none without hope.
+
+    A person may cut a wait short, and give an undo that failed a new budget; attempts are numbered on.
+    """
     finding = Finding("I24")
     for read, definition, timeline in index.pinned():
-        restarts = len(timeline.all("SAGA_RESUMED"))
+        restarts = sum(map(may_have_lost_calls, timeline.entries))
         for rule in definition.steps:
             forward = _answers(timeline, rule.name, FORWARD_ANSWERS)
             for entry in forward:
@@ -75,6 +80,8 @@ def i24_retry_discipline(index: Index) -> Finding:
             _look_at_waits(finding, read.saga_id, timeline, forward)
             undo = _answers(timeline, rule.name, UNDO_ANSWERS)
             _look_at_waits(finding, read.saga_id, timeline, undo)
+            _look_at_numbers(finding, read.saga_id, forward)
+            _look_at_numbers(finding, read.saga_id, undo)
     look_at_policies(finding, index)
     return finding
 
@@ -85,10 +92,22 @@ def _answers(timeline: Timeline, step: str, types: frozenset[str]) -> list[Timel
 
 
 def _look_at_waits(finding: Finding, saga_id: str, timeline: Timeline, answers: list[TimelineRead]) -> None:
-    """No attempt is answered before it was due; a restart may have lost what was known of that."""
+    """No attempt is answered before it was due, unless a person asked for it at once.
+
+    A restart may have lost what was known of that.
+    """
     for failed, following in pairwise(answers):
-        resumed = any(failed.seq < entry.seq < following.seq for entry in timeline.all("SAGA_RESUMED"))
-        if failed.retry_ns is not None and not resumed:
+        between = [entry for entry in timeline.entries if failed.seq < entry.seq < following.seq]
+        hurried = any(may_have_lost_calls(entry) or hurries(entry, failed.step) for entry in between)
+        if failed.retry_ns is not None and not hurried:
             early_ns = failed.retry_ns - following.time_ns
             sentence = f"{following.step} was answered {early_ns / 1e9:.3f} s before it was due again"
             finding.look(early_ns <= 0, saga_id, sentence, failed, following)
+
+
+def _look_at_numbers(finding: Finding, saga_id: str, answers: list[TimelineRead]) -> None:
+    """An attempt has its number for itself; only what was pending is asked for under its number again."""
+    for earlier, later in pairwise(answers):
+        least = earlier.attempt + (not earlier.type.endswith("_PENDING"))
+        sentence = f"attempt {later.attempt} of {later.step} was answered after attempt {earlier.attempt}"
+        finding.look(later.attempt >= least, saga_id, sentence, earlier, later)

@@ -1,4 +1,4 @@
-"""I26 to I32: one owner at a time, reads that never go back, one definition for good, and no secrets told."""
+"""I26, I28 to I32: one owner at a time, reads that never go back, one definition for good, no secret told."""
 
 from itertools import pairwise
 
@@ -21,10 +21,6 @@ def i26_fencing(index: Index) -> Finding:
                 finding.look(row.token >= newest.token, saga_id, sentence, newest, row)
             newest = max(newest, row, key=lambda seen: seen.token)
     return finding
-
-
-def i27_operator_actions(_: Index) -> NotYet:
-    return NotYet("no operator action is part of the evidence")
 
 
 def i28_reads_never_go_back(index: Index) -> Finding:
@@ -100,7 +96,8 @@ def _look_at_reads(finding: Finding, earlier: SagaRead, later: SagaRead) -> None
     sentence = f"had {earlier.seq} records and then {later.seq} ({rounds})"
     finding.look(later.seq >= earlier.seq, later.saga_id, sentence, earlier, later)
     sentence = f"was {earlier.status} and then {later.status} ({rounds})"
-    forth = _progress(later) >= _progress(earlier)
+    added = later.timeline[len(earlier.timeline) :]
+    forth = _progress(later) >= _progress(earlier) or any(entry.action is not None for entry in added)
     finding.look(forth, later.saga_id, sentence, earlier, later)
     _look_at_prefix(finding, earlier, later)
 

@@ -1,7 +1,7 @@
 """The part of I24 that needs the definition: how long waits may be, and how many calls there may be."""
 
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from tests.checker.evidence import LedgerRow, SagaRead, StepRule, TimelineRead
 from tests.checker.index import Index
@@ -16,9 +16,9 @@ def look_at_policies(finding: Finding, index: Index) -> None:
     """Hold every wait against the definition, and the number of calls against the timeline."""
     unexplained: Counter[str] = Counter()
     proof: dict[str, list[LedgerRow]] = defaultdict(list)
-    for read, definition, _ in index.pinned():
+    for read, definition, timeline in index.pinned():
         for rule in definition.steps:
-            _look_at_waits(finding, read, rule)
+            _look_at_waits(finding, read, rule, timeline.deeds.renewed)
             rows = index.rows(read.saga_id, rule.name)
             for calls, way in ((rows.executes, FORWARD), (rows.compensates, UNDO)):
                 excess = max(0, len(calls) - _sends_max(read.timeline, rule.name, *way))
@@ -34,11 +34,17 @@ def look_at_policies(finding: Finding, index: Index) -> None:
 
 
 def _sends_max(timeline: Sequence[TimelineRead], step: str, begun: str, answers: tuple[str, ...]) -> int:
-    """How often a call can have been sent: each was answered, or a restart lost it, or it is under way."""
+    """How often a call can have been sent: each was answered, or lost, or it is under way.
+
+    Lost by a restart, or because an operator decided without waiting for its answer.
+    """
     sends, under_way = 0, False
     for entry in timeline:
-        if entry.type == "SAGA_RESUMED":
+        if may_have_lost_calls(entry):
             sends += under_way
+        elif entry.step == step and entry.action is not None:
+            sends += under_way
+            under_way = entry.action.verb == "RETRY"
         elif entry.step == step and entry.type == begun:
             under_way = True
         elif entry.step == step and entry.type in answers:
@@ -48,13 +54,27 @@ def _sends_max(timeline: Sequence[TimelineRead], step: str, begun: str, answers:
     return sends + under_way
 
 
-def _look_at_waits(finding: Finding, read: SagaRead, rule: StepRule) -> None:
+def may_have_lost_calls(entry: TimelineRead) -> bool:
+    """Whether what was under way at this record may have been lost, and was asked for again."""
+    whole = entry.action is not None and entry.action.verb == "RETRY" and not entry.step
+    return whole or entry.type == "SAGA_RESUMED"
+
+
+def hurries(entry: TimelineRead, step: str) -> bool:
+    """Whether an operator asks for the next attempt of a step at once."""
+    return entry.step == step and entry.action is not None and entry.action.verb == "RETRY"
+
+
+def _look_at_waits(
+    finding: Finding, read: SagaRead, rule: StepRule, renewed: Mapping[str, list[TimelineRead]]
+) -> None:
     """No wait is longer than the policy's longest, and an undo is tried for its budget: no more, no less."""
     budget_from_ns = 0
+    renewals = renewed.get(rule.name, [])
     for entry in read.timeline:
         if entry.step != rule.name:
             continue
-        if entry.type in ("UNDO_BEGUN", "UNDO_PENDING"):
+        if entry.type in ("UNDO_BEGUN", "UNDO_PENDING") or entry in renewals:
             budget_from_ns = entry.time_ns
         if entry.type not in ("STEP_FAULTED", "UNDO_FAULTED"):
             continue
