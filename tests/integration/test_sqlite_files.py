@@ -13,10 +13,11 @@ import sqlite3
 import stat
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,6 +33,16 @@ from tests.integration.appending import Appender, appender
 NOBODY = 65_534
 
 
+class Watched(sqlite3.Connection):
+    """A connection that tells whether somebody closed it."""
+
+    closed = False
+
+    def close(self) -> None:
+        super().close()
+        self.closed = True
+
+
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.db"
@@ -43,14 +54,18 @@ async def made(path: Path) -> None:
         await a_saga().start(journal)
 
 
+async def ended(threads: Iterable[threading.Thread]) -> None:
+    for thread in threads:
+        await asyncio.to_thread(thread.join, 10)
+        assert not thread.is_alive()
+
+
 async def refusal(path: Path) -> str:
     """The sentence with which a start is refused, having left nothing behind."""
     threads = set(threading.enumerate())
     with pytest.raises(StartupFailed) as raised:
         await SqliteJournal.open(path)
-    for thread in set(threading.enumerate()) - threads:
-        await asyncio.to_thread(thread.join, 10)
-        assert not thread.is_alive()
+    await ended(set(threading.enumerate()) - threads)
     sentence = str(raised.value)
     assert "\n" not in sentence
     assert str(path) in sentence or str(path.parent) in sentence
@@ -96,6 +111,33 @@ class TestLock:
         opening.cancel()
         await asyncio.gather(opening, return_exceptions=True)
         await made(path)
+
+    @pytest.mark.parametrize("turns", [1, 2, 3, 5, 8, 13, 21, 34])
+    async def test_an_opening_that_is_cancelled_leaves_no_connection_open(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch, turns: int
+    ) -> None:
+        connected: list[Watched] = []
+
+        def connect(
+            *args: Any, real: Callable[..., sqlite3.Connection] = sqlite3.connect, **more: Any
+        ) -> sqlite3.Connection:
+            opened = real(*args, **more, factory=Watched)
+            assert isinstance(opened, Watched)
+            connected.append(opened)
+            return opened
+
+        monkeypatch.setattr(sqlite3, "connect", connect)
+        threads = set(threading.enumerate())
+        opening = asyncio.create_task(SqliteJournal.open(path))
+        for _ in range(turns):
+            await asyncio.sleep(0.001 if turns > 5 else 0)
+        opening.cancel()
+        (end,) = await asyncio.gather(opening, return_exceptions=True)
+        if isinstance(end, SqliteJournal):
+            await end.close()
+        assert connected
+        assert all(connection.closed for connection in connected)
+        await ended(set(threading.enumerate()) - threads)
 
     async def test_what_it_remembers_is_its_first_line(self, path: Path) -> None:
         await made(path)

@@ -3,10 +3,11 @@
 Each lives in a thread of its own. Work goes there whole, as one function: see `Connection.run`.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Final, Self, TypeVar
+from typing import Any, Final, Self, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
@@ -44,16 +45,39 @@ READER_PRAGMAS: Final[Mapping[str, str | int]] = {
 class Connection(aiosqlite.Connection):
     """A connection in a thread of its own, which takes whole pieces of work."""
 
+    def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        def connect() -> sqlite3.Connection:
+            self._opened = connector()
+            return self._opened
+
+        self._opened: sqlite3.Connection | None = None
+        super().__init__(connect, iter_chunk_size=64)
+
     @classmethod
     async def open(cls, connector: Callable[[], sqlite3.Connection]) -> Self:
-        connection = cls(connector, iter_chunk_size=64)
+        connection = cls(connector)
         try:
             _ = await connection
         except BaseException:
-            # Its thread is about to end, but nobody waits for it: it would outlive the loop it reports to.
-            connection._thread.join()
+            connection.abandon()
             raise
         return connection
+
+    def abandon(self) -> None:
+        """Close it without giving way to anybody, so that no cancellation comes between."""
+        self.stop()
+        # Its thread is about to end, but nobody waits for it: it would outlive the loop it reports to.
+        self._thread.join()
+
+    def stop(self) -> asyncio.Future[Any] | None:
+        # A connection whose opening was cancelled is open in its thread, and the base class never learns of
+        # it: whoever opened it closes it, in that thread, before that ends.
+        self._tx.put_nowait((None, self._close_opened))
+        return super().stop()
+
+    def _close_opened(self) -> None:
+        if self._opened is not None:
+            self._opened.close()
 
     async def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
         """Run *work* in the connection's thread, to its end, even if this call is cancelled.

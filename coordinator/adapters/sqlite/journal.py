@@ -72,9 +72,10 @@ class SqliteJournal:
             reading = await Connection.open(partial(open_reader, path))
             opened.append(reading)
         except BaseException as error:
-            # A connection's thread that is not ended keeps the process alive.
+            # A connection's thread that is not ended keeps the process alive. Nothing is awaited here: a
+            # caller that is cancelled once more would leave the rest of it undone.
             for connection in opened:
-                await connection.close()
+                connection.abandon()
             lock.release()
             if isinstance(error, sqlite3.Error | OSError):
                 raise _startup_failed(path, error) from None
