@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup run demo test test-quick test-kill check fmt format lint types layers dependencies \
-	proto proto-fresh proto-lint proto-baseline lock audit clean
+	proto proto-fresh proto-lint proto-baseline docs docs-fresh lock audit clean
 
 BIN := .venv/bin
 PROTO_PYTHON := .venv-proto/bin/python
@@ -34,7 +34,7 @@ test-quick: $(DEV) ## run all tests but the kill tests
 test-kill: $(DEV) ## kill the coordinator under load, many times, and judge what is left
 	$(BIN)/python -m pytest -n 0 -m kill -s
 
-check: format lint types layers dependencies proto-fresh proto-lint ## check all that can be checked without running it
+check: format lint types layers dependencies docs-fresh proto-fresh proto-lint ## check all that can be checked without running it
 
 fmt: $(DEV) ## format the code, and repair what the linter can
 	$(BIN)/ruff check --fix-only --quiet .
@@ -55,6 +55,12 @@ layers: $(DEV) ## check that imports run one way
 dependencies: $(DEV) ## check that what is imported is declared, and that the lock satisfies it
 	$(BIN)/deptry .
 	$(BIN)/python -m pip check
+
+docs: $(DEV) ## write what the README lists out of the code
+	@$(BIN)/python -m scripts.gen_docs
+
+docs-fresh: $(DEV) ## check that the README lists what the code means
+	$(BIN)/python -m scripts.gen_docs --check
 
 proto: $(PROTO) ## make generated/ from protos/
 	@$(PROTO_PYTHON) -m scripts.gen_protos

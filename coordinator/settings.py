@@ -1,12 +1,14 @@
-"""What the coordinator is told at its start: `SAGA_*` variables, or a TOML file that
-`SAGA_SETTINGS_FILE` names, with the same names in small letters and without `SAGA_`. A variable wins
-over the file. No error quotes a value: a secret may stand where it does not belong.
+"""What the coordinator is told at its start: flags of `saga serve`, `SAGA_*` variables, or a TOML file
+that `--settings-file` or `SAGA_SETTINGS_FILE` names, with the same names in small letters and without
+`SAGA_`. A flag wins over a variable, a variable over the file, the file over the default. No error
+quotes a value: a secret may stand where it does not belong.
 """
 
 import difflib
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Annotated, Final, Literal, Self
 
 from pydantic import (
@@ -17,14 +19,17 @@ from pydantic import (
     PlainSerializer,
     ValidationError,
 )
+from pydantic.fields import FieldInfo
 
 from coordinator.domain import durations, jsontext
 from coordinator.domain.errors import InvalidJson, StartupFailed
 from coordinator.domain.relations import NAME
-from coordinator.domain.sentences import Loc, fault, sentences
+from coordinator.domain.sentences import fault, sentences
 
 PREFIX: Final = "SAGA_"
 SETTINGS_FILE: Final = "SAGA_SETTINGS_FILE"
+# The command line reads them; whoever exports them in a shell may start a coordinator from it, too.
+CLIENT_VARIABLES: Final = frozenset({"SAGA_ADDRESS", "SAGA_ACTOR"})
 
 _KIB: Final = 1 << 10
 _MIB: Final = 1 << 20
@@ -131,7 +136,11 @@ _SECONDS: Final = f"seconds, or {durations.EXPECTED}"
 
 
 class Settings(BaseModel):
-    """Every setting with its default. A secret one is a SecretStr, which masks itself."""
+    """Every setting with its default. A secret one is a SecretStr, which masks itself.
+
+    A field's title says what the setting does, its description what is expected of a value: help texts,
+    error messages and the README's table are made of them.
+    """
 
     model_config = ConfigDict(
         frozen=True,
@@ -143,53 +152,85 @@ class Settings(BaseModel):
 
     listen: Annotated[_Text, BeforeValidator(_read_listen)] = Field(
         "127.0.0.1:50051",
+        title="where to serve",
         description='an address to serve on, such as "127.0.0.1:50051", "[::]:50051" or '
         '"unix:/run/saga.sock"; port 0 is any free one',
     )
     http_listen: Annotated[str, Field(strict=True), BeforeValidator(_read_http_listen)] = Field(
         "",
+        title="where to serve metrics and probes over HTTP",
         description='an address for /metrics, /healthz and /readyz, such as "127.0.0.1:9464"; empty: none',
     )
-    journal_path: _Text = Field("saga-journal.sqlite3", description="the path of the journal file")
-    definitions_dir: _Text = Field("definitions", description="the path of the definitions folder")
-    services: _Services = Field({}, description=_SERVICES)
-    place_order_saga: Annotated[str, Field(strict=True, pattern=f"^{NAME}$")] = Field(
-        "PlaceOrder", description="the sagaName of the definition that PlaceOrder runs"
+    journal_path: _Text = Field(
+        "saga-journal.sqlite3",
+        title="the journal; one process at a time",
+        description="the path of the journal file",
     )
-    wait_max_s: _Duration = Field(60.0, description=_SECONDS)
+    definitions_dir: _Text = Field(
+        "definitions", title="the sagas that can be started", description="the path of the definitions folder"
+    )
+    services: _Services = Field(
+        {},
+        title="where each service is: any gRPC target, `round_robin` over its addresses",
+        description=_SERVICES,
+    )
+    place_order_saga: Annotated[str, Field(strict=True, pattern=f"^{NAME}$")] = Field(
+        "PlaceOrder",
+        title="what PlaceOrder runs",
+        description="the sagaName of the definition that PlaceOrder runs",
+    )
+    wait_max_s: _Duration = Field(
+        60.0, title="how long a caller is kept waiting for an undecided saga", description=_SECONDS
+    )
     sagas_open_max: Annotated[_Count, Field(ge=1, le=1_000_000)] = Field(
-        10_000, description="a whole number from 1 to 1000000"
+        10_000,
+        title="beyond it, new sagas are refused at once (RESOURCE_EXHAUSTED)",
+        description="a whole number from 1 to 1000000",
     )
     calls_per_service_max: Annotated[_Count, Field(ge=1, le=100_000)] = Field(
-        128, description="a whole number from 1 to 100000"
+        128,
+        title="calls in flight to one service; a slow one delays only its own steps",
+        description="a whole number from 1 to 100000",
     )
     message_bytes_max: Annotated[_Size, Field(ge=2 * _MIB, le=1024 * _MIB)] = Field(
-        4 * _MIB, description='a number of bytes from 2MiB to 1GiB, such as "4MiB"'
+        4 * _MIB,
+        title="the largest gRPC message, in and out",
+        description='a number of bytes from 2MiB to 1GiB, such as "4MiB"',
     )
-    drain_grace_s: _Duration = Field(10.0, description=_SECONDS)
+    drain_grace_s: _Duration = Field(
+        10.0, title="how long a stop waits for calls in flight", description=_SECONDS
+    )
     disk_free_min_bytes: Annotated[_Size, Field(ge=0, le=1 << 60)] = Field(
-        64 * _MIB, description='a number of bytes, such as "64MiB"'
+        64 * _MIB,
+        title="below it, new sagas are refused; open ones go on",
+        description='a number of bytes, such as "64MiB"',
     )
-    log_level: _Level = Field("INFO", description="DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    log_level: _Level = Field(
+        "INFO",
+        title="INFO tells starts, ends and what is unusual, DEBUG every move",
+        description="DEBUG, INFO, WARNING, ERROR or CRITICAL",
+    )
 
     @classmethod
-    def load(cls, environ: Mapping[str, str]) -> Self:
-        """Read the variables, and the file that they may name.
+    def load(cls, environ: Mapping[str, str], flags: Mapping[str, object] = MappingProxyType({})) -> Self:
+        """Read *flags* (by setting, only those that are given), the variables, and the file that they name.
 
         Raises:
             StartupFailed: names every setting that is wrong, and what was expected.
         """
-        known = {PREFIX + name.upper(): name for name in cls._names()}
-        given = _variables(environ, known)
-        path = given.pop(SETTINGS_FILE, None)
-        from_file = {} if path is None else _file(path, cls._names())
-        from_environ = {known[variable]: value for variable, value in given.items()}
+        variables = _variables(environ, [*cls.names(), _FILE])
+        given = {**variables, **flags}
+        label = {name: PREFIX + name.upper() for name in variables} | {name: flag_of(name) for name in flags}
+        path = given.pop(_FILE, None)
+        if path is not None:
+            from_file = _file(str(path), label[_FILE], cls.names())
+            given = {**from_file, **given}
+            label = {name: f"{name} in {str(path)!r}" for name in from_file} | label
         try:
-            return cls.model_validate({**from_file, **from_environ}, by_alias=True, by_name=False)
+            return cls.model_validate(given, by_alias=True, by_name=False)
         except ValidationError as error:
             wrong = [
-                f"{_where(loc, from_environ, path)}: {sentence}"
-                for loc, sentence in sentences(cls, error, quoting=False)
+                f"{label[str(loc[0])]}: {sentence}" for loc, sentence in sentences(cls, error, quoting=False)
             ]
         raise StartupFailed("; ".join(wrong))
 
@@ -199,19 +240,37 @@ class Settings(BaseModel):
         return {PREFIX + name.upper(): str(value) for name, value in shown.items()}
 
     @classmethod
-    def _names(cls) -> list[str]:
-        return [field.alias or name for name, field in cls.model_fields.items()]
+    def names(cls) -> list[str]:
+        """The settings as people write them."""
+        return list(cls.fields())
+
+    @classmethod
+    def fields(cls) -> dict[str, FieldInfo]:
+        """Every setting by the name that people write."""
+        return {field.alias or name: field for name, field in cls.model_fields.items()}
 
 
-def _variables(environ: Mapping[str, str], known: Iterable[str]) -> dict[str, str]:
+def flag_of(name: str) -> str:
+    """The flag of `saga serve` that gives this setting."""
+    return "--" + name.replace("_", "-")
+
+
+def _variables(environ: Mapping[str, str], known: Sequence[str]) -> dict[str, str]:
+    """What is given, by setting."""
+    names = {PREFIX + name.upper(): name for name in known}
     given = {}
     for variable, value in environ.items():
-        if variable in known or variable == SETTINGS_FILE:
-            given[variable] = value
-        elif variable.startswith(PREFIX) and not _is_service_link(variable, value):
-            nearest = _nearest(variable, (*known, SETTINGS_FILE))
-            raise StartupFailed(f"{variable} is not a setting; the nearest one is {nearest}")
+        if variable in names:
+            given[names[variable]] = value
+        elif variable.startswith(PREFIX) and not _is_for_others(variable, value):
+            raise StartupFailed(
+                f"{variable} is not a setting; the nearest one is {_nearest(variable, names)}"
+            )
     return given
+
+
+def _is_for_others(variable: str, value: str) -> bool:
+    return variable in CLIENT_VARIABLES or _is_service_link(variable, value)
 
 
 def _is_service_link(variable: str, value: str) -> bool:
@@ -219,16 +278,16 @@ def _is_service_link(variable: str, value: str) -> bool:
     return bool(_LINK_PART.search(variable) or (_LINK.search(variable) and _URL.match(value)))
 
 
-def _file(path: str, known: Iterable[str]) -> dict[str, object]:
+def _file(path: str, named_by: str, known: Sequence[str]) -> dict[str, object]:
     try:
         with open(path, "rb") as file:
             values: dict[str, object] = tomllib.load(file)
     except OSError as error:
-        raise _unreadable(path, error.strerror or "it can not be opened") from None
-    except ValueError as error:
+        raise _unreadable(named_by, path, error.strerror or "it can not be opened") from None
+    except (ValueError, RecursionError) as error:
         place = _PLACE.search(str(error))
         reason = "it is not TOML" + (f" {place[0]}" if place else "")
-        raise _unreadable(path, reason) from None
+        raise _unreadable(named_by, path, reason) from None
     for name in values:
         if name not in known:
             wrong = f"{jsontext.shown_key(name)} in {path!r} is not a setting"
@@ -237,19 +296,15 @@ def _file(path: str, known: Iterable[str]) -> dict[str, object]:
     return values
 
 
-def _unreadable(path: str, reason: str) -> StartupFailed:
-    return StartupFailed(f"{SETTINGS_FILE}: {path!r} can not be read: {reason}")
+def _unreadable(named_by: str, path: str, reason: str) -> StartupFailed:
+    return StartupFailed(f"{named_by}: {path!r} can not be read: {reason}")
 
 
 def _nearest(name: str, known: Iterable[str]) -> str:
     return difflib.get_close_matches(name, list(known), n=1, cutoff=0.0)[0]
 
 
-def _where(loc: Loc, from_environ: Mapping[str, str], path: str | None) -> str:
-    name = str(loc[0])
-    return PREFIX + name.upper() if name in from_environ else f"{name} in {path!r}"
-
-
+_FILE: Final = SETTINGS_FILE.removeprefix(PREFIX).lower()
 _PORT_MAX: Final = 65_535
 _SHIFT: Final = {"B": 0, "KiB": 10, "MiB": 20, "GiB": 30}
 _NUMBER: Final = re.compile(r"[0-9]{1,12}(?:\.[0-9]{1,12})?")

@@ -11,6 +11,7 @@ from coordinator.domain.ids import FencingToken, SagaId, StepName, execute_key
 from coordinator.domain.outcomes import Refused, Succeeded
 from coordinator.ports.participants import ExecuteCall
 from coordinator.settings import Settings
+from scripts.gen_docs import settings_table, with_part
 
 ROOT = Path(__file__).resolve().parents[2]
 README = (ROOT / "README.md").read_text()
@@ -26,9 +27,15 @@ def test_the_definition_shown_is_the_one_that_ships() -> None:
     assert json.loads(shown)["sagaName"] == "OrderPlacementSaga"
 
 
-def test_every_setting_is_listed_with_its_default() -> None:
-    listed = dict(re.findall(r"^\| `(SAGA_[A-Z_]+)` \| `([^`]*)` \|", README, re.MULTILINE))
-    assert listed == Settings().describe()
+def test_every_setting_is_listed_with_its_flag_and_its_default() -> None:
+    listed = re.findall(r"^\| `(SAGA_[A-Z_]+)` \| `(--[a-z-]+)` \| (?:`([^`]*)`)? ?\|", README, re.MULTILINE)
+    assert {variable: default for variable, _, default in listed} == Settings().describe()
+    for variable, flag, _ in listed:
+        assert flag == "--" + variable.removeprefix("SAGA_").lower().replace("_", "-")
+
+
+def test_what_is_generated_is_fresh() -> None:
+    assert with_part(README, "settings", settings_table()) == README
 
 
 async def test_the_participant_shown_runs_and_books_a_seat_once(tmp_path: Path) -> None:

@@ -24,9 +24,9 @@ AN_HTTP_ADDRESS: Final = (
 )
 
 
-def refusal(environ: dict[str, str]) -> str:
+def refusal(environ: dict[str, str], flags: dict[str, object] | None = None) -> str:
     with pytest.raises(StartupFailed) as stop:
-        Settings.load(environ)
+        Settings.load(environ, flags or {})
     return str(stop.value)
 
 
@@ -218,6 +218,45 @@ def test_a_file_is_read_and_a_variable_wins_over_it(tmp_path: Path) -> None:
     )
 
 
+def test_a_flag_wins_over_a_variable_a_variable_over_the_file_and_the_file_over_the_default(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "saga.toml"
+    path.write_text('sagas_open_max = 1\ncalls_per_service_max = 1\nlog_level = "ERROR"\n')
+    environ = {"SAGA_SAGAS_OPEN_MAX": "2", "SAGA_CALLS_PER_SERVICE_MAX": "2"}
+    settings = Settings.load(environ, {"settings_file": str(path), "sagas_open_max": "3"})
+    assert settings == Settings(sagas_open_max=3, calls_per_service_max=2, log_level="ERROR")
+
+
+def test_a_settings_file_given_as_a_flag_is_read_instead_of_the_one_that_a_variable_names(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "saga.toml"
+    path.write_text("sagas_open_max = 1\n")
+    settings = Settings.load({"SAGA_SETTINGS_FILE": "/nowhere"}, {"settings_file": str(path)})
+    assert settings == Settings(sagas_open_max=1)
+
+
+def test_a_bad_flag_is_named_as_it_was_typed(tmp_path: Path) -> None:
+    assert refusal({}, {"listen": "50051"}) == f"--listen: {AN_ADDRESS}"
+    assert refusal({"SAGA_LISTEN": "[::]:1"}, {"wait_max": "soon"}) == f"--wait-max: {A_DURATION}"
+    assert refusal({}, {"services": {"Orders": "orders"}}) == f"--services: expected {A_TARGET} for Orders"
+    path = tmp_path / "absent.toml"
+    assert refusal({}, {"settings_file": str(path)}) == (
+        f"--settings-file: {str(path)!r} can not be read: No such file or directory"
+    )
+
+
+def test_what_the_command_line_reads_is_no_mistake() -> None:
+    assert Settings.load({"SAGA_ADDRESS": "127.0.0.1:50051", "SAGA_ACTOR": "anna"}) == Settings()
+
+
+def test_every_setting_says_what_it_does_and_what_is_expected() -> None:
+    for name, field in Settings.fields().items():
+        assert field.title, name
+        assert field.description, name
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
@@ -241,5 +280,10 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     path = tmp_path / "saga.toml"
     message = f"SAGA_SETTINGS_FILE: {str(path)!r} can not be read: "
     assert refusal({"SAGA_SETTINGS_FILE": str(path)}) == message + "No such file or directory"
+    assert refusal({"SAGA_SETTINGS_FILE": str(tmp_path)}) == (
+        f"SAGA_SETTINGS_FILE: {str(tmp_path)!r} can not be read: Is a directory"
+    )
+    path.write_text("a = " + "[" * 100_000)
+    assert refusal({"SAGA_SETTINGS_FILE": str(path)}).startswith(message + "it is not TOML")
     path.write_bytes(b"\xff\xfe")
     assert refusal({"SAGA_SETTINGS_FILE": str(path)}) == message + "it is not TOML"

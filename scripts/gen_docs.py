@@ -1,0 +1,61 @@
+"""Writes what the README lists out of the code that means it: `make docs`; `--check` only compares.
+
+What stands between a pair of markers is generated, and nothing else is touched.
+"""
+
+import re
+import sys
+from typing import Final
+
+from coordinator.settings import PREFIX, Settings, flag_of
+from scripts.cluster import ROOT
+
+README: Final = ROOT / "README.md"
+
+
+def main(arguments: list[str]) -> int:
+    """Bring the README's generated parts up to date, or say that they are not."""
+    before = README.read_text()
+    after = with_part(before, "settings", settings_table())
+    if after == before:
+        return 0
+    if "--check" in arguments:
+        print("docs: README.md is not what the code says; run 'make docs'", file=sys.stderr)
+        return 1
+    README.write_text(after)
+    return 0
+
+
+def with_part(text: str, name: str, part: str) -> str:
+    """*text* with *part* between the markers called *name*."""
+    begin, end = f"<!-- {name}: made by `make docs` -->\n", f"<!-- {name}: end -->\n"
+    pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
+    if len(pattern.findall(text)) != 1:
+        raise SystemExit(f"docs: README.md must have one pair of markers called {name}")
+    return pattern.sub(lambda _: begin + part + end, text)
+
+
+def settings_table() -> str:
+    """Every setting in a row."""
+    defaults = Settings().describe()
+    lines = [
+        "| variable | flag | default | what it does | what is expected |",
+        "|---|---|---|---|---|",
+    ]
+    for name, field in Settings.fields().items():
+        variable = PREFIX + name.upper()
+        cells = (
+            f"`{variable}`",
+            f"`{flag_of(name)}`",
+            f"`{defaults[variable]}`" if defaults[variable] else "",
+            field.title or "",
+            field.description or "",
+        )
+        lines.append(
+            f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |".replace("  ", " ")
+        )
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
