@@ -4,9 +4,12 @@ Whoever only names a saga's status or an error loads no gRPC: the clients are im
 for.
 """
 
+from typing import TYPE_CHECKING
+
 from coordinator.client.errors import (
     Broken,
     ClientError,
+    Closed,
     Conflict,
     InvalidRequest,
     NotFound,
@@ -45,12 +48,20 @@ from coordinator.client.model import (
     Watched,
 )
 
+if TYPE_CHECKING:
+    from coordinator.client.aio import Client
+    from coordinator.client.blocking import BlockingClient
+    from coordinator.client.operator import Operator
+
 __all__ = [
     "ActionEffect",
     "ActionResult",
     "BackupPiece",
+    "BlockingClient",
     "Broken",
+    "Client",
     "ClientError",
+    "Closed",
     "Conflict",
     "Definition",
     "EventType",
@@ -59,6 +70,7 @@ __all__ = [
     "JournalFault",
     "Money",
     "NotFound",
+    "Operator",
     "OperatorAction",
     "OperatorVerb",
     "Order",
@@ -83,3 +95,21 @@ __all__ = [
     "Violation",
     "Watched",
 ]
+
+
+def __getattr__(name: str) -> object:
+    match name:
+        case "Client":
+            from coordinator.client.aio import Client
+
+            return Client
+        case "BlockingClient":
+            from coordinator.client.blocking import BlockingClient
+
+            return BlockingClient
+        case "Operator":
+            from coordinator.client.operator import Operator
+
+            return Operator
+        case _:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

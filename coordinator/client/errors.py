@@ -75,3 +75,7 @@ class Unavailable(ClientError):
 
 class Broken(ClientError):
     """The coordinator, or what answers at its address, failed in a way that asking again hardly mends."""
+
+
+class Closed(ClientError):
+    """This client was closed, before the call or while it was under way; make another."""

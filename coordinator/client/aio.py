@@ -1,0 +1,292 @@
+"""The asyncio client. It owns no task: a call lives as long as its caller waits for it."""
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping
+from contextlib import aclosing, contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from types import TracebackType
+from typing import TYPE_CHECKING, Self, TypeVar
+
+import grpc
+import grpc.aio
+from google.protobuf.message import Message
+
+from coordinator.client import wire
+from coordinator.client.channel import channel_options, checked_target
+from coordinator.client.errors import ClientError, Undecided
+from coordinator.client.failures import Asked, answered, closed, elsewhere, to_error
+from coordinator.client.model import Definition, Item, Order, Payment, Saga, SagaStatus, Started, Watched
+from coordinator.client.patience import (
+    ASK_AGAIN_PAUSE_S,
+    CALL_TIMEOUT_S,
+    ORDER_TIMEOUT_S,
+    WAIT_TIMEOUT_S,
+    Progress,
+    is_worth_asking_again,
+)
+from saga.orders.v1 import orders_pb2_grpc
+from saga.v1 import coordinator_pb2 as pb
+from saga.v1 import coordinator_pb2_grpc
+
+if TYPE_CHECKING:
+    from saga.orders.v1.orders_pb2_grpc import OrderPlacementServiceAsyncStub
+    from saga.v1.coordinator_pb2_grpc import CoordinatorServiceAsyncStub
+
+_Request = TypeVar("_Request", bound=Message)
+_Answer = TypeVar("_Answer", bound=Message)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """What belongs to one event loop."""
+
+    loop: asyncio.AbstractEventLoop
+    channel: grpc.aio.Channel
+    sagas: "CoordinatorServiceAsyncStub"
+    orders: "OrderPlacementServiceAsyncStub"
+
+
+class Client:
+    """A coordinator, for asyncio. Make one, and share it between tasks::
+
+        async with Client("127.0.0.1:50051") as client:
+            order = await client.place_order(...)
+
+    *target* is any gRPC target; calls go round all its addresses. A call that finds no coordinator is
+    repeated for about four seconds, which bridges a restart. *timeout_s* bounds each call that does not
+    take a time of its own. All errors are `ClientError`.
+    """
+
+    def __init__(self, target: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self.target = checked_target(target)
+        self._timeout_s = timeout_s
+        self._opened: _Opened | None = None
+        self._is_closed = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """End the calls that are under way, and take no more."""
+        self._is_closed = True
+        if self._opened is not None:
+            await self._opened.channel.close()
+
+    async def place_order(
+        self,
+        *,
+        order_id: str,
+        user_id: str,
+        items: Iterable[Item],
+        payment: Payment,
+        timeout_s: float = ORDER_TIMEOUT_S,
+    ) -> Order:
+        """Place an order and wait for its end. One that failed is an answer and no error.
+
+        The order_id names at most one order: the same call again, from wherever, gets the same answer and
+        moves nothing twice.
+
+        Raises:
+            Undecided: no end came in *timeout_s*, or the saga waits for a person; the order goes on.
+            Conflict: the order_id belongs to another order.
+        """
+        request = wire.order_request(order_id, user_id, items, payment)
+        ends_at = time.monotonic() + timeout_s
+        while True:
+            try:
+                left_s = ends_at - time.monotonic()
+                return wire.to_order(
+                    await self._ask("PlaceOrder", self._orders.PlaceOrder, request, timeout_s=left_s)
+                )
+            except Undecided as undecided:
+                if not is_worth_asking_again(undecided, ends_at - time.monotonic()):
+                    raise
+            await asyncio.sleep(ASK_AGAIN_PAUSE_S)
+
+    async def start(
+        self,
+        saga_name: str,
+        input: Mapping[str, object] | str,
+        *,
+        request_id: str | None = None,
+        version: str | None = None,
+        wait_s: float = 0.0,
+        timeout_s: float | None = None,
+    ) -> Started:
+        """Start a saga, or join the one that the same *request_id* started. *input* is a JSON object, as a
+        mapping or as text, which is sent as it is.
+
+        Without a *request_id* each call starts a saga of its own, and exactly one. With *wait_s* the answer
+        comes when the saga rests or that time is over, but no later than SAGA_WAIT_MAX: then the saga is
+        shown as it stands.
+
+        Raises:
+            Conflict: the request id belongs to a saga with other content.
+        """
+        request = wire.start_request(saga_name, input, request_id=request_id, version=version, wait_s=wait_s)
+        if timeout_s is None:
+            timeout_s = wait_s + self._timeout_s
+        answer = await self._ask("StartSaga", self._sagas.StartSaga, request, timeout_s=timeout_s)
+        return wire.to_started(answer, has_own_id=request_id is not None)
+
+    async def get(self, saga_id: str) -> Saga:
+        """The saga with its steps and its timeline."""
+        request = wire.request_of(pb.GetSagaRequest, saga_id=saga_id)
+        return wire.to_saga((await self._ask("GetSaga", self._sagas.GetSaga, request, saga_id=saga_id)).saga)
+
+    async def wait(self, saga_id: str, *, timeout_s: float = WAIT_TIMEOUT_S) -> Saga:
+        """The saga, once no automatic work is left.
+
+        Raises:
+            Undecided: it does not rest after *timeout_s*, and goes on.
+        """
+        async with aclosing(self.watch(saga_id, timeout_s=timeout_s)) as watched:
+            async for _ in watched:
+                pass
+        return await self.get(saga_id)
+
+    async def watch(
+        self, saga_id: str, after_seq: int = 0, *, timeout_s: float | None = None
+    ) -> AsyncGenerator[Watched, None]:
+        """Each record of the saga's journal after number *after_seq* as it becomes durable, with the status
+        it led to, until no automatic work is left. A broken stream is taken up where it broke.
+
+        Raises:
+            Undecided: the saga does not rest after *timeout_s*, and goes on.
+            Unavailable: the coordinator went away for more than a minute.
+        """
+        progress = Progress(saga_id, after_seq, timeout_s=timeout_s, now=time.monotonic())
+        while True:
+            stream_s = progress.stream_timeout_s(time.monotonic())
+            request = wire.request_of(pb.WatchSagaRequest, saga_id=saga_id, after_seq=progress.after_seq)
+            asked = Asked(self.target, "WatchSaga", stream_s, saga_id)
+            call = self._sagas.WatchSaga(request, timeout=stream_s)
+            try:
+                with self._in_our_words(asked):
+                    async for message in call:
+                        watched = wire.to_watched(message)
+                        if progress.is_news(watched):
+                            yield watched
+                return
+            except ClientError as error:
+                pause_s = progress.pause_s(error, time.monotonic())
+            finally:
+                call.cancel()
+            await asyncio.sleep(pause_s)
+
+    async def list(
+        self,
+        *,
+        filter: str = "",
+        status: SagaStatus | str | None = None,
+        saga_name: str | None = None,
+        request_id: str | None = None,
+        needs_person: bool | None = None,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+        limit: int | None = None,
+    ) -> AsyncGenerator[Saga, None]:
+        """Sagas that meet all conditions, newest first, page after page; *filter* takes AIP-160's form."""
+        condition = wire.filter_text(
+            filter,
+            status=status,
+            saga_name=saga_name,
+            request_id=request_id,
+            needs_person=needs_person,
+            created_from=created_from,
+            created_before=created_before,
+        )
+        token = ""
+        while (size := wire.page_size(limit)) > 0:
+            request = wire.request_of(pb.ListSagasRequest, page_size=size, page_token=token, filter=condition)
+            page = await self._ask("ListSagas", self._sagas.ListSagas, request)
+            for saga in page.sagas:
+                yield wire.to_saga(saga)
+            token = page.next_page_token
+            if not token:
+                return
+            limit = None if limit is None else limit - len(page.sagas)
+
+    async def cancel(self, saga_id: str, reason: str) -> Saga:
+        """Turn a running saga back; what was begun is undone.
+
+        Raises:
+            Refused: it has ended.
+        """
+        request = wire.request_of(pb.CancelSagaRequest, saga_id=saga_id, reason=reason)
+        answer = await self._ask("CancelSaga", self._sagas.CancelSaga, request, saga_id=saga_id)
+        return wire.to_saga(answer.saga)
+
+    async def definitions(self) -> tuple[Definition, ...]:
+        """What new sagas can be started with, by name, without the texts."""
+        request = pb.ListDefinitionsRequest()
+        answer = await self._ask("ListDefinitions", self._sagas.ListDefinitions, request)
+        return tuple(map(wire.to_definition, answer.definitions))
+
+    async def definition(self, name: str) -> Definition:
+        """A definition with its text, by its name or by the digest that a saga is pinned to."""
+        request = wire.request_of(pb.GetDefinitionRequest, name=name)
+        answer = await self._ask("GetDefinition", self._sagas.GetDefinition, request)
+        return wire.to_definition(answer.definition)
+
+    @property
+    def _sagas(self) -> "CoordinatorServiceAsyncStub":
+        return self._open().sagas
+
+    @property
+    def _orders(self) -> "OrderPlacementServiceAsyncStub":
+        return self._open().orders
+
+    def _open(self) -> _Opened:
+        """The channel, made when it is first needed: a client may be made before its loop runs."""
+        if self._is_closed:
+            raise closed(self.target)
+        loop = asyncio.get_running_loop()
+        if self._opened is None:
+            channel = grpc.aio.insecure_channel(self.target, channel_options())
+            self._opened = _Opened(
+                loop,
+                channel,
+                coordinator_pb2_grpc.CoordinatorServiceStub(channel),
+                orders_pb2_grpc.OrderPlacementServiceStub(channel),
+            )
+        elif self._opened.loop is not loop:
+            raise elsewhere(self.target)
+        return self._opened
+
+    async def _ask(
+        self,
+        name: str,
+        method: grpc.aio.UnaryUnaryMultiCallable[_Request, _Answer],
+        request: _Request,
+        *,
+        timeout_s: float | None = None,
+        saga_id: str = "",
+    ) -> _Answer:
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        asked = Asked(self.target, name, timeout_s, saga_id)
+        with self._in_our_words(asked):
+            answer: object = await method(request, timeout=timeout_s)
+        return answered(answer, asked)
+
+    @contextmanager
+    def _in_our_words(self, asked: Asked) -> Iterator[None]:
+        try:
+            yield
+        except grpc.aio.AioRpcError as error:
+            raise to_error(error, asked) from None
+        except grpc.aio.UsageError:
+            raise closed(self.target) from None
+        except asyncio.CancelledError:
+            task = asyncio.current_task()
+            if self._is_closed and (task is None or not task.cancelling()):
+                # Not its task was cancelled: the channel was closed under the call.
+                raise closed(self.target) from None
+            raise

@@ -1,0 +1,272 @@
+"""The blocking client, on gRPC's own blocking channel: no event loop is hidden in it."""
+
+import time
+from collections.abc import Generator, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from datetime import datetime
+from types import TracebackType
+from typing import Self, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+
+from coordinator.client import wire
+from coordinator.client.channel import channel_options, checked_target
+from coordinator.client.errors import ClientError, Undecided
+from coordinator.client.failures import Asked, answered, closed, to_error
+from coordinator.client.model import Definition, Item, Order, Payment, Saga, SagaStatus, Started, Watched
+from coordinator.client.patience import (
+    ASK_AGAIN_PAUSE_S,
+    CALL_TIMEOUT_S,
+    ORDER_TIMEOUT_S,
+    WAIT_TIMEOUT_S,
+    Progress,
+    is_worth_asking_again,
+)
+from saga.orders.v1 import orders_pb2_grpc
+from saga.v1 import coordinator_pb2 as pb
+from saga.v1 import coordinator_pb2_grpc
+
+_Request = TypeVar("_Request", bound=Message)
+_Answer = TypeVar("_Answer", bound=Message)
+
+
+class BlockingConnection:
+    """A channel to a coordinator, and its errors in our words. Threads may share it."""
+
+    def __init__(self, target: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self.target = checked_target(target)
+        self._timeout_s = timeout_s
+        self._channel = grpc.insecure_channel(self.target, channel_options())
+        self._is_closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the calls that are under way, and take no more."""
+        self._is_closed = True
+        self._channel.close()
+
+    def _ask(
+        self,
+        name: str,
+        method: "grpc.UnaryUnaryMultiCallable[_Request, _Answer]",
+        request: _Request,
+        *,
+        timeout_s: float | None = None,
+        saga_id: str = "",
+    ) -> _Answer:
+        timeout_s = self._timeout_s if timeout_s is None else timeout_s
+        asked = Asked(self.target, name, timeout_s, saga_id)
+        with self._in_our_words(asked):
+            answer: object = method(request, timeout=timeout_s)
+        return answered(answer, asked)
+
+    def _stream(
+        self,
+        name: str,
+        method: "grpc.UnaryStreamMultiCallable[_Request, _Answer]",
+        request: _Request,
+        *,
+        timeout_s: float,
+        saga_id: str = "",
+    ) -> Generator[_Answer, None, None]:
+        """Its messages. Whoever leaves early closes the generator, which ends the call."""
+        with self._in_our_words(Asked(self.target, name, timeout_s, saga_id)):
+            call = method(request, timeout=timeout_s)
+            try:
+                yield from call
+            finally:
+                call.cancel()
+
+    @contextmanager
+    def _in_our_words(self, asked: Asked) -> Iterator[None]:
+        try:
+            yield
+        except grpc.RpcError as error:
+            if self._is_closed:
+                raise closed(self.target) from None
+            raise to_error(error, asked) from None
+        except ValueError:
+            if self._is_closed:  # gRPC's way to say so of a call that has not begun
+                raise closed(self.target) from None
+            raise
+
+
+class BlockingClient(BlockingConnection):
+    """A coordinator, for code that waits. Make one, and share it between threads::
+
+        with BlockingClient("127.0.0.1:50051") as client:
+            order = client.place_order(...)
+
+    *target* is any gRPC target; calls go round all its addresses. A call that finds no coordinator is
+    repeated for about four seconds, which bridges a restart. *timeout_s* bounds each call that does not
+    take a time of its own. All errors are `ClientError`.
+    """
+
+    def __init__(self, target: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        super().__init__(target, timeout_s=timeout_s)
+        self._sagas = coordinator_pb2_grpc.CoordinatorServiceStub(self._channel)
+        self._orders = orders_pb2_grpc.OrderPlacementServiceStub(self._channel)
+
+    def place_order(
+        self,
+        *,
+        order_id: str,
+        user_id: str,
+        items: Iterable[Item],
+        payment: Payment,
+        timeout_s: float = ORDER_TIMEOUT_S,
+    ) -> Order:
+        """Place an order and wait for its end. One that failed is an answer and no error.
+
+        The order_id names at most one order: the same call again, from wherever, gets the same answer and
+        moves nothing twice.
+
+        Raises:
+            Undecided: no end came in *timeout_s*, or the saga waits for a person; the order goes on.
+            Conflict: the order_id belongs to another order.
+        """
+        request = wire.order_request(order_id, user_id, items, payment)
+        ends_at = time.monotonic() + timeout_s
+        while True:
+            try:
+                left_s = ends_at - time.monotonic()
+                return wire.to_order(
+                    self._ask("PlaceOrder", self._orders.PlaceOrder, request, timeout_s=left_s)
+                )
+            except Undecided as undecided:
+                if not is_worth_asking_again(undecided, ends_at - time.monotonic()):
+                    raise
+            time.sleep(ASK_AGAIN_PAUSE_S)
+
+    def start(
+        self,
+        saga_name: str,
+        input: Mapping[str, object] | str,
+        *,
+        request_id: str | None = None,
+        version: str | None = None,
+        wait_s: float = 0.0,
+        timeout_s: float | None = None,
+    ) -> Started:
+        """Start a saga, or join the one that the same *request_id* started. *input* is a JSON object, as a
+        mapping or as text, which is sent as it is.
+
+        Without a *request_id* each call starts a saga of its own, and exactly one. With *wait_s* the answer
+        comes when the saga rests or that time is over, but no later than SAGA_WAIT_MAX: then the saga is
+        shown as it stands.
+
+        Raises:
+            Conflict: the request id belongs to a saga with other content.
+        """
+        request = wire.start_request(saga_name, input, request_id=request_id, version=version, wait_s=wait_s)
+        if timeout_s is None:
+            timeout_s = wait_s + self._timeout_s
+        answer = self._ask("StartSaga", self._sagas.StartSaga, request, timeout_s=timeout_s)
+        return wire.to_started(answer, has_own_id=request_id is not None)
+
+    def get(self, saga_id: str) -> Saga:
+        """The saga with its steps and its timeline."""
+        request = wire.request_of(pb.GetSagaRequest, saga_id=saga_id)
+        return wire.to_saga((self._ask("GetSaga", self._sagas.GetSaga, request, saga_id=saga_id)).saga)
+
+    def wait(self, saga_id: str, *, timeout_s: float = WAIT_TIMEOUT_S) -> Saga:
+        """The saga, once no automatic work is left.
+
+        Raises:
+            Undecided: it does not rest after *timeout_s*, and goes on.
+        """
+        with closing(self.watch(saga_id, timeout_s=timeout_s)) as watched:
+            for _ in watched:
+                pass
+        return self.get(saga_id)
+
+    def watch(
+        self, saga_id: str, after_seq: int = 0, *, timeout_s: float | None = None
+    ) -> Generator[Watched, None, None]:
+        """Each record of the saga's journal after number *after_seq* as it becomes durable, with the status
+        it led to, until no automatic work is left. A broken stream is taken up where it broke.
+
+        Raises:
+            Undecided: the saga does not rest after *timeout_s*, and goes on.
+            Unavailable: the coordinator went away for more than a minute.
+        """
+        progress = Progress(saga_id, after_seq, timeout_s=timeout_s, now=time.monotonic())
+        while True:
+            stream_s = progress.stream_timeout_s(time.monotonic())
+            request = wire.request_of(pb.WatchSagaRequest, saga_id=saga_id, after_seq=progress.after_seq)
+            stream = self._stream(
+                "WatchSaga", self._sagas.WatchSaga, request, timeout_s=stream_s, saga_id=saga_id
+            )
+            try:
+                with closing(stream):
+                    for message in stream:
+                        watched = wire.to_watched(message)
+                        if progress.is_news(watched):
+                            yield watched
+                return
+            except ClientError as error:
+                pause_s = progress.pause_s(error, time.monotonic())
+            time.sleep(pause_s)
+
+    def list(
+        self,
+        *,
+        filter: str = "",
+        status: SagaStatus | str | None = None,
+        saga_name: str | None = None,
+        request_id: str | None = None,
+        needs_person: bool | None = None,
+        created_from: datetime | None = None,
+        created_before: datetime | None = None,
+        limit: int | None = None,
+    ) -> Generator[Saga, None, None]:
+        """Sagas that meet all conditions, newest first, page after page; *filter* takes AIP-160's form."""
+        condition = wire.filter_text(
+            filter,
+            status=status,
+            saga_name=saga_name,
+            request_id=request_id,
+            needs_person=needs_person,
+            created_from=created_from,
+            created_before=created_before,
+        )
+        token = ""
+        while (size := wire.page_size(limit)) > 0:
+            request = wire.request_of(pb.ListSagasRequest, page_size=size, page_token=token, filter=condition)
+            page = self._ask("ListSagas", self._sagas.ListSagas, request)
+            for saga in page.sagas:
+                yield wire.to_saga(saga)
+            token = page.next_page_token
+            if not token:
+                return
+            limit = None if limit is None else limit - len(page.sagas)
+
+    def cancel(self, saga_id: str, reason: str) -> Saga:
+        """Turn a running saga back; what was begun is undone.
+
+        Raises:
+            Refused: it has ended.
+        """
+        request = wire.request_of(pb.CancelSagaRequest, saga_id=saga_id, reason=reason)
+        answer = self._ask("CancelSaga", self._sagas.CancelSaga, request, saga_id=saga_id)
+        return wire.to_saga(answer.saga)
+
+    def definitions(self) -> tuple[Definition, ...]:
+        """What new sagas can be started with, by name, without the texts."""
+        request = pb.ListDefinitionsRequest()
+        answer = self._ask("ListDefinitions", self._sagas.ListDefinitions, request)
+        return tuple(map(wire.to_definition, answer.definitions))
+
+    def definition(self, name: str) -> Definition:
+        """A definition with its text, by its name or by the digest that a saga is pinned to."""
+        request = wire.request_of(pb.GetDefinitionRequest, name=name)
+        answer = self._ask("GetDefinition", self._sagas.GetDefinition, request)
+        return wire.to_definition(answer.definition)

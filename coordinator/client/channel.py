@@ -1,0 +1,75 @@
+"""How a coordinator is reached: what a target may be, and how gRPC is told to keep calling.
+
+Every call may be repeated: a start carries a request id, an order its order_id, an operator's action its
+action id, and the rest only reads or says the same thing twice.
+"""
+
+import json
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from coordinator.client.errors import InvalidRequest, Violation
+
+PORT_MAX: Final = 65_535
+# gRPC takes at most five attempts. With 20 % of jitter the pauses add up to three and a half to five
+# seconds, which bridges a restart of the coordinator.
+RETRY_POLICY: Final = {
+    "maxAttempts": 5,
+    "initialBackoff": "0.3s",
+    "maxBackoff": "2s",
+    "backoffMultiplier": 2.0,
+    "retryableStatusCodes": ["UNAVAILABLE"],
+}
+SERVICE_CONFIG: Final = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [{"name": [{}], "retryPolicy": RETRY_POLICY}],
+}
+MESSAGE_BYTES_MAX: Final = 64 << 20
+KEEPALIVE_S: Final = 60
+KEEPALIVE_TIMEOUT_S: Final = 10
+
+_HOST_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\[\]:/,\s]+):([0-9]{1,5})")
+_SCHEME: Final = re.compile(r"(?:dns|ipv4|ipv6|unix|unix-abstract|vsock|xds):\S+")
+_EXPECTED: Final = (
+    'expected host:port such as "127.0.0.1:50051", or another gRPC target such as "dns:///saga:50051", '
+    '"ipv4:10.0.0.1:50051,10.0.0.2:50051" or "unix:/run/saga.sock"'
+)
+
+
+def checked_target(target: str) -> str:
+    """*target*, if gRPC can make something of it. What gRPC itself says of a wrong one is no help, and a
+    port that is too large it takes for another.
+
+    Raises:
+        InvalidRequest: it is no target; the sentence says what one looks like.
+    """
+    plain = _HOST_PORT.fullmatch(target)
+    if (plain is not None and int(plain[1]) <= PORT_MAX) or (
+        plain is None and _SCHEME.fullmatch(target) and target.isprintable()
+    ):
+        return target
+    raise no_target(target)
+
+
+def no_target(target: str) -> InvalidRequest:
+    """What to say where *target* is none."""
+    sentence = f"{target!r} is no address of a coordinator: {_EXPECTED}"
+    return InvalidRequest(sentence, code="INVALID_ARGUMENT", violations=[Violation("target", _EXPECTED)])
+
+
+def channel_options() -> Sequence[tuple[str, Any]]:
+    """The same for every channel."""
+    return (
+        ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+        # The one above is the only one: what a name server would have us do is not asked.
+        ("grpc.service_config_disable_resolution", 1),
+        # A coordinator that comes back is found before the attempts of a call are used up.
+        ("grpc.initial_reconnect_backoff_ms", 200),
+        ("grpc.max_reconnect_backoff_ms", 1_000),
+        # A watch may be silent for long: a peer that is gone is found out by asking it.
+        ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
+        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_S * 1000),
+        ("grpc.http2.max_pings_without_data", 0),
+        ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
+    )

@@ -1,0 +1,345 @@
+"""Between the client's values and the protos. A value that cannot be sent is refused here, with its field
+and without its content."""
+
+import json
+import uuid
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from typing import Any, Final, TypeVar
+
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.type import money_pb2
+
+from coordinator.client.errors import InvalidRequest, Violation
+from coordinator.client.model import (
+    ActionEffect,
+    ActionResult,
+    Definition,
+    EventType,
+    Item,
+    JournalFault,
+    OperatorAction,
+    OperatorVerb,
+    Order,
+    OrderStatus,
+    Participant,
+    ParticipantState,
+    Payment,
+    PlannedCall,
+    PossibleAction,
+    Saga,
+    SagaStatus,
+    Started,
+    Step,
+    StepStatus,
+    TimelineEntry,
+    VerifyProgress,
+    Watched,
+)
+from saga.orders.v1 import orders_pb2
+from saga.v1 import coordinator_pb2, operator_pb2, types_pb2
+
+_CANNOT_BE_SENT: Final = "holds a value of another type, a text that is not UTF-8, or a number too large"
+PAGE_SIZE: Final = 200
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+_Value = TypeVar("_Value")
+_Enum = TypeVar("_Enum", bound=StrEnum)
+
+
+def new_id() -> str:
+    """An id that nobody else makes."""
+    return str(uuid.uuid4())
+
+
+def order_request(
+    order_id: str, user_id: str, items: Iterable[Item], payment: Payment
+) -> orders_pb2.PlaceOrderRequest:
+    """The order, as it is sent."""
+    amount = payment.amount
+    return request_of(
+        orders_pb2.PlaceOrderRequest,
+        order_id=order_id,
+        user_id=user_id,
+        items=[
+            _made(f"items[{index}]", orders_pb2.OrderItem, item_id=item.item_id, quantity=item.quantity)
+            for index, item in enumerate(items)
+        ],
+        payment_info=_made(
+            "payment_info",
+            orders_pb2.PaymentInfo,
+            method=payment.method,
+            token=payment.token,
+            amount=_made(
+                "payment_info.amount",
+                money_pb2.Money,
+                currency_code=amount.currency_code,
+                units=amount.units,
+                nanos=amount.nanos,
+            ),
+        ),
+    )
+
+
+def start_request(
+    saga_name: str,
+    content: Mapping[str, object] | str,
+    *,
+    request_id: str | None,
+    version: str | None,
+    wait_s: float,
+) -> coordinator_pb2.StartSagaRequest:
+    """What to start. Without a request id of the caller's it gets one, so that a repeated call joins."""
+    return request_of(
+        coordinator_pb2.StartSagaRequest,
+        saga_name=saga_name,
+        definition_version=version or "",
+        request_id=new_id() if request_id is None else request_id,
+        input_json=_input_json(content),
+        wait=_duration("wait_s", wait_s),
+    )
+
+
+def request_of(kind: Callable[..., _Value], **fields: Any) -> _Value:
+    """A request of these fields."""
+    return _made(", ".join(fields), kind, **fields)
+
+
+def action(actor: str, reason: str, expected_seq: int, action_id: str | None) -> operator_pb2.Action:
+    """Who acts, why, and on what; under an id of its own, so that a repeated call does nothing again."""
+    return request_of(
+        operator_pb2.Action,
+        action_id=new_id() if action_id is None else action_id,
+        actor=actor,
+        reason=reason,
+        expected_seq=expected_seq,
+    )
+
+
+def filter_text(
+    text: str,
+    *,
+    status: SagaStatus | str | None,
+    saga_name: str | None,
+    request_id: str | None,
+    needs_person: bool | None,
+    created_from: datetime | None,
+    created_before: datetime | None,
+) -> str:
+    """All conditions as one filter (AIP-160)."""
+    conditions = [text] if text.strip() else []
+    if status is not None:
+        conditions.append(f"status = {_quoted(str(status))}")
+    if saga_name is not None:
+        conditions.append(f"saga_name = {_quoted(saga_name)}")
+    if request_id is not None:
+        conditions.append(f"request_id = {_quoted(request_id)}")
+    if needs_person is not None:
+        conditions.append(f"needs_person = {'true' if needs_person else 'false'}")
+    if created_from is not None:
+        conditions.append(f"create_time >= {_quoted(_moment('created_from', created_from))}")
+    if created_before is not None:
+        conditions.append(f"create_time < {_quoted(_moment('created_before', created_before))}")
+    return " AND ".join(conditions)
+
+
+def page_size(left: int | None) -> int:
+    """How many rows to ask for, where *left* more are wanted; None: all."""
+    return PAGE_SIZE if left is None else max(min(left, PAGE_SIZE), 0)
+
+
+def to_order(answer: orders_pb2.PlaceOrderResponse) -> Order:
+    return Order(
+        order_id=answer.order_id,
+        status=_word(OrderStatus, orders_pb2.OrderStatus, "ORDER_STATUS_", answer.status),
+        error_message=answer.error_message,
+        saga_id=answer.saga_id,
+        saga_status=to_status(answer.saga_status),
+    )
+
+
+def to_started(answer: coordinator_pb2.StartSagaResponse, *, has_own_id: bool) -> Started:
+    """Under an id that this client made up, only a repetition of the same call can have joined."""
+    return Started(to_saga(answer.saga), joined=answer.joined and has_own_id)
+
+
+def to_saga(saga: types_pb2.Saga) -> Saga:
+    return Saga(
+        saga_id=saga.saga_id,
+        saga_name=saga.saga_name,
+        definition_version=saga.definition_version,
+        definition_digest=saga.definition_digest,
+        request_id=saga.request_id,
+        status=to_status(saga.status),
+        error_message=saga.error_message,
+        create_time=_time(saga.create_time),
+        update_time=_time(saga.update_time),
+        expire_time=_time(saga.expire_time) if saga.HasField("expire_time") else None,
+        seq=saga.seq,
+        steps=tuple(map(_to_step, saga.steps)),
+        timeline=tuple(map(to_entry, saga.timeline)),
+        flags=tuple(saga.flags),
+        needs_person=saga.needs_person,
+        forced=saga.forced,
+    )
+
+
+def to_status(value: int) -> SagaStatus:
+    return _word(SagaStatus, types_pb2.SagaStatus, "SAGA_STATUS_", value)
+
+
+def to_entry(entry: types_pb2.TimelineEntry) -> TimelineEntry:
+    return TimelineEntry(
+        seq=entry.seq,
+        time=_time(entry.time),
+        type=_word(EventType, types_pb2.EventType, "EVENT_TYPE_", entry.type),
+        step=entry.step,
+        attempt=entry.attempt,
+        code=entry.code,
+        message=entry.message,
+        retry_time=_time(entry.retry_time) if entry.HasField("retry_time") else None,
+        fencing_token=entry.fencing_token,
+        operator_action=(
+            _to_operator_action(entry.operator_action) if entry.HasField("operator_action") else None
+        ),
+    )
+
+
+def to_watched(message: coordinator_pb2.WatchSagaResponse) -> Watched:
+    entry = to_entry(message.entry) if message.HasField("entry") else None
+    return Watched(entry, to_status(message.status))
+
+
+def to_definition(definition: coordinator_pb2.Definition) -> Definition:
+    return Definition(
+        saga_name=definition.saga_name,
+        version=definition.version,
+        digest=definition.digest,
+        steps=tuple(definition.steps),
+        definition_json=definition.definition_json,
+    )
+
+
+def to_possible_action(action: operator_pb2.PossibleAction) -> PossibleAction:
+    return PossibleAction(_to_verb(action.verb), action.step, _to_effect(action.effect))
+
+
+def to_action_result(result: operator_pb2.ActionResult, *, has_own_id: bool) -> ActionResult:
+    """Under an id that this client made up, only a repetition of the same call can have come before."""
+    return ActionResult(
+        saga=to_saga(result.saga),
+        effect=_to_effect(result.effect) if result.HasField("effect") else None,
+        repeated=result.repeated and has_own_id,
+    )
+
+
+def to_participant(participant: operator_pb2.Participant) -> Participant:
+    return Participant(
+        service=participant.service,
+        target=participant.target,
+        state=_word(ParticipantState, operator_pb2.ParticipantState, "PARTICIPANT_STATE_", participant.state),
+        message=participant.message,
+        steps=tuple(participant.steps),
+    )
+
+
+def to_progress(progress: operator_pb2.VerifyJournalResponse) -> VerifyProgress:
+    return VerifyProgress(
+        sagas=progress.sagas,
+        records=progress.records,
+        faults=tuple(JournalFault(fault.saga_id, fault.sentence) for fault in progress.faults),
+        done=progress.done,
+    )
+
+
+def _to_step(step: types_pb2.Step) -> Step:
+    return Step(
+        name=step.name,
+        service=step.service,
+        transaction=step.transaction,
+        compensation=step.compensation if step.HasField("compensation") else None,
+        status=_word(StepStatus, types_pb2.StepStatus, "STEP_STATUS_", step.status),
+        attempts=step.attempts,
+        undo_attempts=step.undo_attempts,
+        by_hand=step.by_hand,
+    )
+
+
+def _to_operator_action(action: types_pb2.OperatorAction) -> OperatorAction:
+    return OperatorAction(_to_verb(action.verb), action.action_id, action.actor, action.reason)
+
+
+def _to_effect(effect: operator_pb2.ActionEffect) -> ActionEffect:
+    return ActionEffect(
+        sentence=effect.sentence,
+        status_after=to_status(effect.status_after),
+        status_in_the_end=to_status(effect.status_in_the_end),
+        forced=effect.forced,
+        planned_calls=tuple(
+            PlannedCall(call.step, call.service, call.transaction, call.undo, call.idempotency_key)
+            for call in effect.planned_calls
+        ),
+    )
+
+
+def _to_verb(value: int) -> OperatorVerb:
+    return _word(OperatorVerb, types_pb2.OperatorVerb, "OPERATOR_VERB_", value)
+
+
+def _word(words: type[_Enum], names: Any, prefix: str, value: int) -> _Enum:
+    """The word for an enum's value; UNSPECIFIED for one that only newer coordinators know."""
+    try:
+        return words(names.Name(value).removeprefix(prefix))
+    except ValueError:
+        return words("UNSPECIFIED")
+
+
+def _time(timestamp: Timestamp) -> datetime:
+    return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)
+
+
+def _duration(field: str, seconds: float) -> Duration:
+    try:
+        nanos = round(seconds * 1e9)
+    except (ValueError, OverflowError):
+        raise _unsendable(field, "is no finite number of seconds") from None
+    return _made(field, Duration, seconds=nanos // 10**9, nanos=nanos % 10**9)
+
+
+def _input_json(value: Mapping[str, object] | str) -> str:
+    if isinstance(value, str):
+        return value
+    try:
+        return json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise _unsendable("input", f"cannot be written as JSON: {type(error).__name__}") from None
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return f'"{escaped}"'
+
+
+def _moment(name: str, value: datetime) -> str:
+    if value.tzinfo is None:
+        raise _unsendable(name, "has no time zone: give an aware datetime")
+    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+
+
+def _made(field: str, kind: Callable[..., _Value], **values: Any) -> _Value:
+    """A message. Protobuf's own error would quote the value, and it may be a payment's."""
+    try:
+        return kind(**values)
+    except (TypeError, ValueError):
+        raise _unsendable(field, _CANNOT_BE_SENT) from None
+
+
+def _unsendable(field: str, sentence: str) -> InvalidRequest:
+    return InvalidRequest(
+        f"{field}: {sentence}; nothing was sent",
+        code="INVALID_ARGUMENT",
+        violations=[Violation(field, sentence)],
+    )
