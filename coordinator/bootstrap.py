@@ -18,12 +18,14 @@ from coordinator.adapters.clock import SystemChance, SystemClock
 from coordinator.adapters.definition_files import DefinitionFiles
 from coordinator.adapters.grpc_participants import GrpcParticipants
 from coordinator.adapters.logs import configure_logs
+from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.api.server import ApiServer
 from coordinator.domain.errors import DefinitionNotFound, SagaError, StartupFailed
 from coordinator.engine.dispatcher import Dispatcher
 from coordinator.engine.driver import Tools
 from coordinator.engine.feed import Feed
+from coordinator.engine.operations import Operations
 from coordinator.engine.pool import Pool
 from coordinator.engine.sagas import Sagas
 from coordinator.settings import Settings
@@ -65,11 +67,14 @@ async def serve(settings: Settings) -> int:
         _log.error("PlaceOrder cannot be served (SAGA_PLACE_ORDER_SAGA): %s", error)
     async with _journal(settings) as journal, _participants(settings) as participants:
         feed = Feed()
-        dispatcher = Dispatcher(participants, calls_per_service_max=settings.calls_per_service_max)
-        tools = Tools(journal, dispatcher, feed, SystemClock(), SystemChance())
+        dispatcher = Dispatcher(
+            participants, NoTelemetry(), calls_per_service_max=settings.calls_per_service_max
+        )
+        tools = Tools(journal, dispatcher, feed, SystemClock(), SystemChance(), NoTelemetry())
         pool = Pool(tools, journal, sagas_open_max=settings.sagas_open_max)
         api = ApiServer(
             Sagas(pool, tools, journal, catalog),
+            Operations(journal, journal, journal, participants, catalog),
             place_order_saga=settings.place_order_saga,
             wait_max_s=settings.wait_max_s,
             message_bytes_max=settings.message_bytes_max,

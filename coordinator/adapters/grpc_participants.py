@@ -8,13 +8,14 @@ import asyncio
 import json
 import re
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import grpc
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidJson
@@ -29,9 +30,10 @@ from coordinator.domain.outcomes import (
     Unproved,
     status_kind,
 )
-from coordinator.ports.participants import Call, ExecuteCall
+from coordinator.ports.participants import Call, ExecuteCall, Probe, Reach
 from saga.v1 import participant_pb2 as pb
 
+PROBE_TIMEOUT_S: Final = 2.0
 _METHODS: Final = "/saga.v1.ParticipantService/"
 _ERROR_DOMAIN: Final = "saga.v1"
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
@@ -61,6 +63,7 @@ class GrpcParticipants:
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
         ]
+        self._targets = dict(services)
         self._channels = {
             service: grpc.aio.insecure_channel(target, options=options)
             for service, target in services.items()
@@ -86,6 +89,27 @@ class GrpcParticipants:
         if not isinstance(raw, bytes):
             return _broken("the call ended OK without an answer")
         return _answer(call, raw)
+
+    async def probe(self, service: str) -> Probe:
+        """As the port says, by the standard health check."""
+        channel = self._channels.get(service)
+        if channel is None:
+            return Probe("", Reach.UNKNOWN_ADDRESS, "no address is set for it (SAGA_SERVICES)")
+        target = self._targets[service]
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know the blocking channel only
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S + _WATCHDOG_S):
+                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return Probe(target, Reach.SERVING)
+            return Probe(target, Reach.UNREACHABLE, _message(error.details() or error.code().name))
+        except TimeoutError:
+            return Probe(target, Reach.UNREACHABLE, "no answer in time")
+        if answer.status == health_pb2.HealthCheckResponse.SERVING:
+            return Probe(target, Reach.SERVING)
+        status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+        return Probe(target, Reach.NOT_SERVING, f"its health service says {status}")
 
     def _methods(self, name: str) -> dict[str, _Method]:
         return {service: channel.unary_unary(_METHODS + name) for service, channel in self._channels.items()}

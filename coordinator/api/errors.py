@@ -12,6 +12,7 @@ from grpc import Status, StatusCode
 from grpc_status import rpc_status
 
 from coordinator.domain.errors import (
+    ActionIdTaken,
     CallerError,
     Conflict,
     DefinitionNotFound,
@@ -27,6 +28,7 @@ from coordinator.domain.errors import (
     RequestIdTaken,
     SagaEnded,
     SagaError,
+    SagaMoved,
     SagaNotFound,
     Unavailable,
     Violation,
@@ -64,12 +66,13 @@ STATUS: Final = (  # most specific first, the first match wins
     Row(SagaNotFound, StatusCode.NOT_FOUND, "SAGA_NOT_FOUND"),
     Row(DefinitionNotFound, StatusCode.NOT_FOUND, "DEFINITION_NOT_FOUND"),
     Row(RequestIdTaken, StatusCode.ALREADY_EXISTS, "REQUEST_ID_TAKEN"),
+    Row(ActionIdTaken, StatusCode.ALREADY_EXISTS, "ACTION_ID_TAKEN"),
     Row(InvalidRequest, StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
     Row(InvalidJson, StatusCode.INVALID_ARGUMENT, "INVALID_JSON"),
     Row(InvalidDefinition, StatusCode.INVALID_ARGUMENT, "INVALID_DEFINITION"),
     Row(CallerError, StatusCode.INVALID_ARGUMENT, "CALLER_ERROR"),
     Row(SagaEnded, StatusCode.FAILED_PRECONDITION, "SAGA_ENDED"),
-    Row(IllegalTransition, StatusCode.FAILED_PRECONDITION, "ILLEGAL_TRANSITION"),
+    Row(IllegalTransition, StatusCode.FAILED_PRECONDITION, "ACTION_NOT_POSSIBLE"),
     Row(WaitTimedOut, StatusCode.DEADLINE_EXCEEDED, "SAGA_UNDECIDED"),
     Row(Overloaded, StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
     Row(Draining, StatusCode.UNAVAILABLE, "DRAINING"),
@@ -83,6 +86,7 @@ STATUS: Final = (  # most specific first, the first match wins
         "the same request id",
     ),
     Row(Unavailable, StatusCode.UNAVAILABLE, "UNAVAILABLE"),
+    Row(SagaMoved, StatusCode.ABORTED, "SAGA_MOVED"),
     Row(JournalConflict, StatusCode.ABORTED, "JOURNAL_CONFLICT"),
     Row(Conflict, StatusCode.ABORTED, "CONFLICT"),
     Row(JournalCorrupt, StatusCode.INTERNAL, "JOURNAL_CORRUPT"),
@@ -124,7 +128,9 @@ def _error_info(row: Row, error: Exception) -> error_details_pb2.ErrorInfo:
     match error:
         case WaitTimedOut(saga_id=saga_id, status=status):
             metadata = {"saga_id": saga_id, "status": str(status)}
-        case SagaNotFound(saga_id=saga_id) | JournalCorrupt(saga_id=saga_id):
+        case SagaMoved(saga_id=saga_id, status=status, seq=seq):
+            metadata = {"saga_id": saga_id, "status": str(status), "seq": str(seq)}
+        case SagaNotFound(saga_id=saga_id) | JournalCorrupt(saga_id=saga_id) | ActionIdTaken(saga_id=saga_id):
             metadata = {"saga_id": saga_id}
         case RequestIdTaken(request_id=request_id):
             metadata = {"request_id": request_id}

@@ -4,19 +4,24 @@ Every fault is found, not only the first, and names its field. Nothing under `pa
 """
 
 import re
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, TypeAlias
 
 from google.protobuf.duration_pb2 import Duration
 from google.type.money_pb2 import Money
 
 from coordinator.api.convert import struct_value
 from coordinator.domain import jsontext
+from coordinator.domain.actions import Action
 from coordinator.domain.errors import InvalidJson, InvalidRequest, Violation
-from coordinator.domain.ids import REQUEST_ID_CHARS_MAX, RequestId, SagaId
+from coordinator.domain.events import Verb
+from coordinator.domain.ids import REQUEST_ID_CHARS_MAX, ActionId, RequestId, SagaId, StepName
+from coordinator.domain.inputs import OUTPUT_DEPTH_MAX
 from coordinator.domain.jsontext import JsonValue
 from coordinator.engine.sagas import Wanted
 from saga.orders.v1 import orders_pb2
 from saga.v1 import coordinator_pb2 as pb
+from saga.v1 import operator_pb2
 
 SAGAS_DOOR: Final = "sagas"
 ID_CHARS_MAX: Final = 128
@@ -69,7 +74,74 @@ def cancel_reason(value: str) -> str:
     findings = Findings()
     findings.text("reason", value, chars_min=0, chars_max=REASON_CHARS_MAX)
     findings.settle()
-    # It is shown in terminals and pages: nothing in it steers them.
+    return _harmless(value)
+
+
+StepRequest: TypeAlias = (
+    operator_pb2.RetryStepRequest
+    | operator_pb2.SkipStepRequest
+    | operator_pb2.CompleteStepRequest
+    | operator_pb2.FailStepRequest
+)
+SagaRequest: TypeAlias = operator_pb2.OperatorServiceCancelSagaRequest | operator_pb2.TerminateSagaRequest
+
+_VERBS: Final[Mapping[type[StepRequest | SagaRequest], Verb]] = {
+    operator_pb2.RetryStepRequest: Verb.RETRY,
+    operator_pb2.SkipStepRequest: Verb.SKIP,
+    operator_pb2.CompleteStepRequest: Verb.COMPLETE,
+    operator_pb2.FailStepRequest: Verb.FAIL,
+    operator_pb2.OperatorServiceCancelSagaRequest: Verb.CANCEL,
+    operator_pb2.TerminateSagaRequest: Verb.TERMINATE,
+}
+
+
+def wanted_action(request: StepRequest | SagaRequest) -> tuple[SagaId, Action]:
+    """What an operator asks for, and of which saga."""
+    findings = Findings()
+    verb, asked = _VERBS[type(request)], request.action
+    findings.text("saga_id", request.saga_id, chars_max=ID_CHARS_MAX)
+    if not request.HasField("action"):
+        findings.add("action", "is missing; expected action_id, actor, reason and expected_seq")
+    else:
+        findings.text("action.action_id", asked.action_id, chars_max=ID_CHARS_MAX)
+        findings.text("action.actor", asked.actor, chars_max=ID_CHARS_MAX)
+        findings.text("action.reason", asked.reason, chars_max=REASON_CHARS_MAX)
+        if asked.expected_seq < 1:
+            sentence = (
+                f"expected the seq of the saga as you have seen it, 1 or more; found {asked.expected_seq}"
+            )
+            findings.add("action.expected_seq", sentence)
+    step, output = "", None
+    if not isinstance(request, SagaRequest):
+        step = request.step
+        # Without a step, a retry is of a saga as a whole.
+        findings.text("step", step, chars_min=0 if verb is Verb.RETRY else 1, chars_max=NAME_CHARS_MAX)
+    if isinstance(request, operator_pb2.CompleteStepRequest):
+        output = _output(findings, request.output_json)
+    findings.settle()
+    return SagaId(request.saga_id), Action(
+        id=ActionId(asked.action_id),
+        actor=_harmless(asked.actor),
+        reason=_harmless(asked.reason),
+        seq_seen=asked.expected_seq,
+        verb=verb,
+        step=StepName(step) if step else None,
+        output=output,
+    )
+
+
+def _output(findings: Findings, text: str) -> str | None:
+    if not text:
+        return None
+    try:
+        return jsontext.canonical(jsontext.loads(text, depth_max=OUTPUT_DEPTH_MAX))
+    except InvalidJson as error:
+        findings.add(f"output_json{error.violation.path.removeprefix('$')}", error.violation.sentence)
+        return None
+
+
+def _harmless(value: str) -> str:
+    """It is shown in terminals and pages: nothing in it steers them."""
     return "".join(c if c.isprintable() else " " for c in value)
 
 

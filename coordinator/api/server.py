@@ -15,15 +15,18 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from coordinator.api.coordinator import CoordinatorServicer
 from coordinator.api.interceptor import CallInterceptor
+from coordinator.api.operator import OperatorServicer
 from coordinator.api.orders import OrderPlacementServicer
 from coordinator.api.reflection import add_reflection
 from coordinator.domain.errors import StartupFailed
+from coordinator.engine.operations import Operations
 from coordinator.engine.sagas import Sagas
 from saga.orders.v1 import orders_pb2, orders_pb2_grpc
-from saga.v1 import coordinator_pb2, coordinator_pb2_grpc
+from saga.v1 import coordinator_pb2, coordinator_pb2_grpc, operator_pb2, operator_pb2_grpc
 
 OUR_SERVICES: Final = (
     coordinator_pb2.DESCRIPTOR.services_by_name["CoordinatorService"].full_name,
+    operator_pb2.DESCRIPTOR.services_by_name["OperatorService"].full_name,
     orders_pb2.DESCRIPTOR.services_by_name["OrderPlacementService"].full_name,
 )
 CALLS_OPEN_MAX: Final = 10_000
@@ -43,6 +46,7 @@ class ApiServer:
     def __init__(
         self,
         sagas: Sagas,
+        operations: Operations,
         *,
         place_order_saga: str,
         wait_max_s: float,
@@ -58,6 +62,9 @@ class ApiServer:
         )
         coordinator_pb2_grpc.add_CoordinatorServiceServicer_to_server(
             CoordinatorServicer(sagas, wait_max_s=wait_max_s), self._server
+        )
+        operator_pb2_grpc.add_OperatorServiceServicer_to_server(
+            OperatorServicer(sagas, operations), self._server
         )
         orders_pb2_grpc.add_OrderPlacementServiceServicer_to_server(
             OrderPlacementServicer(sagas, saga_name=place_order_saga, wait_max_s=wait_max_s),

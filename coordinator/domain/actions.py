@@ -4,17 +4,20 @@ An action is judged against what its operator has seen: who acts twice under one
 on a saga that has moved since is told so and has changed nothing.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 
 from coordinator.domain.commands import Command, Invoke
 from coordinator.domain.errors import (
     ActionIdTaken,
     IllegalTransition,
     InvalidRequest,
+    SagaEnded,
     SagaMoved,
     Violation,
 )
 from coordinator.domain.events import (
+    DeadlinePassed,
     Event,
     OperatorActed,
     StepBegun,
@@ -26,6 +29,7 @@ from coordinator.domain.events import (
 from coordinator.domain.ids import ActionId, StepName
 from coordinator.domain.machine import decide, outstanding
 from coordinator.domain.saga import SAGA_DATA_BYTES_MAX, Heading, Saga, Status, StepState, UndoOutcome
+from coordinator.domain.summary import SagaSummary
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +96,33 @@ def action_event(
     return event
 
 
+def end_unreadable(row: SagaSummary, action: Action, *, at: float) -> tuple[OperatorActed, SagaSummary]:
+    """The only thing that a person can do to a saga whose records cannot be read: close its file. The event,
+    and the row after it.
+
+    Raises:
+        SagaEnded, SagaMoved: as `action_event`.
+        IllegalTransition: the action is another one.
+    """
+    if row.status.is_final:
+        raise SagaEnded(f"saga {row.id} is {row.status}: nothing can be done to it any more")
+    if action.verb is not Verb.TERMINATE:
+        raise IllegalTransition(f"saga {row.id} cannot be read back: it can only be terminated")
+    if action.seq_seen != row.seq:
+        raise SagaMoved(row.id, row.status, seen=action.seq_seen, seq=row.seq)
+    summary = replace(
+        row,
+        status=Status.TERMINATED,
+        needs_person=False,
+        forced=True,
+        error_message=f"Terminated by {action.actor} ({action.reason}). {row.error_message}",
+        updated_at=at,
+        due_at=None,
+        seq=row.seq + 1,
+    )
+    return OperatorActed(at, action.verb, action.id, action.actor, action.reason), summary
+
+
 def effect_of(saga: Saga, event: OperatorActed) -> Effect:
     """What *event* leads to.
 
@@ -103,10 +134,19 @@ def effect_of(saga: Saga, event: OperatorActed) -> Effect:
     return Effect(_sentence(saga, event), after.status, end.status, after.forced, planned)
 
 
+END_OF_UNREADABLE: Final = Effect(
+    "The saga ends here for good and nothing more is called; what it did stands, and no record tells what.",
+    Status.TERMINATED,
+    Status.TERMINATED,
+    forced=True,
+    planned=(),
+)
+
+
 def possible_actions(saga: Saga, *, at: float, set_aside: bool = False) -> tuple[OperatorActed, ...]:
     """Everything that can be done to *saga* now, by step and then verb; the whole saga last."""
     if set_aside:
-        wanted = [(Verb.RETRY, None), (Verb.TERMINATE, None)]
+        wanted: list[tuple[Verb, StepName | None]] = [(Verb.RETRY, None), (Verb.TERMINATE, None)]
     else:
         by_step = (Verb.RETRY, Verb.SKIP, Verb.COMPLETE, Verb.FAIL)
         wanted = [(verb, step.name) for step in saga.steps for verb in by_step]
@@ -154,6 +194,8 @@ def _wrong_output(sentence: str) -> InvalidRequest:
 def _plan(saga: Saga) -> tuple[tuple[Command, ...], Saga]:
     """The calls that come if each succeeds, by the machine's own rules, and where that ends."""
     planned: list[Command] = []
+    if saga.status is Status.RUNNING and saga.deadline_at is not None and saga.updated_at >= saga.deadline_at:
+        saga = decide(saga, DeadlinePassed(saga.updated_at)).saga
     while commands := outstanding(saga):
         command = commands[0]
         planned.append(command)
@@ -163,7 +205,7 @@ def _plan(saga: Saga) -> tuple[tuple[Command, ...], Saga]:
 
 
 def _success(saga: Saga, command: Command) -> list[Event]:
-    # At the moment of the newest record, which is before the deadline as far as there is one.
+    # All at the moment of the newest record: how long it will take is not what is asked.
     at, step = saga.updated_at, saga.step(command.step)
     if isinstance(command, Invoke):
         begun: list[Event] = [] if step.begun else [StepBegun(at, step.name)]

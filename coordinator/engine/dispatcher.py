@@ -5,14 +5,24 @@ A slow participant fills its own limit and delays its own steps; it never takes 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from coordinator.domain.commands import Command, Invoke
 from coordinator.domain.ids import FencingToken, StepName
 from coordinator.domain.inputs import step_input
-from coordinator.domain.outcomes import Answer
+from coordinator.domain.outcomes import Answer, Direction
 from coordinator.domain.saga import Saga
 from coordinator.ports.participants import Call, CompensateCall, ExecuteCall, Participants
+from coordinator.ports.telemetry import Telemetry
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """What one service is asked to bear: slots in use, and calls that wait for one."""
+
+    in_flight: int
+    queued: int
 
 
 def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
@@ -52,8 +62,11 @@ def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
 class Dispatcher:
     """Sends calls and hands out the slots for them."""
 
-    def __init__(self, participants: Participants, *, calls_per_service_max: int) -> None:
+    def __init__(
+        self, participants: Participants, telemetry: Telemetry, *, calls_per_service_max: int
+    ) -> None:
         self._participants = participants
+        self._telemetry = telemetry
         self._calls_max = calls_per_service_max
         self._in_use: dict[str, int] = {}
         self._waiting: dict[str, deque[Callable[[], None]]] = {}
@@ -83,6 +96,13 @@ class Dispatcher:
         else:
             self._in_use[service] -= 1
 
+    def loads(self) -> Mapping[str, Load]:
+        """The load of every service that was ever called."""
+        return {
+            service: Load(in_use, len(self._waiting.get(service, ())))
+            for service, in_use in self._in_use.items()
+        }
+
     def send(self, call: Call, *, timeout_s: float, answered: Callable[[Answer], None]) -> asyncio.Task[None]:
         """Start *call* in a slot that the caller has taken; the slot is freed when the call is over.
 
@@ -90,7 +110,12 @@ class Dispatcher:
         """
 
         async def perform() -> None:
-            answered(await self._participants.perform(call, timeout_s=timeout_s))
+            clock = asyncio.get_running_loop()
+            sent_at = clock.time()
+            answer = await self._participants.perform(call, timeout_s=timeout_s)
+            direction = Direction.FORWARD if isinstance(call, ExecuteCall) else Direction.UNDO
+            self._telemetry.attempt_ended(call.service, direction, answer, clock.time() - sent_at)
+            answered(answer)
 
         task = asyncio.create_task(perform())
         # Not a `finally` in the task: one that is cancelled before its first step never runs it.

@@ -10,12 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
+from coordinator.domain.actions import Action, action_event
 from coordinator.domain.commands import Command, Invoke
-from coordinator.domain.errors import Draining, SagaEnded
+from coordinator.domain.errors import Draining, SagaEnded, SagaError
 from coordinator.domain.events import (
     CancelRequested,
     DeadlinePassed,
     Event,
+    OperatorActed,
     SagaResumed,
     StepBegun,
     UndoBegun,
@@ -23,7 +25,7 @@ from coordinator.domain.events import (
 from coordinator.domain.ids import IdempotencyKey, SagaId, StepName
 from coordinator.domain.machine import Decision, decide
 from coordinator.domain.outcomes import Answer
-from coordinator.domain.saga import Heading, Status
+from coordinator.domain.saga import Heading, Saga, Status
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.domain.verdicts import verdict
 from coordinator.engine.dispatcher import Dispatcher, call_for
@@ -31,6 +33,7 @@ from coordinator.engine.feed import Feed
 from coordinator.engine.timers import slice_s
 from coordinator.ports.clock import Chance, Clock
 from coordinator.ports.journal import Journal, Request
+from coordinator.ports.telemetry import Telemetry
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +47,7 @@ class Tools:
     feed: Feed
     clock: Clock
     chance: Chance
+    telemetry: Telemetry
 
 
 class Superseded(Exception):
@@ -53,6 +57,7 @@ class Superseded(Exception):
 @dataclass(frozen=True, slots=True)
 class _Answered:
     command: Command
+    call_number: int
     answer: Answer
 
 
@@ -69,9 +74,13 @@ class _Granted:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cancel:
-    reason: str
-    done: asyncio.Future[None]
+class _Asked:
+    """Somebody wants something of the saga. `event` says what, seeing the saga, the number of its newest
+    record and the moment; None where it has happened already. `done` ends when it is durable, and tells
+    whether it had to happen."""
+
+    event: Callable[[Saga, int, float], Event | None]
+    done: asyncio.Future[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +88,7 @@ class _Park:
     """Wakes a driver that has been parked."""
 
 
-_Message = _Answered | _Broken | _Granted | _Cancel | _Park
+_Message = _Answered | _Broken | _Granted | _Asked | _Park
 
 
 class Driver:
@@ -92,8 +101,9 @@ class Driver:
         self._mailbox: asyncio.Queue[_Message] = asyncio.Queue()
         self._slots: dict[IdempotencyKey, str] = {}
         self._queued: dict[IdempotencyKey, tuple[str, Callable[[], None]]] = {}
-        self._calls: dict[StepName, asyncio.Task[None]] = {}
-        self._cancels: list[asyncio.Future[None]] = []
+        self._calls: dict[StepName, tuple[int, asyncio.Task[None]]] = {}
+        self._calls_made = 0
+        self._asked: list[tuple[asyncio.Future[bool], bool]] = []
         self._parking = False
         self.summary = summary
         """The newest durable summary: the only state that may be shown."""
@@ -144,17 +154,52 @@ class Driver:
             while True:
                 self._begin_what_is_due(self._moment())
                 await self._write()
-                if self._is_over():
+                if self._is_over() and self._mailbox.empty():
                     return
                 self._send()
                 self._take(await self._next())
         finally:
             self._leave()
 
-    def cancel(self, reason: str) -> asyncio.Future[None]:
+    def cancel(self, reason: str) -> asyncio.Future[bool]:
         """Ask the saga to turn back; the future ends when that is durable, or with SagaEnded."""
-        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._mailbox.put_nowait(_Cancel(reason, done))
+
+        def event(saga: Saga, seq: int, at: float) -> Event | None:
+            match saga.status:
+                case Status.RUNNING:
+                    return CancelRequested(at, reason)
+                case Status.COMPENSATING:
+                    return None  # it is what the caller wants already
+                case _:
+                    raise SagaEnded(f"saga {saga.id} is {saga.status} and cannot be cancelled any more")
+
+        return self._ask(event)
+
+    def act(self, action: Action) -> asyncio.Future[bool]:
+        """Do what an operator wants. The future ends when that is durable, and tells whether it was done now;
+        or with what `action_event` and `decide` refuse."""
+        return self._ask(lambda saga, seq, at: action_event(saga, action, seq=seq, at=at))
+
+    def act_first(self, action: Action, *, set_aside: bool) -> asyncio.Future[bool] | None:
+        """Begin with an operator's action; `run` then makes it durable. None: it was done before, so there
+        is nothing to run.
+
+        Raises:
+            SagaError: what `action_event` and `decide` refuse.
+        """
+        now = self._moment()
+        seq = self.summary.seq + len(self._unwritten)
+        event = action_event(self._decision.saga, action, seq=seq, at=now, set_aside=set_aside)
+        if event is None:
+            return None
+        self._fold(event)
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._asked.append((done, True))
+        return done
+
+    def _ask(self, event: Callable[[Saga, int, float], Event | None]) -> asyncio.Future[bool]:
+        done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._mailbox.put_nowait(_Asked(event, done))
         return done
 
     def park(self) -> None:
@@ -183,10 +228,10 @@ class Driver:
             self._show(summary)
             for event in events:
                 _log_event(self._saga_id, event)
-        for done in self._cancels:
+        for done, happened in self._asked:
             if not done.done():
-                done.set_result(None)
-        self._cancels.clear()
+                done.set_result(happened)
+        self._asked.clear()
 
     def _show(self, summary: SagaSummary) -> None:
         """*summary* is durable: let it be seen."""
@@ -249,10 +294,11 @@ class Driver:
                     continue  # the deadline came while the record was written: the next turn sees it
             call = call_for(saga, command, self._tools.journal.token)
             del self._slots[command.key]  # from here on it is the call's
-            answered = partial(self._post_answer, command)
+            self._calls_made += 1
+            answered = partial(self._post_answer, command, self._calls_made)
             task = self._tools.dispatcher.send(call, timeout_s=timeout_s, answered=answered)
             task.add_done_callback(self._post_fault)
-            self._calls[command.step] = task
+            self._calls[command.step] = (self._calls_made, task)
 
     async def _next(self) -> _Message | None:
         """The next message; None when a moment came instead."""
@@ -276,25 +322,27 @@ class Driver:
 
     def _take(self, message: _Message | None) -> None:
         match message:
-            case _Answered(command, answer):
-                self._answered(command, answer)
+            case _Answered(command, number, answer):
+                self._answered(command, number, answer)
             case _Granted(command):
                 self._use_slot(command)
-            case _Cancel(reason, done):
-                self._turn_back(reason, done)
+            case _Asked(event, done):
+                self._answer_request(event, done)
             case _Broken(error):
                 raise error
             case _Park() | None:
                 pass
 
-    def _post_answer(self, command: Command, answer: Answer) -> None:
-        self._mailbox.put_nowait(_Answered(command, answer))
+    def _post_answer(self, command: Command, call_number: int, answer: Answer) -> None:
+        self._mailbox.put_nowait(_Answered(command, call_number, answer))
 
     def _post_fault(self, call: asyncio.Task[None]) -> None:
         if not call.cancelled() and (error := call.exception()) is not None:
             self._mailbox.put_nowait(_Broken(error))
 
-    def _answered(self, command: Command, answer: Answer) -> None:
+    def _answered(self, command: Command, call_number: int, answer: Answer) -> None:
+        if self._calls.get(command.step, (0, None))[0] != call_number:
+            return  # an operator settled the step while this answer was on its way
         del self._calls[command.step]
         at = self._moment()
         event = verdict(self._decision.saga, command, answer, at=at, draw=self._tools.chance.draw())
@@ -316,12 +364,31 @@ class Driver:
         if not self._parking and any(c.key == command.key for c in self._decision.commands):
             self._note_begun(command, now)
 
-    def _turn_back(self, reason: str, done: asyncio.Future[None]) -> None:
+    def _answer_request(
+        self, event_of: Callable[[Saga, int, float], Event | None], done: asyncio.Future[bool]
+    ) -> None:
         now = self._moment()
-        if self._decision.saga.status is Status.RUNNING:
-            self._fold(CancelRequested(now, reason))
-        # A saga that is turning back already is what the caller wants; either way the write comes first.
-        self._cancels.append(done)
+        try:
+            event = event_of(self._decision.saga, self.summary.seq + len(self._unwritten), now)
+            if event is not None:
+                self._fold(event)
+        except SagaError as error:
+            if not done.done():
+                done.set_exception(error)
+            return
+        if isinstance(event, OperatorActed):
+            self._abandon_settled()
+        # Whatever it was, the write comes first.
+        self._asked.append((done, event is not None))
+
+    def _abandon_settled(self) -> None:
+        """Cut off the calls whose steps a person has settled: their answers have no say any more."""
+        for name, (_, task) in list(self._calls.items()):
+            step = self._decision.saga.step(name)
+            settled = step.outcome is not None if step.undo is None else step.undo.outcome is not None
+            if settled or self._decision.saga.status is Status.TERMINATED:
+                task.cancel()
+                del self._calls[name]
 
     def _service(self, command: Command) -> str:
         return self._decision.saga.step(command.step).definition.service
@@ -332,27 +399,23 @@ class Driver:
 
     def _leave(self) -> None:
         """Hand back what is held, and answer whoever still asks."""
-        for task in self._calls.values():
+        for _, task in self._calls.values():
             task.cancel()
         self._give_back_slots(lambda _: True)
         # A slot that is granted to a driver that is gone would be lost for good.
         for service, granted in self._queued.values():
             self._tools.dispatcher.leave_queue(service, granted)
-        unanswered = self._cancels
+        unanswered = [done for done, _ in self._asked]
         while not self._mailbox.empty():
             match self._mailbox.get_nowait():
                 case _Granted(command):
                     self._tools.dispatcher.free_slot(self._service(command))
-                case _Cancel(done=done):
+                case _Asked(done=done):
                     unanswered.append(done)
         for done in unanswered:
             if not done.done():
-                done.set_exception(self._too_late_to_cancel())
-
-    def _too_late_to_cancel(self) -> Exception:
-        if self.summary.status.is_open:
-            return Draining(f"saga {self._saga_id} is not driven here any more; ask again after the restart")
-        return SagaEnded(f"saga {self._saga_id} is {self.summary.status} and cannot be cancelled any more")
+                sentence = f"saga {self._saga_id} is not driven here any more; ask again after the restart"
+                done.set_exception(Draining(sentence))
 
 
 def _log_event(saga_id: SagaId, event: Event) -> None:

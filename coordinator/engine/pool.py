@@ -8,11 +8,18 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from coordinator.domain.actions import Action, end_unreadable
 from coordinator.domain.definition import SagaDefinition, parse_definition
-from coordinator.domain.errors import Draining, JournalUnavailable, Overloaded, SagaError
+from coordinator.domain.errors import (
+    Draining,
+    JournalUnavailable,
+    Overloaded,
+    SagaError,
+    SagaNotFound,
+)
 from coordinator.domain.events import SagaStarted
 from coordinator.domain.ids import Digest, RequestId, SagaId
-from coordinator.domain.machine import resume, start
+from coordinator.domain.machine import Decision, resume, start
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.engine.driver import Driver, Superseded, Tools
 from coordinator.engine.timers import sleep_until
@@ -36,6 +43,7 @@ class Pool:
         self._launching: dict[SagaId, _Launch] = {}
         self._requested: dict[tuple[str, RequestId], _Launch] = {}
         self._sleepers: dict[SagaId, tuple[asyncio.Event, asyncio.Task[None]]] = {}
+        self._waking: dict[SagaId, asyncio.Task[bool]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._pinned: dict[Digest, SagaDefinition] = {}
         self._draining = False
@@ -106,17 +114,43 @@ class Pool:
             SagaEnded: it ended first.
             Draining: it was parked first.
         """
-        if saga_id in self._launching:  # durable already, or nobody could name it
-            await asyncio.wait([self._launching[saga_id]])
-        if saga_id in self._sleepers:
-            awake, sleeper = self._sleepers[saga_id]
-            awake.set()
-            await asyncio.wait([sleeper])
-        driver = self._drivers.get(saga_id)
+        driver = await self._driver(saga_id)
         if driver is None:
             return False
         await driver.cancel(reason)
         return True
+
+    async def act(self, saga_id: SagaId, action: Action) -> bool:
+        """Do what an operator wants to a saga, open or not, durably. False: it was done before.
+
+        Raises:
+            SagaNotFound: no saga has this id.
+            SagaMoved, ActionIdTaken, InvalidRequest, SagaEnded, IllegalTransition: nothing was written.
+            Draining: this coordinator stops; nothing was written.
+        """
+        while saga_id in self._waking:
+            await asyncio.wait([self._waking[saga_id]])
+        if self._draining:
+            raise Draining("the coordinator is shutting down; nothing was written, ask again")
+        driver = await self._driver(saga_id)
+        if driver is not None:
+            done = await driver.act(action)
+        elif saga_id in self._waking:
+            return await self.act(saga_id, action)
+        else:
+            done = await asyncio.shield(self._wake(saga_id, action))
+        if done:
+            self._tools.telemetry.operator_acted(action.verb)
+            _log.info(
+                "operator acted",
+                extra={
+                    "saga_id": saga_id,
+                    "step": action.step,
+                    "verb": str(action.verb),
+                    "actor": action.actor,
+                },
+            )
+        return done
 
     def refuse_new(self) -> None:
         """From here on, `launch` answers Draining."""
@@ -141,6 +175,44 @@ class Pool:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    async def _driver(self, saga_id: SagaId) -> Driver | None:
+        """Who drives the saga, once it is launched or awake; None where nobody does."""
+        if saga_id in self._launching:  # durable already, or nobody could name it
+            await asyncio.wait([self._launching[saga_id]])
+        if saga_id in self._sleepers:
+            awake, sleeper = self._sleepers[saga_id]
+            awake.set()
+            await asyncio.wait([sleeper])
+        return self._drivers.get(saga_id)
+
+    def _wake(self, saga_id: SagaId, action: Action) -> asyncio.Task[bool]:
+        """Take up a saga that rests for the sake of *action*; one at a time, so that it has one owner."""
+        waking = self._waking[saga_id] = self._spawn(self._act_on_resting(saga_id, action))
+        waking.add_done_callback(lambda _: self._waking.pop(saga_id))
+        return waking
+
+    async def _act_on_resting(self, saga_id: SagaId, action: Action) -> bool:
+        row = await self._index.find(saga_id)
+        if row is None:
+            raise SagaNotFound(saga_id)
+        try:
+            decision, seq = await self._read_back(saga_id)
+        except (JournalUnavailable, MemoryError) as error:
+            self._fail(error)
+            raise
+        except Exception:  # it is in quarantine for this, or will be when it is next taken up
+            event, summary = end_unreadable(row, action, at=self._tools.clock.now())
+            await self._tools.journal.append(saga_id, [event], summary=summary, seq_expected=row.seq)
+            self._tools.feed.publish(summary)
+            return True
+        driver = Driver(decision, summarize(decision, seq), self._tools)
+        done = driver.act_first(action, set_aside=row.status is not decision.saga.status)
+        if done is None:
+            return False
+        self._open += 1
+        self._own(driver, saga_id)
+        return await done
 
     def _spawn(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         """Every task has an owner, so that none is lost and each can be awaited at the end."""
@@ -173,6 +245,7 @@ class Pool:
         if holder != request:
             return holder, None
         _log.info("saga started", extra={"saga_id": born.saga_id, "saga_name": born.saga_name})
+        self._tools.telemetry.saga_started(born.saga_name)
         self._own(driver, born.saga_id)
         return holder, driver.summary
 
@@ -192,12 +265,7 @@ class Pool:
     async def _take_up(self, saga_id: SagaId) -> None:
         """Rebuild a saga from its journal and drive it on."""
         try:
-            records = await self._tools.journal.history(saga_id)
-            born = records[0].event
-            if not isinstance(born, SagaStarted):
-                raise SagaError(f"its first record is no SagaStarted but {type(born).__name__}")
-            definition = await self.pinned(born.definition_digest)
-            decision = resume(definition, (record.event for record in records))
+            decision, seq = await self._read_back(saga_id)
         except (JournalUnavailable, MemoryError) as error:
             self._fail(error)
         except Exception as error:  # also a bug of ours: this saga costs no other one its recovery
@@ -205,7 +273,16 @@ class Pool:
             self._open -= 1
             await self._quarantine(saga_id, f"It cannot be read back: {_told(error)}.")
         else:
-            self._own(Driver.resumed(decision, records[-1].seq, self._tools), saga_id)
+            self._own(Driver.resumed(decision, seq, self._tools), saga_id)
+
+    async def _read_back(self, saga_id: SagaId) -> tuple[Decision, int]:
+        """The saga as its records tell it, and the number of the newest one."""
+        records = await self._tools.journal.history(saga_id)
+        born = records[0].event
+        if not isinstance(born, SagaStarted):
+            raise SagaError(f"its first record is no SagaStarted but {type(born).__name__}")
+        definition = await self.pinned(born.definition_digest)
+        return resume(definition, (record.event for record in records)), records[-1].seq
 
     async def pinned(self, digest: Digest) -> SagaDefinition:
         """The definition with this digest, as the journal keeps it.
@@ -243,7 +320,7 @@ class Pool:
         if reason is not None:
             await self._quarantine(saga_id, reason)
         elif not driver.summary.status.is_open:
-            _log_end(driver.summary)
+            self._rested(driver.summary)
 
     async def _quarantine(self, saga_id: SagaId, reason: str) -> None:
         """Nothing is half done in silence: a saga that cannot be driven is put before a person."""
@@ -257,6 +334,15 @@ class Pool:
             return
         if summary is not None:
             self._tools.feed.publish(summary)
+            self._rested(summary)
+
+    def _rested(self, summary: SagaSummary) -> None:
+        lasted_s = summary.updated_at - summary.started_at
+        self._tools.telemetry.saga_rested(summary.saga_name, summary.status, lasted_s)
+        if not summary.needs_person:
+            _log.info("saga ended", extra=_described(summary))
+        else:
+            _log.warning("saga needs a person", extra=_described(summary))
 
     def _fail(self, error: JournalUnavailable | MemoryError) -> None:
         if not self.failed.done():
@@ -268,14 +354,5 @@ def _told(error: Exception) -> str:
     return str(error) if isinstance(error, SagaError | Superseded) else type(error).__name__
 
 
-def _log_end(summary: SagaSummary) -> None:
-    level = logging.WARNING if summary.needs_person else logging.INFO
-    _log.log(
-        level,
-        "saga needs a person" if summary.needs_person else "saga ended",
-        extra={
-            "saga_id": summary.id,
-            "saga_name": summary.saga_name,
-            "status": str(summary.status),
-        },
-    )
+def _described(summary: SagaSummary) -> dict[str, str]:
+    return {"saga_id": summary.id, "saga_name": summary.saga_name, "status": str(summary.status)}

@@ -4,6 +4,15 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 
+from coordinator.domain.actions import (
+    END_OF_UNREADABLE,
+    Action,
+    Effect,
+    action_event,
+    effect_of,
+    end_unreadable,
+    possible_actions,
+)
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.errors import (
     DefinitionNotFound,
@@ -18,8 +27,8 @@ from coordinator.domain.errors import (
     Violation,
     WaitTimedOut,
 )
-from coordinator.domain.events import SagaStarted
-from coordinator.domain.ids import Digest, RequestId, SagaId
+from coordinator.domain.events import OperatorActed, SagaStarted, Verb
+from coordinator.domain.ids import ActionId, Digest, RequestId, SagaId
 from coordinator.domain.inputs import check_input
 from coordinator.domain.jsontext import JsonValue, canonical, digest
 from coordinator.domain.machine import Decision, decide, start
@@ -59,9 +68,22 @@ class SagaView:
     saga: Saga | None
     records: Sequence[Record]
 
+    @property
+    def set_aside(self) -> bool:
+        """Whether it is in quarantine: its row then says more than its records do."""
+        return self.saga is None or self.summary.status is not self.saga.status
+
+
+@dataclass(frozen=True, slots=True)
+class Acted:
+    """An operator's action: the saga after it, and what it leads to; None where it was done before."""
+
+    view: SagaView
+    effect: Effect | None
+
 
 class Sagas:
-    """Start, join, wait, read, watch, cancel."""
+    """Start, join, wait, read, watch, cancel, and what operators do."""
 
     def __init__(self, pool: Pool, tools: Tools, index: SagaIndex, catalog: Catalog) -> None:
         self._pool = pool
@@ -203,6 +225,50 @@ class Sagas:
                 raise Draining(f"saga {saga_id} is not driven here any more; ask again after the restart")
             raise SagaEnded(f"saga {saga_id} is {summary.status} and cannot be cancelled any more")
         return await self.get(saga_id)
+
+    async def act(self, saga_id: SagaId, action: Action) -> Acted:
+        """Do what an operator wants, durably, and drive on what it leads to.
+
+        Raises:
+            SagaNotFound, SagaMoved, ActionIdTaken, InvalidRequest, SagaEnded, IllegalTransition, Draining:
+                nothing was written.
+        """
+        # Against what the operator has seen: if it moves before the action, that is refused.
+        effect = (await self.preview(saga_id, action)).effect
+        if effect is not None and not await self._pool.act(saga_id, action):
+            effect = None
+        return Acted(await self.get(saga_id), effect)
+
+    async def preview(self, saga_id: SagaId, action: Action) -> Acted:
+        """What *action* would lead to; nothing is written.
+
+        Raises:
+            SagaNotFound, SagaMoved, ActionIdTaken, InvalidRequest, SagaEnded, IllegalTransition.
+        """
+        view = await self.get(saga_id)
+        at, seq = self._tools.clock.now(), view.summary.seq
+        if view.saga is None:
+            end_unreadable(view.summary, action, at=at)
+            return Acted(view, END_OF_UNREADABLE)
+        event = action_event(view.saga, action, seq=seq, at=at, set_aside=view.set_aside)
+        return Acted(view, None if event is None else effect_of(view.saga, event))
+
+    async def possible_actions(
+        self, saga_id: SagaId
+    ) -> tuple[SagaView, Sequence[tuple[OperatorActed, Effect]]]:
+        """All that an operator could do to the saga as it stands, and what each would lead to.
+
+        Raises:
+            SagaNotFound: no saga has this id.
+        """
+        view = await self.get(saga_id)
+        at = self._tools.clock.now()
+        if view.saga is None:
+            if view.summary.status.is_final:
+                return view, []
+            return view, [(OperatorActed(at, Verb.TERMINATE, ActionId(""), "", ""), END_OF_UNREADABLE)]
+        events = possible_actions(view.saga, at=at, set_aside=view.set_aside)
+        return view, [(event, effect_of(view.saga, event)) for event in events]
 
     def definitions(self) -> Sequence[SagaDefinition]:
         """What new sagas can be started with, by name."""

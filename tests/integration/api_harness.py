@@ -4,7 +4,7 @@ the journal is in memory, and the participants answer what a test scripts."""
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +19,7 @@ from grpc_status import rpc_status
 
 from coordinator.adapters.clock import SystemChance, SystemClock
 from coordinator.adapters.memory import MemoryJournal
+from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.api.server import ApiServer
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.errors import DefinitionNotFound
@@ -26,10 +27,11 @@ from coordinator.domain.outcomes import Answer, NoProof, Refused, Succeeded, Unp
 from coordinator.engine.dispatcher import Dispatcher
 from coordinator.engine.driver import Tools
 from coordinator.engine.feed import Feed
+from coordinator.engine.operations import Operations
 from coordinator.engine.pool import Pool
 from coordinator.engine.sagas import Sagas
-from coordinator.ports.journal import Request
-from coordinator.ports.participants import Call, ExecuteCall
+from coordinator.ports.journal import Piece, Request
+from coordinator.ports.participants import Call, ExecuteCall, Probe, Reach
 from saga.orders.v1 import orders_pb2, orders_pb2_grpc
 from saga.v1 import coordinator_pb2, coordinator_pb2_grpc
 
@@ -116,6 +118,9 @@ class ScriptedParticipants:
             self._seen.clear()
             await self._seen.wait()
 
+    async def probe(self, service: str) -> Probe:
+        return Probe(f"dns:///{service.lower()}:50061", Reach.SERVING)
+
     async def perform(self, call: Call, *, timeout_s: float) -> Answer:
         name = call.transaction if isinstance(call, ExecuteCall) else call.compensation or "nothing"
         self.calls.append((name, call))
@@ -161,6 +166,17 @@ class SlowJournal(MemoryJournal):
         return await super().append(*args, **named)
 
 
+class StoreOfTwoPieces:
+    """Keeps the port `Upkeep` for a journal that has no file."""
+
+    async def backup(self) -> AsyncGenerator[Piece, None]:
+        for data in (b"journal ", b"of a test"):
+            yield Piece(data, 17)
+
+    async def faults(self) -> Sequence[str]:
+        return []
+
+
 @dataclass
 class Coordinator:
     """One running coordinator and a client of it."""
@@ -168,6 +184,7 @@ class Coordinator:
     address: str
     server: ApiServer
     sagas: Sagas
+    operations: Operations
     pool: Pool
     feed: Feed
     journal: MemoryJournal
@@ -227,13 +244,15 @@ async def coordinator(
 ) -> AsyncIterator[Coordinator]:
     """A running coordinator, stopped at the end as bootstrap stops it."""
     journal, feed, participants = SlowJournal(), Feed(), ScriptedParticipants()
-    dispatcher = Dispatcher(participants, calls_per_service_max=calls_per_service_max)
-    tools = Tools(journal, dispatcher, feed, SystemClock(), SystemChance())
+    dispatcher = Dispatcher(participants, NoTelemetry(), calls_per_service_max=calls_per_service_max)
+    tools = Tools(journal, dispatcher, feed, SystemClock(), SystemChance(), NoTelemetry())
     pool = Pool(tools, journal, sagas_open_max=sagas_open_max)
     definitions = Definitions(DEFINITIONS)
     sagas = Sagas(pool, tools, journal, definitions)
+    operations = Operations(journal, journal, StoreOfTwoPieces(), participants, definitions)
     server = ApiServer(
         sagas,
+        operations,
         place_order_saga=place_order_saga,
         wait_max_s=wait_max_s,
         message_bytes_max=message_bytes_max,
@@ -246,7 +265,9 @@ async def coordinator(
     options = [("grpc.enable_retries", 0), ("grpc.max_receive_message_length", 16 << 20)]
     async with grpc.aio.insecure_channel(address, options=options) as channel:
         try:
-            yield Coordinator(address, server, sagas, pool, feed, journal, participants, definitions, channel)
+            yield Coordinator(
+                address, server, sagas, operations, pool, feed, journal, participants, definitions, channel
+            )
         finally:
             await pool.park(grace_s=0.0)
             feed.close()
@@ -258,7 +279,9 @@ async def another_server(
     c: Coordinator, *, place_order_saga: str
 ) -> AsyncIterator["OrderPlacementServiceAsyncStub"]:
     """The same coordinator with its front door for orders leading elsewhere, as after a restart."""
-    server = ApiServer(c.sagas, place_order_saga=place_order_saga, wait_max_s=5, message_bytes_max=1 << 20)
+    server = ApiServer(
+        c.sagas, c.operations, place_order_saga=place_order_saga, wait_max_s=5, message_bytes_max=1 << 20
+    )
     address = await server.bind("127.0.0.1:0")
     await server.start()
     await server.serving()

@@ -33,7 +33,12 @@ from saga.v1 import coordinator_pb2 as pb
 from saga.v1.types_pb2 import SagaStatus
 from tests.integration.api_harness import TOKEN, Coordinator, coordinator, hear_everything, order, refusal
 
-SERVICES = ["", "saga.v1.CoordinatorService", "saga.orders.v1.OrderPlacementService"]
+SERVICES = [
+    "",
+    "saga.v1.CoordinatorService",
+    "saga.v1.OperatorService",
+    "saga.orders.v1.OrderPlacementService",
+]
 GRPCURL = shutil.which("grpcurl", path=str(Path(sys.executable).parent))
 needs_grpcurl = pytest.mark.skipif(GRPCURL is None, reason="grpcurl is not in this environment")
 ORDER = (
@@ -343,6 +348,7 @@ async def test_reflection_lists_the_services_in_both_versions(version: str) -> N
         "grpc.reflection.v1alpha.ServerReflection",
         "saga.orders.v1.OrderPlacementService",
         "saga.v1.CoordinatorService",
+        "saga.v1.OperatorService",
     ]
     assert described.HasField("file_descriptor_response")
     assert unknown.error_response.error_code == StatusCode.NOT_FOUND.value[0]
@@ -357,6 +363,7 @@ async def test_grpcurl_needs_no_proto_files() -> None:
             "grpc.reflection.v1alpha.ServerReflection",
             "saga.orders.v1.OrderPlacementService",
             "saga.v1.CoordinatorService",
+            "saga.v1.OperatorService",
         ]
         described = await _grpcurl(c.address, "describe")
         assert "rpc PlaceOrder ( .saga.orders.v1.PlaceOrderRequest )" in described
@@ -380,7 +387,8 @@ async def test_the_order_of_the_issue_placed_twice_by_grpcurl_is_one_order() -> 
 
 
 def _server() -> ApiServer:
-    return ApiServer(None, place_order_saga="x", wait_max_s=1, message_bytes_max=1000)  # type: ignore[arg-type]
+    nothing: Any = None
+    return ApiServer(nothing, nothing, place_order_saga="x", wait_max_s=1, message_bytes_max=1000)
 
 
 async def _grpcurl(*arguments: str) -> str:

@@ -12,6 +12,7 @@ from typing import Final, Literal, Self
 
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.memory import MemoryJournal
+from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.domain.definition import (
     CompensationRetryPolicy,
     OnCompensationFailure,
@@ -32,7 +33,7 @@ from coordinator.engine.feed import Feed
 from coordinator.engine.pool import Pool
 from coordinator.engine.sagas import Accepted, Sagas, Wanted
 from coordinator.ports.journal import Journal, Quarantine, Record, Request, SagaIndex
-from coordinator.ports.participants import Call, ExecuteCall
+from coordinator.ports.participants import Call, ExecuteCall, Probe, Reach
 from tests.unit.machine.world import Reaction, World, judge
 
 PATIENCE_S: Final = 20.0
@@ -127,6 +128,9 @@ class Services:
     def sent(self) -> Sequence[str]:
         """What was sent, in order: "do a", "undo a"."""
         return [f"{way_of(call)} {call.step}" for call in self.calls]
+
+    async def probe(self, service: str) -> Probe:
+        return Probe("", Reach.SERVING)
 
     async def perform(self, call: Call, *, timeout_s: float) -> Answer:
         self.calls.append(call)
@@ -240,8 +244,8 @@ class House:
         self.dice = dice or Dice()
         self.clock = SystemClock()
         self.feed = Feed()
-        self.dispatcher = Dispatcher(self.services, calls_per_service_max=calls_max)
-        tools = Tools(self.journal, self.dispatcher, self.feed, self.clock, self.dice)
+        self.dispatcher = Dispatcher(self.services, NoTelemetry(), calls_per_service_max=calls_max)
+        tools = Tools(self.journal, self.dispatcher, self.feed, self.clock, self.dice, NoTelemetry())
         index = index or self.store
         self.pool = Pool(tools, index, sagas_open_max=sagas_max)
         self.sagas = Sagas(self.pool, tools, index, Shelf(definitions))

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.domain.events import StepSucceeded
 from coordinator.domain.ids import FencingToken, StepName
 from coordinator.domain.outcomes import Answer, Succeeded
@@ -96,7 +97,7 @@ def test_an_undo_is_not_sent_before_it_is_begun() -> None:
 
 
 def test_slots_are_counted_per_service_and_handed_on_in_turn() -> None:
-    dispatcher = Dispatcher(Recorder(), calls_per_service_max=2)
+    dispatcher = Dispatcher(Recorder(), NoTelemetry(), calls_per_service_max=2)
     assert dispatcher.try_slot("one")
     assert dispatcher.try_slot("one")
     assert not dispatcher.try_slot("one")
@@ -116,7 +117,7 @@ def test_slots_are_counted_per_service_and_handed_on_in_turn() -> None:
 
 
 def test_whoever_leaves_the_queue_is_granted_nothing() -> None:
-    dispatcher = Dispatcher(Recorder(), calls_per_service_max=1)
+    dispatcher = Dispatcher(Recorder(), NoTelemetry(), calls_per_service_max=1)
     assert dispatcher.try_slot("one")
     granted: list[str] = []
 
@@ -137,7 +138,7 @@ def test_whoever_leaves_the_queue_is_granted_nothing() -> None:
 
 async def test_the_slot_of_a_call_is_free_when_it_is_over_however_it_ended() -> None:
     recorder = Recorder()
-    dispatcher = Dispatcher(recorder, calls_per_service_max=1)
+    dispatcher = Dispatcher(recorder, NoTelemetry(), calls_per_service_max=1)
     answers: list[Answer] = []
     call = sent(Tale(define("a")).begins())
 

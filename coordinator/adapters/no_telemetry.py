@@ -1,0 +1,21 @@
+"""Keeps the port `Telemetry` where nobody counts."""
+
+from coordinator.domain.events import Verb
+from coordinator.domain.outcomes import Answer, Direction
+from coordinator.domain.saga import Status
+
+
+class NoTelemetry:
+    """Costs nothing."""
+
+    def saga_started(self, saga_name: str) -> None:
+        """Nobody is told."""
+
+    def saga_rested(self, saga_name: str, status: Status, duration_s: float) -> None:
+        """Nobody is told."""
+
+    def attempt_ended(self, service: str, direction: Direction, answer: Answer, duration_s: float) -> None:
+        """Nobody is told."""
+
+    def operator_acted(self, verb: Verb) -> None:
+        """Nobody is told."""
