@@ -11,6 +11,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Final
 
@@ -18,8 +19,9 @@ from coordinator.adapters.clock import SystemChance, SystemClock
 from coordinator.adapters.definition_files import DefinitionFiles
 from coordinator.adapters.grpc_participants import GrpcParticipants
 from coordinator.adapters.logs import configure_logs
-from coordinator.adapters.no_telemetry import NoTelemetry
+from coordinator.adapters.prometheus import MetricsPage, PrometheusTelemetry
 from coordinator.adapters.sqlite import SqliteJournal
+from coordinator.api.http import HttpPort
 from coordinator.api.server import ApiServer
 from coordinator.domain.errors import DefinitionNotFound, SagaError, StartupFailed
 from coordinator.engine.dispatcher import Dispatcher
@@ -30,6 +32,7 @@ from coordinator.engine.pool import Pool
 from coordinator.engine.sagas import Sagas
 from coordinator.settings import Settings
 
+PACKAGE: Final = "saga-coordinator"
 EXIT_STOPPED: Final = 0
 EXIT_NOT_STARTED: Final = 2
 EXIT_JOURNAL_FAILED: Final = 3
@@ -65,12 +68,13 @@ async def serve(settings: Settings) -> int:
         catalog.get(settings.place_order_saga, None)
     except DefinitionNotFound as error:
         _log.error("PlaceOrder cannot be served (SAGA_PLACE_ORDER_SAGA): %s", error)
+    telemetry = PrometheusTelemetry(
+        definitions=[definition.name for definition in catalog.all()], services=settings.services
+    )
     async with _journal(settings) as journal, _participants(settings) as participants:
-        feed = Feed()
-        dispatcher = Dispatcher(
-            participants, NoTelemetry(), calls_per_service_max=settings.calls_per_service_max
-        )
-        tools = Tools(journal, dispatcher, feed, SystemClock(), SystemChance(), NoTelemetry())
+        feed, clock = Feed(), SystemClock()
+        dispatcher = Dispatcher(participants, telemetry, calls_per_service_max=settings.calls_per_service_max)
+        tools = Tools(journal, dispatcher, feed, clock, SystemChance(), telemetry)
         pool = Pool(tools, journal, sagas_open_max=settings.sagas_open_max)
         api = ApiServer(
             Sagas(pool, tools, journal, catalog),
@@ -79,8 +83,12 @@ async def serve(settings: Settings) -> int:
             wait_max_s=settings.wait_max_s,
             message_bytes_max=settings.message_bytes_max,
         )
+        page = MetricsPage(telemetry, journal, clock, dispatcher.loads, version=metadata.version(PACKAGE))
+        http = HttpPort(page.text, has_failed=lambda: pool.failed.done() or journal.failed.done())
         address = await api.bind(settings.listen)
+        http_address = await http.bind(settings.http_listen)
         await api.start()
+        http.start()
         endings = (stop, pool.failed, journal.failed)
         recovery = asyncio.create_task(_recover(pool, settings))
         try:
@@ -88,16 +96,22 @@ async def serve(settings: Settings) -> int:
             if not any(ending.done() for ending in endings):
                 sagas = recovery.result()
                 await api.serving()
-                _log.info("serving at %s", address, extra={"sagas": sagas})
+                http.serving()
+                also = f", metrics and probes at {http_address}" if http_address else ""
+                _log.info("serving at %s%s", address, also, extra={"sagas": sagas})
                 print(f"coordinator ready {address}", flush=True)
+                if http_address:
+                    print(f"http ready {http_address}", flush=True)
                 await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
             recovery.cancel()
             failure = next((f.result() for f in (pool.failed, journal.failed) if f.done()), None)
+            http.draining()
             await api.draining()
             await pool.park(grace_s=0.0 if failure else settings.drain_grace_s)
         finally:
             feed.close()
-            await api.stop(settings.drain_grace_s)
+            await asyncio.gather(api.stop(settings.drain_grace_s), http.stop(settings.drain_grace_s))
+            await page.close()
     if failure is not None:
         _log.critical("stopped because the journal failed: %s", failure)
         return EXIT_JOURNAL_FAILED

@@ -55,6 +55,8 @@ def configure_logs(level: str) -> None:
     # records that hold a server while it is freed, and formatting one of them ends the process.
     for library in ("aiosqlite", "grpc"):
         logging.getLogger(library).setLevel(logging.INFO)
+    # It warns of every request that makes no sense: whoever reaches the port could fill the disk.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
 
 def _frames(record: logging.LogRecord) -> list[str]:
