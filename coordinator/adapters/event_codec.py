@@ -33,7 +33,7 @@ from coordinator.domain.events import (
 )
 
 FORMAT_VERSION: Final = 2
-"""A journal keeps the version that wrote it; a newer one is refused when it is opened."""
+"""A journal keeps the newest version that wrote it; a newer one is refused when it is opened."""
 
 EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
     "SagaStarted": SagaStarted,
@@ -143,6 +143,7 @@ def _shape(type_name: str, event_type: type[Event]) -> _Shape:
 def _restorer(hint: object) -> Callable[[object], object]:
     """What restores a value of the type *hint*; only the few kinds that events are made of."""
     # A NewType or None is the older kind of union until Python 3.14.
+    # `str | None` is the one; `StepName | None`, of a new type, is the other.
     if isinstance(hint, UnionType) or get_origin(hint) is Union:
         (some,) = (_restorer(arm) for arm in get_args(hint) if arm is not type(None))
         return lambda value: None if value is None else some(value)

@@ -15,11 +15,12 @@ from coordinator.domain.errors import (
     RequestIdTaken,
     SagaNotFound,
 )
-from coordinator.domain.events import Event
+from coordinator.domain.events import Event, OperatorActed
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SagaSummary
 from coordinator.ports.journal import (
+    Census,
     Cursor,
     OpenSaga,
     Quarantine,
@@ -89,6 +90,8 @@ class MemoryJournal:
         _check(events, summary, seq_expected)
         if seq_expected != len(store.records.get(saga_id, ())) or saga_id not in store.records:
             raise JournalConflict(saga_id, seq_expected)
+        if any(isinstance(event, OperatorActed) for event in events):
+            store.quarantines.pop(saga_id, None)
         self._write(store, events, summary)
         return summary.seq
 
@@ -129,6 +132,22 @@ class MemoryJournal:
 
     async def definition(self, digest: Digest) -> str | None:
         return self._store().definitions.get(digest)
+
+    async def census(self, now: float) -> Census:
+        store = self._store()
+        rows = [_shown(store, row) for row in store.rows.values()]
+        still_open = [row for row in rows if row.status.is_open]
+        undoing = [row for row in still_open if row.status is Status.COMPENSATING]
+        return Census(
+            running=len(still_open) - len(undoing),
+            compensating=len(undoing),
+            waiting=sum(row.due_at is not None and row.due_at > now for row in still_open),
+            dead_letters=sum(row.needs_person for row in rows),
+            oldest_open_at=min((row.started_at for row in still_open), default=None),
+            oldest_undo_at=min(
+                (row.turned_back_at for row in undoing if row.turned_back_at is not None), default=None
+            ),
+        )
 
     def _store(self) -> _Store:
         if self._kept.holder != self._token:

@@ -9,6 +9,7 @@ from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.events import (
     Cause,
     Event,
+    OperatorActed,
     SagaStarted,
     StepBegun,
     StepFaulted,
@@ -16,8 +17,9 @@ from coordinator.domain.events import (
     StepSucceeded,
     UndoBegun,
     UndoRefused,
+    Verb,
 )
-from coordinator.domain.ids import RequestId, SagaId, StepName
+from coordinator.domain.ids import ActionId, RequestId, SagaId, StepName
 from coordinator.domain.machine import Decision
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.ports.journal import Journal, Request, SagaIndex
@@ -131,3 +133,9 @@ def dead_lettered(at: float = 1_002.0) -> Sequence[Event]:
         UndoBegun(at, RESERVE, '{"place":7}'),
         UndoRefused(at, RESERVE, 1, "GONE", "there is no such place"),
     )
+
+
+def acted(verb: Verb, step: StepName | None = None, at: float = 1_600.0) -> OperatorActed:
+    """A person decides about the saga, or about one step of it."""
+    output = "{}" if verb is Verb.COMPLETE else None
+    return OperatorActed(at, verb, ActionId(f"{verb} at {at}"), "ada", "she looked at it", step, output)

@@ -12,17 +12,19 @@ from coordinator.domain.errors import (
     RequestIdTaken,
     SagaNotFound,
 )
-from coordinator.domain.events import SagaResumed, StepBegun
+from coordinator.domain.events import SagaResumed, StepBegun, Verb
 from coordinator.domain.ids import RequestId, SagaId, StepName
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SagaSummary
-from coordinator.ports.journal import Cursor, OpenSaga, Quarantine, Record, SagaFilter
+from coordinator.ports.journal import Census, Cursor, OpenSaga, Quarantine, Record, SagaFilter
 from tests.contract.conftest import Home
 from tests.contract.sagas import (
+    RESERVE,
     AnyJournal,
     Told,
     a_definition,
     a_saga,
+    acted,
     completed,
     dead_lettered,
     reserved,
@@ -437,3 +439,119 @@ class TestQuarantine:
     async def test_a_saga_that_is_not_there_cannot_be_put_there(self, journal: AnyJournal) -> None:
         with pytest.raises(SagaNotFound):
             await journal.quarantine(Quarantine(SagaId("nobody"), "damaged", 1_500.0))
+
+    async def test_an_operators_action_lifts_it_for_good(self, home: Home) -> None:
+        journal = await home.open()
+        saga = a_saga()
+        await saga.start(journal)
+        await journal.quarantine(Quarantine(saga.id, "driving it failed", 1_500.0))
+        await saga.goes_on(journal, acted(Verb.RETRY))
+        for _ in range(2):
+            assert await journal.find(saga.id) == saga.summary
+            assert saga.summary.status is Status.RUNNING
+            assert ids(await journal.open_sagas()) == [saga.id]
+            assert await listed(journal, SagaFilter(needs_person=True)) == []
+            journal = await home.open()
+
+    async def test_a_saga_whose_quarantine_was_lifted_can_be_put_there_again_for_another_reason(
+        self, home: Home
+    ) -> None:
+        journal = await home.open()
+        saga = a_saga()
+        await saga.start(journal)
+        await journal.quarantine(Quarantine(saga.id, "the first time", 1_500.0))
+        await saga.goes_on(journal, acted(Verb.RETRY))
+        await journal.quarantine(Quarantine(saga.id, "the second time", 1_700.0))
+        await saga.goes_on(journal, *reserved())
+        journal = await home.open()
+        row = await journal.find(saga.id)
+        assert row is not None
+        assert (row.status, row.error_message) == (Status.DEAD_LETTERED, "the second time")
+        assert (row.updated_at, row.seq) == (1_700.0, 4)
+
+    async def test_it_and_its_lifting_may_be_in_one_group_with_others(self, home: Home) -> None:
+        """Whatever is written together, each saga ends as if its own writes had come one by one."""
+        journal = await home.open()
+        lifted, kept, again, plain = sagas = [a_saga(name) for name in "abcd"]
+        await asyncio.gather(*(saga.start(journal) for saga in sagas))
+        await journal.quarantine(Quarantine(again.id, "the first time", 1_500.0))
+        await asyncio.gather(
+            journal.quarantine(Quarantine(lifted.id, "lifted", 1_500.0)),
+            journal.quarantine(Quarantine(kept.id, "kept", 1_500.0)),
+            lifted.goes_on(journal, acted(Verb.RETRY)),
+            kept.goes_on(journal, *reserved()),
+            again.goes_on(journal, *reserved(), acted(Verb.RETRY)),
+            plain.goes_on(journal, *reserved()),
+            journal.quarantine(Quarantine(again.id, "the second time", 1_700.0)),
+            lifted.goes_on(journal, *reserved(1_601.0)),
+        )
+        for _ in range(2):
+            assert ids(await journal.open_sagas()) == [lifted.id, plain.id]
+            assert await journal.find(lifted.id) == lifted.summary
+            rows = await journal.page(SagaFilter(needs_person=True), after=None, limit=10)
+            assert [(row.id, row.error_message) for row in rows] == [
+                (again.id, "the second time"),
+                (kept.id, "kept"),
+            ]
+            journal = await home.open()
+
+    async def test_an_action_that_comes_too_late_lifts_nothing(self, journal: AnyJournal) -> None:
+        saga, late = a_saga(), a_saga()
+        await saga.start(journal)
+        await saga.goes_on(journal, SagaResumed(1_001.0))
+        await journal.quarantine(Quarantine(saga.id, "damaged", 1_500.0))
+        with pytest.raises(JournalConflict):
+            await late.goes_on(journal, acted(Verb.RETRY))
+        row = await journal.find(saga.id)
+        assert row is not None
+        assert row.error_message == "damaged"
+
+    async def test_a_row_tells_what_a_person_forced_and_when_its_saga_turned_back(self, home: Home) -> None:
+        journal = await home.open()
+        saga = a_saga()
+        await saga.start(journal)
+        await saga.goes_on(journal, *dead_lettered(at=1_002.0))
+        await saga.goes_on(journal, acted(Verb.SKIP, RESERVE))
+        journal = await home.open()
+        row = await journal.find(saga.id)
+        assert row == saga.summary
+        assert row is not None
+        assert (row.status, row.forced, row.turned_back_at) == (Status.COMPENSATED, True, 1_002.0)
+
+
+class TestCensus:
+    async def test_of_an_empty_journal_it_counts_nothing(self, journal: AnyJournal) -> None:
+        assert await journal.census(1_000.0) == Census(0, 0, 0, 0, None, None)
+
+    async def test_it_counts_each_sort_and_knows_the_oldest(self, journal: AnyJournal) -> None:
+        started_at = dict(zip("abcdefg", range(1, 8), strict=True))
+        running, waiting, undoing, undone_later, dead, done, set_aside = (
+            a_saga(name, at=float(at)) for name, at in started_at.items()
+        )
+        sagas = running, waiting, undoing, undone_later, dead, done, set_aside
+        await asyncio.gather(*(saga.start(journal) for saga in sagas))
+        await waiting.goes_on(journal, *retried_at(1_010.0))
+        await undoing.goes_on(journal, *dead_lettered(at=1_006.0)[:-1])
+        await undone_later.goes_on(journal, *dead_lettered(at=1_005.0)[:-1])
+        await dead.goes_on(journal, *dead_lettered(at=900.0))
+        await done.goes_on(journal, *completed())
+        await journal.quarantine(Quarantine(set_aside.id, "damaged", 1_001.0))
+        assert await journal.census(1_009.0) == Census(
+            running=2, compensating=2, waiting=1, dead_letters=2, oldest_open_at=1.0, oldest_undo_at=1_005.0
+        )
+        # What is due at that moment does not wait any more.
+        assert (await journal.census(1_010.0)).waiting == 0
+
+    async def test_the_oldest_open_saga_may_be_one_that_is_being_undone(self, journal: AnyJournal) -> None:
+        undoing, running = a_saga("a", at=1.0), a_saga("b", at=2.0)
+        await undoing.start(journal)
+        await running.start(journal)
+        await undoing.goes_on(journal, *dead_lettered()[:-1])
+        assert (await journal.census(2_000.0)).oldest_open_at == 1.0
+
+    async def test_a_saga_in_quarantine_is_a_dead_letter_and_not_open(self, journal: AnyJournal) -> None:
+        saga = a_saga()
+        await saga.start(journal)
+        await saga.goes_on(journal, *dead_lettered()[:-1])
+        await journal.quarantine(Quarantine(saga.id, "damaged", 1_500.0))
+        assert await journal.census(2_000.0) == Census(0, 0, 0, 1, None, None)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from coordinator.adapters.sqlite import SqliteJournal
-from coordinator.adapters.sqlite.reader import OPEN_SAGAS, page_query
+from coordinator.adapters.sqlite.reader import CENSUS, OPEN_SAGAS, page_query
 from coordinator.domain.errors import JournalCorrupt, StartupFailed
 from coordinator.domain.events import CancelRequested
 from coordinator.domain.ids import RequestId, SagaId
@@ -230,3 +230,18 @@ def plan_of(db: sqlite3.Connection, sql: str, values: Sequence[object]) -> list[
 async def test_recovery_reads_the_open_sagas_from_an_index_alone(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
         assert plan_of(db, OPEN_SAGAS, ()) == ["SCAN sagas USING COVERING INDEX sagas_open"]
+
+
+async def test_a_census_reads_nothing_of_what_has_ended(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        plan = plan_of(db, CENSUS, (1_000.0,))
+    steps = [step for step in plan if "sagas" in step]
+    assert len(steps) == 5
+    # Partial indexes of what is open or needs a person, and the first entry of a stretch of another.
+    assert sorted(steps) == [
+        "SCAN sagas USING COVERING INDEX sagas_for_people",
+        "SCAN sagas USING COVERING INDEX sagas_open",
+        "SEARCH sagas USING COVERING INDEX sagas_by_status (status=?)",
+        "SEARCH sagas USING COVERING INDEX sagas_by_status (status=?)",
+        "SEARCH sagas USING COVERING INDEX sagas_undoing",
+    ]

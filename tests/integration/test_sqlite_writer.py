@@ -217,6 +217,7 @@ class TestFailing:
             journal.find(saga.id),
             journal.page(SagaFilter(), after=None, limit=1),
             journal.open_sagas(),
+            journal.census(1_000.0),
             journal.requested(saga.front_door, saga.request_id),
             journal.definition(saga.definition.digest),
         ):
@@ -368,6 +369,8 @@ class TestReading:
             (saga, *_) = await started(journal, 300)
             with pytest.raises(Overloaded, match="took longer than 0 s"):
                 await journal.page(SagaFilter(), after=None, limit=300)
+            with pytest.raises(Overloaded, match="took longer than 0 s"):
+                await journal.census(1_000.0)
             assert len(await journal.open_sagas()) == 300
             assert await saga.goes_on(journal, *reserved()) == 3
 

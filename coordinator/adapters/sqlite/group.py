@@ -38,6 +38,8 @@ class Append:
     lines: tuple[Line, ...]
     row: Parameters
     seq_expected: int
+    lifts: bool
+    """Whether it ends the saga's quarantine."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +73,7 @@ _PUT_SAGA: Final = (
     " flags = excluded.flags, forced = excluded.forced, digest = excluded.digest"
 )
 _ADD_RECORD: Final = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"
+_LIFT_QUARANTINE: Final = "DELETE FROM quarantines WHERE saga_id = ?"
 _ADD_QUARANTINE: Final = "INSERT INTO quarantines VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _SHOW_QUARANTINE: Final = (
     "UPDATE sagas SET status = ?, needs_person = 1, error_message = ?, updated_at = ?, due_at = NULL"
@@ -123,6 +126,7 @@ class _Group:
         self._records: list[Parameters] = []
         self._rows: dict[SagaId, Parameters] = {}
         self._quarantines: dict[SagaId, Quarantine] = {}
+        self._lifted: set[SagaId] = set()
 
     def take(self, entry: Entry) -> Outcome:
         match entry:
@@ -143,6 +147,8 @@ class _Group:
         )
         many(_PUT_SAGA, ((*row, self._heads[saga_id].digest) for saga_id, row in self._rows.items()))
         many(_ADD_RECORD, self._records)
+        # Before those that are new: a saga may have been lifted out of one and put into another.
+        many(_LIFT_QUARANTINE, ((saga_id,) for saga_id in self._lifted))
         many(_ADD_QUARANTINE, ((q.saga_id, q.reason, q.at) for q in self._quarantines.values()))
         # After the rows, which would show the saga as if it were not in quarantine.
         many(
@@ -175,6 +181,10 @@ class _Group:
         head = self._head(entry.saga_id)
         if head is None or head.seq != entry.seq_expected:
             return JournalConflict(entry.saga_id, entry.seq_expected)
+        if entry.lifts and head.quarantine is not None:
+            head.quarantine = None
+            self._quarantines.pop(entry.saga_id, None)
+            self._lifted.add(entry.saga_id)
         self._chain(entry.saga_id, head, entry.lines, entry.row)
         return None
 

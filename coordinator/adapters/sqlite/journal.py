@@ -24,10 +24,10 @@ from coordinator.adapters.sqlite.rows import check_text, lines, summary_row
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import StartupFailed
-from coordinator.domain.events import Event
+from coordinator.domain.events import Event, OperatorActed
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.summary import SagaSummary
-from coordinator.ports.journal import Cursor, OpenSaga, Quarantine, Record, Request, SagaFilter
+from coordinator.ports.journal import Census, Cursor, OpenSaga, Quarantine, Record, Request, SagaFilter
 
 DISK_FREE_MIN_BYTES: Final = 64 << 20
 
@@ -132,7 +132,8 @@ class SqliteJournal:
         self, saga_id: SagaId, events: Sequence[Event], *, summary: SagaSummary, seq_expected: int
     ) -> int:
         _check_numbers(events, summary, seq_expected)
-        await self._writer.write(Append(saga_id, lines(events), summary_row(summary), seq_expected))
+        lifts = any(isinstance(event, OperatorActed) for event in events)
+        await self._writer.write(Append(saga_id, lines(events), summary_row(summary), seq_expected, lifts))
         return summary.seq
 
     async def quarantine(self, quarantine: Quarantine) -> None:
@@ -167,6 +168,10 @@ class SqliteJournal:
     async def definition(self, digest: Digest) -> str | None:
         self._writer.check()
         return await self._reader.definition(digest)
+
+    async def census(self, now: float) -> Census:
+        self._writer.check()
+        return await self._reader.census(now)
 
     async def _close(self) -> None:
         await self._writer.drain()
@@ -205,6 +210,7 @@ def _begin(db: sqlite3.Connection, *, path: Path, token_before: FencingToken) ->
         )
     # Also ahead of what the lock file remembers: participants refuse a token older than one they know.
     token = FencingToken(max(kept, token_before) + 1)
+    # The format as well: a release that does not know it must not open what this one is about to write.
     db.execute("UPDATE journal SET format = ?, token = ?", (FORMAT_VERSION, token))
     db.execute("COMMIT")
     sync_folder(path)

@@ -28,7 +28,7 @@ from coordinator.domain.errors import (
 )
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.summary import SagaSummary
-from coordinator.ports.journal import Cursor, OpenSaga, Record, Request, SagaFilter
+from coordinator.ports.journal import Census, Cursor, OpenSaga, Record, Request, SagaFilter
 
 _T = TypeVar("_T")
 
@@ -44,6 +44,18 @@ OPEN_SAGAS: Final = (
     "SELECT id, due_at FROM sagas INDEXED BY sagas_open"
     " WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY due_at, id"
 )
+# Each number from a partial index or the first entry of a stretch of another: what has ended costs nothing.
+CENSUS: Final = """
+    SELECT
+        count(*) FILTER (WHERE status = 'RUNNING'),
+        count(*) FILTER (WHERE status = 'COMPENSATING'),
+        count(*) FILTER (WHERE due_at > ?),
+        (SELECT count(*) FROM sagas INDEXED BY sagas_for_people WHERE needs_person = 1),
+        (SELECT min(started_at) FROM sagas INDEXED BY sagas_by_status WHERE status = 'RUNNING'),
+        (SELECT min(started_at) FROM sagas INDEXED BY sagas_by_status WHERE status = 'COMPENSATING'),
+        (SELECT min(turned_back_at) FROM sagas INDEXED BY sagas_undoing WHERE status = 'COMPENSATING')
+    FROM sagas INDEXED BY sagas_open WHERE status IN ('RUNNING', 'COMPENSATING')
+"""
 _REQUEST: Final = "SELECT content, saga_id FROM requests WHERE front_door = ? AND request_id = ?"
 _DEFINITION: Final = "SELECT text FROM definitions WHERE digest = ?"
 
@@ -105,6 +117,12 @@ class Reader:
         rows = await self._read(_limited(lambda db: db.execute(sql, values).fetchall(), self._limit_s))
         return [_summary(row) for row in rows]
 
+    async def census(self, now: float) -> Census:
+        (row,) = await self._read(_limited(lambda db: db.execute(CENSUS, (now,)).fetchall(), self._limit_s))
+        running, compensating, waiting, dead_letters, *oldest, oldest_undo_at = row
+        oldest_open_at = min((moment for moment in oldest if moment is not None), default=None)
+        return Census(running, compensating, waiting, dead_letters, oldest_open_at, oldest_undo_at)
+
     async def close(self) -> None:
         await self._db.close()
 
@@ -119,7 +137,7 @@ class Reader:
             match getattr(error, "sqlite_errorcode", 0) & 0xFF:
                 case sqlite3.SQLITE_INTERRUPT:
                     raise Overloaded(
-                        f"the list took longer than {self._limit_s:g} s and was stopped; ask for less of it"
+                        f"the read took longer than {self._limit_s:g} s and was stopped; ask for less of it"
                     ) from None
                 case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
                     # One damaged page is no reason to stop the sagas that are not on it.
