@@ -50,6 +50,12 @@ _CLASSES: Final[Mapping[str, type[ClientError]]] = {
     "CANCELLED": Unavailable,
 }
 
+# The coordinator's sentences say what to do wherever that is more than one thing.
+_ADVICE: Final[Mapping[str, str]] = {
+    "SAGA_NOT_FOUND": "; check the id, or look for the saga in a list",
+    "INVALID_REQUEST": "; nothing was written, send it corrected",
+}
+
 # What gRPC's versions say, in small letters, and what that means; {} is the target. The first match wins.
 _NOT_REACHED: Final = (
     (
@@ -116,8 +122,12 @@ def failure(code: str, details: str, trailing: Iterable[Any], asked: Asked) -> C
     elif code == "RESOURCE_EXHAUSTED" and not told.is_ours and "larger than max" in details:
         # Either side's limit: an answer of ours never comes near the client's.
         kind = Broken if details.startswith("CLIENT") else InvalidRequest
+    if told.is_ours and details:
+        sentence = _bounded(details) + _ADVICE.get(told.reason, "")
+    else:
+        sentence = _sentence(kind, code, details, asked)
     return kind(
-        _bounded(details) if told.is_ours and details else _sentence(kind, code, details, asked),
+        sentence,
         code=code,
         reason=told.reason,
         saga_id=told.metadata.get("saga_id") or asked.saga_id,

@@ -1,0 +1,63 @@
+"""What may be an address, and how long a call is repeated."""
+
+import pytest
+
+from coordinator.client.channel import RETRY_POLICY, channel_options, checked_target
+from coordinator.client.errors import InvalidRequest
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "127.0.0.1:50051",
+        "saga.example:1",
+        "[::1]:65535",
+        "dns:///saga:50051",
+        "dns://10.0.0.53/saga:50051",
+        "ipv4:10.0.0.1:50051,10.0.0.2:50051",
+        "ipv6:[::1]:50051",
+        "unix:/run/saga.sock",
+        "unix:///run/saga.sock",
+    ],
+)
+def test_every_form_of_target_is_taken(target: str) -> None:
+    assert checked_target(target) == target
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        "",
+        " ",
+        "127.0.0.1",
+        ":50051",
+        "50051",
+        "127.0.0.1:",
+        "127.0.0.1:99999",
+        "127.0.0.1:port",
+        "http://127.0.0.1:50051",
+        "https://saga.example",
+        "127.0.0.1:1,127.0.0.1:2",
+        "not a target",
+        "dns:",
+        "dns:///a\0b:1",
+        "dns:///a b:1",
+        "127.0.0.1:50051\n",
+        "::1:50051",
+    ],
+)
+def test_what_is_no_target_is_told_with_what_one_looks_like(target: str) -> None:
+    with pytest.raises(InvalidRequest, match="is no address of a coordinator: expected host:port") as refused:
+        checked_target(target)
+    assert [violation.field for violation in refused.value.violations] == ["target"]
+
+
+def test_the_pauses_between_attempts_bridge_a_restart_of_two_seconds() -> None:
+    attempts = int(str(RETRY_POLICY["maxAttempts"]))
+    longest_s = float(str(RETRY_POLICY["maxBackoff"]).removesuffix("s"))
+    first_s = float(str(RETRY_POLICY["initialBackoff"]).removesuffix("s"))
+    factor = float(str(RETRY_POLICY["backoffMultiplier"]))
+    pauses_s = [min(first_s * factor**n, longest_s) for n in range(attempts - 1)]
+    reconnect_s = float(dict(channel_options())["grpc.max_reconnect_backoff_ms"]) / 1000
+    assert attempts <= 5, "gRPC takes no more"
+    assert 0.8 * sum(pauses_s) > 2.0 + reconnect_s
