@@ -494,6 +494,7 @@ class TestQuarantine:
                 (kept.id, "kept"),
             ]
             journal = await home.open()
+            await lifted.goes_on(journal, SagaResumed(1_800.0))
 
     async def test_an_action_that_comes_too_late_lifts_nothing(self, journal: AnyJournal) -> None:
         saga, late = a_saga(), a_saga()
