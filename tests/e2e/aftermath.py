@@ -1,4 +1,4 @@
-"""What a drill leaves besides what the APIs tell: files of participants and journal, and downtimes."""
+"""What a drill leaves: files of participants and journal, downtimes, and all of it together as evidence."""
 
 import json
 import random
@@ -7,15 +7,20 @@ import socket
 import sqlite3
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
 from participants import audit
 from participants.database import open_readonly
-from tests.checker.evidence import Books
-from tests.e2e.load import Clients
+from scripts.cluster import SERVICES, Cluster
+from tests.checker.evidence import Books, Evidence
+from tests.e2e.load import CANARY, History
+from tests.e2e.operators import Watch
+from tests.e2e.reader import Reader
 
 _EPHEMERAL: Final = Path("/proc/sys/net/ipv4/ip_local_port_range")
 _EPHEMERAL_FROM_DEFAULT: Final = 32768
@@ -54,6 +59,53 @@ class Downtimes:
         return tuple(self._spans)
 
 
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """Where a drill's evidence is to be found."""
+
+    cluster: Cluster
+    reader: Reader
+    history: History
+    watch: Watch | None
+    """What operators noted; None where there were none."""
+    downtimes: Downtimes
+
+    async def evidence(self, *, restarts: int, at_rest: bool) -> tuple[Evidence, dict[str, int]]:
+        """All the evidence there is, and how often each kind of fault was injected; ends the processes."""
+        cluster, reader, history = self.cluster, self.reader, self.history
+        rows, faults = await reader.ledgers()
+        definitions = await reader.definitions()
+        dead_letters = await reader.dead_letters()
+        cluster.stop()
+        logs = {log.name: log.read_text(errors="replace") for log in cluster.journal.parent.glob("*.log")}
+        by_kind: Counter[str] = Counter()
+        for fault in faults:
+            by_kind[fault.kind] += fault.count
+        told = [*history.told, *(self.watch.told if self.watch is not None else ())]
+        evidence = Evidence(
+            ledger=rows,
+            calls=tuple(history.calls),
+            reads=tuple(reader.reads),
+            definitions=definitions,
+            restarts=restarts,
+            actions=tuple(self.watch.calls) if self.watch is not None else None,
+            dead_letters=dead_letters,
+            books=books(cluster.participants_folder, history),
+            logs={**logs, "errors told": "\n".join(told), "reads shown": "\n".join(reader.shown)},
+            canaries=frozenset({CANARY}),
+            inputs={
+                read.saga_id: history.inputs[read.request_id]
+                for read in reader.reads
+                if read.request_id in history.inputs
+            },
+            outputs=answers(cluster.participants_folder, SERVICES),
+            downtimes_ns=self.downtimes.spans_ns,
+            redeliveries={fault.service: fault.count for fault in faults if fault.kind == "redeliver"},
+            at_rest=at_rest,
+        )
+        return evidence, dict(by_kind)
+
+
 def answers(folder: Path, services: Iterable[str]) -> dict[tuple[str, str], str]:
     """What the participants with files in *folder* hold as their answer, by saga and step."""
     found = {}
@@ -84,13 +136,14 @@ def lasting_port(chance: random.Random) -> int:
             return port
 
 
-def books(folder: Path, clients: Clients) -> Books:
+def books(folder: Path, history: History) -> Books:
+    """The business's sums, against what was ordered."""
     money, stock = audit.money(folder), audit.stock(folder)
     return Books(
         charged_nanos={order_id: nanos for (order_id, _), nanos in money.by_order.items()},
         reserved_pieces=audit.reserved(folder),
-        ordered_nanos=clients.history.ordered_nanos,
-        ordered_pieces=clients.history.ordered_pieces,
+        ordered_nanos=history.ordered_nanos,
+        ordered_pieces=history.ordered_pieces,
         stock_adds_up=all(item.adds_up for item in stock.values()),
         money_adds_up=money.adds_up,
     )

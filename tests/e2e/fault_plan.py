@@ -27,6 +27,7 @@ def fault_plan(seed: int) -> dict[str, object]:
             undo("pending", 0.03, ask_again_after_ms=50),
             undo("status", 0.03, status="PERMISSION_DENIED"),
             undo("reply_lost", 0.03, status="UNAVAILABLE"),
-            {"compensation": "releaseInventory", "fault": "refused", "code": "LOCKED", "times": 4},
+            # What makes dead letters: a person has to ask again, or to decide.
+            undo("refused", 0.15, code="LOCKED"),
         ],
     }

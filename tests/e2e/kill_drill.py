@@ -1,26 +1,25 @@
 """The kill drill: the coordinator is killed with -9 under load, again and again, then judged from outside.
 
-The participants stay up, and lie, stall and lose answers by a seeded plan. Kills come at seeded counts
-of client operations, some while it is starting. What is left is read through the ledgers, the clients'
-notes and the API, and judged by these alone.
+The participants stay up, and lie, stall and lose answers by a seeded plan, while operators see to what needs
+a person. Kills come at seeded counts of client operations, some while it is starting. What is left is read
+through the ledgers, the clients' and the operators' notes and the API, and judged by these alone.
 """
 
 import asyncio
 import random
 import time
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from scripts.cluster import SERVICES, Cluster
+from scripts.cluster import Cluster
 from tests.checker.check import check
-from tests.checker.evidence import Evidence
 from tests.checker.verdict import Report
-from tests.e2e.aftermath import Downtimes, answers, begun_and_unsettled, books, lasting_port
+from tests.e2e.aftermath import Downtimes, Gathered, begun_and_unsettled, lasting_port
 from tests.e2e.fault_plan import fault_plan
-from tests.e2e.load import CANARY, Clients, Habits
+from tests.e2e.load import Clients, Habits
+from tests.e2e.operators import Duties, Operators
 from tests.e2e.reader import SETTLE_TIMEOUT_S, Reader
 
 SAMPLE: Final = 25
@@ -38,6 +37,7 @@ class Drill:
     while_starting: float = 0.15
     """The share of kills that come while it is starting."""
     habits: Habits = field(default_factory=Habits)
+    duties: Duties = field(default_factory=Duties)
     faults: Mapping[str, object] | None = None
     commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
@@ -53,6 +53,8 @@ class Result:
     orders: int
     ledger_rows: int
     faults: Mapping[str, int]
+    operators: str
+    """Their actions by verb and by result."""
     undecided: int
     took_s: float
     report: Report
@@ -69,6 +71,7 @@ class Result:
                 f"  orders: {self.orders}",
                 f"  ledger rows: {self.ledger_rows}",
                 f"  faults injected, as the ledgers count them: {faults}",
+                f"  operators: {self.operators}",
                 f"  undecided at the end: {self.undecided}",
                 f"  violations: {len(self.report.violations)}",
                 str(self.report),
@@ -89,24 +92,28 @@ async def run_drill(drill: Drill, folder: Path) -> Result:
     ) as cluster:
         await asyncio.to_thread(cluster.start)
         clients = Clients(cluster.address, seed=drill.seed, habits=drill.habits, crowd=drill.crowd)
-        ordering = asyncio.create_task(clients.run())
+        operators = Operators(cluster.address, seed=drill.seed, duties=drill.duties)
+        ordering, operating = asyncio.create_task(clients.run()), asyncio.create_task(operators.run())
         reader = Reader(cluster)
         killer = Killer(drill, cluster, clients, reader)
         try:
             hits = [await killer.kill(number) for number in range(drill.kills)]
             await killer.start()
             clients.stop()
+            operators.stop()
             reader.stop_faults()
-            await asyncio.wait_for(ordering, SETTLE_TIMEOUT_S)
+            await asyncio.wait_for(asyncio.gather(ordering, operating), SETTLE_TIMEOUT_S)
             undecided = await reader.settle()
             await reader.read(await reader.all_saga_ids())
             # Once more with everything at rest: what has ended is as it was after a start.
             killer.end()
             await killer.start()
             await reader.read(await reader.all_saga_ids())
-            evidence, faults = await _gathered(killer, at_rest=undecided == 0)
+            gathered = Gathered(cluster, reader, clients.history, operators.watch, killer.downtimes)
+            evidence, faults = await gathered.evidence(restarts=killer.starts, at_rest=undecided == 0)
         finally:
             ordering.cancel()
+            operating.cancel()
     return Result(
         drill=drill,
         hits=tuple(hits),
@@ -114,6 +121,7 @@ async def run_drill(drill: Drill, folder: Path) -> Result:
         orders=len({(call.door, call.request_id) for call in evidence.calls if call.code == "OK"}),
         ledger_rows=len(evidence.ledger),
         faults=faults,
+        operators=str(operators.watch),
         undecided=undecided,
         took_s=time.monotonic() - started_s,
         report=check(evidence),
@@ -170,35 +178,3 @@ class Killer:
         self.cluster.launch_coordinator()
         self._is_up = True
         self.starts += 1
-
-
-async def _gathered(killer: Killer, *, at_rest: bool) -> tuple[Evidence, dict[str, int]]:
-    """All the evidence there is, and how often each kind of fault was injected."""
-    cluster, reader, history = killer.cluster, killer.reader, killer.clients.history
-    rows, faults = await reader.ledgers()
-    definitions = await reader.definitions()
-    cluster.stop()
-    logs = {log.name: log.read_text(errors="replace") for log in cluster.journal.parent.glob("*.log")}
-    by_kind: Counter[str] = Counter()
-    for fault in faults:
-        by_kind[fault.kind] += fault.count
-    evidence = Evidence(
-        ledger=rows,
-        calls=tuple(history.calls),
-        reads=tuple(reader.reads),
-        definitions=definitions,
-        restarts=killer.starts,
-        books=books(cluster.participants_folder, killer.clients),
-        logs={**logs, "errors told": "\n".join(history.told), "reads shown": "\n".join(reader.shown)},
-        canaries=frozenset({CANARY}),
-        inputs={
-            read.saga_id: history.inputs[read.request_id]
-            for read in reader.reads
-            if read.request_id in history.inputs
-        },
-        outputs=answers(cluster.participants_folder, SERVICES),
-        downtimes_ns=killer.downtimes.spans_ns,
-        redeliveries={fault.service: fault.count for fault in faults if fault.kind == "redeliver"},
-        at_rest=at_rest,
-    )
-    return evidence, dict(by_kind)

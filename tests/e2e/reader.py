@@ -9,7 +9,14 @@ import grpc
 import grpc.aio
 
 from saga.testing.v1 import faults_pb2, faults_pb2_grpc
-from saga.v1 import coordinator_pb2, coordinator_pb2_grpc, ledger_pb2, ledger_pb2_grpc
+from saga.v1 import (
+    coordinator_pb2,
+    coordinator_pb2_grpc,
+    ledger_pb2,
+    ledger_pb2_grpc,
+    operator_pb2,
+    operator_pb2_grpc,
+)
 from scripts.cluster import Cluster
 from tests.checker.evidence import Definition, LedgerRow, SagaRead
 from tests.checker.gather import definition_of, ledger_rows, saga_read
@@ -55,6 +62,19 @@ class Reader:
 
     async def all_saga_ids(self) -> list[str]:
         return await self._listed("")
+
+    async def dead_letters(self) -> frozenset[str]:
+        """The sagas in the list of those that need a person."""
+        found: set[str] = set()
+        async with self._channel() as channel:
+            stub = operator_pb2_grpc.OperatorServiceStub(channel)
+            request = operator_pb2.ListDeadLettersRequest(page_size=100)
+            while True:
+                page = await stub.ListDeadLetters(request, timeout=CALL_TIMEOUT_S, wait_for_ready=True)
+                found |= {saga.saga_id for saga in page.dead_letters}
+                if not page.next_page_token:
+                    return frozenset(found)
+                request.page_token = page.next_page_token
 
     async def settle(self) -> int:
         """Wait for the end of all automatic work; returns how many sagas are still undecided."""

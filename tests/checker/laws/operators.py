@@ -10,6 +10,8 @@ from tests.checker.verdict import Finding, NotYet
 
 NO = DEFINITE_NO | {"ABORTED"}
 """An action that got one of these is not recorded; whatever else is not OK may be."""
+IMPOSSIBLE = frozenset({"ABORTED", "FAILED_PRECONDITION"})
+"""What says that an action cannot be done: said to whoever asks for one again that was done, a lie."""
 BY_HAND = {
     ("SKIP", False): "SKIPPED",
     ("COMPLETE", False): "SUCCEEDED",
@@ -57,6 +59,10 @@ def _look_at_action(
         finding.look(
             not records, saga_id, f"{about} is recorded, and was answered: {codes}", *calls, *records
         )
+    for call in calls:
+        refused = call.code in IMPOSSIBLE and not call.only_asked
+        refused = refused and bool(records) and _asked(call) == _content(records[0])
+        finding.look(not refused, saga_id, f"{about} was done, and was refused as well", call, *records)
     first = [call for call in accepted if not call.repeated]
     finding.look(len(first) <= 1, saga_id, f"{about} was done {len(first)} times", *first)
     for call in accepted:
@@ -64,7 +70,7 @@ def _look_at_action(
         sentence = f"{about} is said to be repeated, and nobody had asked before"
         finding.look(earlier or not call.repeated, saga_id, sentence, call)
         for record in records[:1]:
-            same = _content(record) == (call.verb, call.step, call.actor, call.reason)
+            same = _content(record) == _asked(call)
             finding.look(same, saga_id, f"{about} is recorded with other content", call, record)
             known = call.seq is not None and call.seq >= record.seq
             finding.look(known, saga_id, f"{about} was answered before it was recorded", call, record)
@@ -147,6 +153,10 @@ def _look_at_marks(finding: Finding, read: SagaRead) -> None:
 
 def _action_id(record: TimelineRead) -> str:
     return record.action.action_id if record.action is not None else ""
+
+
+def _asked(call: OperatorCall) -> tuple[str, str, str, str]:
+    return call.verb, call.step, call.actor, call.reason
 
 
 def _content(record: TimelineRead) -> tuple[str, str, str, str]:
