@@ -1,11 +1,13 @@
-"""`make demo`: real processes, three orders and a kill -9, and at the end everything adds up.
+"""`make demo`: real processes, a day's worth of orders that go well and badly, and at the end everything adds up.
 
-Each story prints the answer, the saga's timeline and ledger, and before and after it money, stock and the
-length of each service's ledger. The exit code is 0 only if every story ended as it must. On a terminal it
-then serves until Ctrl-C. Ctrl-C or SIGTERM end it at any moment, and nothing is left behind.
+Each story prints the answer, the saga as `saga show` draws it, the participants' own ledgers, and before and
+after it money and stock. The exit code is 0 only if every story ended as it must. On a terminal it then serves
+until Ctrl-C. Ctrl-C or SIGTERM end it at any moment, and nothing is left behind.
 """
 
+import os
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -16,84 +18,168 @@ from types import FrameType
 from typing import Final
 
 import grpc
-from google.type import money_pb2
 
-from saga.orders.v1 import orders_pb2, orders_pb2_grpc
+from coordinator.client import (
+    BlockingClient,
+    ClientError,
+    Item,
+    Money,
+    Order,
+    OrderStatus,
+    Payment,
+    SagaStatus,
+)
 from saga.testing.v1 import faults_pb2, faults_pb2_grpc
-from saga.v1 import coordinator_pb2, coordinator_pb2_grpc, ledger_pb2, ledger_pb2_grpc, types_pb2
+from saga.v1 import ledger_pb2, ledger_pb2_grpc
 from scripts.books import Books, read_books
-from scripts.cluster import SERVICES, Cluster, NotReady
+from scripts.cluster import ROOT, SERVICES, Cluster, NotReady
 
 CALL_TIMEOUT_S: Final = 30.0
+SAGA: Final = Path(sys.executable).parent / "saga"
+PRICE: Final = Money("EUR", 42)
+
+_SHIPPING_HANGS: Final = """{"rules": [{"service": "ShippingService", "transaction": "scheduleShipment",
+  "fault": "hang"}]}"""
 _ANSWER_LOST: Final = """{"rules": [{"service": "PaymentService", "transaction": "processPayment",
   "fault": "reply_lost", "times": 1}]}"""
+_UNDO_REFUSED: Final = """{"rules": [{"service": "InventoryService", "compensation": "releaseInventory",
+  "fault": "refused", "code": "STOCKTAKING", "message": "Nothing moves while the shelves are counted."}]}"""
+_SHIPPING_SLOW: Final = """{"rules": [{"service": "ShippingService", "transaction": "scheduleShipment",
+  "fault": "latency", "distribution": "fixed", "ms": 1500}]}"""
+_NO_FAULTS: Final = "{}"
 
 
 class Demo:
     """The stories, over one running cluster."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, client: BlockingClient) -> None:
         self._cluster = cluster
-        coordinator = grpc.insecure_channel(cluster.address)
+        self._client = client
         participants = grpc.insecure_channel(cluster.participants_address)
-        self._orders = orders_pb2_grpc.OrderPlacementServiceStub(coordinator)
-        self._sagas = coordinator_pb2_grpc.CoordinatorServiceStub(coordinator)
         self._ledger = ledger_pb2_grpc.LedgerServiceStub(participants)
         self._faults = faults_pb2_grpc.FaultServiceStub(participants)
+        self._orders: dict[str, Order] = {}
         self._wrong: list[str] = []
 
     def placed(self) -> None:
         """An order that goes through."""
         self._tell("1. placed", "Everything is there: every service does its part.")
-        self._story(lambda: self._place("o-1", "u-1", "sku-1", 2), orders_pb2.SUCCESS)
+        self._story(lambda: self._place("o-1", "u-1", "sku-1", 2), OrderStatus.SUCCESS)
 
     def out_of_stock(self) -> None:
         """An order that the second service refuses."""
         self._tell(
             "2. out of stock", "Nobody has a thousand of sku-short: the order that was created is undone."
         )
-        self._story(lambda: self._place("o-2", "u-1", "sku-short", 1000), orders_pb2.FAILED)
+        self._story(lambda: self._place("o-2", "u-1", "sku-short", 1000), OrderStatus.FAILED)
 
     def card_refused(self) -> None:
         """An order that the third service refuses: two steps are undone, the last one first."""
         self._tell("3. card refused", "u-broke has no money: the stock is released, then the order undone.")
-        self._story(lambda: self._place("o-3", "u-broke", "sku-1", 3), orders_pb2.FAILED)
+        self._story(lambda: self._place("o-3", "u-broke", "sku-1", 3), OrderStatus.FAILED)
+
+    def shipping_hangs(self) -> None:
+        """A service that never answers: timed out, asked again, and undone although nobody knows what it did."""
+        self._tell(
+            "4. shipping hangs",
+            "No answer in 2 s, three times: everything is undone, the shipment that may exist included.",
+        )
+        with self._faults_set(_SHIPPING_HANGS) as faults:
+
+            def order() -> Order:
+                with ThreadPoolExecutor(1) as pool:
+                    placing = pool.submit(self._place, "o-4", "u-1", "sku-1", 1)
+                    self._await_undo("o-4")
+                    faults.clear()
+                    return placing.result()
+
+            self._story(order, OrderStatus.FAILED)
 
     def killed(self) -> None:
         """The coordinator is killed in the middle of an order, and finishes it after its restart."""
         self._tell(
-            "4. coordinator killed",
+            "5. coordinator killed",
             "The card is charged and the answer is lost; kill -9; a new start asks under the same key.",
         )
-        self._faults.SetFaults(faults_pb2.SetFaultsRequest(faults_json=_ANSWER_LOST))
 
-        def order() -> orders_pb2.PlaceOrderResponse:
+        def order() -> Order:
             with ThreadPoolExecutor(1) as pool:
-                first = pool.submit(self._place, "o-4", "u-1", "sku-2", 1)
-                self._await_applied("o-4", "processPayment")
+                # The client bridges the restart by itself: it asks again, and joins its own order.
+                placing = pool.submit(self._place, "o-5", "u-1", "sku-2", 1)
+                self._await_applied("o-5", "processPayment")
                 coordinator = self._cluster.coordinator
                 if coordinator is None:
                     raise NotReady("there is no coordinator to kill")
                 coordinator.kill()
                 print(f"   kill -9 {coordinator.pid}: the card is charged, and the journal does not know it")
-                print(f"   the caller got: {_code(first.exception())}")
-            self._cluster.start_coordinator()
-            assert self._cluster.coordinator is not None
-            print(f"   started again as {self._cluster.coordinator.pid}; the same call again:")
-            return self._place("o-4", "u-1", "sku-2", 1)
+                self._cluster.start_coordinator()
+                assert self._cluster.coordinator is not None
+                print(f"   started again as {self._cluster.coordinator.pid}; the caller is still waiting")
+                return placing.result()
 
-        self._story(order, orders_pb2.SUCCESS)
-        self._faults.SetFaults(faults_pb2.SetFaultsRequest(faults_json="{}"))
+        with self._faults_set(_ANSWER_LOST):
+            self._story(order, OrderStatus.SUCCESS)
+
+    def undo_fails(self) -> None:
+        """A compensation that is refused: the saga waits for a person, who looks, and has it tried again."""
+        self._tell(
+            "6. undo fails",
+            "No money again, but the stock cannot be released: the saga goes before a person.",
+        )
+        with self._faults_set(_UNDO_REFUSED):
+            self._story(lambda: self._place("o-6", "u-broke", "sku-1", 3), OrderStatus.FAILED)
+        saga_id = self._orders["o-6"].saga_id
+        self._type("dead-letters", "list")
+        self._type("dead-letters", "show", saga_id)
+        print("   The counting is over, so the operator has it tried again:")
+        self._type(
+            *("dead-letters", "retry", saga_id, "reserveInventory"),
+            *("--actor", "ada", "--reason", "stocktaking is over", "--yes"),
+        )
+        self._type("wait", saga_id, fine=(0, 4))
+        self._type("show", saga_id)
+        self._print_standing("after:")
+        status = self._client.get(saga_id).status
+        self._expect(status is SagaStatus.COMPENSATED, f"o-6 is undone in the end, not {status}")
+
+    def joined(self) -> None:
+        """The same order placed twice at once, and by a client that left and came back: it is one order."""
+        self._tell(
+            "7. joined",
+            "Shipping takes its time. One caller leaves, one comes meanwhile, one comes back: one order.",
+        )
+
+        def order() -> Order:
+            with ThreadPoolExecutor(1) as pool:
+                second = pool.submit(self._late, "o-7")
+                try:
+                    self._place("o-7", "u-1", "sku-1", 1, timeout_s=0.6)
+                except ClientError as error:
+                    print(f"   the first caller leaves: {error}")
+                back = self._place("o-7", "u-1", "sku-1", 1)
+                same = back == second.result()
+            print(f"   both callers have the same answer: {'yes' if same else 'NO'}")
+            self._expect(same, "whoever joins o-7 gets the same answer")
+            return back
+
+        with self._faults_set(_SHIPPING_SLOW):
+            self._story(order, OrderStatus.SUCCESS)
 
     def adds_up(self) -> bool:
         """Money and stock against what the coordinator says became of each order."""
-        self._tell("5. adds up", "Money and stock, against the orders that succeeded.")
+        self._tell("8. adds up", "All sagas, and money and stock against the orders that succeeded.")
+        self._type("list")
         books = self._books()
-        print(f"   orders that succeeded: o-1 and o-4, 42.00 EUR each, 3 pieces in all\n   {_told(books)}")
-        self._expect(
-            books.charged_net == 84, f"84.00 EUR are charged, net; the books say {books.charged_net}"
+        print(
+            f"   orders that succeeded: o-1, o-5 and o-7, 42.00 EUR each, 4 pieces in all\n   {_told(books)}"
         )
-        self._expect(books.reserved == 3, f"3 pieces are reserved; the books say {books.reserved}")
+        succeeded = {name for name, order in self._orders.items() if order.status is OrderStatus.SUCCESS}
+        self._expect(succeeded == {"o-1", "o-5", "o-7"}, f"o-1, o-5 and o-7 succeeded, not {succeeded}")
+        self._expect(
+            books.charged_net == 126, f"126.00 EUR are charged, net; the books say {books.charged_net}"
+        )
+        self._expect(books.reserved == 4, f"4 pieces are reserved; the books say {books.reserved}")
+        self._expect(books.shipments == 3, f"3 shipments are scheduled; the books say {books.shipments}")
         self._expect(books.stock_adds_up, "free and reserved stock are what was received")
         self._expect(books.money_adds_up, "accounts and payments are what was opened with")
         for sentence in self._wrong:
@@ -101,60 +187,84 @@ class Demo:
         print("   Everything adds up." if not self._wrong else "   It does not add up.")
         return not self._wrong
 
-    def _story(
-        self, order: Callable[[], orders_pb2.PlaceOrderResponse], expected: "orders_pb2.OrderStatus.ValueType"
-    ) -> None:
+    def _story(self, place: Callable[[], Order], expected: OrderStatus) -> None:
         self._print_standing("before:")
-        answer = order()
-        status = orders_pb2.OrderStatus.Name(answer.status)
-        saga_status = types_pb2.SagaStatus.Name(answer.saga_status).removeprefix("SAGA_STATUS_")
-        print(f"   answer: {status} ({saga_status}) {answer.error_message}".rstrip())
-        self._expect(answer.status == expected, f"{answer.order_id} ends as expected, not as {status}")
-        self._print_timeline(answer.saga_id)
-        self._print_ledger(answer.saga_id)
+        order = self._orders_add(place())
+        print(f"   answer: {order.status} ({order.saga_status}) {order.error_message}".rstrip())
+        self._expect(order.status is expected, f"{order.order_id} ends as expected, not as {order.status}")
+        self._type("show", order.saga_id)
+        self._print_ledger(order.saga_id)
         self._print_standing("after:")
 
+    def _orders_add(self, order: Order) -> Order:
+        self._orders[order.order_id] = order
+        return order
+
     def _place(
-        self, order_id: str, user_id: str, item_id: str, quantity: int
-    ) -> orders_pb2.PlaceOrderResponse:
-        request = orders_pb2.PlaceOrderRequest(
+        self, order_id: str, user_id: str, item_id: str, quantity: int, timeout_s: float = CALL_TIMEOUT_S
+    ) -> Order:
+        return self._client.place_order(
             order_id=order_id,
             user_id=user_id,
-            items=[orders_pb2.OrderItem(item_id=item_id, quantity=quantity)],
-            payment_info=orders_pb2.PaymentInfo(
-                method="card", token="tok-1", amount=money_pb2.Money(currency_code="EUR", units=42)
-            ),
+            items=[Item(item_id, quantity)],
+            payment=Payment("card", "tok-1", PRICE),
+            timeout_s=timeout_s,
         )
-        return self._orders.PlaceOrder(request, timeout=CALL_TIMEOUT_S, wait_for_ready=True)
+
+    def _late(self, order_id: str) -> Order:
+        """The same order once more, while it is under way."""
+        self._await_applied(order_id, "processPayment")
+        print("   a second caller comes with the same order, and joins it")
+        return self._place(order_id, "u-1", "sku-1", 1)
 
     def _await_applied(self, request_id: str, transaction: str) -> None:
         """Return once the participant's ledger has the effect."""
-        until = time.monotonic() + CALL_TIMEOUT_S
-        listing = coordinator_pb2.ListSagasRequest(filter=f'request_id = "{request_id}"')
-        while time.monotonic() < until:
-            for saga in self._sagas.ListSagas(listing, timeout=CALL_TIMEOUT_S).sagas:
-                if any(entry.transaction == transaction for entry in self._entries("", saga.saga_id)):
-                    return
-            time.sleep(0.02)
-        raise NotReady(f"{transaction} of {request_id} was not applied in {CALL_TIMEOUT_S:g} s")
 
-    def _saga(self, saga_id: str) -> types_pb2.Saga:
-        request = coordinator_pb2.GetSagaRequest(saga_id=saga_id)
-        return self._sagas.GetSaga(request, timeout=CALL_TIMEOUT_S, wait_for_ready=True).saga
+        def is_applied() -> bool:
+            sagas = list(self._client.list(request_id=request_id))
+            return any(e.transaction == transaction for s in sagas for e in self._entries("", s.saga_id))
+
+        self._await(is_applied, f"{transaction} of {request_id} to be applied")
+
+    def _await_undo(self, request_id: str) -> None:
+        """Return once the saga has turned back."""
+
+        def turned_back() -> bool:
+            return any(s.status is not SagaStatus.RUNNING for s in self._client.list(request_id=request_id))
+
+        self._await(turned_back, f"{request_id} to turn back")
+
+    def _await(self, happened: Callable[[], bool], what: str) -> None:
+        until = time.monotonic() + CALL_TIMEOUT_S
+        while not happened():
+            if time.monotonic() > until:
+                raise NotReady(f"waited {CALL_TIMEOUT_S:g} s in vain for {what}")
+            time.sleep(0.02)
+
+    def _faults_set(self, faults_json: str) -> "_Faults":
+        return _Faults(self._faults, faults_json)
+
+    def _type(self, *words: str, fine: tuple[int, ...] = (0,)) -> None:
+        """Run the command `saga` as a person would, and show what it prints."""
+        print(f"   $ saga {' '.join(f'{word!r}' if ' ' in word else word for word in words)}")
+        said = subprocess.run(
+            [SAGA, *words],
+            cwd=ROOT,
+            env={**os.environ, "SAGA_ADDRESS": self._cluster.address, "COLUMNS": "107"},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=CALL_TIMEOUT_S,
+            check=False,
+        )
+        print("".join(f"   {line}".rstrip() + "\n" for line in said.stdout.splitlines()), end="")
+        self._expect(said.returncode in fine, f"saga {words[0]} exits with {fine}, not {said.returncode}")
 
     def _print_standing(self, moment: str) -> None:
         rows = (f"{name.removesuffix('Service')} {len(self._entries(name, ''))}" for name in SERVICES)
         print(f"   {moment:<7} {_told(self._books())}")
         print(f"           rows in the ledgers: {', '.join(rows)}")
-
-    def _print_timeline(self, saga_id: str) -> None:
-        saga = self._saga(saga_id)
-        print(f"   timeline of saga {saga_id}:")
-        for entry in saga.timeline:
-            name = types_pb2.EventType.Name(entry.type).removeprefix("EVENT_TYPE_").lower().replace("_", " ")
-            at_s = (entry.time.ToNanoseconds() - saga.create_time.ToNanoseconds()) / 1e9
-            said = " ".join(part for part in (entry.step, entry.code, entry.message) if part)
-            print(f"   {entry.seq:4} {at_s:+8.3f} s  {name:<18} {said}")
 
     def _print_ledger(self, saga_id: str) -> None:
         entries = self._entries("", saga_id)
@@ -184,6 +294,28 @@ class Demo:
         print(f"\n{heading}\n   {sentence}")
 
 
+class _Faults:
+    """Faults that the participants have until `clear`, or until the story is told."""
+
+    def __init__(self, stub: faults_pb2_grpc.FaultServiceStub, faults_json: str) -> None:
+        self._stub = stub
+        self._faults_json = faults_json
+
+    def __enter__(self) -> "_Faults":
+        self._set(self._faults_json)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Everything works again."""
+        self._set(_NO_FAULTS)
+
+    def _set(self, faults_json: str) -> None:
+        self._stub.SetFaults(faults_pb2.SetFaultsRequest(faults_json=faults_json), timeout=CALL_TIMEOUT_S)
+
+
 def main() -> int:
     """Play the stories; on a terminal, serve until Ctrl-C."""
     # Also SIGINT by hand: a shell that starts this in the background has it ignored.
@@ -191,7 +323,7 @@ def main() -> int:
         signal.signal(number, _interrupt)
     try:
         return _run()
-    except NotReady as error:
+    except (NotReady, ClientError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
@@ -207,9 +339,11 @@ def _run() -> int:
         cluster.start()
         print(f"The coordinator serves at {cluster.address}, five services at ", end="")
         print(f"{cluster.participants_address}: real processes, real files.")
-        ended_well = _play(Demo(cluster))
+        with BlockingClient(cluster.address) as client:
+            ended_well = _play(Demo(cluster, client))
+        print(_lines_to_try(cluster.address))
         if sys.stdin.isatty():
-            _linger(cluster)
+            _linger()
     return 0 if ended_well else 1
 
 
@@ -224,20 +358,31 @@ def _play(demo: Demo) -> bool:
     demo.placed()
     demo.out_of_stock()
     demo.card_refused()
+    demo.shipping_hangs()
     demo.killed()
+    demo.undo_fails()
+    demo.joined()
     return demo.adds_up()
 
 
-def _linger(cluster: Cluster) -> None:
-    print(
-        f"""
-It stays up until Ctrl-C. Try:
-  grpcurl -plaintext {cluster.address} list
-  grpcurl -plaintext {cluster.address} saga.v1.CoordinatorService/ListSagas
-  grpcurl -plaintext -d '{{"order_id":"o-5","user_id":"u-2","items":[{{"item_id":"sku-1","quantity":1}}],\
+def _lines_to_try(address: str) -> str:
+    return f"""
+Lines to try, with .venv/bin on the PATH (here on a terminal, or after `make run` without SAGA_ADDRESS):
+  export SAGA_ADDRESS={address}
+  saga list
+  saga participants list
+  saga start PlaceOrder --wait --input '{{"order_id":"o-8","user_id":"u-2",\
+"items":[{{"item_id":"sku-1","quantity":1}}],\
+"payment_info":{{"method":"card","token":"tok-1",\
+"amount":{{"currency_code":"EUR","units":42,"nanos":0}}}}}}'
+  grpcurl -plaintext {address} list
+  grpcurl -plaintext -d '{{"order_id":"o-9","user_id":"u-2","items":[{{"item_id":"sku-1","quantity":1}}],\
 "payment_info":{{"method":"card","token":"tok-1","amount":{{"currency_code":"EUR","units":"42"}}}}}}' \
-{cluster.address} saga.orders.v1.OrderPlacementService/PlaceOrder"""
-    )
+{address} saga.orders.v1.OrderPlacementService/PlaceOrder"""
+
+
+def _linger() -> None:
+    print("\nIt stays up until Ctrl-C.")
     try:
         while True:
             time.sleep(1)
@@ -251,10 +396,6 @@ def _told(books: Books) -> str:
         f"charged {float(books.charged_net):.2f} EUR net; "
         f"stock {books.reserved} reserved, {books.free} free; {shipments} scheduled"
     )
-
-
-def _code(error: BaseException | None) -> str:
-    return error.code().name if isinstance(error, grpc.RpcError) else str(error)
 
 
 if __name__ == "__main__":

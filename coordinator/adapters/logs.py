@@ -18,6 +18,8 @@ _FIELDS: Final = (
     "status",
     "code",
     "reason",
+    "verb",
+    "actor",
     "method",
     "duration_ms",
     "at",

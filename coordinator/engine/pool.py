@@ -205,6 +205,7 @@ class Pool:
             event, summary = end_unreadable(row, action, at=self._tools.clock.now())
             await self._tools.journal.append(saga_id, [event], summary=summary, seq_expected=row.seq)
             self._tools.feed.publish(summary)
+            self._rested(summary)
             return True
         driver = Driver(decision, summarize(decision, seq), self._tools)
         done = driver.act_first(action, set_aside=row.status is not decision.saga.status)
