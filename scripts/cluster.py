@@ -46,6 +46,7 @@ class Process:
     def __init__(self, name: str, arguments: list[str], *, environment: Mapping[str, str], log: Path) -> None:
         self.name = name
         self._log = log
+        self._said = b""
         with log.open("ab") as stderr:
             self._child = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), "-m", *arguments],
@@ -68,27 +69,26 @@ class Process:
         return self._child.poll()
 
     def await_ready(self, prefix: str, timeout_s: float = START_TIMEOUT_S) -> list[str]:
-        """The words behind *prefix* on the line that says it is ready.
+        """The words behind *prefix* on the first line that begins with it, also if it was said before.
 
         Raises:
             NotReady: it ended first, or said nothing in time.
         """
         assert self._child.stdout is not None
         until = time.monotonic() + timeout_s
-        received = b""
         with selectors.DefaultSelector() as selector:
             selector.register(self._child.stdout, selectors.EVENT_READ)
             while time.monotonic() < until:
+                for line in self._said.decode().splitlines(keepends=True):
+                    if line.startswith(prefix) and line.endswith("\n"):
+                        return line.removeprefix(prefix).split()
                 if not selector.select(timeout=0.1):
                     continue
                 chunk = os.read(self._child.stdout.fileno(), 65536)
                 if not chunk:
                     self._child.wait()
                     break
-                received += chunk
-                for line in received.decode().splitlines():
-                    if line.startswith(prefix):
-                        return line.removeprefix(prefix).split()
+                self._said += chunk
         raise NotReady(f"{self.name} did not get ready (exit code {self.exit_code}). {self._last_words()}")
 
     def wait(self, timeout_s: float) -> int:
@@ -126,11 +126,15 @@ class Cluster:
         folder: Path,
         *,
         listen: str,
+        http_listen: str = "",
         faults: Mapping[str, object] | None = None,
         settings: Mapping[str, str] | None = None,
         commands: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
-        """*commands* says what to run instead of the modules `coordinator` and `participants`."""
+        """*http_listen* is where the coordinator serves metrics and probes; empty: nowhere.
+
+        *commands* says what to run instead of the modules `coordinator` and `participants`.
+        """
         self._folder = folder
         self._listen = listen
         self._faults = faults
@@ -144,6 +148,7 @@ class Cluster:
         self.coordinator: Process | None = None
         self.participants_address = ""
         self.address = listen
+        self.http_address = http_listen
         folder.mkdir(parents=True, exist_ok=True)
 
     def __enter__(self) -> Self:
@@ -200,6 +205,7 @@ class Cluster:
         services = dict.fromkeys(SERVICES, self.participants_address)
         environment = {
             "SAGA_LISTEN": self.address,
+            "SAGA_HTTP_LISTEN": self.http_address,
             "SAGA_JOURNAL": str(self.journal),
             "SAGA_DEFINITIONS": str(ROOT / "definitions"),
             "SAGA_SERVICES": json.dumps(services),
@@ -217,6 +223,8 @@ class Cluster:
         if self.coordinator is None:
             raise NotReady("no coordinator was launched")
         self.address = self.coordinator.await_ready("coordinator ready ")[0]
+        if self.http_address:
+            self.http_address = self.coordinator.await_ready("http ready ")[0]
 
     def stop(self) -> None:
         """End the coordinator first: it parks its sagas while the participants can still answer."""

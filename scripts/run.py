@@ -11,6 +11,7 @@ from typing import Final
 from scripts.cluster import ROOT, Cluster, NotReady
 
 LISTEN: Final = "127.0.0.1:50051"
+HTTP_LISTEN: Final = "127.0.0.1:9464"
 FOLDER: Final = ROOT / "var" / "run"
 
 _ORDER: Final = (
@@ -25,12 +26,17 @@ def main() -> int:
     parser.add_argument(
         "--listen", default=LISTEN, help="where the coordinator serves (default: %(default)s)"
     )
+    parser.add_argument(
+        "--http-listen",
+        default=HTTP_LISTEN,
+        help="where it serves metrics and probes; empty: nowhere (default: %(default)s)",
+    )
     parser.add_argument("--data", default=FOLDER, type=Path, help="files and logs (default: %(default)s)")
     asked = parser.parse_args()
     # Also SIGINT by hand: a shell that starts this in the background has it ignored.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
-    with Cluster(asked.data, listen=asked.listen) as cluster:
+    with Cluster(asked.data, listen=asked.listen, http_listen=asked.http_listen) as cluster:
         try:
             cluster.start()
             _greet(cluster, asked.data)
@@ -64,10 +70,14 @@ Files and logs are in {folder}.
     {cluster.address} saga.orders.v1.OrderPlacementService/PlaceOrder
   grpcurl -plaintext {cluster.address} list
   grpcurl -plaintext {cluster.address} saga.v1.CoordinatorService/ListSagas
-
+{_scrape(cluster)}
 Ctrl-C ends it.""",
         flush=True,
     )
+
+
+def _scrape(cluster: Cluster) -> str:
+    return f"  curl -s http://{cluster.http_address}/metrics\n" if cluster.http_address else ""
 
 
 def _interrupt(number: int, frame: FrameType | None) -> None:

@@ -63,8 +63,9 @@ class Run:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        anywhere = ("--listen", "127.0.0.1:0", "--http-listen", "127.0.0.1:0")
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "scripts.run", "--listen", "127.0.0.1:0", "--data", str(folder)],
+            [sys.executable, "-m", "scripts.run", *anywhere, "--data", str(folder)],
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
