@@ -9,10 +9,11 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from importlib import metadata
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final
 
 from coordinator.adapters.clock import SystemChance, SystemClock
@@ -40,12 +41,12 @@ EXIT_JOURNAL_FAILED: Final = 3
 _log = logging.getLogger("coordinator")
 
 
-def main() -> int:
-    """Run a coordinator with the settings of the environment until it is told to stop."""
+def main(flags: Mapping[str, object] = MappingProxyType({})) -> int:
+    """Run a coordinator with the settings of *flags* and the environment until it is told to stop."""
     # A crash below Python, in gRPC or SQLite, leaves at least its stack on stderr.
     faulthandler.enable()
     try:
-        settings = Settings.load(os.environ)
+        settings = Settings.load(os.environ, flags)
         configure_logs(settings.log_level)
         return asyncio.run(serve(settings))
     except StartupFailed as error:

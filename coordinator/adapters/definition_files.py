@@ -36,10 +36,15 @@ class DefinitionFiles:
         Raises:
             StartupFailed: the folder can not be read.
         """
+        return cls.read(files_in(Path(folder)), services)
+
+    @classmethod
+    def read(cls, paths: Sequence[Path], services: Collection[str] | None) -> Self:
+        """Read *paths*, as `load` reads a folder's."""
         loaded: dict[str, SagaDefinition] = {}
         file_of: dict[str, str] = {}
         refused = []
-        for path in _files(Path(folder)):
+        for path in paths:
             source = path.name if path.name.isprintable() else repr(path.name)
             try:
                 definition = parse_definition(_read(path, source), source=source, services=services)
@@ -63,7 +68,12 @@ class DefinitionFiles:
         return tuple(self.by_name.values())
 
 
-def _files(folder: Path) -> list[Path]:
+def files_in(folder: Path) -> list[Path]:
+    """The files of *folder* that are read as definitions.
+
+    Raises:
+        StartupFailed: the folder can not be read.
+    """
     try:
         names = sorted(os.listdir(folder))
     except FileNotFoundError:

@@ -1,0 +1,313 @@
+"""The commands of `saga`: their names, their options, their help. What they do is in commands/.
+
+Only typer and plain values are imported here, so that `saga --help` answers at once.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from coordinator.cli import dead_letters, journal, participants
+from coordinator.cli.exits import table
+from coordinator.cli.options import (
+    ADDRESS,
+    CALL_TIMEOUT,
+    WAIT_TIMEOUT,
+    ActionId,
+    Actor,
+    Address,
+    CallTimeout,
+    DryRun,
+    Expect,
+    Limit,
+    Output,
+    Reason,
+    SagaId,
+    WaitTimeout,
+    Yes,
+)
+from coordinator.cli.output import Form
+from coordinator.cli.run import run_app
+
+_EPILOG: Final = f"""\b
+Exit codes:
+{table()}"""
+
+app = typer.Typer(
+    help="""Run sagas, look at them, and help the few that need a person.
+
+    Data goes to stdout, everything else to stderr. 'saga COMMAND --help' shows how each is called.""",
+    epilog=_EPILOG,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(journal.app, name="journal")
+app.add_typer(participants.app, name="participants")
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line, and say how it ended."""
+    return run_app(app, arguments)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"saga {version('saga-coordinator')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
+    ] = False,
+) -> None:
+    pass
+
+
+# Its flags are made from the settings when it is called: those need pydantic.
+@app.command(
+    add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
+)
+def serve(context: typer.Context) -> int:
+    """Run a coordinator until SIGTERM or Ctrl-C."""
+    from coordinator.cli.commands import serve
+
+    return serve.run(context.args)
+
+
+@app.command()
+def validate(
+    paths: Annotated[
+        list[Path], typer.Argument(metavar="FILE|FOLDER", help="Definition files, or folders of them.")
+    ],
+    service: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--service", metavar="NAME", help="A service that exists; again for each. Default: any."
+        ),
+    ] = None,
+    output: Output = Form.TABLE,
+) -> int:
+    """Check definition files as a coordinator would.
+
+    Every fault of every file is printed; the exit code is 1 if one file is refused.
+
+    \b
+    Example:
+      saga validate definitions
+      saga validate trip.json --service SeatService --service HotelService
+    """
+    from coordinator.cli.commands import validate
+
+    return validate.run(paths, service, output)
+
+
+@app.command()
+def start(
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The sagaName of a definition.")],
+    input: Annotated[
+        str,
+        typer.Option(
+            "--input", "-i", metavar="JSON", help="The input: a JSON object, @file, or - for stdin."
+        ),
+    ] = "{}",
+    request_id: Annotated[
+        str | None,
+        typer.Option(
+            "--request-id", metavar="ID", help="Names at most one saga: sent again it joins that one."
+        ),
+    ] = None,
+    version: Annotated[
+        str | None, typer.Option("--version", metavar="VERSION", help="The definition's version.")
+    ] = None,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Wait for its end; exit code 4 if that is not COMPLETED.")
+    ] = False,
+    timeout: Annotated[
+        str | None,
+        typer.Option(
+            "--timeout",
+            metavar="TIME",
+            help=f"How long. Default: {CALL_TIMEOUT} to be accepted, {WAIT_TIMEOUT} with --wait.",
+        ),
+    ] = None,
+    address: Address = ADDRESS,
+    output: Output = Form.TABLE,
+) -> int:
+    """Start a saga, or join the one that has this request id.
+
+    \b
+    Example:
+      saga start OrderPlacementSaga --input @order.json --request-id r-1 --wait
+      echo '{"order_id": "o-1"}' | saga start OrderPlacementSaga --input -
+    """
+    from coordinator.cli.commands import sagas
+
+    return sagas.start(
+        address, name, input, request_id=request_id, version=version, wait=wait, timeout=timeout, form=output
+    )
+
+
+@app.command(name="list")
+def list_(
+    status: Annotated[
+        str | None, typer.Option("--status", metavar="STATUS", help="Such as RUNNING or DEAD_LETTERED.")
+    ] = None,
+    name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Of this definition.")] = None,
+    needs_person: Annotated[
+        bool, typer.Option("--needs-person", help="Only those that a person must look at.")
+    ] = False,
+    filter: Annotated[
+        str,
+        typer.Option(
+            "--filter",
+            metavar="FILTER",
+            help="Comparisons joined by AND, such as 'create_time >= \"2026-11-22T10:00:00Z\"'.",
+        ),
+    ] = "",
+    limit: Limit = 50,
+    address: Address = ADDRESS,
+    timeout: CallTimeout = CALL_TIMEOUT,
+    output: Output = Form.TABLE,
+) -> int:
+    """List sagas, newest first.
+
+    \b
+    Example:
+      saga list --status COMPENSATED --limit 10
+      saga list --filter 'request_id = "o-1"' -o jsonl
+    """
+    from coordinator.cli.commands import sagas
+
+    return sagas.list_all(
+        address,
+        timeout,
+        status=status,
+        name=name,
+        needs_person=needs_person,
+        filter=filter,
+        limit=limit,
+        form=output,
+    )
+
+
+@app.command()
+def show(
+    saga_id: SagaId,
+    address: Address = ADDRESS,
+    timeout: CallTimeout = CALL_TIMEOUT,
+    output: Output = Form.TABLE,
+) -> int:
+    """Show a saga with its timeline.
+
+    What was done is on the left, what was undone on the right.
+
+    \b
+    Example:
+      saga show 01a20218-2a76-733b-8557-cb1c5225b6d4
+    """
+    from coordinator.cli.commands import sagas
+
+    return sagas.show(address, timeout, saga_id, output)
+
+
+@app.command()
+def watch(
+    saga_id: SagaId,
+    after: Annotated[
+        int, typer.Option("--after", min=0, metavar="SEQ", help="Begin behind this record.")
+    ] = 0,
+    address: Address = ADDRESS,
+    timeout: Annotated[
+        str | None, typer.Option("--timeout", metavar="TIME", help="How long to watch. Default: to its end.")
+    ] = None,
+    output: Output = Form.TABLE,
+) -> int:
+    """Print what happens to a saga as it happens, until it rests.
+
+    It ends as 'saga wait' does, with exit code 4 if the saga is not COMPLETED.
+
+    \b
+    Example:
+      saga watch 01a20218-2a76-733b-8557-cb1c5225b6d4 -o jsonl
+    """
+    from coordinator.cli.commands import sagas
+
+    return sagas.watch(address, timeout, saga_id, after, output)
+
+
+@app.command()
+def wait(
+    saga_id: SagaId,
+    address: Address = ADDRESS,
+    timeout: WaitTimeout = WAIT_TIMEOUT,
+    output: Output = Form.TABLE,
+) -> int:
+    """Wait until a saga rests.
+
+    The exit code is 0 if it is COMPLETED, 4 if it ended otherwise or needs a person, 5 if it goes on.
+
+    \b
+    Example:
+      saga wait 01a20218-2a76-733b-8557-cb1c5225b6d4 --timeout 5m
+    """
+    from coordinator.cli.commands import sagas
+
+    return sagas.wait(address, timeout, saga_id, output)
+
+
+@app.command()
+def cancel(
+    saga_id: SagaId,
+    reason: Reason,
+    actor: Actor = None,
+    expect: Expect = None,
+    action_id: ActionId = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    address: Address = ADDRESS,
+    timeout: CallTimeout = CALL_TIMEOUT,
+    output: Output = Form.TABLE,
+) -> int:
+    """Turn a running saga back: what was begun is undone.
+
+    \b
+    Example:
+      saga cancel 01a20218-2a76-733b-8557-cb1c5225b6d4 --reason "ordered twice"
+    """
+    from coordinator.cli.commands import acts
+
+    act = acts.Act("cancel", actor, reason, expect, action_id, dry_run, yes)
+    return acts.run(address, timeout, saga_id, None, act, output)
+
+
+@app.command()
+def terminate(
+    saga_id: SagaId,
+    reason: Reason,
+    actor: Actor = None,
+    expect: Expect = None,
+    action_id: ActionId = None,
+    dry_run: DryRun = False,
+    yes: Yes = False,
+    address: Address = ADDRESS,
+    timeout: CallTimeout = CALL_TIMEOUT,
+    output: Output = Form.TABLE,
+) -> int:
+    """Stop a saga for good, without undoing anything.
+
+    \b
+    Example:
+      saga terminate 01a20218-2a76-733b-8557-cb1c5225b6d4 --reason "undone by hand, see ticket 12" --dry-run
+    """
+    from coordinator.cli.commands import acts
+
+    act = acts.Act("terminate", actor, reason, expect, action_id, dry_run, yes)
+    return acts.run(address, timeout, saga_id, None, act, output)

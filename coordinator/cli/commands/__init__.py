@@ -1,0 +1,1 @@
+"""What each command does. Loaded only when it is called: here gRPC and the rest may be imported."""

@@ -1,0 +1,153 @@
+"""Starting sagas and looking at them."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from itertools import islice
+from typing import Final
+
+from coordinator.cli.exits import Exit
+from coordinator.cli.options import CALL_TIMEOUT, WAIT_TIMEOUT, seconds, text_of
+from coordinator.cli.output import Column, Form, print_line, print_many, print_one, tell, width
+from coordinator.cli.text import one_line
+from coordinator.cli.timeline import draw, said, wait_after
+from coordinator.client import BlockingClient
+from coordinator.client.model import Saga, SagaStatus, Started, Watched
+
+SAGA_COLUMNS: Final = (
+    Column("SAGA", "saga_id"),
+    Column("NAME", "saga_name"),
+    Column("STATUS", "status"),
+    Column("REQUEST", "request_id"),
+    Column("STARTED (UTC)", "create_time"),
+    Column("PERSON", "needs_person"),
+    Column("ERROR", "error_message"),
+)
+
+
+def start(
+    address: str,
+    name: str,
+    input: str,
+    *,
+    request_id: str | None,
+    version: str | None,
+    wait: bool,
+    timeout: str | None,
+    form: Form,
+) -> int:
+    """Start or join a saga, and print it; with *wait*, once it rests."""
+    timeout_s = seconds(timeout or (WAIT_TIMEOUT if wait else CALL_TIMEOUT))
+    text = text_of(input, "--input")
+    with BlockingClient(address, timeout_s=min(timeout_s, seconds(CALL_TIMEOUT))) as client:
+        started = client.start(name, text, request_id=request_id, version=version, timeout_s=None)
+        if wait and not started.saga.status.rests:
+            # Told before the wait: whoever runs out of time, or of patience, still has the id.
+            tell(f"{'joined' if started.joined else 'started'} saga {started.saga.saga_id}")
+            started = Started(client.wait(started.saga.saga_id, timeout_s=timeout_s), started.joined)
+    if form is Form.TABLE:
+        print_many([started.saga], SAGA_COLUMNS, form)
+    else:
+        print_one(started, form)
+    return _ended(started.saga) if wait else Exit.OK
+
+
+def list_all(
+    address: str,
+    timeout: str,
+    *,
+    status: str | None,
+    name: str | None,
+    needs_person: bool,
+    filter: str,
+    limit: int,
+    form: Form,
+) -> int:
+    """Print sagas."""
+    with BlockingClient(address, timeout_s=seconds(timeout)) as client:
+        sagas = client.list(
+            filter=filter,
+            status=None if status is None else status.upper(),
+            saga_name=name,
+            needs_person=True if needs_person else None,
+            limit=limit + 1,
+        )
+        print_many(islice(sagas, limit), SAGA_COLUMNS, form)
+        if next(sagas, None) is not None:
+            tell(f"these are the newest {limit}: there are more, see --limit")
+    return Exit.OK
+
+
+def show(address: str, timeout: str, saga_id: str, form: Form) -> int:
+    """Print a saga with its timeline."""
+    with BlockingClient(address, timeout_s=seconds(timeout)) as client:
+        saga = client.get(saga_id)
+    if form is Form.TABLE:
+        for line in (*heading(saga), "", *draw(saga, width=width())):
+            print(line)
+    else:
+        print_one(saga, form)
+    return Exit.OK
+
+
+def watch(address: str, timeout: str | None, saga_id: str, after_seq: int, form: Form) -> int:
+    """Print each record as it comes."""
+    timeout_s = None if timeout is None else seconds(timeout)
+    with BlockingClient(address) as client:
+        with closing(client.watch(saga_id, after_seq, timeout_s=timeout_s)) as watched:
+            if form is Form.JSON:
+                print_many(watched, (), form)
+            for one in watched:
+                if form is Form.JSONL:
+                    print_line(one)
+                else:
+                    for line in _watched_lines(one):
+                        print(line, flush=True)
+        return _ended(client.get(saga_id))
+
+
+def wait(address: str, timeout: str, saga_id: str, form: Form) -> int:
+    """Print a saga once it rests."""
+    with BlockingClient(address) as client:
+        saga = client.wait(saga_id, timeout_s=seconds(timeout))
+    if form is Form.TABLE:
+        print_many([saga], SAGA_COLUMNS, form)
+    else:
+        print_one(saga, form)
+    return _ended(saga)
+
+
+def heading(saga: Saga) -> Iterator[str]:
+    """What there is to know of a saga but its timeline."""
+    version = f" (version {saga.definition_version})" if saga.definition_version else ""
+    marks = [
+        mark for mark, is_so in (("needs a person", saga.needs_person), ("forced", saga.forced)) if is_so
+    ]
+    yield f"saga     {saga.saga_id}"
+    yield f"name     {one_line(saga.saga_name + version)}, definition {saga.definition_digest[:12]}"
+    yield f"request  {one_line(saga.request_id)}"
+    yield f"status   {', '.join([saga.status, *marks])}"
+    yield f"started  {saga.create_time:%Y-%m-%d %H:%M:%S} UTC, seq {saga.seq}"
+    if saga.error_message:
+        yield f"error    {one_line(saga.error_message)}"
+    for flag in saga.flags:
+        yield f"flag     {one_line(flag)}"
+
+
+def _watched_lines(watched: Watched) -> Iterator[str]:
+    entry = watched.entry
+    if entry is None:
+        yield f"{watched.status}: set aside for a person"
+        return
+    yield (
+        f"{entry.time:%H:%M:%S.%f}"[:-3] + f"  {entry.seq:>4}  {watched.status:<13}  {one_line(said(entry))}"
+    )
+    if wait := wait_after(entry):
+        yield f"{'':35}{wait}"
+
+
+def _ended(saga: Saga) -> Exit:
+    if saga.status is SagaStatus.COMPLETED:
+        return Exit.OK
+    about = f": {saga.error_message}" if saga.error_message else ""
+    tell(f"saga {saga.saga_id} is {saga.status}{about}")
+    return Exit.NOT_COMPLETED

@@ -1,0 +1,59 @@
+"""Definitions, checked offline by the code that the coordinator loads them with."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from coordinator.adapters.definition_files import DefinitionFiles, files_in
+from coordinator.cli.exits import CommandFailed, Exit
+from coordinator.cli.output import Form, print_one, tell
+from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.errors import InvalidDefinition, StartupFailed
+
+
+def run(paths: Sequence[Path], services: Sequence[str] | None, form: Form) -> int:
+    """Print every fault of every file."""
+    checked = DefinitionFiles.read(_files(paths), services or None)
+    if form is Form.TABLE:
+        for definition in checked.all():
+            version = f" (version {definition.version})" if definition.version else ""
+            print(f"{definition.name}{version}: {len(definition.steps)} steps")
+        for refused in checked.refused:
+            print(refused)
+    else:
+        print_one(
+            {
+                "definitions": [_definition(definition) for definition in checked.all()],
+                "refused": [_refused(refused) for refused in checked.refused],
+            },
+            form,
+        )
+    tell(f"{len(checked.by_name)} definitions would be loaded, {len(checked.refused)} files are refused")
+    return Exit.ERROR if checked.refused else Exit.OK
+
+
+def _files(paths: Sequence[Path]) -> list[Path]:
+    files: list[Path] = []
+    for path in paths:
+        try:
+            files += files_in(path) if path.is_dir() else [path]
+        except StartupFailed as error:
+            raise CommandFailed(Exit.ERROR, str(error)) from None
+    if not files:
+        raise CommandFailed(Exit.USAGE, f"there is no *.json in {', '.join(map(str, paths))}")
+    return files
+
+
+def _definition(definition: SagaDefinition) -> dict[str, object]:
+    return {
+        "saga_name": definition.name,
+        "version": definition.version or "",
+        "digest": definition.digest,
+        "steps": [step.name for step in definition.steps],
+    }
+
+
+def _refused(refused: InvalidDefinition) -> dict[str, object]:
+    return {
+        "file": refused.source,
+        "violations": [{"path": fault.path, "sentence": fault.sentence} for fault in refused.violations],
+    }

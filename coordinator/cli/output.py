@@ -1,0 +1,156 @@
+"""What a command prints. Data goes to stdout in the form that was asked for; all else goes to stderr.
+
+JSON is for programs and stays as it is: the client's fields in snake_case, times by RFC 3339 in UTC, enums
+by their short names, what is unknown as null. A table is for people, plain unless it meets a terminal.
+"""
+
+import json
+import os
+import shutil
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from datetime import UTC, datetime
+from enum import Enum, StrEnum
+from typing import Final, NamedTuple
+
+from coordinator.cli.text import one_line
+
+PLAIN_WIDTH: Final = 100
+_GAP: Final = "  "
+_COLOURS: Final = {
+    "COMPLETED": "green",
+    "SERVING": "green",
+    "COMPENSATED": "yellow",
+    "COMPENSATING": "yellow",
+    "RUNNING": "cyan",
+    "DEAD_LETTERED": "bold red",
+    "TERMINATED": "magenta",
+    "UNREACHABLE": "red",
+    "UNKNOWN_ADDRESS": "red",
+    "NOT_SERVING": "red",
+}
+
+
+class Form(StrEnum):
+    """How data is printed."""
+
+    TABLE = "table"
+    JSON = "json"
+    JSONL = "jsonl"
+
+
+class Column(NamedTuple):
+    """One column of a table: its heading, and the field that it shows."""
+
+    heading: str
+    field: str
+
+
+def print_many(values: Iterable[object], columns: Sequence[Column], form: Form) -> int:
+    """Print *values*, and say how many there were. Lines of JSON are printed as they come."""
+    if form is Form.JSONL:
+        return sum(1 for value in values if print_line(value))
+    data = [as_data(value) for value in values]
+    if form is Form.JSON:
+        print(json.dumps(data, ensure_ascii=False, indent=2))
+    else:
+        _print_table([as_cells(row, columns) for row in data], columns)
+    return len(data)
+
+
+def print_line(value: object) -> bool:
+    """Print *value* as one line of JSON, at once: who reads it through a pipe is waiting."""
+    print(json.dumps(as_data(value), ensure_ascii=False, separators=(",", ":")), flush=True)
+    return True
+
+
+def print_one(value: object, form: Form) -> None:
+    """Print *value* as JSON."""
+    if form is Form.JSONL:
+        print_line(value)
+    else:
+        print(json.dumps(as_data(value), ensure_ascii=False, indent=2))
+
+
+def tell(sentence: str) -> None:
+    """Say something that is no data."""
+    print(one_line(sentence), file=sys.stderr, flush=True)
+
+
+def as_data(value: object) -> object:
+    """A value of the client as JSON has it."""
+    if isinstance(value, Enum):
+        return value.value
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: as_data(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return {name: as_data(part) for name, part in value._asdict().items()}
+    if isinstance(value, Mapping):
+        return {str(name): as_data(part) for name, part in value.items()}
+    if isinstance(value, list | tuple):
+        return [as_data(part) for part in value]
+    return value
+
+
+def as_cells(row: object, columns: Sequence[Column]) -> list[str]:
+    """What a table shows of a value: no fractions of a second, lists with commas, yes for true."""
+    assert isinstance(row, dict)
+    return [_cell(row[column.field]) for column in columns]
+
+
+def width() -> int:
+    """How many characters a line has."""
+    return shutil.get_terminal_size((PLAIN_WIDTH, 24)).columns if sys.stdout.isatty() else PLAIN_WIDTH
+
+
+def is_coloured() -> bool:
+    """Whether stdout takes colours (https://no-color.org)."""
+    return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _cell(value: object) -> str:
+    match value:
+        case None | False:
+            return ""
+        case True:
+            return "yes"
+        case list():
+            return ", ".join(_cell(part) for part in value)
+        case str() if value.endswith("Z") and value[10:11] == "T":
+            return value[:19].replace("T", " ")
+        case _:
+            return one_line(str(value))
+
+
+def _print_table(rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> None:
+    if is_coloured():
+        _print_coloured(rows, columns)
+        return
+    lines = [[column.heading for column in columns], *rows]
+    widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
+    chars = width() if sys.stdout.isatty() else sum(widths) + len(_GAP) * len(widths)
+    for line in lines:
+        padded = _GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
+        print(_cut_right(padded, chars))
+
+
+def _cut_right(line: str, chars: int) -> str:
+    """A line that keeps its spaces, no longer than *chars*."""
+    return line.rstrip() if len(line.rstrip()) <= chars else line[: chars - 1] + "…"
+
+
+def _print_coloured(rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for index, column in enumerate(columns):
+        # The first column is what the next command is given: it is never cut.
+        table.add_column(column.heading, no_wrap=True, overflow="ellipsis" if index else "fold")
+    for row in rows:
+        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
+    Console().print(table)

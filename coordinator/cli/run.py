@@ -1,0 +1,69 @@
+"""How any command ends: with its exit code, and at worst with one sentence on stderr. Never a traceback."""
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import typer
+
+from coordinator.cli.exits import CommandFailed, Exit, exit_of
+from coordinator.cli.output import tell
+from coordinator.client.errors import ClientError
+
+_PROGRAM: Final = "saga"
+_OURS: Final = ("coordinator", "participants", "saga")
+
+
+def run_app(app: Callable[..., object], arguments: Sequence[str], program: str = _PROGRAM) -> int:
+    """Run *app* on *arguments*, and say how it ended."""
+    try:
+        code = app(args=list(arguments), prog_name=program, standalone_mode=False)
+        sys.stdout.flush()
+        return code if isinstance(code, int) else Exit.OK
+    except CommandFailed as failed:
+        tell(str(failed))
+        return failed.exit_code
+    except ClientError as error:
+        tell(str(error))
+        return exit_of(error)
+    except typer.TyperException as error:
+        return _usage(error)
+    except (typer.Abort, KeyboardInterrupt):
+        return Exit.INTERRUPTED
+    except BrokenPipeError:
+        # Whoever reads has had enough. What is left in the buffer must not be written at exit, either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.OK
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in _OURS:
+            return _unexpected(error)
+        tell(f"this command needs the package {package}: run pip install 'saga-coordinator[server]'")
+        return Exit.ERROR
+    except OSError as error:
+        tell(f"{error.filename or 'the output'}: {error.strerror or error}")
+        return Exit.ERROR
+    except Exception as error:
+        return _unexpected(error)
+
+
+def _usage(error: typer.TyperException) -> int:
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context is not None else _PROGRAM
+    text = error.format_message()
+    if text.startswith("Usage:"):  # a group without a command: its help
+        print(text, file=sys.stderr)
+    else:
+        sentence = text.removesuffix(".").replace("Value error, ", "").replace("Input should be", "expected")
+        tell(f"{sentence}; '{path} --help' says more")
+    return Exit.USAGE
+
+
+def _unexpected(error: Exception) -> int:
+    trace = error.__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    place = f" ({os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno})" if trace else ""
+    tell(f"this is a mistake in {_PROGRAM} itself, please report it: {type(error).__name__}: {error}{place}")
+    return Exit.ERROR
