@@ -1,15 +1,31 @@
 """What the APIs answer becomes evidence unchanged: nothing is dropped, and nothing is made up."""
 
-from pathlib import Path
+import json
 
 import pytest
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from saga.v1 import coordinator_pb2, ledger_pb2, types_pb2
-from tests.checker.evidence import ActionRead, LedgerRow, SagaRead, StepRead, TimelineRead
+from tests.checker.evidence import ActionRead, LedgerRow, SagaRead, StepRead, StepRule, TimelineRead
 from tests.checker.gather import definition_of, duration_ns, ledger_rows, saga_read
 
-PLACE_ORDER = Path(__file__).parents[2] / "definitions" / "place_order.json"
+TRIP = {
+    "sagaName": "Trip",
+    "ttl": "30s",
+    "steps": [
+        {
+            "name": "flight",
+            "service": "Air",
+            "transaction": "book",
+            "compensation": "release",
+            "retry": {"maxAttempts": 3, "maxBackoff": "2s"},
+            "compensationRetry": {"maxBackoff": "5m", "budget": "72h"},
+            "onCompensationFailure": "continue",
+            "input": ["from", "to"],
+        },
+        {"service": "Mail", "transaction": "mail", "compensation": None},
+    ],
+}
 
 
 def test_a_ledger_entry_becomes_a_row() -> None:
@@ -134,17 +150,23 @@ def test_what_an_operator_did_becomes_part_of_its_record() -> None:
 
 
 def test_a_definition_is_read_with_what_it_leaves_to_the_defaults() -> None:
-    text = PLACE_ORDER.read_text(encoding="utf-8")
-    found = definition_of(coordinator_pb2.Definition(digest="d", definition_json=text))
-    assert (found.name, found.digest, found.ttl_ns) == ("PlaceOrder", "d", 30_000_000_000)
-    assert [(step.name, step.attempts_max) for step in found.steps] == [
-        ("createOrder", 5),
-        ("reserveInventory", 5),
-        ("processPayment", 3),
-        ("scheduleShipment", 5),
-    ]
-    assert found.steps[0].inputs == frozenset({"order_id", "user_id", "items"})
-    assert not found.steps[0].continues_on_failure
+    found = definition_of(coordinator_pb2.Definition(digest="d", definition_json=json.dumps(TRIP)))
+    assert (found.name, found.digest, found.ttl_ns) == ("Trip", "d", 30_000_000_000)
+    assert found.steps == (
+        StepRule(
+            name="flight",
+            service="Air",
+            transaction="book",
+            compensation="release",
+            attempts_max=3,
+            continues_on_failure=True,
+            inputs=frozenset({"from", "to"}),
+            wait_ns_max=2_000_000_000,
+            undo_wait_ns_max=300_000_000_000,
+            undo_budget_ns=72 * 3_600_000_000_000,
+        ),
+        StepRule(name="mail", service="Mail", transaction="mail", compensation=None, attempts_max=5),
+    )
 
 
 @pytest.mark.parametrize(("text", "length_ns"), [("500ms", 500_000_000), ("1.5m", 90_000_000_000)])

@@ -9,7 +9,7 @@ import itertools
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -30,8 +30,8 @@ INDETERMINATE: Final = frozenset({"UNAVAILABLE", "DEADLINE_EXCEEDED", "CANCELLED
 OF_A_STEP: Final = ("RETRY", "SKIP", "COMPLETE", "FAIL")
 PASSED: Final = (types_pb2.STEP_STATUS_SUCCEEDED, types_pb2.STEP_STATUS_SKIPPED)
 
-# What is tried on a saga that stands so, and how often; what cannot be done to it is among it.
-LIKINGS: Final[dict[int, dict[str, int]]] = {
+# Of a saga that stands so, what can be done to it, and what cannot.
+LIKINGS: Final[Mapping[int, Mapping[str, int]]] = {
     types_pb2.SAGA_STATUS_RUNNING: {
         "CANCEL": 4,
         "TERMINATE": 2,
@@ -83,6 +83,8 @@ class Duties:
     """The same, with another reason."""
     forget: float = 0.2
     """Do not come back for the answer that was lost."""
+    likings: Mapping[int, Mapping[str, int]] = field(default_factory=lambda: LIKINGS)
+    """What is tried on a saga of a status, and how often."""
 
 
 @dataclass(slots=True)
@@ -186,7 +188,7 @@ class Operators:
 
     def _drawn(self, actor: str, seen: types_pb2.Saga) -> OperatorCall:
         """An action on the saga that was seen."""
-        likings = LIKINGS.get(seen.status, ANYTHING)
+        likings = self._duties.likings.get(seen.status, ANYTHING)
         verb = self._chance.choices(list(likings), list(likings.values()))[0]
         forward = seen.status == types_pb2.SAGA_STATUS_RUNNING
         return OperatorCall(
