@@ -16,6 +16,7 @@ from coordinator.domain.errors import (
     Overloaded,
     SagaError,
     SagaNotFound,
+    Unavailable,
 )
 from coordinator.domain.events import SagaStarted
 from coordinator.domain.ids import Digest, RequestId, SagaId
@@ -44,6 +45,7 @@ class Pool:
         self._requested: dict[tuple[str, RequestId], _Launch] = {}
         self._sleepers: dict[SagaId, tuple[asyncio.Event, asyncio.Task[None]]] = {}
         self._waking: dict[SagaId, asyncio.Task[bool]] = {}
+        self._setting_aside: dict[SagaId, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._pinned: dict[Digest, SagaDefinition] = {}
         self._draining = False
@@ -126,17 +128,14 @@ class Pool:
         Raises:
             SagaNotFound: no saga has this id.
             SagaMoved, ActionIdTaken, InvalidRequest, SagaEnded, IllegalTransition: nothing was written.
-            Draining: this coordinator stops; nothing was written.
+            Draining: this coordinator stops; the same action, asked again, is done once at most.
+            JournalUnavailable: the action may or may not be durable; the same holds.
         """
-        while saga_id in self._waking:
-            await asyncio.wait([self._waking[saga_id]])
+        driver = await self._driver(saga_id)
         if self._draining:
             raise Draining("the coordinator is shutting down; nothing was written, ask again")
-        driver = await self._driver(saga_id)
         if driver is not None:
             done = await driver.act(action)
-        elif saga_id in self._waking:
-            return await self.act(saga_id, action)
         else:
             done = await asyncio.shield(self._wake(saga_id, action))
         if done:
@@ -178,13 +177,20 @@ class Pool:
 
     async def _driver(self, saga_id: SagaId) -> Driver | None:
         """Who drives the saga, once it is launched or awake; None where nobody does."""
-        if saga_id in self._launching:  # durable already, or nobody could name it
-            await asyncio.wait([self._launching[saga_id]])
-        if saga_id in self._sleepers:
-            awake, sleeper = self._sleepers[saga_id]
-            awake.set()
-            await asyncio.wait([sleeper])
-        return self._drivers.get(saga_id)
+        while True:
+            if saga_id in self._launching:  # durable already, or nobody could name it
+                await asyncio.wait([self._launching[saga_id]])
+            elif saga_id in self._sleepers and not self._draining:
+                awake, sleeper = self._sleepers[saga_id]
+                awake.set()
+                await asyncio.wait([sleeper])
+            elif saga_id in self._waking:
+                await asyncio.wait([self._waking[saga_id]])
+            elif saga_id in self._setting_aside:
+                # Whoever took it up before its quarantine is durable would drive it on behind that.
+                await self._setting_aside[saga_id].wait()
+            else:
+                return self._drivers.get(saga_id)
 
     def _wake(self, saga_id: SagaId, action: Action) -> asyncio.Task[bool]:
         """Take up a saga that rests for the sake of *action*; one at a time, so that it has one owner."""
@@ -201,11 +207,10 @@ class Pool:
         except (JournalUnavailable, MemoryError) as error:
             self._fail(error)
             raise
-        except Exception:  # it is in quarantine for this, or will be when it is next taken up
-            event, summary = end_unreadable(row, action, at=self._tools.clock.now())
-            await self._tools.journal.append(saga_id, [event], summary=summary, seq_expected=row.seq)
-            self._tools.feed.publish(summary)
-            self._rested(summary)
+        except Unavailable:
+            raise
+        except Exception:  # it is in quarantine for this
+            await self._end_unreadable(row, action)
             return True
         driver = Driver(decision, summarize(decision, seq), self._tools)
         done = driver.act_first(action, set_aside=row.status is not decision.saga.status)
@@ -214,6 +219,16 @@ class Pool:
         self._open += 1
         self._own(driver, saga_id)
         return await done
+
+    async def _end_unreadable(self, row: SagaSummary, action: Action) -> None:
+        event, summary = end_unreadable(row, action, at=self._tools.clock.now())
+        try:
+            await self._tools.journal.append(row.id, [event], summary=summary, seq_expected=row.seq)
+        except JournalUnavailable as error:
+            self._fail(error)
+            raise
+        self._tools.feed.publish(summary)
+        self._rested(summary)
 
     def _spawn(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         """Every task has an owner, so that none is lost and each can be awaited at the end."""
@@ -260,8 +275,10 @@ class Pool:
             await awake.wait()
         finally:
             timer.cancel()
-        await self._take_up(saga.saga_id)
-        del self._sleepers[saga.saga_id]
+        try:
+            await self._take_up(saga.saga_id)
+        finally:
+            del self._sleepers[saga.saga_id]
 
     async def _take_up(self, saga_id: SagaId) -> None:
         """Rebuild a saga from its journal and drive it on."""
@@ -327,12 +344,16 @@ class Pool:
         """Nothing is half done in silence: a saga that cannot be driven is put before a person."""
         text = f"{reason} Its effects stand as they are: a person has to look at it."
         _log.error("saga needs a person: %s", text, extra={"saga_id": saga_id})
+        done = self._setting_aside[saga_id] = asyncio.Event()
         try:
             await self._tools.journal.quarantine(Quarantine(saga_id, text, self._tools.clock.now()))
             summary = await self._index.find(saga_id)
         except JournalUnavailable as error:
             self._fail(error)
             return
+        finally:
+            del self._setting_aside[saga_id]
+            done.set()
         if summary is not None:
             self._tools.feed.publish(summary)
             self._rested(summary)
