@@ -187,9 +187,9 @@ class Driver:
         Raises:
             SagaError: what `action_event` and `decide` refuse.
         """
-        now = self._moment()
-        seq = self.summary.seq + len(self._unwritten)
-        event = action_event(self._decision.saga, action, seq=seq, at=now, set_aside=set_aside)
+        # The deadline may have come since it rests, which nobody can have seen: `run` folds it in behind.
+        now = self._tools.clock.now()
+        event = action_event(self._decision.saga, action, seq=self.summary.seq, at=now, set_aside=set_aside)
         if event is None:
             return None
         self._fold(event)
