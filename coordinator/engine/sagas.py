@@ -172,8 +172,9 @@ class Sagas:
             raise
         except SagaError:  # its definition is lost, or its records contradict our rules
             return SagaView(row, None, records)
-        # A quarantined saga's row says more than its records do.
-        summary = summarize(decision, records[-1].seq) if row.status.is_open else row
+        newest = records[-1].seq
+        # A quarantined saga's row says more than its records do, unless they were written after it was read.
+        summary = summarize(decision, newest) if row.status.is_open or row.seq < newest else row
         return SagaView(summary, decision.saga, records)
 
     async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
@@ -230,8 +231,9 @@ class Sagas:
         """Do what an operator wants, durably, and drive on what it leads to.
 
         Raises:
-            SagaNotFound, SagaMoved, ActionIdTaken, InvalidRequest, SagaEnded, IllegalTransition, Draining:
-                nothing was written.
+            SagaNotFound, SagaMoved, ActionIdTaken, InvalidRequest, SagaEnded, IllegalTransition: nothing
+                was written.
+            Draining, JournalUnavailable: as `Pool.act`.
         """
         # Against what the operator has seen: if it moves before the action, that is refused.
         effect = (await self.preview(saga_id, action)).effect
