@@ -72,12 +72,9 @@ def action_event(
         InvalidRequest: an output where none is taken, or one that is too large.
         IllegalTransition: this cannot be done to a saga that is set aside, or to one that is not.
     """
-    event = OperatorActed(
-        at, action.verb, action.id, action.actor, action.reason, action.step, _output(saga, action)
-    )
     for done in saga.actions:
         if done.action_id == action.id:
-            if _content(done) != _content(event):
+            if not _is_same(done, action):
                 raise ActionIdTaken(action.id, saga.id)
             return None
     if action.seq_seen != seq:
@@ -93,7 +90,8 @@ def action_event(
             if set_aside
             else f"saga {saga.id} was not set aside: say which step to retry"
         )
-    return event
+    output = _output(saga, action)
+    return OperatorActed(at, action.verb, action.id, action.actor, action.reason, action.step, output)
 
 
 def end_unreadable(row: SagaSummary, action: Action, *, at: float) -> tuple[OperatorActed, SagaSummary]:
@@ -115,7 +113,7 @@ def end_unreadable(row: SagaSummary, action: Action, *, at: float) -> tuple[Oper
         status=Status.TERMINATED,
         needs_person=False,
         forced=True,
-        error_message=f"Terminated by {action.actor} ({action.reason}). {row.error_message}",
+        error_message=f"Terminated by {action.actor} ({action.reason}). {row.error_message}".rstrip(),
         updated_at=at,
         due_at=None,
         seq=row.seq + 1,
@@ -169,13 +167,15 @@ def _is_for_set_aside(action: Action) -> bool:
     return action.verb is Verb.RETRY and action.step is None
 
 
-def _content(event: OperatorActed) -> tuple[object, ...]:
-    """What must be equal for two actions with one id to be the same action."""
-    return event.verb, event.step, event.output, event.actor, event.reason
+def _is_same(done: OperatorActed, action: Action) -> bool:
+    """Whether *action* is the one that was *done*: all that its operator said is equal, but for what they
+    had seen. No output and null are the same."""
+    said = (action.verb, action.step, action.actor, action.reason, action.output or "null")
+    return said == (done.verb, done.step, done.actor, done.reason, done.output or "null")
 
 
 def _output(saga: Saga, action: Action) -> str | None:
-    if action.verb is not Verb.COMPLETE:
+    if action.verb is not Verb.COMPLETE or saga.status.is_final:
         return None
     if saga.heading is Heading.BACKWARD:
         if action.output is not None:
