@@ -78,7 +78,8 @@ def _step(saga: Saga, event: OperatorActed) -> StepState:
     for step in saga.steps:
         if step.name == event.step:
             return step
-    raise IllegalTransition(f"saga {saga.id} has no step {event.step!r}")
+    there_are = ", ".join(step.name for step in saga.steps)
+    raise IllegalTransition(f"saga {saga.id} has no step {event.step!r}; its steps are: {there_are}")
 
 
 def _forward(saga: Saga, step: StepState, event: OperatorActed) -> Saga:

@@ -115,9 +115,10 @@ def _undo_state(saga: Saga) -> str:
         return f"{text}; behind it wait: {waiting}." if waiting else f"{text}."
     if saga.status is Status.COMPENSATING:
         return "What was begun is being undone."
+    left = any(step.undo_outcome is UndoOutcome.SKIPPED for step in saga.steps)
     if any(step.undo_outcome is UndoOutcome.COMPENSATED for step in saga.steps):
-        return "What was begun has been undone."
-    return "Nothing had to be undone."
+        return "What else was begun has been undone." if left else "What was begun has been undone."
+    return "Nothing else had to be undone." if left else "Nothing had to be undone."
 
 
 def _undo_name(step: StepState) -> str:
