@@ -55,6 +55,12 @@ class Findings:
         if "\0" in value:
             self.add(path, "holds a NUL character")
 
+    def said(self, path: str, value: str, *, chars_max: int) -> None:
+        """Hold a string that people read to its length, and to saying something."""
+        self.text(path, value, chars_max=chars_max)
+        if value and not _harmless(value).strip():
+            self.add(path, "is blank")
+
     def settle(self) -> None:
         """Raise InvalidRequest if anything was found."""
         if self._violations:
@@ -104,8 +110,11 @@ def wanted_action(request: StepRequest | SagaRequest) -> tuple[SagaId, Action]:
         findings.add("action", "is missing; expected action_id, actor, reason and expected_seq")
     else:
         findings.text("action.action_id", asked.action_id, chars_max=ID_CHARS_MAX)
-        findings.text("action.actor", asked.actor, chars_max=ID_CHARS_MAX)
-        findings.text("action.reason", asked.reason, chars_max=REASON_CHARS_MAX)
+        if not asked.action_id.isprintable():
+            # Two ids must not become one, so nothing is replaced in them.
+            findings.add("action.action_id", "holds a character that cannot be shown")
+        findings.said("action.actor", asked.actor, chars_max=ID_CHARS_MAX)
+        findings.said("action.reason", asked.reason, chars_max=REASON_CHARS_MAX)
         if asked.expected_seq < 1:
             sentence = (
                 f"expected the seq of the saga as you have seen it, 1 or more; found {asked.expected_seq}"
