@@ -15,7 +15,7 @@ from google.protobuf.message import Message
 
 from coordinator.client import wire
 from coordinator.client.channel import channel_options, checked_target
-from coordinator.client.errors import ClientError, Undecided
+from coordinator.client.errors import ClientError, Unavailable, Undecided
 from coordinator.client.failures import Asked, answered, closed, elsewhere, to_error
 from coordinator.client.model import Definition, Item, Order, Payment, Saga, SagaStatus, Started, Watched
 from coordinator.client.patience import (
@@ -64,6 +64,7 @@ class Client:
         self._timeout_s = timeout_s
         self._opened: _Opened | None = None
         self._is_closed = False
+        self._was_reached = False
 
     async def __aenter__(self) -> Self:
         return self
@@ -91,7 +92,8 @@ class Client:
         """Place an order and wait for its end. One that failed is an answer and no error.
 
         The order_id names at most one order: the same call again, from wherever, gets the same answer and
-        moves nothing twice.
+        moves nothing twice. So this one asks again, too, as long as *timeout_s* lasts, where the order is
+        undecided, or the coordinator was reached before and is away.
 
         Raises:
             Undecided: no end came in *timeout_s*, or the saga waits for a person; the order goes on.
@@ -105,8 +107,9 @@ class Client:
                 return wire.to_order(
                     await self._ask("PlaceOrder", self._orders.PlaceOrder, request, timeout_s=left_s)
                 )
-            except Undecided as undecided:
-                if not is_worth_asking_again(undecided, ends_at - time.monotonic()):
+            except (Undecided, Unavailable) as error:
+                left_s = ends_at - time.monotonic()
+                if not is_worth_asking_again(error, was_reached=self._was_reached, left_s=left_s):
                     raise
             await asyncio.sleep(ASK_AGAIN_PAUSE_S)
 
@@ -171,7 +174,7 @@ class Client:
             try:
                 with self._in_our_words(asked):
                     async for message in call:
-                        watched = wire.to_watched(message)
+                        watched = wire.to_watched(answered(message, asked))
                         if progress.is_news(watched):
                             yield watched
                 return
@@ -274,6 +277,7 @@ class Client:
         asked = Asked(self.target, name, timeout_s, saga_id)
         with self._in_our_words(asked):
             answer: object = await method(request, timeout=timeout_s)
+        self._was_reached = True
         return answered(answer, asked)
 
     @contextmanager
@@ -281,7 +285,9 @@ class Client:
         try:
             yield
         except grpc.aio.AioRpcError as error:
-            raise to_error(error, asked) from None
+            told = to_error(error, asked)
+            self._was_reached = self._was_reached or bool(told.reason)
+            raise told from None
         except grpc.aio.UsageError:
             raise closed(self.target) from None
         except asyncio.CancelledError:

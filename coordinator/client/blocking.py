@@ -12,7 +12,7 @@ from google.protobuf.message import Message
 
 from coordinator.client import wire
 from coordinator.client.channel import channel_options, checked_target
-from coordinator.client.errors import ClientError, Undecided
+from coordinator.client.errors import ClientError, Unavailable, Undecided
 from coordinator.client.failures import Asked, answered, closed, to_error
 from coordinator.client.model import Definition, Item, Order, Payment, Saga, SagaStatus, Started, Watched
 from coordinator.client.patience import (
@@ -39,6 +39,7 @@ class BlockingConnection:
         self._timeout_s = timeout_s
         self._channel = grpc.insecure_channel(self.target, channel_options())
         self._is_closed = False
+        self._was_reached = False
 
     def __enter__(self) -> Self:
         return self
@@ -66,6 +67,7 @@ class BlockingConnection:
         asked = Asked(self.target, name, timeout_s, saga_id)
         with self._in_our_words(asked):
             answer: object = method(request, timeout=timeout_s)
+        self._was_reached = True
         return answered(answer, asked)
 
     def _stream(
@@ -78,10 +80,12 @@ class BlockingConnection:
         saga_id: str = "",
     ) -> Generator[_Answer, None, None]:
         """Its messages. Whoever leaves early closes the generator, which ends the call."""
-        with self._in_our_words(Asked(self.target, name, timeout_s, saga_id)):
+        asked = Asked(self.target, name, timeout_s, saga_id)
+        with self._in_our_words(asked):
             call = method(request, timeout=timeout_s)
             try:
-                yield from call
+                for message in call:
+                    yield answered(message, asked)
             finally:
                 call.cancel()
 
@@ -92,7 +96,9 @@ class BlockingConnection:
         except grpc.RpcError as error:
             if self._is_closed:
                 raise closed(self.target) from None
-            raise to_error(error, asked) from None
+            told = to_error(error, asked)
+            self._was_reached = self._was_reached or bool(told.reason)
+            raise told from None
         except ValueError:
             if self._is_closed:  # gRPC's way to say so of a call that has not begun
                 raise closed(self.target) from None
@@ -127,7 +133,8 @@ class BlockingClient(BlockingConnection):
         """Place an order and wait for its end. One that failed is an answer and no error.
 
         The order_id names at most one order: the same call again, from wherever, gets the same answer and
-        moves nothing twice.
+        moves nothing twice. So this one asks again, too, as long as *timeout_s* lasts, where the order is
+        undecided, or the coordinator was reached before and is away.
 
         Raises:
             Undecided: no end came in *timeout_s*, or the saga waits for a person; the order goes on.
@@ -141,8 +148,9 @@ class BlockingClient(BlockingConnection):
                 return wire.to_order(
                     self._ask("PlaceOrder", self._orders.PlaceOrder, request, timeout_s=left_s)
                 )
-            except Undecided as undecided:
-                if not is_worth_asking_again(undecided, ends_at - time.monotonic()):
+            except (Undecided, Unavailable) as error:
+                left_s = ends_at - time.monotonic()
+                if not is_worth_asking_again(error, was_reached=self._was_reached, left_s=left_s):
                     raise
             time.sleep(ASK_AGAIN_PAUSE_S)
 

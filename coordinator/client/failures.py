@@ -121,7 +121,7 @@ def failure(code: str, details: str, trailing: Iterable[Any], asked: Asked) -> C
         kind = Undecided
     elif code == "RESOURCE_EXHAUSTED" and not told.is_ours and "larger than max" in details:
         # Either side's limit: an answer of ours never comes near the client's.
-        kind = Broken if details.startswith("CLIENT") else InvalidRequest
+        kind = Broken if "CLIENT:" in details else InvalidRequest
     if told.is_ours and details:
         sentence = _bounded(details) + _ADVICE.get(told.reason, "")
     else:
@@ -155,11 +155,11 @@ def elsewhere(target: str) -> Closed:
 
 
 def answered(answer: _Answer | object, asked: Asked) -> _Answer:
-    """*answer*, if it is one: of a call that ended OK without a message gRPC returns something else."""
+    """*answer*, if it is one: in place of one that is missing or unreadable gRPC may return anything."""
     if isinstance(answer, Message):
         return cast(_Answer, answer)
     raise Broken(
-        f"what answers at {asked.target} broke the contract: {asked.method} ended OK without an answer",
+        f"what answers at {asked.target} broke the contract: {asked.method} got no message that can be read",
         code="OK",
         saga_id=asked.saga_id,
     )

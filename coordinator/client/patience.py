@@ -17,6 +17,7 @@ WAIT_TIMEOUT_S: Final = 60.0
 # The coordinator answers so long before its caller's deadline that the answer still arrives.
 ASK_AGAIN_MIN_S: Final = 0.5
 ASK_AGAIN_PAUSE_S: Final = 0.1
+FRONT_DOOR_CLOSED: Final = "FRONT_DOOR_CLOSED"
 
 # A stream has a deadline as every call has, and is taken up again where it ended. It is longer than
 # keepalive takes to find out that the coordinator is gone, so one that lasted this long was alive.
@@ -25,9 +26,14 @@ AWAY_MAX_S: Final = 60.0
 PAUSE_S: Final = 0.2
 
 
-def is_worth_asking_again(error: Undecided, left_s: float) -> bool:
-    """Whether the same call can still bring a decision in the time that its caller has left."""
-    return error.status is not SagaStatus.DEAD_LETTERED and left_s > ASK_AGAIN_MIN_S
+def is_worth_asking_again(error: Undecided | Unavailable, *, was_reached: bool, left_s: float) -> bool:
+    """Whether the same order can still bring a decision in the time that its caller has left. Who was never
+    reached may be a wrong address, and a front door that is closed is for an operator to open."""
+    if left_s <= ASK_AGAIN_MIN_S:
+        return False
+    if isinstance(error, Undecided):
+        return error.status is not SagaStatus.DEAD_LETTERED
+    return was_reached and error.reason != FRONT_DOOR_CLOSED
 
 
 class Progress:
@@ -52,7 +58,7 @@ class Progress:
         """
         left_s = self._ends_at - now
         if left_s <= 0:
-            raise self._timed_out()
+            raise self._timed_out() from None
         return min(left_s, STREAM_MAX_S)
 
     def is_news(self, message: Watched) -> bool:

@@ -19,8 +19,8 @@ AN_ORDER: dict[str, Any] = {"order_id": "o-1", "user_id": "u-1", "items": ITEMS,
 class InThread:
     """The blocking client, awaited from a thread: what the asyncio client has, in the same words."""
 
-    def __init__(self, target: str) -> None:
-        self._client = BlockingClient(target)
+    def __init__(self, target: str, **options: Any) -> None:
+        self._client = BlockingClient(target, **options)
 
     def __getattr__(self, name: str) -> Any:
         method = getattr(self._client, name)

@@ -118,9 +118,20 @@ def test_when_the_callers_time_is_over_it_is_told_where_the_saga_stands() -> Non
         a_watch(30.0, reached=False).pause_s(STREAM_OVER, 130.0)
 
 
-def test_an_undecided_order_is_asked_for_again_while_that_can_help() -> None:
-    running = Undecided("still running", status=SagaStatus.RUNNING)
-    aside = Undecided("a person decides", status=SagaStatus.DEAD_LETTERED)
-    assert is_worth_asking_again(running, 5.0)
-    assert not is_worth_asking_again(running, 0.4)
-    assert not is_worth_asking_again(aside, 5.0)
+@pytest.mark.parametrize(
+    ("error", "was_reached", "left_s", "again"),
+    [
+        (Undecided("still running", status=SagaStatus.RUNNING), True, 5.0, True),
+        (Undecided("still running", status=SagaStatus.RUNNING), True, 0.4, False),
+        (Undecided("a person decides", status=SagaStatus.DEAD_LETTERED), True, 5.0, False),
+        (Unavailable("gone"), True, 5.0, True),
+        (Unavailable("gone"), True, 0.4, False),
+        (Unavailable("never there"), False, 5.0, False),
+        (Unavailable("draining", reason="DRAINING"), True, 5.0, True),
+        (Unavailable("not loaded", reason="FRONT_DOOR_CLOSED"), True, 5.0, False),
+    ],
+)
+def test_an_order_is_asked_for_again_while_that_can_help(
+    error: Undecided | Unavailable, was_reached: bool, left_s: float, again: bool
+) -> None:
+    assert is_worth_asking_again(error, was_reached=was_reached, left_s=left_s) is again
