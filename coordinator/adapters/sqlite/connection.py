@@ -46,11 +46,12 @@ class Connection(aiosqlite.Connection):
     """A connection in a thread of its own, which takes whole pieces of work."""
 
     def __init__(self, connector: Callable[[], sqlite3.Connection]) -> None:
+        self._opened: sqlite3.Connection | None = None
+
         def connect() -> sqlite3.Connection:
             self._opened = connector()
             return self._opened
 
-        self._opened: sqlite3.Connection | None = None
         super().__init__(connect, iter_chunk_size=64)
 
     @classmethod
@@ -134,7 +135,24 @@ def open_reader(path: Path) -> sqlite3.Connection:
     return db
 
 
-def read_back(db: sqlite3.Connection, name: str) -> object:
+def open_new_copy(path: Path) -> sqlite3.Connection:
+    """A connection for filling the empty file *path*: neither logged nor synced, for half a copy is none."""
+    db = _connect(path, "rw")
+    try:
+        db.execute("PRAGMA journal_mode = off").close()
+        db.execute("PRAGMA synchronous = off").close()
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def open_finished_copy(path: Path) -> sqlite3.Connection:
+    """A connection for reading a file that nobody writes any more; it makes no log beside it."""
+    return _connect(path, "ro&immutable=1")
+
+
+def read_back(db: sqlite3.Connection, name: str) -> Any:
     """The value that a pragma has now."""
     (value,) = db.execute(f"PRAGMA {name}").fetchone()
     return value

@@ -13,7 +13,7 @@ _MIB: Final = 1 << 20
 
 
 class DiskGauge:
-    """Looks at most once a second."""
+    """What concerns every start is looked at once a second at most."""
 
     def __init__(self, path: Path, min_bytes: int, free_bytes: Callable[[Path], int]) -> None:
         self._path = path
@@ -37,6 +37,16 @@ class DiskGauge:
             free = self._free_bytes(self._path.parent)
             self._shortage = None if free >= self._min_bytes else self._sentence(free)
         return self._shortage
+
+    def shortage_for(self, more_bytes: int) -> str | None:
+        """Why so many bytes may not be written beside the journal; None where there is room for them."""
+        free = self._free_bytes(self._path.parent)
+        if free - more_bytes >= self._min_bytes:
+            return None
+        return (
+            f"it takes another {-(-more_bytes // _MIB)} MiB, and its disk has {free // _MIB} MiB left, of "
+            f"which {self._min_bytes // _MIB} MiB are kept for running sagas; make room first"
+        )
 
     def _sentence(self, free: int) -> str:
         return (

@@ -26,6 +26,9 @@ _LOCK_BYTES_MAX: Final = 1 << 12
 # The journal holds what callers paid with.
 _PRIVATE: Final = 0o600
 
+# Not a name that a person would give to a copy of their own: it is removed without a question.
+_COPY: Final = ".backup-under-way"
+
 _NO_TOKEN: Final = FencingToken(0)
 
 _log = logging.getLogger(__name__)
@@ -120,6 +123,7 @@ def claim(path: Path) -> Lock:
     try:
         _check_database(path, lock.before)
         _mend_wal(path, lock.before)
+        _clear_away(path)
     except BaseException:
         lock.release()
         raise
@@ -129,6 +133,19 @@ def claim(path: Path) -> Lock:
 def wal_path(database: Path) -> Path:
     """The write-ahead log that SQLite keeps beside *database*."""
     return _beside(database, "-wal")
+
+
+def create_copy(database: Path) -> Path:
+    """An empty file beside *database* for a copy of it, readable by its owner only."""
+    remove_copy(database)
+    path = _beside(database, _COPY)
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, _PRIVATE))
+    return path
+
+
+def remove_copy(database: Path) -> None:
+    """Take the copy of *database* out of the folder; whoever has it open can read it to its end."""
+    _beside(database, _COPY).unlink(missing_ok=True)
 
 
 def _check_place(path: Path) -> None:
@@ -223,6 +240,14 @@ def _mend_wal(path: Path, before: LastOpening) -> None:
             f"the journal's write-ahead log {wal} cannot be made durable ({error.strerror}): "
             "mend the disk, or move the journal with its log to another one"
         ) from None
+
+
+def _clear_away(path: Path) -> None:
+    """Remove the half of a copy that a killed coordinator left."""
+    try:
+        remove_copy(path)
+    except OSError as error:
+        raise _cannot_open(path, error) from None
 
 
 def _rewrite(path: Path) -> None:

@@ -1,4 +1,5 @@
-"""Keeps the ports `Journal` and `SagaIndex` in one SQLite file: opening, closing, the way to each verb.
+"""Keeps the ports `Journal`, `SagaIndex` and `Upkeep` in one SQLite file: opening, closing, the way to each
+verb.
 
 The order is the law here: lock, mend, open, migrate and take a token, then serve; drain, check in,
 close, unlock.
@@ -7,7 +8,7 @@ close, unlock.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -21,13 +22,14 @@ from coordinator.adapters.sqlite.group import Append, Start
 from coordinator.adapters.sqlite.migrations import migrate, packaged
 from coordinator.adapters.sqlite.reader import READ_LIMIT_S, Reader
 from coordinator.adapters.sqlite.rows import check_text, lines, summary_row
+from coordinator.adapters.sqlite.upkeep import SqliteUpkeep
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import StartupFailed
 from coordinator.domain.events import Event, OperatorActed
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.summary import SagaSummary
-from coordinator.ports.journal import Census, Cursor, OpenSaga, Quarantine, Record, Request, SagaFilter
+from coordinator.ports.journal import Census, Cursor, OpenSaga, Piece, Quarantine, Record, Request, SagaFilter
 
 DISK_FREE_MIN_BYTES: Final = 64 << 20
 
@@ -37,11 +39,12 @@ _log = logging.getLogger(__name__)
 class SqliteJournal:
     """A journal that this process holds from `open` to `close`."""
 
-    def __init__(self, lock: Lock, writer: Writer, reader: Reader) -> None:
+    def __init__(self, lock: Lock, writer: Writer, reader: Reader, upkeep: SqliteUpkeep) -> None:
         """Takes over what `open` has opened."""
         self._lock: Final = lock
         self._writer: Final = writer
         self._reader: Final = reader
+        self._upkeep: Final = upkeep
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -52,10 +55,12 @@ class SqliteJournal:
         disk_free_min_bytes: int = DISK_FREE_MIN_BYTES,
         disk_free_bytes: Callable[[Path], int] = free_bytes,
         read_limit_s: float = READ_LIMIT_S,
+        on_commit: Callable[[int, float], None] | None = None,
     ) -> Self:
         """Hold the journal at *path*, making it where there is none.
 
-        Below *disk_free_min_bytes* of free disk no saga is started.
+        Below *disk_free_min_bytes* of free disk no saga is started. *on_commit* is told of each group
+        commit, on the event loop: the number of its entries, and the seconds from BEGIN to the end of COMMIT.
 
         Raises:
             StartupFailed: with one sentence that names the file and says what to do.
@@ -82,8 +87,9 @@ class SqliteJournal:
             raise
         _log.info("the journal %s is open under token %d, by SQLite %s", path, token, sqlite3.sqlite_version)
         gauge = DiskGauge(path, disk_free_min_bytes, disk_free_bytes)
-        writer = Writer(writing, path, token, gauge.shortage)
-        return cls(lock, writer, Reader(reading, writer.fail, read_limit_s))
+        writer = Writer(writing, path, token, gauge.shortage, on_commit)
+        reader = Reader(reading, writer.fail, read_limit_s)
+        return cls(lock, writer, reader, SqliteUpkeep(path, writer, gauge))
 
     async def __aenter__(self) -> Self:
         return self
@@ -173,7 +179,14 @@ class SqliteJournal:
         self._writer.check()
         return await self._reader.census(now)
 
+    def backup(self) -> AsyncGenerator[Piece, None]:
+        return self._upkeep.backup()
+
+    async def faults(self) -> Sequence[str]:
+        return await self._upkeep.faults()
+
     async def _close(self) -> None:
+        await self._upkeep.close()
         await self._writer.drain()
         try:
             if not self.failed.done():

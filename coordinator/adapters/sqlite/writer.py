@@ -7,10 +7,12 @@ store is the last: what it left behind is unknown, so nothing is retried and not
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
+from coordinator.adapters.clock import stopwatch_s
 from coordinator.adapters.sqlite.connection import WAL_BYTES_MAX, Connection
 from coordinator.adapters.sqlite.files import wal_path
 from coordinator.adapters.sqlite.group import Entry, Outcome, write_group
@@ -35,13 +37,16 @@ class Writer:
         path: Path,
         token: FencingToken,
         shortage: Callable[[], str | None],
+        on_commit: Callable[[int, float], None] | None = None,
     ) -> None:
         self._db = db
         self._path = path
         self.token: Final = token
         self._shortage = shortage
+        self._on_commit = on_commit
         self._queue: asyncio.Queue[tuple[Entry, _Waiter] | None] = asyncio.Queue()
         self._entries_since_checkpoint = 0
+        self._long_reads = 0
         self._closing = False
         self.failed: Final[asyncio.Future[str]] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(), name="journal writer")
@@ -89,6 +94,17 @@ class Writer:
         self._queue.put_nowait(None)
         await asyncio.wait([self._task])
 
+    @asynccontextmanager
+    async def patience(self) -> AsyncIterator[None]:
+        """While this lasts, others may read for long: no checkpoint waits for them."""
+        self._long_reads += 1
+        try:
+            # One that waits already is over when the thread comes to this.
+            await self._db.run(lambda _: None)
+            yield
+        finally:
+            self._long_reads -= 1
+
     async def check_in(self) -> None:
         """Copy the whole log into the database and empty it. Nobody may read meanwhile."""
         await self._db.run(lambda db: db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
@@ -100,10 +116,12 @@ class Writer:
         group: list[tuple[Entry, _Waiter]] = []
         try:
             while group := await self._gather():
-                outcomes = await self._db.run(self._work(group))
+                outcomes, duration_s = await self._db.run(self._work(group))
                 for (_, waiter), outcome in zip(group, outcomes, strict=True):
                     if not waiter.done():
                         waiter.set_result(outcome)
+                if self._on_commit is not None:
+                    self._on_commit(len(group), duration_s)
                 await self._checkpoint_when_due(len(group))
         except BaseException as error:
             self.fail(error)
@@ -127,9 +145,18 @@ class Writer:
             group.append(queued)
         return group
 
-    def _work(self, group: list[tuple[Entry, _Waiter]]) -> Callable[[sqlite3.Connection], list[Outcome]]:
+    def _work(
+        self, group: list[tuple[Entry, _Waiter]]
+    ) -> Callable[[sqlite3.Connection], tuple[list[Outcome], float]]:
         entries = [entry for entry, _ in group]
-        return lambda db: write_group(db, entries, self.token, self._shortage)
+
+        def timed(db: sqlite3.Connection) -> tuple[list[Outcome], float]:
+            # In the thread: on the loop, its other work would count as the disk's.
+            begun_s = stopwatch_s()
+            outcomes = write_group(db, entries, self.token, self._shortage)
+            return outcomes, stopwatch_s() - begun_s
+
+        return timed
 
     async def _checkpoint_when_due(self, entries: int) -> None:
         # Here and not in the group's transaction: those who waited for it are awake already.
@@ -139,8 +166,9 @@ class Writer:
             await self._db.run(self._checkpoint)
 
     def _checkpoint(self, db: sqlite3.Connection) -> None:
-        # PASSIVE waits for nobody, so readers without a gap could make the log grow for ever.
-        grown = wal_path(self._path).stat().st_size > WAL_BYTES_MAX
+        # PASSIVE waits for nobody, so readers without a gap could make the log grow for ever. A long read is
+        # one that RESTART would wait for in vain, and nobody could write meanwhile.
+        grown = not self._long_reads and wal_path(self._path).stat().st_size > WAL_BYTES_MAX
         db.execute(f"PRAGMA wal_checkpoint({'RESTART' if grown else 'PASSIVE'})").fetchall()
 
     def _wake_in_vain(self, waiter: _Waiter) -> None:

@@ -1,0 +1,208 @@
+"""Copies and checks of the whole journal while it is being written, on connections of their own.
+
+They read for long, one at a time. The writer never waits for them, but its log grows until they are done:
+so a copy is of bare pages, as fast as the disk, and looks again and again whether there is room left.
+"""
+
+import asyncio
+import os
+import sqlite3
+import threading
+from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import BinaryIO, Final, TypeVar
+
+from coordinator.adapters.sqlite.connection import (
+    Connection,
+    open_finished_copy,
+    open_new_copy,
+    open_reader,
+    read_back,
+)
+from coordinator.adapters.sqlite.disk import DiskGauge
+from coordinator.adapters.sqlite.files import create_copy, remove_copy
+from coordinator.adapters.sqlite.writer import Writer
+from coordinator.domain.errors import JournalUnavailable, StartupFailed
+from coordinator.ports.journal import Piece
+
+_T = TypeVar("_T")
+
+PIECE_BYTES_MAX: Final = 1 << 20
+FAULTS_TOLD_MAX: Final = 100
+"""More of them would tell nobody more."""
+PAGES_AT_A_TIME: Final = 1_024
+_STEPS_BETWEEN_LOOKS: Final = 10_000
+
+
+class SqliteUpkeep:
+    """Keeps the port `Upkeep` for the journal that *writer* writes."""
+
+    def __init__(self, path: Path, writer: Writer, gauge: DiskGauge) -> None:
+        self._path = path
+        self._writer = writer
+        self._gauge = gauge
+        self._turn = asyncio.Lock()
+        self._stop = _Stop()
+        self._closing = False
+
+    async def backup(self) -> AsyncGenerator[Piece, None]:
+        """As the port says. The copy takes its room on the journal's disk until the generator is closed."""
+        # Not the answer of the call: a caller that is cancelled when the copy is just done gets none.
+        made: list[BinaryIO] = []
+        try:
+            await self._apart(lambda db, stop: made.append(_copy(db, self._path, self._gauge, stop)))
+            (copy,) = made
+            total = os.fstat(copy.fileno()).st_size
+            while data := await asyncio.to_thread(copy.read, PIECE_BYTES_MAX):
+                yield Piece(data, total)
+        finally:
+            for copy in made:
+                # It waits for a read that is still under way in its thread.
+                copy.close()
+
+    async def faults(self) -> Sequence[str]:
+        """As the port says.
+
+        Raises:
+            JournalUnavailable: the files could not be read at all.
+        """
+        return await self._apart(_faults)
+
+    async def close(self) -> None:
+        """Break off what is under way, and wait until its connection is closed."""
+        self._closing = True
+        self._stop.now()
+        async with self._turn:
+            pass
+
+    async def _apart(self, work: Callable[[sqlite3.Connection, "_Stop"], _T]) -> _T:
+        """Run *work* on a connection of its own, which is closed when this ends, however it ends."""
+        async with self._turn:
+            self._writer.check()
+            if self._closing:
+                raise _Stopped
+            stop = self._stop = _Stop()
+            try:
+                async with self._writer.patience():
+                    db = await Connection.open(partial(open_reader, self._path))
+                    try:
+                        return await db.run(lambda db: work(db, stop))
+                    finally:
+                        # A caller that is cancelled does not wait for the work's own end.
+                        stop.now()
+                        db.abandon()
+            except (sqlite3.Error, OSError, StartupFailed) as error:
+                raise JournalUnavailable(f"the journal {self._path} cannot be read whole: {error}") from error
+
+
+class _Stopped(JournalUnavailable):
+    def __init__(self) -> None:
+        super().__init__("the journal is being closed: what was asked of it was broken off")
+
+
+class _Stop:
+    """Breaks off work in another thread: a statement by interrupting it, the rest by a look at it."""
+
+    def __init__(self) -> None:
+        self._set = threading.Event()
+        self._working: list[sqlite3.Connection] = []
+
+    def now(self) -> None:
+        self._set.set()
+        for db in self._working:
+            # It may be closed in its thread at this moment.
+            with suppress(sqlite3.ProgrammingError):
+                db.interrupt()
+
+    def look(self) -> None:
+        if self._set.is_set():
+            raise _Stopped
+
+    @contextmanager
+    def watching(self, db: sqlite3.Connection) -> Iterator[None]:
+        self._working.append(db)
+        db.set_progress_handler(self._set.is_set, _STEPS_BETWEEN_LOOKS)
+        try:
+            self.look()
+            yield
+        except sqlite3.Error:
+            self.look()
+            raise
+        finally:
+            db.set_progress_handler(None, 0)
+            self._working.remove(db)
+
+
+def _copy(db: sqlite3.Connection, journal: Path, gauge: DiskGauge, stop: _Stop) -> BinaryIO:
+    """A file without a name that holds the journal as it is at this moment; runs in the thread of *db*."""
+    path = create_copy(journal)
+    try:
+        with closing(open_new_copy(path)) as copy:
+            _copy_pages(db, copy, gauge, stop)
+        with closing(open_finished_copy(path)) as copy, stop.watching(copy):
+            unsound = _complaints(copy, "quick_check")
+        if unsound:
+            raise JournalUnavailable(f"the journal {journal} is damaged, and so is its copy: {unsound[0]}")
+        return path.open("rb")
+    finally:
+        # Open or not: so nothing is left of it when it is closed, even by a kill.
+        remove_copy(journal)
+
+
+def _copy_pages(db: sqlite3.Connection, copy: sqlite3.Connection, gauge: DiskGauge, stop: _Stop) -> None:
+    with stop.watching(db):
+        # Its first read fixes the moment; without this transaction a write would begin the copy anew.
+        db.execute("BEGIN")
+        try:
+            db.execute("SELECT token FROM journal").fetchone()
+            page_bytes, pages = read_back(db, "page_size"), read_back(db, "page_count")
+
+            def look(_: int, pages_left: int, __: int) -> None:
+                stop.look()
+                shortage = gauge.shortage_for(pages_left * page_bytes)
+                if shortage is not None:
+                    raise JournalUnavailable(f"the journal cannot be copied: {shortage}")
+
+            look(0, pages, pages)
+            db.backup(copy, pages=PAGES_AT_A_TIME, progress=look)
+        finally:
+            db.execute("ROLLBACK")
+
+
+def _faults(db: sqlite3.Connection, stop: _Stop) -> Sequence[str]:
+    """Runs in the thread of *db*. The whole check and not the quick one: a saga that is missing in an index
+    of open sagas would be forgotten by the next recovery."""
+    with stop.watching(db):
+        return (_complaints(db, "integrity_check") + _orphans(db))[:FAULTS_TOLD_MAX]
+
+
+def _complaints(db: sqlite3.Connection, check: str) -> list[str]:
+    try:
+        rows = db.execute(f"PRAGMA {check}({FAULTS_TOLD_MAX})").fetchall()
+    except sqlite3.DatabaseError as error:
+        return _only_of_damage(error)
+    lines = [line.strip() for (text,) in rows for line in text.splitlines()]
+    return [
+        f"SQLite finds in the file: {line}" for line in lines if line != "ok" and not line.startswith("***")
+    ]
+
+
+def _orphans(db: sqlite3.Connection) -> list[str]:
+    try:
+        rows = list(islice(db.execute("PRAGMA foreign_key_check"), FAULTS_TOLD_MAX))
+    except sqlite3.DatabaseError as error:
+        return _only_of_damage(error)
+    return [
+        f"the table {table} has {'a row' if number is None else f'row {number}'} without the row of {parent} "
+        "that it belongs to"
+        for table, number, parent, _ in rows
+    ]
+
+
+def _only_of_damage(error: sqlite3.DatabaseError) -> list[str]:
+    if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+        raise error
+    return [f"SQLite cannot read the file to its end: {error}"]

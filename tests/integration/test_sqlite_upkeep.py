@@ -1,0 +1,404 @@
+"""Copies and checks of a SQLite journal while it is in use: whole, of one moment, and in nobody's way."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing, asynccontextmanager, closing
+from pathlib import Path
+
+import pytest
+
+from coordinator.adapters.sqlite import SqliteJournal, upkeep, writer
+from coordinator.adapters.sqlite.disk import DiskGauge
+from coordinator.domain.errors import JournalUnavailable
+from coordinator.domain.events import SagaResumed
+from coordinator.domain.machine import resume
+from coordinator.domain.summary import summarize
+from coordinator.ports.journal import Piece, SagaFilter
+from tests.contract.sagas import ORDER, Told, a_saga, completed, reserved
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "house").mkdir()
+    return tmp_path / "house" / "journal.db"
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    return tmp_path / "copy.db"
+
+
+@pytest.fixture
+async def journal(path: Path) -> AsyncIterator[SqliteJournal]:
+    async with await SqliteJournal.open(path, disk_free_min_bytes=0) as opened:
+        yield opened
+
+
+async def filled(journal: SqliteJournal, count: int = 20, records: int = 3) -> list[Told]:
+    sagas = [a_saga(f"{number:03}", at=1_000.0 + number) for number in range(count)]
+    await asyncio.gather(*(saga.start(journal) for saga in sagas))
+    for _ in range(records - 1):
+        await asyncio.gather(*(saga.goes_on(journal, SagaResumed(2_000.0)) for saga in sagas))
+    return sagas
+
+
+async def copied(journal: SqliteJournal, to: Path) -> list[Piece]:
+    pieces = [piece async for piece in journal.backup()]
+    to.write_bytes(b"".join(piece.data for piece in pieces))
+    return pieces
+
+
+async def check_whole(path: Path, acknowledged: dict[str, int]) -> int:
+    """Every saga of the copy is sound, and what was *acknowledged* is in it; how many records there are."""
+    async with await SqliteJournal.open(path) as journal:
+        rows = await journal.page(SagaFilter(), after=None, limit=100_000)
+        records = 0
+        for row in rows:
+            history = await journal.history(row.id)
+            assert row == summarize(resume(ORDER, (record.event for record in history)), len(history))
+            assert await journal.requested(row.front_door, row.request_id) is not None
+            assert len(history) >= acknowledged.get(row.id, 0)
+            records += len(history)
+        assert acknowledged.keys() <= {row.id for row in rows}
+        assert await journal.faults() == []
+    return records
+
+
+def left_in(path: Path) -> set[str]:
+    return {entry.name for entry in path.parent.iterdir()}
+
+
+USED = {"journal.db", "journal.db-wal", "journal.db-shm", "journal.db.lock"}
+
+
+class TestBackup:
+    async def test_it_is_one_file_that_opens_as_a_journal_and_goes_on(
+        self, journal: SqliteJournal, copy: Path
+    ) -> None:
+        sagas = await filled(journal)
+        await copied(journal, copy)
+        assert left_in(copy) == {"copy.db", "house"}
+        await check_whole(copy, {saga.id: saga.seq for saga in sagas})
+        async with await SqliteJournal.open(copy) as restored:
+            assert restored.token > journal.token
+            for saga in sagas:
+                await saga.goes_on(restored, *completed(3_000.0))
+                assert await restored.find(saga.id) == saga.summary
+
+    async def test_it_comes_in_pieces_of_at_most_one_mebibyte_that_tell_the_whole(
+        self, journal: SqliteJournal, copy: Path
+    ) -> None:
+        sagas = await filled(journal, count=40)
+        for saga in sagas:
+            for _ in range(8):
+                saga.happens(SagaResumed(2_000.0))
+        big = Told(a_saga("big").id, a_saga("big").request_id, front_door="x" * (3 * MIB))
+        await big.start(journal)
+        pieces = await copied(journal, copy)
+        assert len(pieces) > 3
+        assert all(0 < len(piece.data) <= MIB for piece in pieces)
+        assert {piece.total_bytes for piece in pieces} == {copy.stat().st_size}
+
+    async def test_under_load_it_lacks_nothing_that_was_acknowledged_before_it_began(
+        self, journal: SqliteJournal, copy: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # Small steps, so that many commits and checkpoints come between the first and the last.
+        monkeypatch.setattr(upkeep, "PAGES_AT_A_TIME", 8)
+        monkeypatch.setattr(writer, "CHECKPOINT_ENTRIES", 50)
+        acknowledged: dict[str, int] = {}
+        loading = [asyncio.create_task(load(journal, str(n), acknowledged)) for n in range(16)]
+        await until(lambda: sum(acknowledged.values()) > 1_500)
+        for _ in range(3):
+            before = dict(acknowledged)
+            await copied(journal, copy)
+            meanwhile = sum(acknowledged.values()) - sum(before.values())
+            assert meanwhile > 0
+            assert await check_whole(copy, before) <= sum(acknowledged.values()) + len(loading)
+            for file in copy.parent.glob("copy.db*"):
+                file.unlink()
+        for task in loading:
+            task.cancel()
+        await asyncio.gather(*loading, return_exceptions=True)
+        assert not journal.failed.done()
+
+    async def test_while_it_is_made_the_writer_waits_for_nobody_however_large_the_log(
+        self, journal: SqliteJournal, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(writer, "CHECKPOINT_ENTRIES", 10)
+        monkeypatch.setattr(writer, "WAL_BYTES_MAX", 0)
+        (saga, *_) = await filled(journal)
+        statements: list[str] = []
+        await journal._writer._db.run(lambda db: db.set_trace_callback(statements.append))
+        async with held_in_the_middle(journal, monkeypatch) as making:
+            for _ in range(30):
+                await saga.goes_on(journal, SagaResumed(3_000.0))
+            assert not making.done()
+        assert await making
+        assert "PRAGMA wal_checkpoint(PASSIVE)" in statements
+        assert "PRAGMA wal_checkpoint(RESTART)" not in statements
+        # Afterwards the log is cut again.
+        for _ in range(20):
+            await saga.goes_on(journal, SagaResumed(3_000.0))
+        assert "PRAGMA wal_checkpoint(RESTART)" in statements
+
+    async def test_it_holds_what_was_committed_when_it_began_and_nothing_of_what_came_later(
+        self, journal: SqliteJournal, copy: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sagas = await filled(journal)
+        async with held_in_the_middle(journal, monkeypatch) as making:
+            for saga in sagas:
+                await saga.goes_on(journal, SagaResumed(3_000.0))
+        copy.write_bytes(b"".join(piece.data for piece in await making))
+        async with await SqliteJournal.open(copy) as restored:
+            assert [len(await restored.history(saga.id)) for saga in sagas] == [3] * len(sagas)
+
+    async def test_two_at_once_come_one_after_the_other(self, journal: SqliteJournal, copy: Path) -> None:
+        await filled(journal)
+        first, second = await asyncio.gather(
+            copied(journal, copy), copied(journal, copy.with_name("second.db"))
+        )
+        assert [piece.total_bytes for piece in first] == [piece.total_bytes for piece in second]
+
+
+class TestLeavingNothing:
+    async def test_when_it_is_read_to_its_end(self, journal: SqliteJournal, path: Path, copy: Path) -> None:
+        await filled(journal)
+        await copied(journal, copy)
+        assert left_in(path) == USED
+
+    async def test_when_it_is_closed_early(self, journal: SqliteJournal, path: Path) -> None:
+        await filled(journal)
+        threads = set(threading.enumerate())
+        async with aclosing(journal.backup()) as pieces:
+            async for _ in pieces:
+                # Nothing to remove even now: a kill -9 leaves nothing either.
+                assert left_in(path) == USED
+                break
+        assert {thread for thread in threading.enumerate() if "worker" in thread.name} <= threads
+
+    @pytest.mark.parametrize("turns", [1, 2, 3, 5, 8, 13, 21])
+    async def test_when_its_reader_is_cancelled(self, journal: SqliteJournal, path: Path, turns: int) -> None:
+        (saga, *_) = await filled(journal)
+
+        async def read() -> None:
+            async with aclosing(journal.backup()) as pieces:
+                async for _ in pieces:
+                    await asyncio.sleep(0)
+
+        threads = set(threading.enumerate())
+        reading = asyncio.create_task(read())
+        for _ in range(turns):
+            await asyncio.sleep(0.001 if turns > 3 else 0)
+        reading.cancel()
+        await asyncio.gather(reading, return_exceptions=True)
+        assert left_in(path) == USED
+        assert not [t for t in set(threading.enumerate()) - threads if "connection" in t.name]
+        assert await saga.goes_on(journal, *reserved(3_000.0)) == 5
+        assert await journal.faults() == []
+
+    async def test_when_it_is_cancelled_in_the_middle(
+        self, journal: SqliteJournal, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (saga, *_) = await filled(journal)
+        async with held_in_the_middle(journal, monkeypatch) as making:
+            assert left_in(path) == USED | {"journal.db.backup-under-way"}
+            asyncio.get_running_loop().call_soon(making.cancel)
+        await asyncio.gather(making, return_exceptions=True)
+        assert making.cancelled()
+        assert left_in(path) == USED
+        assert await saga.goes_on(journal, *reserved(3_000.0)) == 5
+
+    async def test_when_the_journal_is_closed_under_it(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        async with await SqliteJournal.open(path) as journal:
+            await filled(journal)
+            async with held_in_the_middle(journal, monkeypatch) as making:
+                closing_ = asyncio.create_task(journal.close())
+                await asyncio.sleep(0)
+            with pytest.raises(JournalUnavailable, match="being closed"):
+                await making
+            await closing_
+            for use in (journal.faults(), anext(journal.backup())):
+                with pytest.raises(JournalUnavailable):
+                    await use
+        assert left_in(path) == {"journal.db", "journal.db.lock"}
+
+    async def test_a_half_copy_that_a_kill_left_is_removed_at_the_next_opening(self, path: Path) -> None:
+        path.with_name("journal.db.backup-under-way").write_bytes(b"half")
+        async with await SqliteJournal.open(path):
+            assert left_in(path) == USED
+
+
+class TestRoom:
+    @pytest.fixture
+    def free(self) -> list[int]:
+        return [1 << 30]
+
+    @pytest.fixture
+    async def journal(self, path: Path, free: list[int]) -> AsyncIterator[SqliteJournal]:
+        async with await SqliteJournal.open(
+            path, disk_free_min_bytes=64 * MIB, disk_free_bytes=lambda _: free[0]
+        ) as opened:
+            yield opened
+
+    async def test_without_it_no_copy_is_begun(
+        self, journal: SqliteJournal, path: Path, free: list[int]
+    ) -> None:
+        (saga, *_) = await filled(journal)
+        free[0] = 64 * MIB
+        sentence = (
+            "takes another 1 MiB, and its disk has 64 MiB left, of which 64 MiB are kept for running sagas"
+        )
+        with pytest.raises(JournalUnavailable, match=sentence):
+            await anext(journal.backup())
+        assert left_in(path) == USED
+        assert await saga.goes_on(journal, *reserved(3_000.0)) == 5
+
+    async def test_it_is_given_back_when_it_runs_out_meanwhile(
+        self,
+        journal: SqliteJournal,
+        path: Path,
+        copy: Path,
+        free: list[int],
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        await filled(journal)
+        async with held_in_the_middle(journal, monkeypatch) as making:
+            free[0] = 64 * MIB
+        with pytest.raises(JournalUnavailable, match="make room first"):
+            await making
+        assert left_in(path) == USED
+        free[0] = 1 << 30
+        await copied(journal, copy)
+        assert not journal.failed.done()
+
+
+class TestFaults:
+    async def test_a_sound_journal_has_none(self, journal: SqliteJournal) -> None:
+        await filled(journal)
+        assert await journal.faults() == []
+
+    async def test_what_is_found_is_told_in_sentences(self, path: Path) -> None:
+        async with await SqliteJournal.open(path) as journal:
+            await filled(journal)
+        damage(
+            path,
+            "DELETE FROM sagas WHERE id = 'saga-003'",
+            "PRAGMA writable_schema = on",
+            "DELETE FROM sqlite_schema WHERE name = 'sagas_open'",
+        )
+        async with await SqliteJournal.open(path) as journal:
+            found = await journal.faults()
+            assert sum("without the row of sagas that it belongs to" in sentence for sentence in found) == 3
+            assert any("never used" in sentence for sentence in found)
+            assert not journal.failed.done()
+
+    async def test_a_row_that_is_missing_in_an_index_is_one(self, path: Path) -> None:
+        async with await SqliteJournal.open(path) as journal:
+            await filled(journal)
+        with closing(sqlite3.connect(path)) as db:
+            entry = db.execute("SELECT * FROM sqlite_schema WHERE name = 'sagas_open'").fetchone()
+        # While the saga ends there is no such index, as far as SQLite knows.
+        damage(path, "PRAGMA writable_schema = on", "DELETE FROM sqlite_schema WHERE name = 'sagas_open'")
+        damage(path, "UPDATE sagas SET due_at = 5.0 WHERE id = 'saga-003'")
+        with closing(sqlite3.connect(path, isolation_level=None)) as db:
+            db.execute("PRAGMA writable_schema = on")
+            db.execute("INSERT INTO sqlite_schema VALUES (?, ?, ?, ?, ?)", entry)
+        async with await SqliteJournal.open(path) as journal:
+            assert any("sagas_open" in sentence for sentence in await journal.faults())
+
+    async def test_a_damaged_page_is_one_and_no_copy_is_made_of_it(self, path: Path, copy: Path) -> None:
+        async with await SqliteJournal.open(path) as journal:
+            await filled(journal)
+        with closing(sqlite3.connect(path)) as db:
+            (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'records'").fetchone()
+            (size,) = db.execute("PRAGMA page_size").fetchone()
+        with path.open("r+b") as file:
+            file.seek((page - 1) * size)
+            file.write(b"\xff" * size)
+        async with await SqliteJournal.open(path) as journal:
+            assert await journal.faults()
+            with pytest.raises(JournalUnavailable, match="is damaged, and so is its copy: SQLite"):
+                await copied(journal, copy)
+            assert left_in(path) == USED
+            assert not journal.failed.done()
+
+
+class TestCommits:
+    async def test_each_group_is_told_with_its_entries_and_its_time(self, path: Path) -> None:
+        told: list[tuple[int, float]] = []
+        async with await SqliteJournal.open(path, on_commit=lambda n, s: told.append((n, s))) as journal:
+            sagas = await filled(journal, count=50, records=1)
+            assert sum(entries for entries, _ in told) == 50
+            assert len(told) <= 3
+            await sagas[0].goes_on(journal, SagaResumed(2_000.0))
+            assert [entries for entries, _ in told][-1] == 1
+        assert all(0.0 < duration_s < 60.0 for _, duration_s in told)
+
+    async def test_it_is_told_on_the_event_loop(self, path: Path) -> None:
+        threads: list[threading.Thread] = []
+        async with await SqliteJournal.open(
+            path, on_commit=lambda *_: threads.append(threading.current_thread())
+        ) as journal:
+            await filled(journal)
+        assert set(threads) == {threading.current_thread()}
+
+
+def damage(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in statements:
+            db.execute(statement)
+
+
+async def load(journal: SqliteJournal, name: str, acknowledged: dict[str, int]) -> None:
+    number = 0
+    while True:
+        number += 1
+        saga = a_saga(f"{name}-{number}")
+        await saga.start(journal)
+        acknowledged[saga.id] = 1
+        while saga.seq < 20:
+            acknowledged[saga.id] = await saga.goes_on(journal, SagaResumed(1_000.0 + saga.seq))
+
+
+async def until(holds: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not holds():
+            await asyncio.sleep(0.01)
+
+
+@asynccontextmanager
+async def held_in_the_middle(
+    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[asyncio.Task[list[Piece]]]:
+    """A copy that is being made, and stands still with its first page copied until this ends."""
+    reached, go_on = threading.Event(), threading.Event()
+    real = DiskGauge.shortage_for
+
+    def look(self: DiskGauge, more_bytes: int) -> str | None:
+        # The first look comes before the first page.
+        if reached.is_set() or more_bytes < total[0]:
+            reached.set()
+            assert go_on.wait(20)
+        total[0] = min(total[0], more_bytes) if total[0] else more_bytes
+        return real(self, more_bytes)
+
+    total = [0]
+    monkeypatch.setattr(upkeep, "PAGES_AT_A_TIME", 1)
+    monkeypatch.setattr(DiskGauge, "shortage_for", look)
+
+    async def make() -> list[Piece]:
+        return [piece async for piece in journal.backup()]
+
+    making = asyncio.create_task(make())
+    assert await asyncio.to_thread(reached.wait, 20)
+    try:
+        yield making
+    finally:
+        go_on.set()
+        await asyncio.sleep(0)
