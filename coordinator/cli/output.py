@@ -126,31 +126,28 @@ def _cell(value: object) -> str:
 
 
 def _print_table(rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> None:
-    if is_coloured():
-        _print_coloured(rows, columns)
-        return
     lines = [[column.heading for column in columns], *rows]
     widths = [max(len(line[index]) for line in lines) for index in range(len(columns))]
-    chars = width() if sys.stdout.isatty() else sum(widths) + len(_GAP) * len(widths)
-    for line in lines:
-        padded = _GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True))
-        print(_cut_right(padded, chars))
+    padded = [
+        _GAP.join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    ]
+    if sys.stdout.isatty():
+        chars = width()
+        padded = [line if len(line) <= chars else line[: chars - 1] + "…" for line in padded]
+    if is_coloured():
+        _print_coloured(padded)
+    else:
+        print("\n".join(padded))
 
 
-def _cut_right(line: str, chars: int) -> str:
-    """A line that keeps its spaces, no longer than *chars*."""
-    return line.rstrip() if len(line.rstrip()) <= chars else line[: chars - 1] + "…"
-
-
-def _print_coloured(rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> None:
+def _print_coloured(lines: Sequence[str]) -> None:
     from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for index, column in enumerate(columns):
-        # The first column is what the next command is given: it is never cut.
-        table.add_column(column.heading, no_wrap=True, overflow="ellipsis" if index else "fold")
-    for row in rows:
-        table.add_row(*(Text(cell, style=_COLOURS.get(cell, "")) for cell in row))
-    Console().print(table)
+    console = Console(highlight=False, soft_wrap=True)
+    for number, line in enumerate(lines):
+        text = Text(line, style="" if number else "bold")
+        for word, style in _COLOURS.items():
+            text.highlight_regex(rf"(?<!\S){word}(?!\S)", style)
+        console.print(text)

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Final
 
 import typer
@@ -17,6 +18,7 @@ _OURS: Final = ("coordinator", "participants", "saga")
 
 def run_app(app: Callable[..., object], arguments: Sequence[str], program: str = _PROGRAM) -> int:
     """Run *app* on *arguments*, and say how it ended."""
+    _have_somewhere_to_write()
     try:
         code = app(args=list(arguments), prog_name=program, standalone_mode=False)
         sys.stdout.flush()
@@ -31,9 +33,8 @@ def run_app(app: Callable[..., object], arguments: Sequence[str], program: str =
         return _usage(error)
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:
-        # Whoever reads has had enough. What is left in the buffer must not be written at exit, either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except BrokenPipeError:  # whoever reads has had enough
+        _write_no_more()
         return Exit.OK
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -42,10 +43,28 @@ def run_app(app: Callable[..., object], arguments: Sequence[str], program: str =
         tell(f"this command needs the package {package}: run pip install 'saga-coordinator[server]'")
         return Exit.ERROR
     except OSError as error:
+        _write_no_more()
         tell(f"{error.filename or 'the output'}: {error.strerror or error}")
         return Exit.ERROR
     except Exception as error:
         return _unexpected(error)
+
+
+def _have_somewhere_to_write() -> None:
+    """A shell can close a stream before it starts us, and Python then has none."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
+        else:
+            # A locale that knows no ×, or a name that was no text, must not end a command.
+            stream.reconfigure(errors="replace")
+
+
+def _write_no_more() -> None:
+    """What is left in the buffer would fail again at exit, with a traceback."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _usage(error: typer.TyperException) -> int:

@@ -110,13 +110,14 @@ def _rows(saga: Saga) -> Iterator[Row]:
             lane = lane_of(entry)
             if len(shown) < len(entries) and index == entries[-1][0]:
                 yield Row(None, lane, f"… {len(entries) - len(shown)} more like it")
+            text = said(entry)
             if entry.type in _BEGUN:
                 begun[lane, entry.step] = entry.time
+                # An answer tells that it was asked; a call that got none is seen by nothing else.
                 if _is_answered(saga.timeline[index + 1 :], lane, entry.step):
                     continue
-            text = said(entry)
-            since = begun.pop((lane, entry.step), None) if entry.type not in _BEGUN else None
-            if since is not None and entry.type in _SETTLED and entry.attempt <= 1:
+                text += ", no answer"
+            elif (since := begun.pop((lane, entry.step), None)) is not None and entry.type in _SETTLED:
                 text += f" ({written_length(entry.time - since)})"
             yield Row(entry.time - started, lane, text)
             if wait := wait_after(entry):
@@ -173,12 +174,12 @@ _OF_SAGA: Final = {
     EventType.DEADLINE_PASSED: "ttl ran out",
 }
 _OF_STEP: Final = {
-    EventType.STEP_BEGUN: "asked, no answer",
+    EventType.STEP_BEGUN: "asked",
     EventType.STEP_SUCCEEDED: "succeeded",
     EventType.STEP_REFUSED: "refused",
     EventType.STEP_PENDING: "pending",
     EventType.STEP_FAULTED: "failed",
-    EventType.UNDO_BEGUN: "undo asked, no answer",
+    EventType.UNDO_BEGUN: "undo asked",
     EventType.STEP_COMPENSATED: "undone",
     EventType.UNDO_REFUSED: "undo refused",
     EventType.UNDO_PENDING: "undo pending",

@@ -1,6 +1,7 @@
 """What a person does to sagas: shown before it is done, and done only to the saga that was shown."""
 
 import shlex
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -26,8 +27,8 @@ from coordinator.client.model import (
 
 _COLUMNS: Final = (
     Column("SAGA", "saga_id"),
-    Column("NAME", "saga_name"),
     Column("STATUS", "status"),
+    Column("NAME", "saga_name"),
     Column("REQUEST", "request_id"),
     Column("SINCE (UTC)", "update_time"),
     Column("ERROR", "error_message"),
@@ -99,7 +100,7 @@ def run(address: str, timeout: str, saga_id: str, step: str | None, act: Act, fo
             if foreseen.repeated:
                 return _print_result(foreseen, act, form, "led to")
             for line in _effect_lines(foreseen.effect):
-                tell(line)
+                print(line, file=sys.stderr)
             if not typer.confirm(f"{_named(act, step)} of saga {saga_id} at seq {seq}?", err=True):
                 raise CommandFailed(Exit.ERROR, "nothing was done")
         return _print_result(perform(validate_only=False), act, form, "led to")

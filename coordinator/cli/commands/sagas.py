@@ -15,11 +15,11 @@ from coordinator.client.model import Saga, SagaStatus, Started, Watched
 
 SAGA_COLUMNS: Final = (
     Column("SAGA", "saga_id"),
-    Column("NAME", "saga_name"),
     Column("STATUS", "status"),
+    Column("PERSON", "needs_person"),
+    Column("NAME", "saga_name"),
     Column("REQUEST", "request_id"),
     Column("STARTED (UTC)", "create_time"),
-    Column("PERSON", "needs_person"),
     Column("ERROR", "error_message"),
 )
 
