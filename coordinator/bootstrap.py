@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from importlib import metadata
 from pathlib import Path
@@ -72,7 +72,7 @@ async def serve(settings: Settings) -> int:
     telemetry = PrometheusTelemetry(
         definitions=[definition.name for definition in catalog.all()], services=settings.services
     )
-    async with _journal(settings) as journal, _participants(settings) as participants:
+    async with _journal(settings, telemetry.committed) as journal, _participants(settings) as participants:
         feed, clock = Feed(), SystemClock()
         dispatcher = Dispatcher(participants, telemetry, calls_per_service_max=settings.calls_per_service_max)
         tools = Tools(journal, dispatcher, feed, clock, SystemChance(), telemetry)
@@ -131,9 +131,13 @@ async def _recover(pool: Pool, settings: Settings) -> int:
 
 
 @asynccontextmanager
-async def _journal(settings: Settings) -> AsyncIterator[SqliteJournal]:
+async def _journal(
+    settings: Settings, on_commit: Callable[[int, float], None]
+) -> AsyncIterator[SqliteJournal]:
     journal = await SqliteJournal.open(
-        Path(settings.journal_path), disk_free_min_bytes=settings.disk_free_min_bytes
+        Path(settings.journal_path),
+        disk_free_min_bytes=settings.disk_free_min_bytes,
+        on_commit=on_commit,
     )
     try:
         yield journal

@@ -34,6 +34,7 @@ from coordinator.engine.pool import Pool
 from coordinator.engine.sagas import Accepted, Sagas, Wanted
 from coordinator.ports.journal import Journal, Quarantine, Record, Request, SagaIndex
 from coordinator.ports.participants import Call, ExecuteCall, Probe, Reach
+from coordinator.ports.telemetry import Telemetry
 from tests.unit.machine.world import Reaction, World, judge
 
 PATIENCE_S: Final = 20.0
@@ -236,6 +237,7 @@ class House:
         calls_max: int = 100,
         sagas_max: int = 10_000,
         dice: Dice | None = None,
+        telemetry: Telemetry | None = None,
     ) -> None:
         self.definitions = definitions
         self.store = store or MemoryJournal()
@@ -244,8 +246,9 @@ class House:
         self.dice = dice or Dice()
         self.clock = SystemClock()
         self.feed = Feed()
-        self.dispatcher = Dispatcher(self.services, NoTelemetry(), calls_per_service_max=calls_max)
-        tools = Tools(self.journal, self.dispatcher, self.feed, self.clock, self.dice, NoTelemetry())
+        telemetry = telemetry or NoTelemetry()
+        self.dispatcher = Dispatcher(self.services, telemetry, calls_per_service_max=calls_max)
+        tools = Tools(self.journal, self.dispatcher, self.feed, self.clock, self.dice, telemetry)
         index = index or self.store
         self.pool = Pool(tools, index, sagas_open_max=sagas_max)
         self.sagas = Sagas(self.pool, tools, index, Shelf(definitions))
