@@ -127,6 +127,7 @@ class Cluster:
         *,
         listen: str,
         http_listen: str = "",
+        participants_listen: str = "127.0.0.1:0",
         faults: Mapping[str, object] | None = None,
         settings: Mapping[str, str] | None = None,
         commands: Mapping[str, Sequence[str]] | None = None,
@@ -146,7 +147,7 @@ class Cluster:
         }
         self.participants: Process | None = None
         self.coordinator: Process | None = None
-        self.participants_address = ""
+        self.participants_address = participants_listen
         self.address = listen
         self.http_address = http_listen
         folder.mkdir(parents=True, exist_ok=True)
@@ -179,7 +180,7 @@ class Cluster:
 
     def start_participants(self) -> None:
         """Start the participants, at the address that they had before, if any."""
-        port = self.participants_address.rpartition(":")[2] or "0"
+        port = self.participants_address.rpartition(":")[2]
         arguments = [
             *self._commands["participants"],
             *SERVICES,

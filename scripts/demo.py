@@ -1,8 +1,8 @@
-"""`make demo`: real processes, a day's worth of orders that go well and badly, and at the end everything adds up.
+"""`make demo`: real processes, orders that go well and badly, and at the end everything adds up.
 
-Each story prints the answer, the saga as `saga show` draws it, the participants' own ledgers, and before and
-after it money and stock. The exit code is 0 only if every story ended as it must. On a terminal it then serves
-until Ctrl-C. Ctrl-C or SIGTERM end it at any moment, and nothing is left behind.
+Each story prints the answer, the saga as `saga show` draws it, the participants' own ledgers, and before
+and after it money and stock. The exit code is 0 only if every story ended as it must. On a terminal it
+then serves until Ctrl-C. Ctrl-C or SIGTERM end it at any moment, and nothing is left behind.
 """
 
 import os
@@ -33,6 +33,7 @@ from saga.testing.v1 import faults_pb2, faults_pb2_grpc
 from saga.v1 import ledger_pb2, ledger_pb2_grpc
 from scripts.books import Books, read_books
 from scripts.cluster import ROOT, SERVICES, Cluster, NotReady
+from scripts.run import LISTEN
 
 CALL_TIMEOUT_S: Final = 30.0
 SAGA: Final = Path(sys.executable).parent / "saga"
@@ -79,7 +80,7 @@ class Demo:
         self._story(lambda: self._place("o-3", "u-broke", "sku-1", 3), OrderStatus.FAILED)
 
     def shipping_hangs(self) -> None:
-        """A service that never answers: timed out, asked again, and undone although nobody knows what it did."""
+        """A service that never answers: timed out, asked again, undone although nobody knows what it did."""
         self._tell(
             "4. shipping hangs",
             "No answer in 2 s, three times: everything is undone, the shipment that may exist included.",
@@ -341,9 +342,10 @@ def _run() -> int:
         print(f"{cluster.participants_address}: real processes, real files.")
         with BlockingClient(cluster.address) as client:
             ended_well = _play(Demo(cluster, client))
-        print(_lines_to_try(cluster.address))
         if sys.stdin.isatty():
-            _linger()
+            _linger(cluster.address)
+        else:
+            print(f"\nLines to try while `make run` serves:{_lines_to_try(LISTEN)}")
     return 0 if ended_well else 1
 
 
@@ -367,22 +369,20 @@ def _play(demo: Demo) -> bool:
 
 def _lines_to_try(address: str) -> str:
     return f"""
-Lines to try, with .venv/bin on the PATH (here on a terminal, or after `make run` without SAGA_ADDRESS):
-  export SAGA_ADDRESS={address}
+  export PATH=$PWD/.venv/bin:$PATH SAGA_ADDRESS={address}
   saga list
   saga participants list
   saga start PlaceOrder --wait --input '{{"order_id":"o-8","user_id":"u-2",\
 "items":[{{"item_id":"sku-1","quantity":1}}],\
 "payment_info":{{"method":"card","token":"tok-1",\
 "amount":{{"currency_code":"EUR","units":42,"nanos":0}}}}}}'
-  grpcurl -plaintext {address} list
   grpcurl -plaintext -d '{{"order_id":"o-9","user_id":"u-2","items":[{{"item_id":"sku-1","quantity":1}}],\
 "payment_info":{{"method":"card","token":"tok-1","amount":{{"currency_code":"EUR","units":"42"}}}}}}' \
 {address} saga.orders.v1.OrderPlacementService/PlaceOrder"""
 
 
-def _linger() -> None:
-    print("\nIt stays up until Ctrl-C.")
+def _linger(address: str) -> None:
+    print(f"\nIt stays up until Ctrl-C. Try in another terminal:{_lines_to_try(address)}")
     try:
         while True:
             time.sleep(1)

@@ -12,6 +12,8 @@ from scripts.cluster import ROOT, Cluster, NotReady
 
 LISTEN: Final = "127.0.0.1:50051"
 HTTP_LISTEN: Final = "127.0.0.1:9464"
+PARTICIPANTS_LISTEN: Final = "127.0.0.1:50061"
+ANY_PORT: Final = "127.0.0.1:0"
 FOLDER: Final = ROOT / "var" / "run"
 
 _ORDER: Final = (
@@ -28,15 +30,28 @@ def main() -> int:
     )
     parser.add_argument(
         "--http-listen",
-        default=HTTP_LISTEN,
-        help="where it serves metrics and probes; empty: nowhere (default: %(default)s)",
+        help="where it serves metrics and probes; empty: nowhere "
+        f"(default: {HTTP_LISTEN}, any free port with another --listen)",
+    )
+    parser.add_argument(
+        "--participants-listen",
+        help="where the example participants serve "
+        f"(default: {PARTICIPANTS_LISTEN}, any free port with another --listen)",
     )
     parser.add_argument("--data", default=FOLDER, type=Path, help="files and logs (default: %(default)s)")
     asked = parser.parse_args()
     # Also SIGINT by hand: a shell that starts this in the background has it ignored.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
-    with Cluster(asked.data, listen=asked.listen, http_listen=asked.http_listen) as cluster:
+    # A second one beside the first: all its ports differ, and only one of them has to be thought of.
+    second = asked.listen != LISTEN
+    http, participants = (ANY_PORT, ANY_PORT) if second else (HTTP_LISTEN, PARTICIPANTS_LISTEN)
+    with Cluster(
+        asked.data,
+        listen=asked.listen,
+        http_listen=http if asked.http_listen is None else asked.http_listen,
+        participants_listen=asked.participants_listen or participants,
+    ) as cluster:
         try:
             cluster.start()
             _greet(cluster, asked.data)
