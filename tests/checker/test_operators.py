@@ -102,6 +102,10 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
         asked_again("retried", "RETRY charge", "OK", code="ABORTED"),
         {"I27"},
     ),
+    "an action that was done is called wrong when it is asked for again": (
+        asked_again("vouched", "COMPLETE charge", "OK", code="INVALID_ARGUMENT"),
+        {"I27"},
+    ),
     "two actions on the same sight of a saga are done": (
         asked("retried", "COMPLETE charge", "ABORTED", code="OK", seq_expected=7, seq=8),
         {"I27"},

@@ -10,7 +10,7 @@ from tests.checker.verdict import Finding, NotYet
 
 NO = DEFINITE_NO | {"ABORTED"}
 """An action that got one of these is not recorded; whatever else is not OK may be."""
-IMPOSSIBLE = frozenset({"ABORTED", "FAILED_PRECONDITION"})
+REFUSALS = frozenset({"ABORTED", "FAILED_PRECONDITION", "INVALID_ARGUMENT", "ALREADY_EXISTS", "NOT_FOUND"})
 """What says that an action cannot be done: said to whoever asks for one again that was done, a lie."""
 BY_HAND = {
     ("SKIP", False): "SKIPPED",
@@ -60,8 +60,9 @@ def _look_at_action(
             not records, saga_id, f"{about} is recorded, and was answered: {codes}", *calls, *records
         )
     for call in calls:
-        refused = call.code in IMPOSSIBLE and not call.only_asked
+        refused = call.code in REFUSALS and not call.only_asked
         refused = refused and bool(records) and _asked(call) == _content(records[0])
+        refused = refused and all(call.output == other.output for other in accepted)
         finding.look(not refused, saga_id, f"{about} was done, and was refused as well", call, *records)
     first = [call for call in accepted if not call.repeated]
     finding.look(len(first) <= 1, saga_id, f"{about} was done {len(first)} times", *first)
