@@ -90,7 +90,9 @@ def _forward(saga: Saga, step: StepState, event: OperatorActed) -> Saga:
     match event.verb:
         case Verb.RETRY:
             if step.due_at is None or step.due_at <= event.at:
-                raise IllegalTransition(f"saga {saga.id}: step {step.name!r} is being asked at this moment")
+                raise IllegalTransition(
+                    f"saga {saga.id}: step {step.name!r} is being asked, or will be as soon as there is room"
+                )
             return saga.with_step(replace(step, due_at=None))
         case Verb.SKIP:
             return saga.with_step(replace(step, outcome=StepOutcome.SKIPPED, due_at=None))
@@ -125,7 +127,8 @@ def _undone(saga: Saga, step: StepState, event: OperatorActed) -> Undo:
             return replace(undo, due_at=None)
         case Verb.RETRY, _:
             raise IllegalTransition(
-                f"saga {saga.id}: the undo of step {step.name!r} is being asked for at this moment"
+                f"saga {saga.id}: the undo of step {step.name!r} is being asked for, or will be as soon as "
+                "there is room"
             )
         case _, UndoOutcome.FAILED:
             raise IllegalTransition(f"saga {saga.id}: the undo of step {step.name!r} has failed already")
