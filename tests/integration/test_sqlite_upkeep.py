@@ -3,8 +3,10 @@
 import asyncio
 import sqlite3
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, closing
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,6 +21,7 @@ from coordinator.ports.journal import Piece, SagaFilter
 from tests.contract.sagas import ORDER, Told, a_saga, completed, reserved
 
 MIB = 1 << 20
+Shortage = Callable[[DiskGauge, int], str | None]
 
 
 @pytest.fixture
@@ -106,17 +109,27 @@ class TestBackup:
     async def test_under_load_it_lacks_nothing_that_was_acknowledged_before_it_began(
         self, journal: SqliteJournal, copy: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        # Small steps, so that many commits and checkpoints come between the first and the last.
+        acknowledged: dict[str, int] = {}
+        waits: list[int] = []
+
+        def look(self: DiskGauge, more_bytes: int, real: Shortage = DiskGauge.shortage_for) -> str | None:
+            # Commits and checkpoints come between the first pages and the next, whatever the machine does.
+            if len(waits) < 20:
+                waits.append(sum(list(acknowledged.values())) + 10)
+                while sum(list(acknowledged.values())) < waits[-1]:
+                    time.sleep(0.001)
+            return real(self, more_bytes)
+
+        monkeypatch.setattr(DiskGauge, "shortage_for", look)
         monkeypatch.setattr(upkeep, "PAGES_AT_A_TIME", 8)
         monkeypatch.setattr(writer, "CHECKPOINT_ENTRIES", 50)
-        acknowledged: dict[str, int] = {}
         loading = [asyncio.create_task(load(journal, str(n), acknowledged)) for n in range(16)]
         await until(lambda: sum(acknowledged.values()) > 1_500)
         for _ in range(3):
             before = dict(acknowledged)
+            waits.clear()
             await copied(journal, copy)
-            meanwhile = sum(acknowledged.values()) - sum(before.values())
-            assert meanwhile > 0
+            assert len(waits) > 5
             assert await check_whole(copy, before) <= sum(acknowledged.values()) + len(loading)
             for file in copy.parent.glob("copy.db*"):
                 file.unlink()
@@ -133,11 +146,11 @@ class TestBackup:
         (saga, *_) = await filled(journal)
         statements: list[str] = []
         await journal._writer._db.run(lambda db: db.set_trace_callback(statements.append))
-        async with held_in_the_middle(journal, monkeypatch) as making:
+        async with held_in_the_middle(journal, monkeypatch) as held:
             for _ in range(30):
                 await saga.goes_on(journal, SagaResumed(3_000.0))
-            assert not making.done()
-        assert await making
+            assert not held.making.done()
+        assert await held.making
         assert "PRAGMA wal_checkpoint(PASSIVE)" in statements
         assert "PRAGMA wal_checkpoint(RESTART)" not in statements
         # Afterwards the log is cut again.
@@ -149,10 +162,10 @@ class TestBackup:
         self, journal: SqliteJournal, copy: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         sagas = await filled(journal)
-        async with held_in_the_middle(journal, monkeypatch) as making:
+        async with held_in_the_middle(journal, monkeypatch) as held:
             for saga in sagas:
                 await saga.goes_on(journal, SagaResumed(3_000.0))
-        copy.write_bytes(b"".join(piece.data for piece in await making))
+        copy.write_bytes(b"".join(piece.data for piece in await held.making))
         async with await SqliteJournal.open(copy) as restored:
             assert [len(await restored.history(saga.id)) for saga in sagas] == [3] * len(sagas)
 
@@ -204,11 +217,16 @@ class TestLeavingNothing:
         self, journal: SqliteJournal, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (saga, *_) = await filled(journal)
-        async with held_in_the_middle(journal, monkeypatch) as making:
+        async with held_in_the_middle(journal, monkeypatch) as held:
             assert left_in(path) == USED | {"journal.db.backup-under-way"}
-            asyncio.get_running_loop().call_soon(making.cancel)
-        await asyncio.gather(making, return_exceptions=True)
-        assert making.cancelled()
+            # The loop waits for the copy's thread from the cancellation on, so another one lets it go on.
+            threading.Timer(0.2, held.go_on.set).start()
+            held.making.cancel()
+            await asyncio.gather(held.making, return_exceptions=True)
+            assert held.making.cancelled()
+            # It was not copied to its end for nobody.
+            assert len(held.looks) == 2
+            assert held.looks[-1] > 0
         assert left_in(path) == USED
         assert await saga.goes_on(journal, *reserved(3_000.0)) == 5
 
@@ -217,11 +235,11 @@ class TestLeavingNothing:
     ) -> None:
         async with await SqliteJournal.open(path) as journal:
             await filled(journal)
-            async with held_in_the_middle(journal, monkeypatch) as making:
+            async with held_in_the_middle(journal, monkeypatch) as held:
                 closing_ = asyncio.create_task(journal.close())
                 await asyncio.sleep(0)
             with pytest.raises(JournalUnavailable, match="being closed"):
-                await making
+                await held.making
             await closing_
             for use in (journal.faults(), anext(journal.backup())):
                 with pytest.raises(JournalUnavailable):
@@ -268,10 +286,10 @@ class TestRoom:
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         await filled(journal)
-        async with held_in_the_middle(journal, monkeypatch) as making:
+        async with held_in_the_middle(journal, monkeypatch) as held:
             free[0] = 64 * MIB
         with pytest.raises(JournalUnavailable, match="make room first"):
-            await making
+            await held.making
         assert left_in(path) == USED
         free[0] = 1 << 30
         await copied(journal, copy)
@@ -372,23 +390,28 @@ async def until(holds: Callable[[], bool]) -> None:
             await asyncio.sleep(0.01)
 
 
-@asynccontextmanager
-async def held_in_the_middle(
-    journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
-) -> AsyncIterator[asyncio.Task[list[Piece]]]:
-    """A copy that is being made, and stands still with its first page copied until this ends."""
-    reached, go_on = threading.Event(), threading.Event()
-    real = DiskGauge.shortage_for
+@dataclass
+class Held:
+    """A copy that stands still when its first page is copied, until it may go on."""
 
-    def look(self: DiskGauge, more_bytes: int) -> str | None:
+    making: asyncio.Task[list[Piece]]
+    go_on: threading.Event
+    looks: list[int]
+    """The bytes that were still to be copied, at each look for room."""
+
+
+@asynccontextmanager
+async def held_in_the_middle(journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Held]:
+    reached, go_on, looks = threading.Event(), threading.Event(), list[int]()
+
+    def look(self: DiskGauge, more_bytes: int, real: Shortage = DiskGauge.shortage_for) -> str | None:
+        looks.append(more_bytes)
         # The first look comes before the first page.
-        if reached.is_set() or more_bytes < total[0]:
+        if len(looks) > 1:
             reached.set()
             assert go_on.wait(20)
-        total[0] = min(total[0], more_bytes) if total[0] else more_bytes
         return real(self, more_bytes)
 
-    total = [0]
     monkeypatch.setattr(upkeep, "PAGES_AT_A_TIME", 1)
     monkeypatch.setattr(DiskGauge, "shortage_for", look)
 
@@ -398,7 +421,7 @@ async def held_in_the_middle(
     making = asyncio.create_task(make())
     assert await asyncio.to_thread(reached.wait, 20)
     try:
-        yield making
+        yield Held(making, go_on, looks)
     finally:
         go_on.set()
         await asyncio.sleep(0)
