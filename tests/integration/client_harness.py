@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import grpc
+import grpc.aio
 import pytest
 
 from coordinator.client import BlockingClient, Client, Item, Money, Order, Payment
@@ -14,6 +16,9 @@ ITEMS = [Item("sku-1", 2)]
 PAYMENT = Payment("card", TOKEN, Money("EUR", 42, 500_000_000))
 
 AN_ORDER: dict[str, Any] = {"order_id": "o-1", "user_id": "u-1", "items": ITEMS, "payment": PAYMENT}
+
+Handle = Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Any]
+"""A method of a server that is none of ours: bytes in, bytes out."""
 
 
 class InThread:
@@ -58,3 +63,25 @@ def place(client: Any, order_id: str = "o-1", **changed: Any) -> Awaitable[Order
 
 async def collected(values: Any) -> list[Any]:
     return [value async for value in values]
+
+
+@asynccontextmanager
+async def answering(handle: Handle, *, stream: bool = False) -> AsyncIterator[str]:
+    """A gRPC server that answers every method, with bytes, as *handle* does."""
+
+    class Every(grpc.GenericRpcHandler):
+        def service(
+            self, handler_call_details: grpc.HandlerCallDetails
+        ) -> "grpc.RpcMethodHandler[bytes, bytes]":
+            make = grpc.unary_stream_rpc_method_handler if stream else grpc.unary_unary_rpc_method_handler
+            handler: grpc.RpcMethodHandler[bytes, bytes] = make(handle)
+            return handler
+
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server.add_generic_rpc_handlers((Every(),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    await server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)

@@ -24,8 +24,19 @@ from coordinator.client import (
     StepStatus,
     Undecided,
 )
+from saga.v1 import coordinator_pb2 as pb
 from tests.integration.api_harness import REFUSED, TOKEN, coordinator
-from tests.integration.client_harness import AN_ORDER, ITEMS, PAYMENT, both, calling, collected, place
+from tests.integration.client_harness import (
+    AN_ORDER,
+    ITEMS,
+    PAYMENT,
+    Handle,
+    answering,
+    both,
+    calling,
+    collected,
+    place,
+)
 
 
 @both
@@ -195,6 +206,26 @@ async def test_a_closed_client_says_so(kind: Any) -> None:
             with pytest.raises(Closed, match="is closed"):
                 await call
         c.participants.release("charge")
+
+
+@both
+async def test_calls_go_round_all_addresses_and_past_those_where_nobody_is(kind: Any) -> None:
+    asked: list[str] = []
+
+    def counting(name: str) -> Handle:
+        async def handle(request: bytes, context: object) -> bytes:
+            asked.append(name)
+            return pb.ListDefinitionsResponse().SerializeToString()
+
+        return handle
+
+    async with answering(counting("first")) as first, answering(counting("second")) as second:
+        client = kind(f"ipv4:{first},{second},127.0.0.1:1")
+        # Which is connected first is chance, and until the other one is, it gets all.
+        async with asyncio.timeout(20):
+            while set(asked) != {"first", "second"} or len(asked) < 20:
+                assert await client.definitions() == ()
+        await client.close()
 
 
 async def test_eight_threads_share_one_blocking_client() -> None:

@@ -32,9 +32,7 @@ from coordinator.client import (
 )
 from saga.v1 import coordinator_pb2 as pb
 from tests.integration.api_harness import TOKEN
-from tests.integration.client_harness import InThread, both, calling, collected, place
-
-Handle = Callable[[bytes, "grpc.aio.ServicerContext[bytes, bytes]"], Any]
+from tests.integration.client_harness import Handle, InThread, answering, both, calling, collected, place
 
 
 async def error_of(call: Awaitable[object]) -> ClientError:
@@ -113,28 +111,6 @@ async def test_orders_that_no_saga_takes_are_told_of_and_not_asked_for_again(kin
     assert isinstance(closed, Unavailable)
     assert (closed.code, closed.reason) == ("UNAVAILABLE", "FRONT_DOOR_CLOSED")
     assert "'Nothing' (SAGA_PLACE_ORDER_SAGA), which is not loaded" in str(closed)
-
-
-@asynccontextmanager
-async def answering(handle: Handle, *, stream: bool = False) -> AsyncIterator[str]:
-    """A gRPC server that answers every method, with bytes, as *handle* does."""
-
-    class Every(grpc.GenericRpcHandler):
-        def service(
-            self, handler_call_details: grpc.HandlerCallDetails
-        ) -> "grpc.RpcMethodHandler[bytes, bytes]":
-            make = grpc.unary_stream_rpc_method_handler if stream else grpc.unary_unary_rpc_method_handler
-            handler: grpc.RpcMethodHandler[bytes, bytes] = make(handle)
-            return handler
-
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers((Every(),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    try:
-        yield f"127.0.0.1:{port}"
-    finally:
-        await server.stop(None)
 
 
 async def ask(
