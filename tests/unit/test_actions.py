@@ -1,0 +1,245 @@
+"""Whether an operator may act: by id, by what they saw, by what the saga is; and what they are told of it."""
+
+from dataclasses import replace
+
+import pytest
+
+from coordinator.domain.actions import (
+    END_OF_UNREADABLE,
+    Action,
+    action_event,
+    effect_of,
+    end_unreadable,
+    possible_actions,
+)
+from coordinator.domain.errors import (
+    ActionIdTaken,
+    IllegalTransition,
+    InvalidRequest,
+    SagaEnded,
+    SagaMoved,
+)
+from coordinator.domain.events import OperatorActed, Verb
+from coordinator.domain.ids import ActionId, StepName
+from coordinator.domain.saga import SAGA_DATA_BYTES_MAX, Status
+from tests.unit.machine.tale import FAULT, REFUSAL, Tale, define, step
+
+B = StepName("b")
+
+
+def running() -> Tale:
+    return Tale(define("a", "b", "c")).does("1").begins()
+
+
+def dead_letter() -> Tale:
+    return Tale(define("a", "b", "c")).does("1", "2").fails(REFUSAL).fails(REFUSAL)
+
+
+def wanted(tale: Tale, verb: Verb, name: str | None = "b", *, output: str | None = None) -> Action:
+    return Action(
+        ActionId("act-1"), "ada", "why", len(tale.history), verb, StepName(name) if name else None, output
+    )
+
+
+def judged(tale: Tale, action: Action, *, set_aside: bool = False) -> OperatorActed | None:
+    return action_event(tale.saga, action, seq=len(tale.history), at=tale.now, set_aside=set_aside)
+
+
+def done(tale: Tale, action: Action) -> OperatorActed:
+    event = judged(tale, action)
+    assert event is not None
+    tale.happens(event)
+    return event
+
+
+def test_an_action_becomes_an_event_that_tells_who_did_what_and_why() -> None:
+    tale = running()
+    action = wanted(tale, Verb.COMPLETE, output='{"n":1}')
+    assert judged(tale, action) == OperatorActed(
+        tale.now, Verb.COMPLETE, ActionId("act-1"), "ada", "why", B, '{"n":1}'
+    )
+
+
+def test_the_same_action_again_is_known_whatever_has_become_of_the_saga_since() -> None:
+    tale = running()
+    action = wanted(tale, Verb.COMPLETE, output='{"n":1}')
+    done(tale, action)
+    assert judged(tale, action) is None
+    tale.fails(REFUSAL)
+    assert judged(tale, action) is None, "it has turned back, where a COMPLETE takes no output"
+    tale.undoes_what_is_left()
+    assert tale.status is Status.COMPENSATED
+    assert judged(tale, action) is None
+    assert judged(tale, replace(action, seq_seen=1)) is None, "what was seen is no part of it"
+
+
+def test_a_complete_without_an_output_is_known_again_after_the_saga_turned_back() -> None:
+    tale = running()
+    action = wanted(tale, Verb.COMPLETE)
+    done(tale, action)
+    tale.fails(REFUSAL)
+    assert judged(tale, action) is None
+    assert judged(tale, replace(action, output="null")) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"verb": Verb.SKIP},
+        {"step": StepName("c")},
+        {"actor": "bob"},
+        {"reason": "other"},
+        {"output": '{"n":2}'},
+        {"output": None},
+    ],
+)
+def test_an_action_id_acts_once_and_in_one_way(other: dict[str, object]) -> None:
+    tale = running()
+    action = wanted(tale, Verb.COMPLETE, output='{"n":1}')
+    done(tale, action)
+    with pytest.raises(ActionIdTaken, match="'act-1' was used before on saga saga-1"):
+        judged(tale, replace(action, **other))  # type: ignore[arg-type]
+
+
+def test_an_action_on_what_has_moved_is_refused_with_where_the_saga_is_now() -> None:
+    tale = running()
+    seen = wanted(tale, Verb.SKIP)
+    tale.is_answered(FAULT)
+    for stale in (seen, replace(seen, seq_seen=99)):
+        with pytest.raises(SagaMoved) as caught:
+            judged(tale, stale)
+        assert (caught.value.seq, caught.value.status) == (len(tale.history), Status.RUNNING)
+
+
+def test_an_output_is_only_taken_for_a_step_going_forward() -> None:
+    tale = dead_letter()
+    with pytest.raises(InvalidRequest, match="output_json: expected none"):
+        judged(tale, wanted(tale, Verb.COMPLETE, output="1"))
+    event = judged(tale, wanted(tale, Verb.COMPLETE))
+    assert event is not None
+    assert event.output is None
+
+
+def test_an_output_is_held_to_what_a_saga_may_hold() -> None:
+    tale = running()
+    free = SAGA_DATA_BYTES_MAX - tale.saga.data_bytes
+    largest = '"' + "x" * (free - 2) + '"'
+    assert judged(tale, wanted(tale, Verb.COMPLETE, output=largest)) is not None
+    with pytest.raises(InvalidRequest, match="more than 1572864 bytes"):
+        judged(tale, wanted(tale, Verb.COMPLETE, output=largest[:-1] + 'x"'))
+    done(tale, wanted(tale, Verb.COMPLETE, output=largest))
+    assert judged(tale, wanted(tale, Verb.COMPLETE, output=largest)) is None
+
+
+def test_a_saga_that_has_ended_says_so_whatever_else_is_wrong() -> None:
+    tale = Tale(define("a", "b")).does("1").fails(REFUSAL)
+    tale.undoes_what_is_left()
+    for action in (
+        wanted(tale, Verb.COMPLETE, output="1"),
+        wanted(tale, Verb.RETRY, None),
+        wanted(tale, Verb.SKIP, "nowhere"),
+    ):
+        for set_aside in (False, True):
+            event = judged(tale, action, set_aside=set_aside)
+            assert event is not None
+            with pytest.raises(SagaEnded, match="is COMPENSATED: nothing can be done"):
+                effect_of(tale.saga, event)
+
+
+def test_a_saga_that_was_set_aside_can_only_be_retried_as_a_whole_or_terminated() -> None:
+    tale = running()
+    for verb in (Verb.RETRY, Verb.SKIP, Verb.COMPLETE, Verb.FAIL):
+        with pytest.raises(IllegalTransition, match="was set aside: it can only be retried as a whole"):
+            judged(tale, wanted(tale, verb), set_aside=True)
+    with pytest.raises(IllegalTransition, match="was set aside"):
+        judged(tale, wanted(tale, Verb.CANCEL, None), set_aside=True)
+    with pytest.raises(IllegalTransition, match="was not set aside: say which step to retry"):
+        judged(tale, wanted(tale, Verb.RETRY, None))
+    for verb in (Verb.RETRY, Verb.TERMINATE):
+        assert judged(tale, wanted(tale, verb, None), set_aside=True) is not None
+
+
+def test_one_that_cannot_be_read_is_closed_by_whoever_saw_its_newest_record() -> None:
+    row = replace(dead_letter().summary, error_message="It cannot be read back: damaged.")
+    action = wanted(dead_letter(), Verb.TERMINATE, None)
+    event, after = end_unreadable(row, action, at=7.0)
+    assert event == OperatorActed(7.0, Verb.TERMINATE, ActionId("act-1"), "ada", "why")
+    assert (after.seq, after.updated_at, after.due_at) == (row.seq + 1, 7.0, None)
+    assert after.error_message == "Terminated by ada (why). It cannot be read back: damaged."
+    with pytest.raises(SagaMoved):
+        end_unreadable(row, replace(action, seq_seen=row.seq - 1), at=7.0)
+    assert (END_OF_UNREADABLE.status_after, END_OF_UNREADABLE.planned) == (Status.TERMINATED, ())
+
+
+# What is told beforehand
+
+
+def told(tale: Tale, verb: Verb, name: str | None = "b") -> str:
+    set_aside = verb is Verb.RETRY and name is None
+    event = judged(tale, wanted(tale, verb, name), set_aside=set_aside)
+    assert event is not None
+    return effect_of(tale.saga, event).sentence
+
+
+def test_each_effect_is_told_in_a_sentence() -> None:
+    waiting = running().is_answered(FAULT, draw=1.0)
+    assert told(waiting, Verb.RETRY) == "do_b at b_service is asked again at once, under the same key."
+    assert told(waiting, Verb.RETRY, None) == "The saga is driven on from where its journal ends."
+    assert told(waiting, Verb.SKIP) == (
+        "The saga goes on without do_b at b_service; if it has an effect, that stands."
+    )
+    assert told(waiting, Verb.COMPLETE) == (
+        "The saga goes on as if do_b at b_service had succeeded with this output."
+    )
+    assert told(waiting, Verb.FAIL) == (
+        "do_b at b_service is given up and the saga turns back: what was begun is undone."
+    )
+    assert told(waiting, Verb.CANCEL, None) == "The saga turns back: what was begun is undone."
+    assert told(waiting, Verb.TERMINATE, None) == (
+        "The saga ends here for good, and nothing more is called; what they did stands: a, b."
+    )
+
+
+def test_each_effect_on_an_undo_is_told_in_a_sentence() -> None:
+    refused = dead_letter()
+    assert told(refused, Verb.RETRY) == (
+        "undo_b at b_service is asked again with a new budget, under a new key because it was refused."
+    )
+    assert told(refused, Verb.SKIP) == (
+        "undo_b at b_service is not done: the effect of b stays in place for good."
+    )
+    assert told(refused, Verb.COMPLETE) == "undo_b at b_service counts as done."
+    spent = Tale(define(step("b", budget_s=5.0), "c")).does("1").fails(REFUSAL).begins().waits(5.0)
+    assert told(spent.is_answered(FAULT), Verb.RETRY) == (
+        "undo_b at b_service is asked again with a new budget, under the same key."
+    )
+    undoing = Tale(define(step("b", undo=None), "c")).begins().is_cancelled().begins()
+    assert told(undoing, Verb.FAIL) == "barring do_b at b_service is given up and needs a person."
+    assert told(undoing, Verb.CANCEL, None) == "Nothing changes: the saga is turning back already."
+    assert told(undoing.is_answered(FAULT, draw=1.0), Verb.RETRY) == (
+        "barring do_b at b_service is asked again at once, under the same key."
+    )
+
+
+def test_a_plan_names_every_call_that_comes_if_all_succeed_and_where_that_ends() -> None:
+    tale = dead_letter()
+    event = judged(tale, wanted(tale, Verb.RETRY))
+    assert event is not None
+    effect = effect_of(tale.saga, event)
+    assert [command.key for command in effect.planned] == ["saga-1/b/compensate/2", "saga-1/a/compensate"]
+    assert (effect.status_after, effect.status_in_the_end) == (Status.COMPENSATING, Status.COMPENSATED)
+    assert not effect.forced
+
+
+def test_what_can_be_done_is_listed_by_step_and_verb() -> None:
+    def listed(tale: Tale, *, set_aside: bool = False) -> list[str]:
+        events = possible_actions(tale.saga, at=tale.now, set_aside=set_aside)
+        return [f"{event.verb} {event.step or ''}".strip() for event in events]
+
+    assert listed(running()) == ["SKIP b", "COMPLETE b", "FAIL b", "CANCEL", "TERMINATE"]
+    waiting = running().is_answered(FAULT, draw=1.0)
+    assert listed(waiting) == ["RETRY b", "SKIP b", "COMPLETE b", "FAIL b", "CANCEL", "TERMINATE"]
+    assert listed(waiting.waits(1.0)) == ["SKIP b", "COMPLETE b", "FAIL b", "CANCEL", "TERMINATE"]
+    assert listed(dead_letter()) == ["RETRY b", "SKIP b", "COMPLETE b", "TERMINATE"]
+    assert listed(running(), set_aside=True) == ["RETRY", "TERMINATE"]
+    assert listed(Tale(define("a")).does("1")) == []
