@@ -3,6 +3,7 @@
 Only typer and plain values are imported here, so that `saga --help` answers at once.
 """
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Final
@@ -64,11 +65,14 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    pass
+    # gRPC reads it when it is imported. Its own remarks would stand between our sentences.
+    if context.invoked_subcommand != "serve":
+        os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 # Its flags are made from the settings when it is called: those need pydantic.

@@ -27,8 +27,15 @@ def run(paths: Sequence[Path], services: Sequence[str] | None, form: Form) -> in
             },
             form,
         )
-    tell(f"{len(checked.by_name)} definitions would be loaded, {len(checked.refused)} files are refused")
+    tell(
+        f"{_counted(len(checked.by_name), 'definition')} would be loaded, "
+        f"{_counted(len(checked.refused), 'file')} refused"
+    )
     return Exit.ERROR if checked.refused else Exit.OK
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count or 'no'} {noun}{'s' * (count > 1)}"
 
 
 def _files(paths: Sequence[Path]) -> list[Path]:

@@ -145,7 +145,7 @@ def test_many_attempts_that_tell_the_same_are_told_once() -> None:
         == """
          forward                            compensation
 +0.000s  ── started ─────────────────────────────────────────────────────────
-+1.000s                                    pay undo failed BUSY
++1.000s                                     pay undo failed BUSY
                                             … 0.9 s until retry
                                             … 998 more like it
 +16m40s                                     pay ×1000 undo failed BUSY
