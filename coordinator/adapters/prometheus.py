@@ -12,6 +12,7 @@ import re
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, product
 from typing import Final, Literal
 
@@ -48,6 +49,8 @@ CENSUS_PATIENCE_S: Final = 0.5
 _log = logging.getLogger(__name__)
 
 Labels = tuple[str, ...]
+Writing = Callable[[], Family]
+"""Makes a family of copied numbers; in any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +231,7 @@ class PrometheusTelemetry:
         self._commit_duration.observe(duration_s)
         self._group_entries.observe(entries)
 
-    def families(self, loads: Mapping[str, Load]) -> list[Family]:
+    def snapshot(self, loads: Mapping[str, Load]) -> list[Writing]:
         """All that was told, and what the dispatcher has under way, as it stands at this moment."""
         load_of = [(self._name("service", service), load) for service, load in loads.items()]
         in_flight = dict.fromkeys(self._names["service"].known, 0)
@@ -237,9 +240,9 @@ class PrometheusTelemetry:
             in_flight[service] += load.in_flight
             queued[service] += load.queued
         return [
-            *(tally.family() for tally in self._tallies),
-            _gauge(CALLS_IN_FLIGHT, {(service,): number for service, number in in_flight.items()}),
-            _gauge(CALLS_QUEUED, {(service,): number for service, number in queued.items()}),
+            *(tally.snapshot() for tally in self._tallies),
+            partial(_gauge, CALLS_IN_FLIGHT, {(service,): number for service, number in in_flight.items()}),
+            partial(_gauge, CALLS_QUEUED, {(service,): number for service, number in queued.items()}),
         ]
 
     def _name(self, label: str, name: str) -> str:
@@ -257,6 +260,16 @@ class PrometheusTelemetry:
         names = {label: list(names.known) for label, names in self._names.items()}
         values: Mapping[str, Sequence[str]] = {**_FIXED, **names, **(only or {})}
         return product(*(values[label] for label in labels))
+
+
+@dataclass(frozen=True, slots=True)
+class _Format:
+    write: Callable[[Collector], bytes]
+    content_type: str
+
+
+_PLAIN: Final = _Format(generate_latest, CONTENT_TYPE_PLAIN_0_0_4)
+_OPENMETRICS: Final = _Format(openmetrics.generate_latest, openmetrics.CONTENT_TYPE_LATEST)
 
 
 class MetricsPage:
@@ -278,25 +291,39 @@ class MetricsPage:
         self._version = version
         self._census: asyncio.Task[Census | None] | None = None
         self._census_asked_at = 0.0
-        self._writing = asyncio.Lock()
+        self._next: dict[_Format, asyncio.Task[bytes]] = {}
+        self._writing: set[asyncio.Task[bytes]] = set()
+        self._turn = asyncio.Lock()
 
     async def text(self, accept: str) -> tuple[bytes, str]:
-        """The page and its content type, in the format that the header *accept* prefers."""
-        census = await self._counted()
-        # One at a time, and away from the event loop, where sagas are driven: it is some milliseconds of
-        # work for each hundred services, and anybody may ask for it.
-        async with self._writing:
-            families = _Snapshot([*self._telemetry.families(self._loads()), *self._gauges(census)])
-            if _prefers_openmetrics(accept):
-                page: bytes = await asyncio.to_thread(openmetrics.generate_latest, families)
-                return page, openmetrics.CONTENT_TYPE_LATEST
-            return await asyncio.to_thread(generate_latest, families), CONTENT_TYPE_PLAIN_0_0_4
+        """The page and its content type, in the format that the header *accept* prefers.
+
+        It is as new as the request: a page that is being written is not handed out, but everybody who asks
+        meanwhile gets the next one, so that no crowd makes a queue.
+        """
+        wanted = _OPENMETRICS if _prefers_openmetrics(accept) else _PLAIN
+        task = self._next.get(wanted)
+        if task is None:
+            task = self._next[wanted] = asyncio.create_task(self._write(wanted))
+            self._writing.add(task)
+            task.add_done_callback(self._writing.discard)
+        return await asyncio.shield(task), wanted.content_type
 
     async def close(self) -> None:
-        """Ask nothing more of the journal."""
-        if self._census is not None:
-            self._census.cancel()
-            await asyncio.wait([self._census])
+        """Ask nothing more of the journal, and write no page any more."""
+        tasks = [*self._writing, *([self._census] if self._census is not None else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _write(self, wanted: _Format) -> bytes:
+        async with self._turn:
+            del self._next[wanted]
+            census = await self._counted()
+            snapshot = _Snapshot([*self._telemetry.snapshot(self._loads()), *self._gauges(census)])
+            # In a thread, but for copying the numbers: with a hundred services it is a tenth of a second of
+            # work, and the event loop drives the sagas.
+            return await asyncio.to_thread(wanted.write, snapshot)
 
     async def _counted(self) -> Census | None:
         now = asyncio.get_running_loop().time()
@@ -316,22 +343,23 @@ class MetricsPage:
             )
             return None
 
-    def _gauges(self, census: Census | None) -> Iterable[Family]:
-        yield _gauge(BUILD_INFO, {(self._version,): 1})
-        yield _gauge(CENSUS_UP, {(): 0 if census is None else 1})
+    def _gauges(self, census: Census | None) -> Iterable[Writing]:
+        yield partial(_gauge, BUILD_INFO, {(self._version,): 1})
+        yield partial(_gauge, CENSUS_UP, {(): 0 if census is None else 1})
         if census is None:
             return
-        yield _gauge(
+        yield partial(
+            _gauge,
             OPEN,
             {
                 (Status.RUNNING.value,): census.running,
                 (Status.COMPENSATING.value,): census.compensating,
             },
         )
-        yield _gauge(WAITING, {(): census.waiting})
-        yield _gauge(DEAD_LETTERS, {(): census.dead_letters})
-        yield _gauge(OLDEST_OPEN_AGE, {(): self._age_s(census.oldest_open_at)})
-        yield _gauge(OLDEST_UNDO_AGE, {(): self._age_s(census.oldest_undo_at)})
+        yield partial(_gauge, WAITING, {(): census.waiting})
+        yield partial(_gauge, DEAD_LETTERS, {(): census.dead_letters})
+        yield partial(_gauge, OLDEST_OPEN_AGE, {(): self._age_s(census.oldest_open_at)})
+        yield partial(_gauge, OLDEST_UNDO_AGE, {(): self._age_s(census.oldest_undo_at)})
 
     def _age_s(self, since: float | None) -> float:
         # The clock may have been set back since the saga's start, by a restart.
@@ -366,23 +394,19 @@ class _Counter:
     def add(self, *labels: str) -> None:
         self._values[labels] = self._values.get(labels, 0) + 1
 
-    def family(self) -> Family:
-        family = CounterMetricFamily(self.metric.name, self.metric.help, labels=self.metric.labels)
-        for labels, value in self._values.items():
-            family.add_metric(labels, value)
-        return family
+    def snapshot(self) -> Writing:
+        return partial(_counter, self.metric, dict(self._values))
 
 
 class _Histogram:
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
-        self._bounds = [*(str(float(bound)) for bound in metric.buckets), "+Inf"]
         self._counts: dict[Labels, list[int]] = {}
         self._sums: dict[Labels, float] = {}
 
     def begin(self, series: Iterable[Labels]) -> None:
         for labels in series:
-            self._counts[labels] = [0] * len(self._bounds)
+            self._counts[labels] = [0] * (len(self.metric.buckets) + 1)
             self._sums[labels] = 0.0
 
     def observe(self, value: float, *labels: str) -> None:
@@ -392,24 +416,36 @@ class _Histogram:
         # A sum that falls would look like a restart: durations across one may come out negative.
         self._sums[labels] += max(0.0, value)
 
-    def family(self) -> Family:
-        family = HistogramMetricFamily(
-            self.metric.name, self.metric.help, labels=self.metric.labels, unit=_unit(self.metric)
-        )
-        for labels, counts in self._counts.items():
-            buckets = list(zip(self._bounds, accumulate(counts), strict=True))
-            family.add_metric(labels, buckets, self._sums[labels])
-        return family
+    def snapshot(self) -> Writing:
+        counts = {labels: list(counts) for labels, counts in self._counts.items()}
+        return partial(_histogram, self.metric, counts, dict(self._sums))
 
 
 class _Snapshot(Collector):
     """What is written down, while the event loop goes on counting."""
 
-    def __init__(self, families: Sequence[Family]) -> None:
-        self._families = families
+    def __init__(self, writings: Sequence[Writing]) -> None:
+        self._writings = writings
 
     def collect(self) -> Iterable[Family]:
-        return self._families
+        return (writing() for writing in self._writings)
+
+
+def _counter(metric: Metric, values: Mapping[Labels, int]) -> Family:
+    family = CounterMetricFamily(metric.name, metric.help, labels=metric.labels)
+    for labels, value in values.items():
+        family.add_metric(labels, value)
+    return family
+
+
+def _histogram(
+    metric: Metric, counts: Mapping[Labels, Sequence[int]], sums: Mapping[Labels, float]
+) -> Family:
+    family = HistogramMetricFamily(metric.name, metric.help, labels=metric.labels, unit=_unit(metric))
+    bounds = [*(str(float(bound)) for bound in metric.buckets), "+Inf"]
+    for labels, in_buckets in counts.items():
+        family.add_metric(labels, list(zip(bounds, accumulate(in_buckets), strict=True)), sums[labels])
+    return family
 
 
 def _gauge(metric: Metric, values: Mapping[Labels, float]) -> Family:

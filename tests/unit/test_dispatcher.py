@@ -7,8 +7,8 @@ import pytest
 from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.domain.events import StepSucceeded
 from coordinator.domain.ids import FencingToken, StepName
-from coordinator.domain.outcomes import Answer, Succeeded
-from coordinator.engine.dispatcher import Dispatcher, call_for
+from coordinator.domain.outcomes import Answer, Direction, Succeeded
+from coordinator.engine.dispatcher import Dispatcher, Load, call_for
 from coordinator.ports.participants import Call, CompensateCall, ExecuteCall
 from tests.unit.machine.tale import FAULT, Tale, define, step
 
@@ -26,6 +26,16 @@ class Recorder:
         self.calls.append((call, timeout_s))
         await self.go.wait()
         return Succeeded("null")
+
+
+class Counts(NoTelemetry):
+    """Notes what is told of attempts."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, Direction, Answer, float]] = []
+
+    def attempt_ended(self, service: str, direction: Direction, answer: Answer, duration_s: float) -> None:
+        self.told.append((service, direction, answer, duration_s))
 
 
 def sent(tale: Tale) -> Call:
@@ -161,3 +171,58 @@ async def test_the_slot_of_a_call_is_free_when_it_is_over_however_it_ended() -> 
     assert recorder.calls[-1] == (call, 2.5)
     await asyncio.sleep(0)
     assert dispatcher.try_slot("a_service")
+
+
+async def test_an_attempt_is_told_once_with_the_time_from_its_sending_to_its_answer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    recorder, counts = Recorder(), Counts()
+    dispatcher = Dispatcher(recorder, counts, calls_per_service_max=2)
+    tale = Tale(define("a")).begins()
+    execute, compensate = sent(tale), sent(tale.is_cancelled().begins())
+    now = 100.0
+    monkeypatch.setattr(asyncio.get_running_loop(), "time", lambda: now)
+    told_when_answered: list[int] = []
+    for call in (execute, compensate):
+        assert dispatcher.try_slot("a_service")
+        recorder.go.clear()
+        task = dispatcher.send(
+            call, timeout_s=1, answered=lambda _: told_when_answered.append(len(counts.told))
+        )
+        now += 40.0
+        while len(recorder.calls) <= len(told_when_answered):
+            await asyncio.sleep(0)
+        now += 2.5
+        recorder.go.set()
+        await task
+    assert counts.told == [
+        ("a_service", Direction.FORWARD, Succeeded("null"), 2.5),
+        ("a_service", Direction.UNDO, Succeeded("null"), 2.5),
+    ]
+    assert told_when_answered == [1, 2]
+
+
+async def test_a_call_that_is_abandoned_is_no_attempt_that_ended() -> None:
+    recorder, counts = Recorder(), Counts()
+    dispatcher = Dispatcher(recorder, counts, calls_per_service_max=1)
+    assert dispatcher.try_slot("a_service")
+    task = dispatcher.send(sent(Tale(define("a")).begins()), timeout_s=1, answered=lambda _: None)
+    await asyncio.sleep(0)
+    task.cancel()
+    await asyncio.wait([task])
+    assert len(recorder.calls) == 1
+    assert counts.told == []
+
+
+def test_the_load_of_a_service_is_its_slots_in_use_and_who_waits_for_one() -> None:
+    dispatcher = Dispatcher(Recorder(), NoTelemetry(), calls_per_service_max=2)
+    assert dispatcher.loads() == {}
+    for _ in range(2):
+        assert dispatcher.try_slot("one")
+    assert dispatcher.try_slot("two")
+    dispatcher.await_slot("one", lambda: None)
+    assert dispatcher.loads() == {"one": Load(2, 1), "two": Load(1, 0)}
+    for _ in range(3):
+        dispatcher.free_slot("one")
+    dispatcher.free_slot("two")
+    assert dispatcher.loads() == {"one": Load(0, 0), "two": Load(0, 0)}

@@ -289,6 +289,25 @@ async def test_a_census_that_takes_too_long_is_not_waited_for_and_not_asked_twic
     assert at(await scraper.scrape(), "saga_census_up") == 1
 
 
+async def test_a_crowd_shares_pages_and_each_is_as_new_as_its_request() -> None:
+    told = telemetry()
+    scraper = Scraper(told)
+    early = [asyncio.create_task(scraper.scrape()) for _ in range(100)]
+    while not scraper.journal.asked:
+        await asyncio.sleep(0)
+    for _ in range(3):  # the page is being written now
+        await asyncio.sleep(0)
+    told.saga_started("Order")
+    assert len(scraper.page._writing) == 1
+    late = [asyncio.create_task(scraper.scrape()) for _ in range(100)]
+    await asyncio.sleep(0)
+    assert len(scraper.page._writing) == 2
+    for series in await asyncio.gather(*late):
+        assert at(series, "saga_started_total", definition="Order") == 1
+    for series in await asyncio.gather(*early):
+        assert at(series, "saga_started_total", definition="Order") == 0
+
+
 async def test_closing_ends_a_census_under_way() -> None:
     scraper = Scraper(telemetry(), Counted(asyncio.Event()))
     await scraper.scrape()
