@@ -1,4 +1,4 @@
-"""Whatever participants answer, whenever time passes and the coordinator dies: the laws of a saga hold.
+"""Whatever participants answer, whenever time passes, the coordinator dies or a person acts: the laws hold.
 
 The driver here is as small as it can be: fold the deadline in first, begin what is due, send, fold the
 answer in. The world answers by the barrier's rules, and a request that nobody waits for any more may
@@ -6,24 +6,29 @@ still arrive later.
 """
 
 import random
+from collections.abc import Sequence
 
 import hypothesis.strategies as st
 from hypothesis import HealthCheck, given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from coordinator.domain.actions import Action, Effect, action_event, effect_of, possible_actions
 from coordinator.domain.commands import Command, Compensate, Invoke
 from coordinator.domain.definition import OnCompensationFailure, SagaDefinition
+from coordinator.domain.errors import IllegalTransition
 from coordinator.domain.events import (
     CancelRequested,
     DeadlinePassed,
     Event,
+    OperatorActed,
     SagaResumed,
     StepBegun,
     StepFaulted,
     UndoBegun,
     UndoFaulted,
+    Verb,
 )
-from coordinator.domain.ids import FencingToken
+from coordinator.domain.ids import ActionId, FencingToken, StepName
 from coordinator.domain.machine import Decision, decide, resume, start
 from coordinator.domain.saga import Heading, Saga, Status, StepOutcome, UndoOutcome
 from coordinator.domain.summary import summarize
@@ -65,6 +70,7 @@ class AnySaga(RuleBasedStateMachine):
         self.hanging: list[Call] = []
         self.restarts = 0
         self.rows_at_end: int | None = None
+        self.sent: list[Command] = []
 
     @initialize(definition=definitions(), peaceful_for=st.integers(0, 9))
     def a_saga_is_started(self, definition: SagaDefinition, peaceful_for: int) -> None:
@@ -82,8 +88,14 @@ class AnySaga(RuleBasedStateMachine):
         if before.heading is Heading.BACKWARD:
             assert after.heading is Heading.BACKWARD
             assert after.abort == before.abort
-        if not before.status.is_open:
+        if before.status.is_final or not (before.status.is_open or isinstance(event, OperatorActed)):
             assert after.status is before.status, "I21: an end is final"
+        for old, new in zip(before.steps, after.steps, strict=True):
+            if old.undo is not None and new.undo is not None:
+                assert new.undo.receipt == old.undo.receipt, "a receipt stays frozen"
+                assert new.undo.attempt >= old.undo.attempt, "attempts are counted on"
+                refused = old.undo.refused and new.undo.outcome is None
+                assert new.undo.round == old.undo.round + refused, "only a retried refusal begins a round"
 
     def check_retry(self, saga: Saga, event: Event) -> None:
         """A retry is planned inside the cap, and that of an undo inside its budget (I24)."""
@@ -131,6 +143,7 @@ class AnySaga(RuleBasedStateMachine):
             self.fold(UndoBegun(self.now, command.step, state.output))
         assert command in self.decision.commands
         self.check_sending(command)
+        self.sent.append(command)
         call = call_for(self.decision.saga, command, FencingToken(1 + self.restarts))
         self.in_flight = (command, call)
 
@@ -142,7 +155,7 @@ class AnySaga(RuleBasedStateMachine):
             assert saga.heading is Heading.FORWARD, "I11: no new Execute after the abort"
             assert saga.deadline_at is None or self.now < saga.deadline_at, "I23"
             assert state.begun
-            assert all(s.outcome is StepOutcome.SUCCEEDED for s in saga.steps[:place]), "I12"
+            assert all(s.is_passed for s in saga.steps[:place]), "I12"
             # Being asked again while pending is no attempt, so it is the failures that are counted.
             assert state.failures < state.definition.retry.max_attempts, "I24"
             assert state.lost <= self.restarts, "I24"
@@ -185,6 +198,84 @@ class AnySaga(RuleBasedStateMachine):
             if self.in_flight is None:
                 return
             self.the_participant_answers(Reaction.SUCCEED, 0.5)
+
+    @precondition(lambda self: self.has_come_far() and not self.decision.saga.status.is_final)
+    @rule(verb=st.sampled_from(Verb), place=st.integers(0, 4), and_all_goes_well=st.booleans())
+    def an_operator_acts(self, verb: Verb, place: int, and_all_goes_well: bool) -> None:
+        """What is listed is what can be done, and what is told of it is what comes."""
+        self.look_at_the_clock()
+        saga = self.decision.saga
+        self.what_can_be_done_is_what_is_listed(saga)
+        whole = verb in (Verb.CANCEL, Verb.TERMINATE)
+        name = None if whole else saga.steps[place % len(saga.steps)].name
+        number = len(saga.actions) + 1
+        action = Action(ActionId(f"act-{number}"), "ada", "why", len(self.history), verb, name)
+        event = action_event(saga, action, seq=len(self.history), at=self.now)
+        assert event is not None
+        try:
+            effect = effect_of(saga, event)
+        except IllegalTransition:
+            return
+        self.fold(event)
+        self.rows_at_end = None
+        self.cut_off_what_is_settled()
+        assert action_event(self.decision.saga, action, seq=-1, at=self.now) is None, "I27: it acts once"
+        assert effect.status_after is self.decision.saga.status
+        assert effect.forced == self.decision.saga.forced
+        if and_all_goes_well and self.in_flight is None:
+            self.what_was_told_comes_true(effect)
+
+    def what_can_be_done_is_what_is_listed(self, saga: Saga) -> None:
+        listed = [(e.verb, e.step) for e in possible_actions(saga, at=self.now)]
+        steps: Sequence[StepName | None] = [None, *(step.name for step in saga.steps)]
+        possible = [(verb, name) for verb in Verb for name in steps if self.is_accepted(saga, verb, name)]
+        idle = [(Verb.CANCEL, None)] if saga.status is Status.COMPENSATING else []
+        assert sorted(map(str, [*listed, *idle])) == sorted(map(str, possible))
+
+    def is_accepted(self, saga: Saga, verb: Verb, name: StepName | None) -> bool:
+        if (name is not None) == (verb in (Verb.CANCEL, Verb.TERMINATE)):
+            return False  # nobody can ask for it: a message has a step, or has none
+        action = Action(ActionId("try"), "ada", "why", 7, verb, name)
+        try:
+            event = action_event(saga, action, seq=7, at=self.now)
+            assert event is not None
+            decide(saga, event)
+        except IllegalTransition:
+            return False
+        return True
+
+    def cut_off_what_is_settled(self) -> None:
+        if self.in_flight is None:
+            return
+        command, call = self.in_flight
+        step, terminated = self.decision.saga.step(command.step), self.decision.saga.termination is not None
+        if terminated or (step.outcome if step.undo is None else step.undo.outcome) is not None:
+            self.hanging.append(call)
+            self.in_flight = None
+
+    def what_was_told_comes_true(self, effect: Effect) -> None:
+        saga = self.decision.saga
+        if saga.heading is Heading.FORWARD and saga.deadline_at is not None:
+            return  # no plan tells how long it takes
+        sent_before = len(self.sent)
+        while self.decision.commands:
+            self.all_goes_well_for_a_while(1)
+        assert [c.key for c in self.sent[sent_before:]] == [c.key for c in effect.planned]
+        assert self.decision.saga.status is effect.status_in_the_end
+
+    @precondition(lambda self: self.decision.saga.status.is_open and self.has_come_far())
+    @rule()
+    def it_is_set_aside_and_driven_on_by_hand(self) -> None:
+        saga = self.decision.saga
+        number = len(saga.actions) + 1
+        action = Action(ActionId(f"act-{number}"), "ada", "mended", len(self.history), Verb.RETRY)
+        event = action_event(saga, action, seq=len(self.history), at=self.now, set_aside=True)
+        assert event is not None
+        if self.in_flight is not None:
+            self.hanging.append(self.in_flight[1])
+            self.in_flight = None
+        self.restarts += 1
+        self.fold(event)
 
     @precondition(lambda self: self.hanging)
     @rule(place=st.integers(0, 9))
@@ -243,7 +334,13 @@ class AnySaga(RuleBasedStateMachine):
         row = summarize(self.decision, len(self.history))
         assert row.status is saga.status
         assert row.needs_person == (saga.status is Status.DEAD_LETTERED) or saga.status is Status.COMPENSATING
-        assert bool(row.error_message) == (saga.heading is Heading.BACKWARD)
+        ended_by_hand = saga.status is Status.TERMINATED
+        assert bool(row.error_message) == (saga.heading is Heading.BACKWARD or ended_by_hand)
+        assert ended_by_hand == ("Terminated by ada (why)." in row.error_message)
+        for name in (s.name for s in saga.steps if s.undo_outcome is UndoOutcome.SKIPPED):
+            assert name in row.error_message.partition("Left in place by hand: ")[2]
+        assert (saga.status is Status.DEAD_LETTERED) <= ("Its undo needs a person:" in row.error_message)
+        assert row.forced == saga.forced
         assert row.due_at is None or saga.status.is_open
 
     @invariant()
@@ -253,7 +350,8 @@ class AnySaga(RuleBasedStateMachine):
         if not saga.status.is_open and self.in_flight is None:
             standing = len([row for row in self.world.rows if row.outcome == "applied"])
             self.rows_at_end = standing if self.rows_at_end is None else self.rows_at_end
-            assert standing == self.rows_at_end or saga.status is Status.DEAD_LETTERED, "I21"
+            may_come_late = saga.status is Status.DEAD_LETTERED or saga.forced
+            assert standing == self.rows_at_end or may_come_late, "I21"
 
     def teardown(self) -> None:
         """Every late request arrives in the end, and then the laws hold all the same."""
@@ -283,9 +381,17 @@ def test_any_saga_that_is_left_to_chance_comes_to_its_end_and_keeps_the_laws(
     dice = random.Random(seed)
     saga = AnySaga()
     saga.a_saga_is_started(definition, dice.randrange(25))
+    actions_max = dice.choice([0, 4, 12])
 
     def one_thing_happens() -> None:
+        acts_left = len(saga.decision.saga.actions) < actions_max and saga.has_come_far()
         match dice.randrange(20):
+            case 4 | 5 if acts_left and not saga.decision.saga.status.is_final:
+                # Seldom the end of it all, or little else would be seen.
+                verb = dice.choices(list(Verb), weights=[8, 4, 4, 4, 1, 1])[0]
+                saga.an_operator_acts(verb, dice.randrange(5), dice.random() < 0.2)
+            case 6 if acts_left and saga.decision.saga.status.is_open:
+                saga.it_is_set_aside_and_driven_on_by_hand()
             case 0 if saga.has_come_far() and saga.decision.saga.status is Status.RUNNING:
                 saga.somebody_cancels()
             case 1:
@@ -307,7 +413,8 @@ def test_any_saga_that_is_left_to_chance_comes_to_its_end_and_keeps_the_laws(
         saga.nothing_is_forgotten()
         saga.its_row_agrees_with_it()
         saga.the_ledger_keeps_the_laws()
-        if not saga.decision.saga.status.is_open:
+        status = saga.decision.saga.status
+        if status.is_final or (not status.is_open and len(saga.decision.saga.actions) >= actions_max):
             break
     assert not saga.decision.saga.status.is_open, "I19: it comes to an end"
     saga.teardown()

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Literal
 
-from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.definition import OnCompensationFailure, SagaDefinition
 from coordinator.domain.ids import SagaId, StepName
 from coordinator.domain.outcomes import Answer, Faulted, NoProof, Pending, Refused, Succeeded, Unproved
-from coordinator.domain.saga import Saga, Status, StepOutcome, UndoOutcome
+from coordinator.domain.saga import Saga, Status, StepOutcome, StepState, UndoOutcome
 from coordinator.ports.participants import Call, ExecuteCall
 
 
@@ -54,6 +54,8 @@ class World:
     outputs: dict[str, str] = field(default_factory=dict)
     """What each step answers; `"<step> done"` where nothing is set."""
     _effects: dict[tuple[SagaId, StepName, Op], Outcome] = field(default_factory=dict)
+    _undos_refused: set[str] = field(default_factory=set)
+    """The keys whose refusal is stored: it is repeated for ever."""
 
     def deliver(self, call: Call, reaction: Reaction) -> Answer:
         """One request reaches its service, or does not; what the caller learns of it."""
@@ -105,7 +107,10 @@ class World:
             self._note(call, "C", "duplicate")
             return Succeeded("null")
         match reaction:
+            case _ if call.key in self._undos_refused:
+                return Refused("TOO_LATE", "it can not be undone any more")
             case Reaction.REFUSE:
+                self._undos_refused.add(call.key)
                 return Refused("TOO_LATE", "it can not be undone any more")
             case Reaction.PEND:
                 return Pending(0.02)
@@ -131,7 +136,8 @@ class World:
 
 
 def judge(definition: SagaDefinition, saga: Saga, world: World) -> None:
-    """The laws I6 to I10, I13 and I17 over one saga that has ended, or not yet."""
+    """The laws I6 to I10, I13 and I17 over one saga that has ended, or not yet. What a person decided is
+    left out, step by step."""
     mine = [row for row in world.rows if row.saga == saga.id]
     executed, undone = world.applied(saga.id, "E"), world.applied(saga.id, "C")
     for step in definition.steps:
@@ -146,26 +152,43 @@ def judge(definition: SagaDefinition, saga: Saga, world: World) -> None:
             late = Row(saga.id, step.name, "E", "applied")
             assert late not in mine[first_undo:], f"I8: {step.name} was done after its undo"
     for state in saga.steps:
-        if state.outcome is StepOutcome.SUCCEEDED:
+        if state.outcome is StepOutcome.SUCCEEDED and not state.by_hand:
             assert state.name in executed, f"I17: {state.name} did not happen"
-        if state.undo_outcome is UndoOutcome.COMPENSATED and state.definition.compensation is not None:
+        if (
+            state.undo_outcome is UndoOutcome.COMPENSATED
+            and state.definition.compensation is not None
+            and not state.is_forced
+        ):
             assert (state.name in executed) == (state.name in undone), f"I17: {state.name} still stands"
     # One that was refused has settled, though an earlier delivery of it may still come.
     failed = {state.name for state in saga.steps if state.undo_outcome is UndoOutcome.FAILED}
+    out_of_turn = {state.name for state in saga.steps if _is_undone_out_of_turn(state)}
     undos = [
         row.step
         for row in mine
-        if row.op == "C" and row.outcome in ("applied", "null") and row.step not in failed
+        if row.op == "C" and row.outcome in ("applied", "null") and row.step not in failed | out_of_turn
     ]
     order = [step.name for step in reversed(definition.steps)]
     assert undos == sorted(undos, key=order.index), f"I13: undone in the order {undos}"
     with_undo = {step.name for step in definition.steps if step.compensation is not None}
+    forced = {state.name for state in saga.steps if state.is_forced}
     match saga.status:
         case Status.COMPLETED:
-            assert executed == {step.name for step in definition.steps}, "I9: something is missing"
+            assert executed | forced == {step.name for step in definition.steps}, "I9: something is missing"
             assert not undone, "I9: something was undone"
         case Status.COMPENSATED:
-            assert executed & with_undo == undone, f"I10: done {executed}, undone {undone}"
+            assert executed & with_undo - forced == undone - forced, f"I10: done {executed}, undone {undone}"
         case Status.DEAD_LETTERED:
             assert failed, "I22: nobody needs to look at this"
-            assert executed & with_undo - undone <= {s.name for s in saga.left_standing}, "I22: not listed"
+            listed = {s.name for s in saga.left_standing}
+            assert executed & with_undo - undone - forced <= listed, "I22: not listed"
+
+
+def _is_undone_out_of_turn(state: StepState) -> bool:
+    """Whether steps before it may have been undone first: a person let them, or its definition did and a
+    person had it asked again later."""
+    undo = state.undo
+    if undo is None:
+        return False
+    passed_over = state.definition.on_compensation_failure is OnCompensationFailure.CONTINUE
+    return undo.by_hand or undo.outcome is UndoOutcome.SKIPPED or (passed_over and undo.attempts_before > 0)
