@@ -9,7 +9,7 @@ from coordinator.domain.events import StepSucceeded
 from coordinator.domain.ids import FencingToken, StepName
 from coordinator.domain.outcomes import Answer, Direction, Succeeded
 from coordinator.engine.dispatcher import Dispatcher, Load, call_for
-from coordinator.ports.participants import Call, CompensateCall, ExecuteCall
+from coordinator.ports.participants import Call, CompensateCall, ExecuteCall, Probe, Reach
 from tests.unit.machine.tale import FAULT, Tale, define, step
 
 TOKEN = FencingToken(7)
@@ -26,6 +26,9 @@ class Recorder:
         self.calls.append((call, timeout_s))
         await self.go.wait()
         return Succeeded("null")
+
+    async def probe(self, service: str) -> Probe:
+        return Probe("", Reach.SERVING)
 
 
 class Counts(NoTelemetry):
