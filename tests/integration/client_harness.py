@@ -38,8 +38,11 @@ class InThread:
 
     async def _each(self, values: Any) -> AsyncIterator[Any]:
         end = object()
-        while (value := await asyncio.to_thread(next, values, end)) is not end:
-            yield value
+        try:
+            while (value := await asyncio.to_thread(next, values, end)) is not end:
+                yield value
+        finally:
+            values.close()
 
 
 both = pytest.mark.parametrize("kind", [Client, InThread], ids=["asyncio", "blocking"])

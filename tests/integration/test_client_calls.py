@@ -2,7 +2,6 @@
 
 import asyncio
 import gc
-import threading
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing
@@ -302,24 +301,20 @@ async def test_a_client_may_be_made_before_its_loop_and_belongs_to_one() -> None
         await client.close()
 
 
-async def test_a_blocking_watch_that_is_left_ends_its_call() -> None:
-    async with coordinator() as c:
+@both
+async def test_a_watch_that_is_left_ends_its_call_while_the_client_stays(kind: Any) -> None:
+    async with calling(kind) as (client, c):
         c.participants.hold("bookSeat")
         saga_id = await c.start()
-
-        def look() -> int:
-            with BlockingClient(c.address) as client:
-                for entry, _ in client.watch(saga_id):
-                    assert entry is not None
-                    return entry.seq
-            raise AssertionError
-
-        assert await asyncio.to_thread(look) == 1
+        watch = client.watch(saga_id)
+        assert (await anext(watch)).entry.seq == 1
+        assert c.feed._listeners
+        await watch.aclose()
         async with asyncio.timeout(10):
             while c.feed._listeners:
                 await asyncio.sleep(0.01)
         c.participants.release("bookSeat")
-    assert not [t for t in threading.enumerate() if "channel_spin" in t.name.lower() and not t.daemon]
+        assert (await client.wait(saga_id)).status is SagaStatus.COMPLETED
 
 
 @both
