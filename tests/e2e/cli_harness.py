@@ -94,17 +94,23 @@ class Shell:
         )
 
     def typed(
-        self, *arguments: str, answer: str, after: str, environ: Mapping[str, str] | None = None
+        self,
+        *arguments: str,
+        answer: str,
+        after: str,
+        meanwhile: Callable[[], object] = lambda: None,
+        environ: Mapping[str, str] | None = None,
     ) -> Ran:
-        """Run it on a terminal, and type *answer* once it has said *after*; `out` is what the screen got."""
+        """Run it on a terminal, and type *answer* once it has said *after* and *meanwhile* is done. `out` is
+        what the screen got."""
         ours, theirs = pty.openpty()
         child = subprocess.Popen(
-            [SAGA, *arguments],
+            # The terminal becomes its own, so that Ctrl-C is a signal there, too.
+            ["setsid", "--ctty", SAGA, *arguments],
             env={**self._environ, "TERM": "xterm", **(environ or {})},
             stdin=theirs,
             stdout=theirs,
             stderr=theirs,
-            start_new_session=True,
         )
         os.close(theirs)
         seen, until = b"", time.monotonic() + TIMEOUT_S

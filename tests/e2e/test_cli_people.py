@@ -1,4 +1,4 @@
-"""`saga` in the hands of the person whom a saga needs: look, be told what it leads to, act, and be refused."""
+"""`saga` in the hands of a person whom a saga needs: look, be told what it leads to, act, be refused."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -26,13 +26,13 @@ def shell(cluster: Cluster) -> Shell:
 def a_dead_letter(shell: Shell, request_id: str) -> str:
     ran = shell.saga("start", "PlaceOrder", "-i", an_order(request_id, "u-dead"), "--wait")
     assert ran.code == 4
-    return ANY_ID.findall(ran.out)[0]
+    return str(ANY_ID.findall(ran.out)[0])
 
 
 def a_running_saga(shell: Shell, request_id: str) -> str:
     ran = shell.saga("start", "PlaceOrder", "-i", an_order(request_id, "u-slow"))
     assert ran.code == 0
-    return ANY_ID.findall(ran.out)[0]
+    return str(ANY_ID.findall(ran.out)[0])
 
 
 def seq_of(shell: Shell, saga_id: str) -> int:
@@ -186,7 +186,7 @@ def test_a_copy_of_the_journal_is_whole_and_replaces_nothing_unasked(shell: Shel
     assert ran.sentence.startswith(f"wrote {copy}, ")
     with closing(sqlite3.connect(copy)) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert (saga_id,) in database.execute("SELECT saga_id FROM sagas").fetchall()
+        assert (saga_id,) in database.execute("SELECT id FROM sagas").fetchall()
     before = copy.read_bytes()
     again = shell.saga("journal", "backup", str(copy))
     assert (again.code, "--force" in again.sentence) == (2, True)
