@@ -1,10 +1,14 @@
-"""Reads the whole journal again and replays every saga, to tell what is not as it must be."""
+"""Reads the whole journal again and replays every saga, to tell what is not as it must be.
 
+It trusts nothing of a row that the records do not say, and goes on behind whatever it finds.
+"""
+
+import logging
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, fields
 
 from coordinator.domain.definition import SagaDefinition, parse_definition
-from coordinator.domain.errors import SagaError, Unavailable
+from coordinator.domain.errors import JournalCorrupt, JournalUnavailable, SagaError, Unavailable
 from coordinator.domain.events import SagaStarted
 from coordinator.domain.ids import Digest, SagaId
 from coordinator.domain.machine import Decision, resume
@@ -13,6 +17,8 @@ from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.ports.journal import Cursor, Journal, Record, SagaFilter, SagaIndex, Upkeep
 
 SAGAS_PER_PAGE = 100
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,66 +45,134 @@ async def verify(index: SagaIndex, journal: Journal, upkeep: Upkeep) -> AsyncGen
     Raises:
         Unavailable: the journal cannot be read at all.
     """
-    definitions = _Definitions(index)
-    sagas = records = 0
-    after: Cursor | None = None
-    while page := await index.page(SagaFilter(), after=after, limit=SAGAS_PER_PAGE):
-        faults: list[Fault] = []
-        for row in page:
-            count, wrong = await _judge(row, journal, definitions)
-            sagas, records = sagas + 1, records + count
-            faults += [Fault(row.id, sentence) for sentence in wrong]
-        after = Cursor(page[-1].started_at, page[-1].id)
-        yield Verified(sagas, records, tuple(faults), done=False)
-    whole = tuple(Fault(None, sentence) for sentence in await upkeep.faults())
-    yield Verified(sagas, records, whole, done=True)
+    verifier = _Verifier(index, journal)
+    list_faults: list[Fault] = []
+    while not verifier.is_through:
+        try:
+            yield await verifier.next_page()
+        except JournalUnavailable as error:
+            # It may be one damaged page. If it is the journal, then what follows cannot be had either.
+            list_faults.append(Fault(None, f"the sagas cannot be listed to their end: {error}"))
+            break
+    store_faults = (Fault(None, sentence) for sentence in await upkeep.faults())
+    yield Verified(verifier.sagas, verifier.records, (*list_faults, *store_faults), done=True)
 
 
-class _Definitions:
-    """Each definition that sagas are pinned to, read once."""
+class _Verifier:
+    """How far it has come, and the definitions that it has met."""
 
-    def __init__(self, index: SagaIndex) -> None:
+    def __init__(self, index: SagaIndex, journal: Journal) -> None:
         self._index = index
-        self._known: dict[Digest, SagaDefinition] = {}
+        self._journal = journal
+        self._after: Cursor | None = None
+        self._definitions: dict[Digest, SagaDefinition] = {}
+        self._unreadable: set[SagaId] = set()
+        self.is_through = False
+        self.sagas = 0
+        self.records = 0
 
-    async def get(self, digest: Digest) -> SagaDefinition:
-        if digest not in self._known:
+    async def next_page(self) -> Verified:
+        faults: list[Fault] = []
+        try:
+            rows = await self._index.page(SagaFilter(), after=self._after, limit=SAGAS_PER_PAGE)
+        except JournalCorrupt:
+            rows = await self._readable_rows(faults)
+        else:
+            self.is_through = not rows
+        for row in rows:
+            faults += [Fault(row.id, sentence) for sentence in await self._judge(row)]
+            self.sagas += 1
+            self._after = Cursor(row.started_at, row.id)
+        return Verified(self.sagas, self.records, tuple(faults), done=False)
+
+    async def _readable_rows(self, faults: list[Fault]) -> Sequence[SagaSummary]:
+        """The rows as far as one that makes no sense; then the list goes on behind that one."""
+        try:
+            return await self._index.page(SagaFilter(), after=self._after, limit=1)
+        except JournalCorrupt as error:
+            faults.append(Fault(error.saga_id, str(error)))
+            self.sagas += 1
+            await self._step_over(error.saga_id, faults)
+            return ()
+
+    async def _step_over(self, saga_id: SagaId, faults: list[Fault]) -> None:
+        """Go on behind a saga whose row cannot be read: its first record tells where it is in the list."""
+        try:
+            records = await self._journal.history(saga_id)
+        except JournalCorrupt as error:
+            faults.append(Fault(saga_id, str(error)))
+            records = ()
+        self.records += len(records)
+        if saga_id in self._unreadable or not records:
+            self.is_through = True
+            faults.append(Fault(None, f"the sagas that were started before {saga_id} cannot be listed"))
+        else:
+            self._unreadable.add(saga_id)
+            self._after = Cursor(records[0].event.at, saga_id)
+
+    async def _judge(self, row: SagaSummary) -> Sequence[str]:
+        """What is wrong with a saga."""
+        try:
+            records = await self._journal.history(row.id)
+            self.records += len(records)
+            decision = await self._replayed(records, row)
+        except Unavailable:
+            raise
+        except SagaError as error:
+            return [str(error)]
+        except (
+            Exception
+        ) as error:  # a bug of ours, or what the digests did not catch: the next saga is not to blame
+            _log.exception("a saga cannot be replayed", extra={"saga_id": row.id})
+            return [f"its records cannot be replayed: {type(error).__name__}"]
+        return [*_differences(row, summarize(decision, row.seq)), *await self._request_faults(row)]
+
+    async def _replayed(self, records: Sequence[Record], row: SagaSummary) -> Decision:
+        born = records[0].event
+        if not isinstance(born, SagaStarted):
+            raise SagaError(f"a history begins with SagaStarted, not with {type(born).__name__}")
+        definition = await self._definition(born.definition_digest)
+        # An open saga may have moved since its row was read: it is judged as of then.
+        return resume(definition, (record.event for record in records[: row.seq]))
+
+    async def _definition(self, digest: Digest) -> SagaDefinition:
+        if digest not in self._definitions:
             text = await self._index.definition(digest)
             if text is None:
                 raise SagaError(f"the definition {digest} that it is pinned to is not in the journal")
-            self._known[digest] = parse_definition(text, source=f"the journal's definition {digest}")
-        return self._known[digest]
+            self._definitions[digest] = parse_definition(text, source=f"the journal's definition {digest}")
+        return self._definitions[digest]
+
+    async def _request_faults(self, row: SagaSummary) -> Sequence[str]:
+        """A request id that has lost its saga would start a second one."""
+        try:
+            request = await self._index.requested(row.front_door, row.request_id)
+        except JournalUnavailable as error:
+            return [f"its request id cannot be looked up: {error}"]
+        if request is None:
+            return [
+                f"its request id {row.request_id!r} is not in the journal: a repetition starts another saga"
+            ]
+        if request.saga_id != row.id:
+            return [f"its request id {row.request_id!r} belongs to saga {request.saga_id}"]
+        return []
 
 
-async def _judge(row: SagaSummary, journal: Journal, definitions: _Definitions) -> tuple[int, list[str]]:
-    """How many records the saga has, and what is wrong with it."""
-    try:
-        records = await journal.history(row.id)
-        decision = await _replayed(records, row, definitions)
-    except Unavailable:
-        raise
-    except SagaError as error:
-        return 0, [str(error)]
-    return len(records), _differences(row, summarize(decision, min(row.seq, len(records))), decision)
-
-
-async def _replayed(records: Sequence[Record], row: SagaSummary, definitions: _Definitions) -> Decision:
-    born = records[0].event
-    if not isinstance(born, SagaStarted):
-        raise SagaError(f"a history begins with SagaStarted, not with {type(born).__name__}")
-    definition = await definitions.get(born.definition_digest)
-    # An open saga may have moved since its row was read: it is judged as of then.
-    return resume(definition, (record.event for record in records[: row.seq]))
-
-
-def _differences(row: SagaSummary, expected: SagaSummary, decision: Decision) -> list[str]:
-    # A saga in quarantine shows its reason in place of what its records say.
-    shown = {"status", "needs_person", "error_message", "updated_at", "due_at"}
-    set_aside = row.status is Status.DEAD_LETTERED and decision.saga.status is not Status.DEAD_LETTERED
+def _differences(row: SagaSummary, expected: SagaSummary) -> Sequence[str]:
+    ignored = (
+        {"status", "needs_person", "error_message", "updated_at", "due_at"}
+        if _set_aside(row, expected)
+        else ()
+    )
     return [
         f"the saga's row says {field.name} {getattr(row, field.name)!r}, its records say "
         f"{getattr(expected, field.name)!r}"
         for field in fields(SagaSummary)
-        if getattr(row, field.name) != getattr(expected, field.name)
-        and not (set_aside and field.name in shown)
+        if field.name not in ignored and getattr(row, field.name) != getattr(expected, field.name)
     ]
+
+
+def _set_aside(row: SagaSummary, expected: SagaSummary) -> bool:
+    """Whether the row shows a quarantine: all that one shows, and not only a status that may be damage."""
+    shown = (row.status, row.needs_person, row.due_at) == (Status.DEAD_LETTERED, True, None)
+    return shown and row.error_message != expected.error_message and row.updated_at >= expected.updated_at

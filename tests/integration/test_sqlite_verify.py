@@ -1,0 +1,174 @@
+"""Real damage, done to a closed SQLite journal: the replay of the whole journal finds and names it."""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from coordinator.adapters.sqlite import SqliteJournal
+from coordinator.engine.upkeep import Fault, verify
+from coordinator.ports.journal import Quarantine
+from tests.contract.sagas import ORDER, a_saga, completed, dead_lettered, reserved
+
+DAMAGED = a_saga("2").id
+COUNT = 5
+
+
+@pytest.fixture
+async def path(tmp_path: Path) -> Path:
+    """A closed journal of five sagas, a second apart; all but the first and the fourth have ended."""
+    path = tmp_path / "journal.db"
+    async with await SqliteJournal.open(path) as journal:
+        sagas = [a_saga(str(number), at=1_000.0 + number) for number in range(COUNT)]
+        histories = (reserved(2_000.0), dead_lettered(2_000.0), completed(2_000.0), (), completed(2_000.0))
+        for saga, events in zip(sagas, histories, strict=True):
+            await saga.start(journal)
+            if events:
+                await saga.goes_on(journal, *events)
+        await journal.quarantine(Quarantine(sagas[3].id, "driving it failed", 3_000.0))
+    return path
+
+
+async def found_in(path: Path) -> list[Fault]:
+    async with await SqliteJournal.open(path) as journal:
+        progress = [step async for step in verify(journal, journal, journal)]
+        assert progress[-1].done
+        assert not journal.failed.done()
+    return [fault for step in progress for fault in step.faults]
+
+
+def damage(path: Path, *statements: str) -> None:
+    with closing(sqlite3.connect(path, isolation_level=None)) as db:
+        for statement in statements:
+            db.execute(statement)
+
+
+def tear(path: Path, table: str) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
+async def test_a_sound_journal_has_no_faults(path: Path) -> None:
+    assert await found_in(path) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "said"),
+    [
+        ("status", "'RUNNING'", "status <Status.RUNNING: 'RUNNING'>, its records say <Status.COMPLETED"),
+        ("status", "'DEAD_LETTERED'", "status <Status.DEAD_LETTERED: 'DEAD_LETTERED'>, its records say"),
+        ("needs_person", "1", "needs_person True, its records say False"),
+        ("turned_back_at", "2000.0", "turned_back_at 2000.0, its records say None"),
+        ("forced", "1", "forced True, its records say False"),
+        ("started_at", "1000.5", "started_at 1000.5, its records say 1002.0"),
+        ("due_at", "2000.0", "due_at 2000.0, its records say None"),
+        ("deadline_at", "2000.0", "deadline_at 2000.0, its records say None"),
+        ("error_message", "'no'", "error_message 'no', its records say ''"),
+        ("saga_name", "'Trip'", "saga_name 'Trip', its records say 'Order'"),
+    ],
+)
+async def test_a_plausible_wrong_value_in_a_row_is_named(
+    path: Path, column: str, value: str, said: str
+) -> None:
+    damage(path, f"UPDATE sagas SET {column} = {value} WHERE id = '{DAMAGED}'")
+    (fault,) = await found_in(path)
+    assert fault.saga_id == DAMAGED
+    assert fault.sentence.startswith(f"the saga's row says {said}")
+
+
+@pytest.mark.parametrize(
+    ("statement", "sentence"),
+    [
+        ("UPDATE records SET payload = replace(payload, '7', '8') WHERE saga_id = ? AND seq = 3", "record 3"),
+        ("DELETE FROM records WHERE saga_id = ? AND seq = 2", "record 2 is damaged (it is missing)"),
+        ("DELETE FROM records WHERE saga_id = ? AND seq = 5", "record 5 is damaged (it is not the newest"),
+    ],
+)
+async def test_a_changed_or_missing_record_is_named(path: Path, statement: str, sentence: str) -> None:
+    damage(path, statement.replace("?", f"'{DAMAGED}'"))
+    (fault,) = await found_in(path)
+    assert fault.saga_id == DAMAGED
+    assert sentence in fault.sentence
+
+
+async def test_a_flipped_byte_in_a_record_is_named(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    where = content.index(b'{"at":2000.0,"step":"reserve"')
+    content[where + 6] ^= 1
+    path.write_bytes(content)
+    (fault,) = await found_in(path)
+    assert fault.saga_id is not None
+    assert "its digest does not match" in fault.sentence
+
+
+async def test_a_definition_that_is_lost_or_has_another_text_is_named_for_each_saga(path: Path) -> None:
+    damage(path, "UPDATE definitions SET text = replace(text, 'release', 'keep')")
+    faults = await found_in(path)
+    assert [fault.sentence for fault in faults] == [
+        f"the journal's definition {ORDER.digest} is damaged (its text has another digest)"
+    ] * COUNT
+    damage(path, "PRAGMA foreign_keys = off", "DELETE FROM definitions")
+    faults = await found_in(path)
+    assert sum("that it is pinned to is not in the journal" in fault.sentence for fault in faults) == COUNT
+
+
+@pytest.mark.parametrize("change", ["status = 'ASLEEP'", "flags = 'no list'", "flags = '7'"])
+async def test_a_row_that_makes_no_sense_hides_none_of_the_others(path: Path, change: str) -> None:
+    damage(
+        path,
+        f"UPDATE sagas SET {change} WHERE id IN ('{DAMAGED}', 'saga-3')",
+        "UPDATE sagas SET forced = 1 WHERE id IN ('saga-0', 'saga-4')",
+    )
+    faults = await found_in(path)
+    assert [fault.saga_id for fault in faults] == ["saga-4", "saga-3", "saga-2", "saga-0"]
+    assert "the saga's row: " in faults[1].sentence
+
+
+async def test_where_the_list_cannot_go_on_that_is_said(path: Path) -> None:
+    damage(
+        path,
+        f"UPDATE sagas SET status = 'ASLEEP' WHERE id = '{DAMAGED}'",
+        f"DELETE FROM records WHERE saga_id = '{DAMAGED}' AND seq = 1",
+    )
+    *of_the_saga, last = await found_in(path)
+    assert {fault.saga_id for fault in of_the_saga} == {DAMAGED}
+    assert last == Fault(None, f"the sagas that were started before {DAMAGED} cannot be listed")
+
+
+async def test_a_saga_whose_row_is_gone_is_found_by_its_records(path: Path) -> None:
+    damage(path, "PRAGMA foreign_keys = off", f"DELETE FROM sagas WHERE id = '{DAMAGED}'")
+    faults = await found_in(path)
+    assert {fault.saga_id for fault in faults} == {None}
+    assert sum("without the row of sagas that it belongs to" in fault.sentence for fault in faults) == 5
+
+
+async def test_a_request_id_that_was_removed_or_moved_is_named(path: Path) -> None:
+    damage(path, "DELETE FROM requests WHERE request_id = 'request-2'")
+    damage(path, "UPDATE requests SET saga_id = 'saga-0' WHERE request_id = 'request-4'")
+    faults = await found_in(path)
+    assert [(fault.saga_id, fault.sentence) for fault in faults] == [
+        ("saga-4", "its request id 'request-4' belongs to saga saga-0"),
+        ("saga-2", "its request id 'request-2' is not in the journal: a repetition starts another saga"),
+    ]
+
+
+@pytest.mark.parametrize("table", ["sagas", "records", "requests", "definitions", "sagas_by_start"])
+async def test_a_torn_page_ends_in_faults_and_not_in_an_error(path: Path, table: str) -> None:
+    tear(path, table)
+    faults = await found_in(path)
+    assert faults
+    assert any(fault.saga_id is None for fault in faults)
+
+
+async def test_the_journal_serves_on_while_it_is_verified(path: Path) -> None:
+    async with await SqliteJournal.open(path) as journal:
+        async for progress in verify(journal, journal, journal):
+            assert progress.faults == ()
+            saga = a_saga(f"new-{progress.sagas}-{progress.done}", at=5_000.0)
+            await saga.start(journal)
+            await saga.goes_on(journal, *completed(6_000.0))
