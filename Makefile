@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup run demo test test-quick test-kill check fmt format lint types layers dependencies \
-	proto proto-fresh proto-lint proto-baseline docs docs-fresh lock audit clean
+	proto proto-fresh proto-lint proto-baseline docs docs-fresh tour lock audit clean
 
 BIN := .venv/bin
 PROTO_PYTHON := .venv-proto/bin/python
@@ -58,6 +58,9 @@ dependencies: $(DEV) ## check that what is imported is declared, and that the lo
 
 docs: $(DEV) ## write what the README lists out of the code
 	@$(BIN)/python -m scripts.gen_docs
+
+tour: $(DEV) ## play the README's tour and write what it prints
+	@$(BIN)/python -m scripts.tour
 
 docs-fresh: $(DEV) ## check that the README lists what the code means
 	$(BIN)/python -m scripts.gen_docs --check
