@@ -49,11 +49,13 @@ async def verify(index: SagaIndex, journal: Journal, upkeep: Upkeep) -> AsyncGen
     list_faults: list[Fault] = []
     while not verifier.is_through:
         try:
-            yield await verifier.next_page()
+            progress = await verifier.next_page()
         except JournalUnavailable as error:
             # It may be one damaged page. If it is the journal, then what follows cannot be had either.
             list_faults.append(Fault(None, f"the sagas cannot be listed to their end: {error}"))
             break
+        if progress.faults or not verifier.is_through:
+            yield progress
     store_faults = (Fault(None, sentence) for sentence in await upkeep.faults())
     yield Verified(verifier.sagas, verifier.records, (*list_faults, *store_faults), done=True)
 
