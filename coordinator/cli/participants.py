@@ -16,7 +16,7 @@ app = typer.Typer(
 def list_(
     address: Address = ADDRESS, timeout: CallTimeout = CALL_TIMEOUT, output: Output = Form.TABLE
 ) -> int:
-    """List the services that sagas call: where they are, and whether they answer now.
+    """List the services that sagas call, and whether they answer.
 
     \b
     Example:

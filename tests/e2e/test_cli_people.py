@@ -10,6 +10,9 @@ import pytest
 from scripts.cluster import Cluster
 from tests.e2e.cli_harness import ANY_ID, FATES, Shell, an_order
 
+# Each test starts several processes, on cores that others load.
+pytestmark = pytest.mark.timeout(240)
+
 
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
