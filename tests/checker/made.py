@@ -231,6 +231,7 @@ def clean_run() -> Evidence:
     _vouched(run, Told(run, "vouched"))
     _left_out(run, Told(run, "left-out"))
     _stopped(Told(run, "stopped"))
+    _skipped(Told(run, "skipped"))
     run.call("order-done", "ALREADY_EXISTS", "other content")
     run.call("order-malformed", "INVALID_ARGUMENT")
     run.call("order-unheard", "NONE")
@@ -396,6 +397,19 @@ def _left_out(run: Run, saga: Told) -> None:
     saga.seen("DEAD_LETTERED", 2)
     saga.acts("SKIP", "charge", "UNDO_SKIPPED")
     saga.undoes("reserve")
+    saga.ends("COMPENSATED")
+
+
+def _skipped(saga: Told) -> None:
+    """A step whose answer was not awaited is skipped; when the saga turns back, it is undone all the same."""
+    saga.does("reserve")
+    saga.begins("charge")
+    saga.row("charge", "E", "applied")
+    saga.acts("SKIP", "charge", "SKIPPED")
+    saga.begins("notify")
+    saga.acts("FAIL", "notify", "GIVEN_UP")
+    saga.undoes("notify", outcome="null")
+    saga.undoes("charge", "reserve")
     saga.ends("COMPENSATED")
 
 

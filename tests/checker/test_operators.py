@@ -178,6 +178,15 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
         row("left-out", "reserve", "C", "applied"),
         {"I10", "I17"},
     ),
+    "a step that was skipped is left standing when its saga turns back": (
+        both(
+            row("skipped", "charge", "C", "applied"),
+            record("skipped", "UNDO_BEGUN", "charge", type="SAGA_RESUMED", step=""),
+            record("skipped", "STEP_COMPENSATED", "charge", type="SAGA_RESUMED", step=""),
+            shown("skipped", "charge", "SKIPPED", by_hand=True),
+        ),
+        {"I10", "I13", "I25"},
+    ),
     "a round is begun that no retry of a refusal explains": (
         row("given-up", "reserve", "C", "applied", key="saga-given-up/reserve/compensate/2"),
         {"I14"},

@@ -56,6 +56,8 @@ class Result:
     operators: str
     """Their actions by verb and by result."""
     undecided: int
+    set_aside: int
+    """Sagas that the coordinator says it could not read or drive: here that can only be a fault of ours."""
     took_s: float
     report: Report
 
@@ -72,7 +74,7 @@ class Result:
                 f"  ledger rows: {self.ledger_rows}",
                 f"  faults injected, as the ledgers count them: {faults}",
                 f"  operators: {self.operators}",
-                f"  undecided at the end: {self.undecided}",
+                f"  undecided at the end: {self.undecided}, set aside: {self.set_aside}",
                 f"  violations: {len(self.report.violations)}",
                 str(self.report),
             ]
@@ -123,6 +125,7 @@ async def run_drill(drill: Drill, folder: Path) -> Result:
         faults=faults,
         operators=str(operators.watch),
         undecided=undecided,
+        set_aside=reader.set_aside(),
         took_s=time.monotonic() - started_s,
         report=check(evidence),
     )

@@ -20,6 +20,7 @@ from saga.v1 import (
 from scripts.cluster import Cluster
 from tests.checker.evidence import Definition, LedgerRow, SagaRead
 from tests.checker.gather import definition_of, ledger_rows, saga_read
+from tests.checker.laws.ending import GIVEN_TO_A_PERSON
 from tests.e2e.load import CHANNEL_OPTIONS
 
 CALL_TIMEOUT_S: Final = 20.0
@@ -88,6 +89,16 @@ class Reader:
             if not undecided or time.monotonic() > until_s:
                 return len(undecided)
             await asyncio.sleep(0.5)
+
+    def set_aside(self) -> int:
+        """How many sagas were ever shown as ones that the coordinator gave up itself."""
+        return len(
+            {
+                read.saga_id
+                for read in self.reads
+                if any(words in read.error_message for words in GIVEN_TO_A_PERSON)
+            }
+        )
 
     async def definitions(self) -> dict[str, Definition]:
         """The definition behind every digest that was read."""
