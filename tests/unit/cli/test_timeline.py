@@ -155,6 +155,12 @@ def test_many_attempts_that_tell_the_same_are_told_once() -> None:
     )
 
 
+def test_only_attempts_that_tell_the_same_are_told_once() -> None:
+    resumed = [at(1000 * n, EventType.SAGA_RESUMED) for n in range(1, 6)]
+    saga = a_saga(SagaStatus.RUNNING, [STARTED, *resumed])
+    assert drawn(saga).count("taken up again") == 5
+
+
 def test_a_restart_and_a_call_that_nobody_answered_are_shown() -> None:
     saga = a_saga(
         SagaStatus.RUNNING,
