@@ -32,6 +32,10 @@ _COLOURS: Final = {
 }
 
 
+class ReaderGone(Exception):
+    """Whoever reads stdout has had enough. (typer has an end of its own for a BrokenPipeError.)"""
+
+
 class Form(StrEnum):
     """How data is printed."""
 
@@ -47,13 +51,25 @@ class Column(NamedTuple):
     field: str
 
 
+def put(line: str, *, flush: bool = False) -> None:
+    """Print a line, or lines, of data.
+
+    Raises:
+        ReaderGone: nobody reads it.
+    """
+    try:
+        print(line, flush=flush)
+    except BrokenPipeError:
+        raise ReaderGone from None
+
+
 def print_many(values: Iterable[object], columns: Sequence[Column], form: Form) -> int:
     """Print *values*, and say how many there were. Lines of JSON are printed as they come."""
     if form is Form.JSONL:
         return sum(1 for value in values if print_line(value))
     data = [as_data(value) for value in values]
     if form is Form.JSON:
-        print(json.dumps(data, ensure_ascii=False, indent=2))
+        put(json.dumps(data, ensure_ascii=False, indent=2))
     else:
         _print_table([as_cells(row, columns) for row in data], columns)
     return len(data)
@@ -61,7 +77,7 @@ def print_many(values: Iterable[object], columns: Sequence[Column], form: Form) 
 
 def print_line(value: object) -> bool:
     """Print *value* as one line of JSON, at once: who reads it through a pipe is waiting."""
-    print(json.dumps(as_data(value), ensure_ascii=False, separators=(",", ":")), flush=True)
+    put(json.dumps(as_data(value), ensure_ascii=False, separators=(",", ":")), flush=True)
     return True
 
 
@@ -70,7 +86,7 @@ def print_one(value: object, form: Form) -> None:
     if form is Form.JSONL:
         print_line(value)
     else:
-        print(json.dumps(as_data(value), ensure_ascii=False, indent=2))
+        put(json.dumps(as_data(value), ensure_ascii=False, indent=2))
 
 
 def tell(sentence: str) -> None:
@@ -138,7 +154,7 @@ def _print_table(rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> No
     if is_coloured():
         _print_coloured(padded)
     else:
-        print("\n".join(padded))
+        put("\n".join(padded))
 
 
 def _print_coloured(lines: Sequence[str]) -> None:

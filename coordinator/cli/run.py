@@ -9,7 +9,7 @@ from typing import Final
 import typer
 
 from coordinator.cli.exits import CommandFailed, Exit, exit_of
-from coordinator.cli.output import tell
+from coordinator.cli.output import ReaderGone, tell
 from coordinator.client.errors import ClientError
 
 _PROGRAM: Final = "saga"
@@ -33,7 +33,7 @@ def run_app(app: Callable[..., object], arguments: Sequence[str], program: str =
         return _usage(error)
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
-    except BrokenPipeError:  # whoever reads has had enough
+    except (ReaderGone, BrokenPipeError):
         _write_no_more()
         return Exit.OK
     except ModuleNotFoundError as error:

@@ -11,7 +11,7 @@ import typer
 from coordinator.cli.commands.sagas import heading
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.options import acting, can_ask, seconds, text_of
-from coordinator.cli.output import Column, Form, print_many, print_one, tell
+from coordinator.cli.output import Column, Form, print_many, print_one, put, tell
 from coordinator.cli.text import one_line
 from coordinator.cli.timeline import said
 from coordinator.client import Operator
@@ -71,7 +71,7 @@ def show(address: str, timeout: str, saga_id: str, form: Form) -> int:
         saga, actions = operator.possible_actions(saga_id)
     if form is Form.TABLE:
         for line in _shown(saga, actions):
-            print(line)
+            put(line)
     else:
         print_one({"saga": saga, "possible_actions": actions}, form)
     return Exit.OK
@@ -186,12 +186,12 @@ def _print_result(result: ActionResult, act: Act, form: Form, led: str) -> int:
     if result.repeated:
         tell(f"this action was done before: nothing was done again by action id {act.action_id}")
     for line in _effect_lines(result.effect):
-        print(line)
+        put(line)
     saga = result.saga
     if act.dry_run:
         tell(f"nothing was done: saga {saga.saga_id} stays {saga.status} at seq {saga.seq}")
     else:
-        print(f"saga {saga.saga_id} is {saga.status} at seq {saga.seq}")
+        put(f"saga {saga.saga_id} is {saga.status} at seq {saga.seq}")
     return Exit.OK
 
 

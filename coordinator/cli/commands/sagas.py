@@ -7,7 +7,7 @@ from typing import Final
 
 from coordinator.cli.exits import Exit
 from coordinator.cli.options import CALL_TIMEOUT, WAIT_TIMEOUT, seconds, text_of
-from coordinator.cli.output import Column, Form, print_line, print_many, print_one, tell, width
+from coordinator.cli.output import Column, Form, print_line, print_many, print_one, put, tell, width
 from coordinator.cli.text import one_line
 from coordinator.cli.timeline import draw, said, wait_after
 from coordinator.client import BlockingClient
@@ -83,7 +83,7 @@ def show(address: str, timeout: str, saga_id: str, form: Form) -> int:
         saga = client.get(saga_id)
     if form is Form.TABLE:
         for line in (*heading(saga), "", *draw(saga, width=width())):
-            print(line)
+            put(line)
     else:
         print_one(saga, form)
     return Exit.OK
@@ -101,7 +101,7 @@ def watch(address: str, timeout: str | None, saga_id: str, after_seq: int, form:
                     print_line(one)
                 else:
                     for line in _watched_lines(one):
-                        print(line, flush=True)
+                        put(line, flush=True)
         return _ended(client.get(saga_id))
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from coordinator.adapters.definition_files import DefinitionFiles, files_in
 from coordinator.cli.exits import CommandFailed, Exit
-from coordinator.cli.output import Form, print_one, tell
+from coordinator.cli.output import Form, print_one, put, tell
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import InvalidDefinition, StartupFailed
 
@@ -16,9 +16,9 @@ def run(paths: Sequence[Path], services: Sequence[str] | None, form: Form) -> in
     if form is Form.TABLE:
         for definition in checked.all():
             version = f" (version {definition.version})" if definition.version else ""
-            print(f"{definition.name}{version}: {len(definition.steps)} steps")
+            put(f"{definition.name}{version}: {len(definition.steps)} steps")
         for refused in checked.refused:
-            print(refused)
+            put(str(refused))
     else:
         print_one(
             {
