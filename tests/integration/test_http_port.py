@@ -81,7 +81,9 @@ def read_answer(answer: bytes) -> tuple[int, dict[str, str], bytes]:
 
 
 @pytest.fixture
-async def served() -> AsyncIterator[Served]:
+async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
+    # Else what is kept open by mistake would be cut all the same before a test is out of patience.
+    monkeypatch.setattr(port_module, "ANSWER_S", 1000.0)
     it = Served()
     it.address = await it.port.bind("127.0.0.1:0")
     it.port.start()
@@ -343,7 +345,7 @@ async def test_an_address_in_use_is_refused_with_the_name_of_the_setting() -> No
         busy.bind(("127.0.0.1", 0))
         busy.listen()
         taken = f"127.0.0.1:{busy.getsockname()[1]}"
-        with pytest.raises(StartupFailed, match="in use") as refused:
+        with pytest.raises(StartupFailed, match="in use; stop what uses it") as refused:
             await Served().port.bind(taken)
     assert taken in str(refused.value)
     assert "SAGA_HTTP_LISTEN" in str(refused.value)
@@ -356,6 +358,23 @@ async def test_an_address_in_use_is_refused_with_the_name_of_the_setting() -> No
 async def test_an_address_that_cannot_be_had_is_refused_with_the_name_of_the_setting(listen: str) -> None:
     with pytest.raises(StartupFailed, match="SAGA_HTTP_LISTEN"):
         await Served().port.bind(listen)
+
+
+async def test_a_host_one_of_whose_addresses_is_in_use_is_refused_and_its_others_are_let_go(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def both(host: str, port: int, **_: object) -> list[object]:
+        tcp = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        return [(*tcp, (address, port)) for address in ("127.0.0.1", "127.0.0.2")]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", both)
+    with socket.socket() as busy, socket.socket() as free:
+        busy.bind(("127.0.0.2", 0))
+        busy.listen()
+        port = busy.getsockname()[1]
+        with pytest.raises(StartupFailed, match="in use; stop what uses it"):
+            await Served().port.bind(f"both.invalid:{port}")
+        free.bind(("127.0.0.1", port))
 
 
 async def test_every_address_of_a_host_is_served_at_one_port() -> None:
@@ -537,6 +556,7 @@ def test_connections_to_the_http_port_take_no_files_from_the_grpc_port(cluster: 
             orders = orders_pb2_grpc.OrderPlacementServiceStub(channel)
             for number in range(10):
                 assert orders.PlaceOrder(an_order(f"o-{number}"), timeout=30).status == orders_pb2.SUCCESS
+        assert len(os.listdir(f"/proc/{cluster.coordinator.pid}/fd")) < 200
         assert get(cluster.http_address, "/readyz")[0::2] == (200, "ready\n")
 
 
