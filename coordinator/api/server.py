@@ -149,6 +149,8 @@ async def _check_free(listen: str, host: str, port: int) -> None:
         found = await asyncio.get_running_loop().getaddrinfo(
             host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
+    except UnicodeError:  # raised for a name that has an empty or an overlong part
+        raise StartupFailed(f"cannot listen on {listen!r}: no host can have this name") from None
     except OSError as error:
         raise StartupFailed(f"cannot listen on {listen!r}: {error.strerror}") from None
     refused: list[OSError] = []

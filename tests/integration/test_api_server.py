@@ -189,7 +189,9 @@ async def test_two_coordinators_do_not_share_a_port() -> None:
             await _server().bind(c.address)
 
 
-@pytest.mark.parametrize("listen", ["host.invalid:50051", "192.0.2.1:50051", "unix:/no/such/folder/s.sock"])
+@pytest.mark.parametrize(
+    "listen", ["host.invalid:50051", "a..b:50051", "192.0.2.1:50051", "unix:/no/such/folder/s.sock"]
+)
 async def test_an_address_that_cannot_be_had_is_refused_with_one_sentence(listen: str) -> None:
     with pytest.raises(StartupFailed, match="cannot listen on") as caught:
         await _server().bind(listen)
