@@ -3,19 +3,6 @@
 from enum import IntEnum
 from typing import Final
 
-from coordinator.client.errors import (
-    Broken,
-    ClientError,
-    Conflict,
-    InvalidRequest,
-    NotFound,
-    Overloaded,
-    Refused,
-    TimedOut,
-    Unavailable,
-    Undecided,
-)
-
 
 class Exit(IntEnum):
     """An exit code, by what the caller can do about it."""
@@ -43,20 +30,6 @@ MEANING: Final = {
     Exit.INTERRUPTED: "stopped by Ctrl-C",
 }
 
-# Most specific first, first match wins.
-_OF_ERROR: Final[tuple[tuple[type[ClientError], Exit], ...]] = (
-    (InvalidRequest, Exit.USAGE),
-    (NotFound, Exit.NOT_FOUND),
-    (Conflict, Exit.REFUSED),
-    (Refused, Exit.REFUSED),
-    (Undecided, Exit.TIMEOUT),
-    (TimedOut, Exit.TIMEOUT),
-    (Overloaded, Exit.UNAVAILABLE),
-    (Unavailable, Exit.UNAVAILABLE),
-    (Broken, Exit.ERROR),
-    (ClientError, Exit.ERROR),
-)
-
 
 class CommandFailed(Exception):
     """A command ends here: with this code, and with this sentence for the person who typed it."""
@@ -64,11 +37,6 @@ class CommandFailed(Exception):
     def __init__(self, exit_code: Exit, sentence: str) -> None:
         super().__init__(sentence)
         self.exit_code = exit_code
-
-
-def exit_of(error: ClientError) -> Exit:
-    """The exit code of a command that a client's error ended."""
-    return next(code for kind, code in _OF_ERROR if isinstance(error, kind))
 
 
 def table() -> str:

@@ -8,9 +8,8 @@ from typing import Final
 
 import typer
 
-from coordinator.cli.exits import CommandFailed, Exit, exit_of
+from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.output import ReaderGone, tell
-from coordinator.client.errors import ClientError
 
 _PROGRAM: Final = "saga"
 _OURS: Final = ("coordinator", "participants", "saga")
@@ -26,9 +25,6 @@ def run_app(app: Callable[..., object], arguments: Sequence[str], program: str =
     except CommandFailed as failed:
         tell(str(failed))
         return failed.exit_code
-    except ClientError as error:
-        tell(str(error))
-        return exit_of(error)
     except typer.TyperException as error:
         return _usage(error)
     except (typer.Abort, KeyboardInterrupt):
@@ -47,7 +43,7 @@ def run_app(app: Callable[..., object], arguments: Sequence[str], program: str =
         tell(f"{error.filename or 'the output'}: {error.strerror or error}")
         return Exit.ERROR
     except Exception as error:
-        return _unexpected(error)
+        return _failed(error)
 
 
 def _have_somewhere_to_write() -> None:
@@ -77,6 +73,17 @@ def _usage(error: typer.TyperException) -> int:
         sentence = text.removesuffix(".").replace("Value error, ", "").replace("Input should be", "expected")
         tell(f"{sentence}; '{path} --help' says more")
     return Exit.USAGE
+
+
+def _failed(error: Exception) -> int:
+    # Not needed by a command that ends well, and it takes as long as all that saga's help needs of ours.
+    from coordinator.cli.failures import exit_of
+    from coordinator.client.errors import ClientError
+
+    if not isinstance(error, ClientError):
+        return _unexpected(error)
+    tell(str(error))
+    return exit_of(error)
 
 
 def _unexpected(error: Exception) -> int:

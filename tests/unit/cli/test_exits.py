@@ -3,7 +3,8 @@
 import pytest
 import typer
 
-from coordinator.cli.exits import CommandFailed, Exit, exit_of
+from coordinator.cli.exits import CommandFailed, Exit
+from coordinator.cli.failures import exit_of
 from coordinator.cli.run import run_app
 from coordinator.client import errors
 

@@ -12,7 +12,17 @@ import pytest
 from coordinator.cli.exits import MEANING, Exit
 
 SAGA: Final = str(Path(sys.executable).parent / "saga")
-HEAVY: Final = ("grpc", "pydantic", "google", "aiosqlite", "orjson", "rich", "saga", "asyncio")
+HEAVY: Final = (
+    "grpc",
+    "pydantic",
+    "google",
+    "aiosqlite",
+    "orjson",
+    "rich",
+    "saga",
+    "asyncio",
+    "coordinator.client",
+)
 VERBS: Final = (
     "validate",
     "start",
