@@ -228,6 +228,8 @@ def test_participants_are_listed_and_tell_what_they_did(shell: Shell, cluster: C
     assert (unknown.code, "PaymentService" in unknown.sentence) == (3, True)
     nobody = shell.saga("participants", "ledger", "PaymentService", "--target", "unix:/no/such/socket")
     assert nobody.code == 6
+    keeps_none = shell.saga("participants", "ledger", "PaymentService", "--target", cluster.address)
+    assert (keeps_none.code, "keeps no ledger" in keeps_none.sentence) == (1, True)
 
 
 def test_a_service_that_is_gone_is_listed_as_unreachable(shell: Shell, cluster: Cluster) -> None:
@@ -240,3 +242,19 @@ def test_a_service_that_is_gone_is_listed_as_unreachable(shell: Shell, cluster: 
         assert states == ["UNREACHABLE"] * 5
     finally:
         cluster.start_participants()
+
+
+def test_a_damaged_record_is_found_and_named(tmp_path: Path) -> None:
+    with Cluster(tmp_path / "cluster", listen="127.0.0.1:0", faults=FATES) as damaged:
+        damaged.start()
+        shell = Shell(damaged.address)
+        saga_id = a_dead_letter(shell, "p-12")
+        with closing(sqlite3.connect(damaged.journal)) as database, database:
+            database.execute("UPDATE records SET at = at + 1 WHERE saga_id = ? AND seq = 3", (saga_id,))
+        table = shell.saga("journal", "verify")
+        assert table.code == 1
+        assert saga_id in table.out
+        assert table.sentence.endswith(": 1 fault")
+        (fault,) = shell.saga("journal", "verify", "-o", "jsonl").jsonl
+        assert fault["saga_id"] == saga_id
+        assert fault["sentence"]

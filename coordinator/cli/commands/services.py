@@ -5,7 +5,7 @@ from typing import Final
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.options import seconds
 from coordinator.cli.output import Column, Form, print_many
-from coordinator.client import Operator
+from coordinator.client import Broken, Operator
 from coordinator.client.ledger import Ledger
 
 _COLUMNS: Final = (
@@ -37,7 +37,13 @@ def ledger(address: str, timeout: str, service: str, saga_id: str, target: str, 
     timeout_s = seconds(timeout)
     target = target or _target(address, timeout_s, service)
     with Ledger(target, timeout_s=timeout_s) as at:
-        print_many(at.entries(service, saga_id=saga_id), _LEDGER_COLUMNS, form)
+        try:
+            print_many(at.entries(service, saga_id=saga_id), _LEDGER_COLUMNS, form)
+        except Broken as error:
+            if error.code != "UNIMPLEMENTED":
+                raise
+            sentence = f"what answers at {target} keeps no ledger that can be read: check the target"
+            raise CommandFailed(Exit.ERROR, sentence) from None
     return Exit.OK
 
 
