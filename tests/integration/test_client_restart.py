@@ -58,7 +58,8 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
 
 
 def restart(cluster: Cluster, *, away_s: float = 0.0) -> None:
-    """Kill -9, and start again at the same address."""
+    """Kill -9, and start again at the same address. The thread that asks for it is the one that the new
+    process dies with."""
     assert cluster.coordinator is not None
     cluster.coordinator.kill()
     time.sleep(away_s)
