@@ -1,6 +1,7 @@
-"""The operator's client against a service that answers as scripted, over a real socket: what is sent, what
-is shown."""
+"""The operator's client: against a service that answers as scripted, what is sent and what is shown; against
+the real one, a dead letter from its finding to its end."""
 
+import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -15,6 +16,7 @@ from grpc_status import rpc_status
 from coordinator.client import (
     ActionResult,
     Broken,
+    Client,
     ClientError,
     Conflict,
     InvalidRequest,
@@ -26,8 +28,10 @@ from coordinator.client import (
     SagaStatus,
     Unavailable,
 )
+from coordinator.domain.outcomes import Succeeded
 from saga.v1 import operator_pb2 as pb
 from saga.v1 import operator_pb2_grpc, types_pb2
+from tests.integration.api_harness import REFUSED, coordinator
 
 ACTOR: dict[str, Any] = {"actor": "jo", "reason": "the bank is back", "expected_seq": 9}
 STEP_ACTIONS = {"retry": "RetryStep", "skip": "SkipStep", "complete": "CompleteStep", "fail": "FailStep"}
@@ -260,3 +264,42 @@ def test_a_verification_tells_how_far_it_is(operator: Operator, scripted: Script
     first, last = operator.verify()
     assert [(fault.saga_id, fault.sentence) for fault in first.faults] == [("s-1", "record 3 is damaged")]
     assert (last.sagas, last.records, last.faults, last.done) == (2, 9, (), True)
+
+
+async def test_a_dead_letter_is_found_looked_at_and_retried_at_a_real_coordinator() -> None:
+    async with coordinator() as c, Client(c.address) as client:
+        c.participants.answer("bookSeat", REFUSED)
+        c.participants.answer("cancelRoom", REFUSED, Succeeded("null"))
+        saga_id = (await client.start("Trip", {})).saga.saga_id
+        dead = await client.wait(saga_id)
+
+        def operate() -> tuple[ActionResult, ActionResult]:
+            with Operator(c.address) as operator:
+                assert [saga.saga_id for saga in operator.dead_letters()] == [saga_id]
+                saga, possible = operator.possible_actions(saga_id)
+                assert saga == dead
+                assert (OperatorVerb.RETRY, "bookRoom") in [(each.verb, each.step) for each in possible]
+                who: dict[str, Any] = {"actor": "jo", "reason": "they are back", "expected_seq": saga.seq}
+                told = operator.retry(saga_id, "bookRoom", **who, validate_only=True)
+                done = operator.retry(saga_id, "bookRoom", **who, action_id="a-1")
+                with pytest.raises(Conflict) as moved:
+                    operator.skip(saga_id, "bookRoom", **who)
+                assert (moved.value.reason, moved.value.saga_id) == ("SAGA_MOVED", saga_id)
+                assert operator.retry(saga_id, "bookRoom", **who, action_id="a-1").repeated
+                return told, done
+
+        told, done = await asyncio.to_thread(operate)
+        saga = await client.wait(saga_id)
+    assert (dead.status, dead.needs_person) == (SagaStatus.DEAD_LETTERED, True)
+    assert told.effect is not None
+    assert told.effect == done.effect
+    assert told.effect.status_in_the_end is SagaStatus.COMPENSATED
+    assert told.saga.seq == dead.seq
+    assert saga.status is SagaStatus.COMPENSATED
+    (acted,) = [entry.operator_action for entry in saga.timeline if entry.operator_action]
+    assert (acted.verb, acted.action_id, acted.actor, acted.reason) == (
+        OperatorVerb.RETRY,
+        "a-1",
+        "jo",
+        "they are back",
+    )
