@@ -19,7 +19,6 @@ from grpc_status import rpc_status
 
 from coordinator.adapters.clock import SystemChance, SystemClock
 from coordinator.adapters.memory import MemoryJournal
-from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.api.server import ApiServer
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.errors import DefinitionNotFound
@@ -34,6 +33,7 @@ from coordinator.ports.journal import Piece, Request
 from coordinator.ports.participants import Call, ExecuteCall, Probe, Reach
 from saga.orders.v1 import orders_pb2, orders_pb2_grpc
 from saga.v1 import coordinator_pb2, coordinator_pb2_grpc
+from tests.no_telemetry import NoTelemetry
 
 if TYPE_CHECKING:
     from saga.orders.v1.orders_pb2_grpc import OrderPlacementServiceAsyncStub

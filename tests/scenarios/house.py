@@ -12,7 +12,6 @@ from typing import Final, Literal, Self
 
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.memory import MemoryJournal
-from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.domain.definition import (
     CompensationRetryPolicy,
     OnCompensationFailure,
@@ -35,6 +34,7 @@ from coordinator.engine.sagas import Accepted, Sagas, Wanted
 from coordinator.ports.journal import Journal, Quarantine, Record, Request, SagaIndex
 from coordinator.ports.participants import Call, ExecuteCall, Probe, Reach
 from coordinator.ports.telemetry import Telemetry
+from tests.no_telemetry import NoTelemetry
 from tests.unit.machine.world import Reaction, World, judge
 
 PATIENCE_S: Final = 20.0

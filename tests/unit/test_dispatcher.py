@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.domain.events import StepSucceeded
 from coordinator.domain.ids import FencingToken, StepName
 from coordinator.domain.outcomes import Answer, Direction, Succeeded
 from coordinator.engine.dispatcher import Dispatcher, Load, call_for
 from coordinator.ports.participants import Call, CompensateCall, ExecuteCall, Probe, Reach
+from tests.no_telemetry import NoTelemetry
 from tests.unit.machine.tale import FAULT, Tale, define, step
 
 TOKEN = FencingToken(7)

@@ -1,4 +1,4 @@
-"""Keeps the port `Telemetry` where nobody counts."""
+"""Keeps the port `Telemetry` where a test counts nothing."""
 
 from coordinator.domain.events import Verb
 from coordinator.domain.outcomes import Answer, Direction
