@@ -131,13 +131,15 @@ class Pool:
             Draining: this coordinator stops; the same action, asked again, is done once at most.
             JournalUnavailable: the action may or may not be durable; the same holds.
         """
-        driver = await self._driver(saga_id)
+        asleep = self._roused(saga_id)
+        driver = None if asleep else await self._driver(saga_id)
         if self._draining:
             raise Draining("the coordinator is shutting down; nothing was written, ask again")
         if driver is not None:
             done = await driver.act(action)
         else:
-            done = await asyncio.shield(self._wake(saga_id, action))
+            act = self._act_on_sleeping if asleep else self._act_on_resting
+            done = await asyncio.shield(self._wake(saga_id, act(saga_id, action)))
         if done:
             self._tools.telemetry.operator_acted(action.verb)
             _log.info(
@@ -192,11 +194,33 @@ class Pool:
             else:
                 return self._drivers.get(saga_id)
 
-    def _wake(self, saga_id: SagaId, action: Action) -> asyncio.Task[bool]:
-        """Take up a saga that rests for the sake of *action*; one at a time, so that it has one owner."""
-        waking = self._waking[saga_id] = self._spawn(self._act_on_resting(saga_id, action))
+    def _roused(self, saga_id: SagaId) -> bool:
+        """Whether the saga was asleep until this moment; its caller takes it up now."""
+        if saga_id not in self._sleepers or self._draining:
+            return False
+        awake, sleeper = self._sleepers[saga_id]
+        if awake.is_set():
+            return False  # it is being taken up already
+        del self._sleepers[saga_id]
+        sleeper.cancel()
+        return True
+
+    def _wake(self, saga_id: SagaId, work: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
+        """Take up a saga for the sake of an action; one at a time, so that it has one owner."""
+        waking = self._waking[saga_id] = self._spawn(work)
         waking.add_done_callback(lambda _: self._waking.pop(saga_id))
         return waking
+
+    async def _act_on_sleeping(self, saga_id: SagaId, action: Action) -> bool:
+        driver = await self._taken_up(saga_id)
+        if driver is None:
+            return await self._act_on_resting(saga_id, action)
+        try:
+            # Judged by what slept: that it was taken up is no news to whoever wants something of it.
+            done = driver.act_first(action, set_aside=False)
+        finally:
+            self._own(driver, saga_id)
+        return done is not None and await done
 
     async def _act_on_resting(self, saga_id: SagaId, action: Action) -> bool:
         row = await self._index.find(saga_id)
@@ -282,6 +306,12 @@ class Pool:
 
     async def _take_up(self, saga_id: SagaId) -> None:
         """Rebuild a saga from its journal and drive it on."""
+        driver = await self._taken_up(saga_id)
+        if driver is not None:
+            self._own(driver, saga_id)
+
+    async def _taken_up(self, saga_id: SagaId) -> Driver | None:
+        """A driver for an open saga; None for one that had to be set aside instead."""
         try:
             decision, seq = await self._read_back(saga_id)
         except (JournalUnavailable, MemoryError) as error:
@@ -291,7 +321,8 @@ class Pool:
             self._open -= 1
             await self._quarantine(saga_id, f"It cannot be read back: {_told(error)}.")
         else:
-            self._own(Driver.resumed(decision, seq, self._tools), saga_id)
+            return Driver.resumed(decision, seq, self._tools)
+        return None
 
     async def _read_back(self, saga_id: SagaId) -> tuple[Decision, int]:
         """The saga as its records tell it, and the number of the newest one."""
