@@ -277,6 +277,18 @@ class TestRoom:
         assert left_in(path) == USED
         assert await saga.goes_on(journal, *reserved(3_000.0)) == 5
 
+    async def test_without_it_nothing_is_checked_since_the_log_grows_meanwhile(
+        self, journal: SqliteJournal, free: list[int]
+    ) -> None:
+        await filled(journal)
+        free[0] = 63 * MIB
+        with pytest.raises(
+            JournalUnavailable, match="whole: its disk has 63 MiB left, of which 64 MiB are kept"
+        ):
+            await journal.faults()
+        free[0] = 64 * MIB
+        assert await journal.faults() == []
+
     async def test_it_is_given_back_when_it_runs_out_meanwhile(
         self,
         journal: SqliteJournal,

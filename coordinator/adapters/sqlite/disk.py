@@ -43,9 +43,11 @@ class DiskGauge:
         free = self._free_bytes(self._path.parent)
         if free - more_bytes >= self._min_bytes:
             return None
+        needs = f"it takes another {-(-more_bytes // _MIB)} MiB, and " if more_bytes else ""
+        left, kept = free // _MIB, self._min_bytes // _MIB
         return (
-            f"it takes another {-(-more_bytes // _MIB)} MiB, and its disk has {free // _MIB} MiB left, of "
-            f"which {self._min_bytes // _MIB} MiB are kept for running sagas; make room first"
+            f"{needs}its disk has {left} MiB left, of which {kept} MiB are kept for running sagas; "
+            "make room first"
         )
 
     def _sentence(self, free: int) -> str:

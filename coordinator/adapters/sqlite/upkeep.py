@@ -1,7 +1,8 @@
 """Copies and checks of the whole journal while it is being written, on connections of their own.
 
 They read for long, one at a time. The writer never waits for them, but its log grows until they are done:
-so a copy is of bare pages, as fast as the disk, and looks again and again whether there is room left.
+so a copy is of bare pages, as fast as the disk, a check is in slices, and both look again and again whether
+there is room left.
 """
 
 import asyncio
@@ -45,7 +46,7 @@ class SqliteUpkeep:
         self._writer = writer
         self._gauge = gauge
         self._turn = asyncio.Lock()
-        self._stop = _Stop()
+        self._watch = _Watch(gauge)
         self._closing = False
 
     async def backup(self) -> AsyncGenerator[Piece, None]:
@@ -53,7 +54,7 @@ class SqliteUpkeep:
         # Not the answer of the call: a caller that is cancelled when the copy is just done gets none.
         made: list[BinaryIO] = []
         try:
-            await self._apart(lambda db, stop: made.append(_copy(db, self._path, self._gauge, stop)))
+            await self._apart(lambda db, watch: made.append(_copy(db, self._path, watch)))
             (copy,) = made
             total = os.fstat(copy.fileno()).st_size
             while data := await asyncio.to_thread(copy.read, PIECE_BYTES_MAX):
@@ -69,30 +70,36 @@ class SqliteUpkeep:
         Raises:
             JournalUnavailable: the files could not be read at all.
         """
-        return await self._apart(_faults)
+        # The whole check of each table and not only the quick one: a saga that an index of open sagas lacks
+        # would be forgotten by the next recovery. The quick one sees what belongs to no table.
+        found = [*await self._apart(partial(_complaints, check="quick_check"))]
+        for table in await self._apart(_tables):
+            found += await self._apart(partial(_complaints, check=f"integrity_check('{table}')"))
+            found += await self._apart(partial(_orphans, table=table))
+        return list(dict.fromkeys(found))[:FAULTS_TOLD_MAX]
 
     async def close(self) -> None:
         """Break off what is under way, and wait until its connection is closed."""
         self._closing = True
-        self._stop.now()
+        self._watch.stop()
         async with self._turn:
             pass
 
-    async def _apart(self, work: Callable[[sqlite3.Connection, "_Stop"], _T]) -> _T:
+    async def _apart(self, work: Callable[[sqlite3.Connection, "_Watch"], _T]) -> _T:
         """Run *work* on a connection of its own, which is closed when this ends, however it ends."""
         async with self._turn:
             self._writer.check()
             if self._closing:
                 raise _Stopped
-            stop = self._stop = _Stop()
+            watch = self._watch = _Watch(self._gauge)
             try:
                 async with self._writer.patience():
                     db = await Connection.open(partial(open_reader, self._path))
                     try:
-                        return await db.run(lambda db: work(db, stop))
+                        return await db.run(lambda db: work(db, watch))
                     finally:
                         # A caller that is cancelled does not wait for the work's own end.
-                        stop.now()
+                        watch.stop()
                         db.abandon()
             except (sqlite3.Error, OSError, StartupFailed) as error:
                 raise JournalUnavailable(f"the journal {self._path} cannot be read whole: {error}") from error
@@ -103,28 +110,34 @@ class _Stopped(JournalUnavailable):
         super().__init__("the journal is being closed: what was asked of it was broken off")
 
 
-class _Stop:
-    """Breaks off work in another thread: a statement by interrupting it, the rest by a look at it."""
+class _Watch:
+    """Breaks off work in another thread when it is no longer wanted, or the disk has no more room for it."""
 
-    def __init__(self) -> None:
-        self._set = threading.Event()
+    def __init__(self, gauge: DiskGauge) -> None:
+        self._gauge = gauge
+        self._stopped = threading.Event()
         self._working: list[sqlite3.Connection] = []
 
-    def now(self) -> None:
-        self._set.set()
+    def stop(self) -> None:
+        self._stopped.set()
         for db in self._working:
             # It may be closed in its thread at this moment.
             with suppress(sqlite3.ProgrammingError):
                 db.interrupt()
 
-    def look(self) -> None:
-        if self._set.is_set():
+    def look(self, more_bytes: int = 0) -> None:
+        """Raise JournalUnavailable unless the work may go on, and write so many bytes."""
+        if self._stopped.is_set():
             raise _Stopped
+        shortage = self._gauge.shortage_for(more_bytes)
+        if shortage is not None:
+            raise JournalUnavailable(f"the journal cannot be read whole: {shortage}")
 
     @contextmanager
-    def watching(self, db: sqlite3.Connection) -> Iterator[None]:
+    def over(self, db: sqlite3.Connection) -> Iterator[None]:
+        """Look while statements of *db* run, too."""
         self._working.append(db)
-        db.set_progress_handler(self._set.is_set, _STEPS_BETWEEN_LOOKS)
+        db.set_progress_handler(self._is_over, _STEPS_BETWEEN_LOOKS)
         try:
             self.look()
             yield
@@ -135,15 +148,18 @@ class _Stop:
             db.set_progress_handler(None, 0)
             self._working.remove(db)
 
+    def _is_over(self) -> bool:
+        return self._stopped.is_set() or self._gauge.shortage_for(0) is not None
 
-def _copy(db: sqlite3.Connection, journal: Path, gauge: DiskGauge, stop: _Stop) -> BinaryIO:
+
+def _copy(db: sqlite3.Connection, journal: Path, watch: _Watch) -> BinaryIO:
     """A file without a name that holds the journal as it is at this moment; runs in the thread of *db*."""
     path = create_copy(journal)
     try:
         with closing(open_new_copy(path)) as copy:
-            _copy_pages(db, copy, gauge, stop)
-        with closing(open_finished_copy(path)) as copy, stop.watching(copy):
-            unsound = _complaints(copy, "quick_check")
+            _copy_pages(db, copy, watch)
+        with closing(open_finished_copy(path)) as copy:
+            unsound = _complaints(copy, watch, check="quick_check")
         if unsound:
             raise JournalUnavailable(f"the journal {journal} is damaged, and so is its copy: {unsound[0]}")
         return path.open("rb")
@@ -152,8 +168,8 @@ def _copy(db: sqlite3.Connection, journal: Path, gauge: DiskGauge, stop: _Stop) 
         remove_copy(journal)
 
 
-def _copy_pages(db: sqlite3.Connection, copy: sqlite3.Connection, gauge: DiskGauge, stop: _Stop) -> None:
-    with stop.watching(db):
+def _copy_pages(db: sqlite3.Connection, copy: sqlite3.Connection, watch: _Watch) -> None:
+    with watch.over(db):
         # Its first read fixes the moment; without this transaction a write would begin the copy anew.
         db.execute("BEGIN")
         try:
@@ -161,10 +177,7 @@ def _copy_pages(db: sqlite3.Connection, copy: sqlite3.Connection, gauge: DiskGau
             page_bytes, pages = read_back(db, "page_size"), read_back(db, "page_count")
 
             def look(_: int, pages_left: int, __: int) -> None:
-                stop.look()
-                shortage = gauge.shortage_for(pages_left * page_bytes)
-                if shortage is not None:
-                    raise JournalUnavailable(f"the journal cannot be copied: {shortage}")
+                watch.look(pages_left * page_bytes)
 
             look(0, pages, pages)
             db.backup(copy, pages=PAGES_AT_A_TIME, progress=look)
@@ -172,16 +185,14 @@ def _copy_pages(db: sqlite3.Connection, copy: sqlite3.Connection, gauge: DiskGau
             db.execute("ROLLBACK")
 
 
-def _faults(db: sqlite3.Connection, stop: _Stop) -> Sequence[str]:
-    """Runs in the thread of *db*. The whole check and not the quick one: a saga that is missing in an index
-    of open sagas would be forgotten by the next recovery."""
-    with stop.watching(db):
-        return (_complaints(db, "integrity_check") + _orphans(db))[:FAULTS_TOLD_MAX]
+def _tables(db: sqlite3.Connection, _: _Watch) -> Sequence[str]:
+    return [name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")]
 
 
-def _complaints(db: sqlite3.Connection, check: str) -> list[str]:
+def _complaints(db: sqlite3.Connection, watch: _Watch, *, check: str) -> Sequence[str]:
     try:
-        rows = db.execute(f"PRAGMA {check}({FAULTS_TOLD_MAX})").fetchall()
+        with watch.over(db):
+            rows = db.execute(f"PRAGMA {check}").fetchall()
     except sqlite3.DatabaseError as error:
         return _only_of_damage(error)
     lines = [line.strip() for (text,) in rows for line in text.splitlines()]
@@ -190,19 +201,20 @@ def _complaints(db: sqlite3.Connection, check: str) -> list[str]:
     ]
 
 
-def _orphans(db: sqlite3.Connection) -> list[str]:
+def _orphans(db: sqlite3.Connection, watch: _Watch, *, table: str) -> Sequence[str]:
     try:
-        rows = list(islice(db.execute("PRAGMA foreign_key_check"), FAULTS_TOLD_MAX))
+        with watch.over(db):
+            rows = list(islice(db.execute(f"PRAGMA foreign_key_check('{table}')"), FAULTS_TOLD_MAX))
     except sqlite3.DatabaseError as error:
         return _only_of_damage(error)
     return [
         f"the table {table} has {'a row' if number is None else f'row {number}'} without the row of {parent} "
         "that it belongs to"
-        for table, number, parent, _ in rows
+        for _, number, parent, _ in rows
     ]
 
 
-def _only_of_damage(error: sqlite3.DatabaseError) -> list[str]:
+def _only_of_damage(error: sqlite3.DatabaseError) -> Sequence[str]:
     if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
         raise error
     return [f"SQLite cannot read the file to its end: {error}"]
