@@ -291,7 +291,7 @@ async def test_what_cannot_be_reached_is_named_with_what_to_look_at(kind: Any, t
             closing: f"the connection to {closing} was closed before an answer came: ask again, and check "
             "the port if it stays so",
         }
-        told = await asyncio.gather(*(ask(kind, address, get) for address in sentences))
+        told = await asyncio.gather(*(ask(kind, address, get, timeout_s=30) for address in sentences))
         watched = await ask(kind, nobody, lambda client: collected(client.watch("s-1")))
     assert [str(error) for error in told] == list(sentences.values())
     assert {type(error) for error in told} == {Unavailable}
