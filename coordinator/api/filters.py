@@ -8,7 +8,7 @@ import binascii
 import math
 import re
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import astuple, replace
 from typing import Final
 
 from google.protobuf.timestamp_pb2 import Timestamp
@@ -156,17 +156,8 @@ def _moment(value: str) -> float:
 
 
 def _digest(condition: SagaFilter) -> Digest:
-    return jsontext.digest(
-        jsontext.canonical(
-            [
-                condition.status,
-                condition.saga_name,
-                condition.request_id,
-                condition.started_from,
-                condition.started_before,
-            ]
-        )
-    )
+    # Every field, so that none can be forgotten: a token of one list must not fit another.
+    return jsontext.digest(jsontext.canonical(list(astuple(condition))))
 
 
 def _decoded(token: str) -> jsontext.JsonValue:

@@ -3,15 +3,12 @@
 from collections.abc import Generator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, TypeVar
 
 from coordinator.client import wire
 from coordinator.client.blocking import BlockingConnection
 from coordinator.client.patience import CALL_TIMEOUT_S
 from saga.v1 import ledger_pb2 as pb
 from saga.v1 import ledger_pb2_grpc
-
-_Word = TypeVar("_Word", bound=StrEnum)
 
 
 class Operation(StrEnum):
@@ -80,19 +77,11 @@ def _to_entry(entry: pb.LedgerEntry) -> LedgerEntry:
         service=entry.service,
         saga_id=entry.saga_id,
         step=entry.step,
-        operation=_word(Operation, pb.Operation, "OPERATION_", entry.operation),
+        operation=wire.word(Operation, pb.Operation, "OPERATION_", entry.operation),
         transaction=entry.transaction,
         idempotency_key=entry.idempotency_key,
-        outcome=_word(LedgerOutcome, pb.LedgerOutcome, "LEDGER_OUTCOME_", entry.outcome),
+        outcome=wire.word(LedgerOutcome, pb.LedgerOutcome, "LEDGER_OUTCOME_", entry.outcome),
         request_hash=entry.request_hash,
         result_hash=entry.result_hash,
         fencing_token=entry.fencing_token,
     )
-
-
-def _word(words: type[_Word], names: Any, prefix: str, value: int) -> _Word:
-    """The word for an enum's value; UNSPECIFIED for one that only newer participants know."""
-    try:
-        return words(names.Name(value).removeprefix(prefix))
-    except ValueError:
-        return words("UNSPECIFIED")

@@ -154,7 +154,7 @@ def page_size(left: int | None) -> int:
 def to_order(answer: orders_pb2.PlaceOrderResponse) -> Order:
     return Order(
         order_id=answer.order_id,
-        status=_word(OrderStatus, orders_pb2.OrderStatus, "ORDER_STATUS_", answer.status),
+        status=word(OrderStatus, orders_pb2.OrderStatus, "ORDER_STATUS_", answer.status),
         error_message=answer.error_message,
         saga_id=answer.saga_id,
         saga_status=to_status(answer.saga_status),
@@ -188,14 +188,14 @@ def to_saga(saga: types_pb2.Saga) -> Saga:
 
 
 def to_status(value: int) -> SagaStatus:
-    return _word(SagaStatus, types_pb2.SagaStatus, "SAGA_STATUS_", value)
+    return word(SagaStatus, types_pb2.SagaStatus, "SAGA_STATUS_", value)
 
 
 def to_entry(entry: types_pb2.TimelineEntry) -> TimelineEntry:
     return TimelineEntry(
         seq=entry.seq,
         time=_time(entry.time),
-        type=_word(EventType, types_pb2.EventType, "EVENT_TYPE_", entry.type),
+        type=word(EventType, types_pb2.EventType, "EVENT_TYPE_", entry.type),
         step=entry.step,
         attempt=entry.attempt,
         code=entry.code,
@@ -240,7 +240,7 @@ def to_participant(participant: operator_pb2.Participant) -> Participant:
     return Participant(
         service=participant.service,
         target=participant.target,
-        state=_word(ParticipantState, operator_pb2.ParticipantState, "PARTICIPANT_STATE_", participant.state),
+        state=word(ParticipantState, operator_pb2.ParticipantState, "PARTICIPANT_STATE_", participant.state),
         message=participant.message,
         steps=tuple(participant.steps),
     )
@@ -261,7 +261,7 @@ def _to_step(step: types_pb2.Step) -> Step:
         service=step.service,
         transaction=step.transaction,
         compensation=step.compensation if step.HasField("compensation") else None,
-        status=_word(StepStatus, types_pb2.StepStatus, "STEP_STATUS_", step.status),
+        status=word(StepStatus, types_pb2.StepStatus, "STEP_STATUS_", step.status),
         attempts=step.attempts,
         undo_attempts=step.undo_attempts,
         by_hand=step.by_hand,
@@ -286,11 +286,11 @@ def _to_effect(effect: operator_pb2.ActionEffect) -> ActionEffect:
 
 
 def _to_verb(value: int) -> OperatorVerb:
-    return _word(OperatorVerb, types_pb2.OperatorVerb, "OPERATOR_VERB_", value)
+    return word(OperatorVerb, types_pb2.OperatorVerb, "OPERATOR_VERB_", value)
 
 
-def _word(words: type[_Enum], names: Any, prefix: str, value: int) -> _Enum:
-    """The word for an enum's value; UNSPECIFIED for one that only newer coordinators know."""
+def word(words: type[_Enum], names: Any, prefix: str, value: int) -> _Enum:
+    """The word for an enum's value; UNSPECIFIED for one that only newer servers know."""
     try:
         return words(names.Name(value).removeprefix(prefix))
     except ValueError:

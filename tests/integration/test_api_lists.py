@@ -229,6 +229,7 @@ async def test_a_filter_made_to_be_slow_is_refused_at_once() -> None:
         (("", "saga_name = Trip"), False),
         (("saga_name = Trip", ""), False),
         (("saga_name = Trip", "status = RUNNING"), False),
+        (("needs_person = false", "needs_person = true"), False),
         (('create_time > "2020-01-01T00:00:00Z"', 'create_time >= "2020-01-01T00:00:00Z"'), False),
     ],
 )
