@@ -89,6 +89,7 @@ def test_a_whole_copy_replaces_the_one_before_where_that_is_asked_for(tmp_path: 
     assert (ran.code, ran.sentence) == (0, f"wrote {path}, 2.0 KiB")
     assert path.read_bytes() == b"x" * 2000
     assert list(tmp_path.iterdir()) == [path]
+    assert path.stat().st_mode & 0o077 == 0
 
 
 def test_a_verification_that_breaks_off_finds_nothing_out() -> None:

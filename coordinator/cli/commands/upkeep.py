@@ -30,7 +30,7 @@ def backup(address: str, timeout: str, path: Path, *, force: bool) -> int:
         if first is None:
             raise CommandFailed(Exit.ERROR, "the coordinator sent an empty copy: nothing was written")
         try:
-            with open(part, "wb") as file:
+            with open(part, "wb", opener=_for_us_alone) as file:
                 written = file.write(first.data)
                 _progress(f"{_size(written)} of {_size(first.total_bytes)}")
                 for piece in pieces:
@@ -45,6 +45,7 @@ def backup(address: str, timeout: str, path: Path, *, force: bool) -> int:
             part.replace(path)
             _sync_folder(path.parent)
         except BaseException:
+            _clear()
             with suppress(OSError):
                 part.unlink()
             raise
@@ -84,6 +85,11 @@ class _Counted:
         _clear()
         if not done:
             raise CommandFailed(Exit.ERROR, "the coordinator stopped before all was read: ask again")
+
+
+def _for_us_alone(path: str, flags: int) -> int:
+    """A journal holds what was paid with: a copy of it is not for everybody on the machine."""
+    return os.open(path, flags, 0o600)
 
 
 def _sync(file: BinaryIO) -> None:
