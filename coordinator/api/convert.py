@@ -248,6 +248,6 @@ def _to_steps(saga: Saga, records: Sequence[Record]) -> list[types_pb2.Step]:
 def _step_status(step: StepState) -> types_pb2.StepStatus.ValueType:
     if step.undo is not None:
         return _UNDO_OUTCOMES[step.undo.outcome]
-    if not step.begun:
+    if not step.begun and step.outcome is None:
         return types_pb2.STEP_STATUS_NOT_BEGUN
     return _OUTCOMES[step.outcome]
