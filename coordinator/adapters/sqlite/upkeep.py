@@ -35,7 +35,8 @@ PIECE_BYTES_MAX: Final = 1 << 20
 FAULTS_TOLD_MAX: Final = 100
 """More of them would tell nobody more."""
 PAGES_AT_A_TIME: Final = 1_024
-_STEPS_BETWEEN_LOOKS: Final = 10_000
+_STEPS_BETWEEN_LOOKS: Final = 1_000_000
+"""Virtual machine steps of SQLite, some ten milliseconds: a look waits for its turn with the event loop."""
 
 
 class SqliteUpkeep:
