@@ -131,27 +131,8 @@ class Pool:
             Draining: this coordinator stops; the same action, asked again, is done once at most.
             JournalUnavailable: the action may or may not be durable; the same holds.
         """
-        asleep = self._roused(saga_id)
-        driver = None if asleep else await self._driver(saga_id)
-        if self._draining:
-            raise Draining("the coordinator is shutting down; nothing was written, ask again")
-        if driver is not None:
-            done = await driver.act(action)
-        else:
-            act = self._act_on_sleeping if asleep else self._act_on_resting
-            done = await asyncio.shield(self._wake(saga_id, act(saga_id, action)))
-        if done:
-            self._tools.telemetry.operator_acted(action.verb)
-            _log.info(
-                "operator acted",
-                extra={
-                    "saga_id": saga_id,
-                    "step": action.step,
-                    "verb": str(action.verb),
-                    "actor": action.actor,
-                },
-            )
-        return done
+        # An operator who leaves does not leave it uncounted.
+        return await asyncio.shield(self._spawn(self._act(saga_id, action)))
 
     def refuse_new(self) -> None:
         """From here on, `launch` answers Draining."""
@@ -193,6 +174,29 @@ class Pool:
                 await self._setting_aside[saga_id].wait()
             else:
                 return self._drivers.get(saga_id)
+
+    async def _act(self, saga_id: SagaId, action: Action) -> bool:
+        asleep = self._roused(saga_id)
+        driver = None if asleep else await self._driver(saga_id)
+        if self._draining:
+            raise Draining("the coordinator is shutting down; nothing was written, ask again")
+        if driver is not None:
+            done = await driver.act(action)
+        else:
+            act = self._act_on_sleeping if asleep else self._act_on_resting
+            done = await self._wake(saga_id, act(saga_id, action))
+        if done:
+            self._tools.telemetry.operator_acted(action.verb)
+            _log.info(
+                "operator acted",
+                extra={
+                    "saga_id": saga_id,
+                    "step": action.step,
+                    "verb": str(action.verb),
+                    "actor": action.actor,
+                },
+            )
+        return done
 
     def _roused(self, saga_id: SagaId) -> bool:
         """Whether the saga was asleep until this moment; its caller takes it up now."""

@@ -24,6 +24,7 @@ from coordinator.domain.outcomes import Pending
 from coordinator.domain.saga import Status
 from coordinator.engine.sagas import Acted
 from coordinator.ports.journal import Quarantine
+from tests.no_telemetry import NoTelemetry
 from tests.scenarios.house import (
     House,
     JournalAround,
@@ -204,6 +205,41 @@ async def test_an_operator_who_leaves_while_a_resting_saga_wakes_leaves_it_awake
         assert (await house.end(saga_id)).status is Status.COMPENSATED
 
 
+@pytest.mark.parametrize("rests", [True, False], ids=["at rest", "driven"])
+async def test_an_action_whose_operator_left_is_counted_and_logged_all_the_same(
+    rests: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    slow, told = SlowAppends(MemoryJournal()), CountsActions()
+    async with House(ORDER, store=slow.store, journal=slow, telemetry=told) as house:
+        if rests:
+            saga_id = await dead_letter(house)
+        else:
+            held = house.services.hold("b")
+            saga_id = await house.start()
+            await soon(held.arrived)
+        slow.pause_s = 0.02
+        acting = asyncio.ensure_future(act(house, saga_id, Verb.TERMINATE))
+        await until(lambda: slow.pending > 0)
+        acting.cancel()
+        await asyncio.gather(acting, return_exceptions=True)
+        assert told.verbs == []
+        with caplog.at_level("INFO"):
+            await until(lambda: not house.pool._tasks)
+        assert (await house.end(saga_id)).status is Status.TERMINATED
+        assert told.verbs == [Verb.TERMINATE]
+        assert [record.message for record in caplog.records].count("operator acted") == 1
+
+
+class CountsActions(NoTelemetry):
+    """Notes what operators did."""
+
+    def __init__(self) -> None:
+        self.verbs: list[Verb] = []
+
+    def operator_acted(self, verb: Verb) -> None:
+        self.verbs.append(verb)
+
+
 # Driven
 
 
@@ -214,9 +250,11 @@ class SlowAppends(JournalAround):
         super().__init__(store)
         self.store = store
         self.pause_s = 0.0
+        self.pending = 0
 
     async def append(self, *args, **kwargs):  # type: ignore[no-untyped-def]
         if self.pause_s:
+            self.pending += 1
             await asyncio.sleep(self.pause_s)
         return await self.inner.append(*args, **kwargs)
 
