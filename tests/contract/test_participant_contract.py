@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,8 +12,11 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from participants.fault_plan import FaultPlan
+from participants.server import serving
+from participants.services import EXAMPLES
 from saga.v1 import participant_pb2 as pb
-from tests.unit.participants.kit import Client, Failure, TillService, a_till
+from tests.unit.participants.kit import Client, Failure, TillService, a_client, a_till
 
 
 @pytest.fixture
@@ -283,3 +287,128 @@ async def test_what_is_stored_outlives_the_process(tmp_path: Path) -> None:
             "BARRED",
         )
         assert failed(await client.execute(fencing_token=1)) == ("ABORTED", "STALE_TOKEN")
+
+
+ROUND_2 = "saga-1/pay/C/2"
+
+
+async def test_an_undo_that_was_refused_is_performed_once_under_the_key_of_its_next_round(
+    client: Client, till: TillService
+) -> None:
+    await client.execute()
+    till.mood = "refuse"
+    for attempt in (1, 2):
+        assert outcome(await client.compensate(attempt=attempt)) == "refused"
+    till.mood = "succeed"
+    assert output(await client.compensate(idempotency_key=ROUND_2, attempt=3)) == '{"taken":true}'
+    assert len(till.undone_with) == 1
+    assert failed(await client.execute()) == ("FAILED_PRECONDITION", "BARRED")
+
+
+async def test_late_duplicates_of_either_round_change_nothing_and_get_the_same_answer(
+    client: Client, till: TillService
+) -> None:
+    await client.execute()
+    till.mood = "refuse"
+    await client.compensate()
+    till.mood = "succeed"
+    await client.compensate(idempotency_key=ROUND_2)
+    for key in ("saga-1/pay/C", ROUND_2, "saga-1/pay/C/3", "saga-1/pay/C", ROUND_2):
+        late = await client.compensate(idempotency_key=key)
+        assert output(late) == '{"taken":true}'
+        assert isinstance(late, pb.CompensateResponse)
+        assert late.idempotency_key == key
+    assert len(till.undone_with) == 1
+    rows = await client.ledger()
+    assert rows.count(("take", "APPLIED")) == 1
+    assert rows.count(("take", "DUPLICATE")) == 5
+
+
+async def test_rounds_that_arrive_at_once_undo_once(client: Client, till: TillService) -> None:
+    await client.execute()
+    keys = ["saga-1/pay/C", ROUND_2, "saga-1/pay/C/3"] * 30
+    answers = await asyncio.gather(*(client.compensate(idempotency_key=key) for key in keys))
+    assert {output(answer) for answer in answers} == {'{"taken":true}'}
+    assert len(till.undone_with) == 1
+    assert (await client.ledger()).count(("take", "APPLIED")) == 1
+
+
+async def test_a_later_round_of_what_was_never_seen_undoes_nothing_and_bars_the_execute(
+    client: Client, till: TillService
+) -> None:
+    assert output(await client.compensate(idempotency_key=ROUND_2)) == ""
+    assert output(await client.compensate()) == ""
+    assert failed(await client.execute()) == ("FAILED_PRECONDITION", "BARRED")
+    assert till.undone_with == []
+    assert (await client.ledger())[0] == ("take", "NULL")
+
+
+async def test_another_round_is_no_way_to_another_content(client: Client, till: TillService) -> None:
+    await client.execute()
+    await client.compensate()
+    other = await client.compensate(idempotency_key=ROUND_2, input_json='{"amount": 6}')
+    assert failed(other) == ("ALREADY_EXISTS", "KEY_REUSED")
+    assert len(till.undone_with) == 1
+
+
+async def test_a_round_that_was_performed_is_remembered_by_the_next_process(tmp_path: Path) -> None:
+    till = TillService()
+    async with a_till(tmp_path, till) as client:
+        await client.execute()
+        till.mood = "refuse"
+        await client.compensate()
+        till.mood = "succeed"
+        await client.compensate(idempotency_key=ROUND_2)
+    again = TillService()
+    async with a_till(tmp_path, again) as client:
+        assert output(await client.compensate()) == '{"taken":true}'
+        assert output(await client.compensate(idempotency_key=ROUND_2)) == '{"taken":true}'
+        assert failed(await client.execute()) == ("FAILED_PRECONDITION", "BARRED")
+    assert again.undone_with == []
+
+
+EXAMPLE_STEPS = [
+    ("OrderService", "createOrder", "cancelOrder"),
+    ("InventoryService", "reserveInventory", "releaseInventory"),
+    ("PaymentService", "processPayment", "refundPayment"),
+    ("ShippingService", "scheduleShipment", "cancelShipment"),
+    ("NotificationService", "sendConfirmationEmail", "sendCancellationEmail"),
+]
+
+
+@pytest.mark.parametrize(("service", "transaction", "compensation"), EXAMPLE_STEPS)
+async def test_each_example_service_undoes_once_whatever_the_round(
+    tmp_path: Path, service: str, transaction: str, compensation: str
+) -> None:
+    order = {
+        "order_id": "o-1",
+        "user_id": "u-1",
+        "items": [{"item_id": "sku-1", "quantity": 2}],
+        "payment_info": {
+            "method": "card",
+            "token": "tok",
+            "amount": {"currency_code": "EUR", "units": "42"},
+        },
+    }
+    execute: dict[str, Any] = {
+        "service": service,
+        "transaction": transaction,
+        "input_json": json.dumps(order),
+    }
+    undo: dict[str, Any] = {"service": service, "compensation": compensation, "input_json": json.dumps(order)}
+    async with (
+        serving(
+            [example() for example in EXAMPLES.values()], data=tmp_path, faults=FaultPlan(), grace_s=1
+        ) as served,
+        a_client(served.address) as client,
+    ):
+        assert outcome(await client.execute(**execute)) == "succeeded"
+        await client.set_faults({"compensation": compensation, "fault": "refused", "times": 1})
+        assert outcome(await client.compensate(**undo)) == "refused"
+        for key in (ROUND_2, "saga-1/pay/C", ROUND_2):
+            assert outcome(await client.compensate(idempotency_key=key, **undo)) == "succeeded"
+        assert failed(await client.execute(**execute)) == ("FAILED_PRECONDITION", "BARRED")
+        rows = await client.ledger(service=service)
+    assert rows.count((compensation, "APPLIED")) == 1
+    assert rows.count((compensation, "DUPLICATE")) == 2
+    assert rows.count((transaction, "APPLIED")) == 1
