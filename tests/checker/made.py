@@ -119,9 +119,10 @@ class Told:
         )
         self._run.actions.append(replace(asked, **more))
 
-    def acts(self, verb: str, step: str = "", status: str = "", *, output: str = "") -> None:
+    def acts(self, verb: str, step: str = "", status: str = "", *, output: str = "", unseen: int = 0) -> None:
         """An operator asks, and it is done; where it has a status, it decides that of the step."""
-        self.asks(verb, step, "OK", seq=len(self._timeline) + 1, output=output)
+        newest = len(self._timeline)
+        self.asks(verb, step, "OK", seq=newest + 1, seq_expected=newest - unseen, output=output)
         action = ActionRead(verb=verb, action_id=f"{verb} {step}", actor="Ada", reason="the bank called")
         failure = self._timeline[-1].type
         self.event("OPERATOR_ACTED", step, status, action=action)
@@ -401,11 +402,12 @@ def _left_out(run: Run, saga: Told) -> None:
 
 
 def _skipped(saga: Told) -> None:
-    """A step whose answer was not awaited is skipped; when the saga turns back, it is undone all the same."""
+    """A saga that slept is taken up to skip a step; when it turns back, that is undone all the same."""
     saga.does("reserve")
     saga.begins("charge")
     saga.row("charge", "E", "applied")
-    saga.acts("SKIP", "charge", "SKIPPED")
+    saga.event("SAGA_RESUMED")
+    saga.acts("SKIP", "charge", "SKIPPED", unseen=1)
     saga.begins("notify")
     saga.acts("FAIL", "notify", "GIVEN_UP")
     saga.undoes("notify", outcome="null")
