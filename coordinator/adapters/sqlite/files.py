@@ -21,6 +21,9 @@ APPLICATION_ID: Final = int.from_bytes(b"SAGA")
 _MAGIC: Final = b"SQLite format 3\x00"
 _HEADER_BYTES: Final = 100
 _APPLICATION_ID_AT: Final = slice(68, 72)
+_VERSIONS_AT: Final = slice(18, 20)
+_WITHOUT_LOG: Final = b"\x01\x01"
+"""The file's write and read versions (SQLite's file format, 1.3.3): of a database in WAL mode they are 2."""
 _CHUNK_BYTES: Final = 1 << 20
 _LOCK_BYTES_MAX: Final = 1 << 12
 # The journal holds what callers paid with.
@@ -143,6 +146,15 @@ def create_copy(database: Path) -> Path:
     return path
 
 
+def mark_copy(path: Path) -> None:
+    """Let the finished copy at *path* be known from a journal in use: by its header it never had a log."""
+    fd = os.open(path, os.O_WRONLY | os.O_CLOEXEC)
+    try:
+        os.pwrite(fd, _WITHOUT_LOG, _VERSIONS_AT.start)
+    finally:
+        os.close(fd)
+
+
 def remove_copy(database: Path) -> None:
     """Take the copy of *database* out of the folder; whoever has it open can read it to its end."""
     _beside(database, _COPY).unlink(missing_ok=True)
@@ -187,6 +199,12 @@ def _check_database(path: Path, before: LastOpening) -> None:
     elif int.from_bytes(header[_APPLICATION_ID_AT]) != APPLICATION_ID:
         raise StartupFailed(
             f"the journal {path} is a database of another program: name another file for the journal"
+        )
+    elif header[_VERSIONS_AT] == _WITHOUT_LOG and (wal := wal_path(path)).exists() and wal.stat().st_size:
+        # SQLite would play the log of one database back over the other, and not say a word.
+        raise StartupFailed(
+            f"the journal {path} is a copy that was put in the place of another one, whose write-ahead log "
+            f"{wal.name} is still there: move that log and {_beside(path, '-shm').name} away, and start again"
         )
 
 

@@ -24,7 +24,7 @@ from coordinator.adapters.sqlite.connection import (
     read_back,
 )
 from coordinator.adapters.sqlite.disk import DiskGauge
-from coordinator.adapters.sqlite.files import create_copy, remove_copy
+from coordinator.adapters.sqlite.files import create_copy, mark_copy, remove_copy
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.errors import JournalUnavailable, StartupFailed
 from coordinator.ports.journal import Piece
@@ -159,6 +159,7 @@ def _copy(db: sqlite3.Connection, journal: Path, watch: _Watch) -> BinaryIO:
     try:
         with closing(open_new_copy(path)) as copy:
             _copy_pages(db, copy, watch)
+        mark_copy(path)
         with closing(open_finished_copy(path)) as copy:
             unsound = _complaints(copy, watch, check="quick_check")
         if unsound:
