@@ -6,7 +6,6 @@ from typing import Annotated, Final
 
 import typer
 
-from coordinator.bootstrap import main
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.run import run_app
 from coordinator.settings import PREFIX, SETTINGS_FILE, Settings, flag_of
@@ -38,6 +37,9 @@ def _command() -> Callable[..., int]:
             if "services" in given:
                 raise CommandFailed(Exit.USAGE, "--service, --services: give one of them")
             given["services"] = _services(service)
+        # Not for its help: it brings gRPC and all of the server.
+        from coordinator.bootstrap import main
+
         return main(given)
 
     parameters = [_parameter(name, *said) for name, said in _flags().items()]

@@ -70,6 +70,17 @@ def test_help_loads_nothing_that_is_slow() -> None:
     assert done.stdout.startswith("Usage: saga ")
 
 
+def test_the_help_of_no_verb_loads_grpc_or_the_journal() -> None:
+    done = python(
+        "import sys; from coordinator.cli import main\n"
+        f"for verb in {[*VERBS, 'serve']!r}:\n"
+        "    sys.argv = ['saga', *verb.split(), '--help']\n"
+        "    heavy = ('grpc', 'google', 'aiosqlite', 'saga')\n"
+        "    print(verb, main(), [name for name in heavy if name in sys.modules], file=sys.stderr)"
+    )
+    assert done.stderr.splitlines() == [f"{verb} 0 []" for verb in [*VERBS, "serve"]]
+
+
 def test_help_lists_every_verb_and_every_exit_code() -> None:
     text = help_of()
     for verb in VERBS:
@@ -135,7 +146,7 @@ def test_where_the_extra_is_not_installed_one_sentence_says_so() -> None:
 
 
 def test_a_command_that_needs_the_server_says_so_where_that_is_not_installed() -> None:
-    hide = "import sys; sys.modules['aiosqlite'] = None; sys.argv = ['saga', 'serve', '--help'];"
+    hide = "import sys; sys.modules['aiosqlite'] = None; sys.argv = ['saga', 'serve'];"
     done = python(hide + "from coordinator.cli import main; sys.exit(main())")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
