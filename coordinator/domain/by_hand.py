@@ -135,8 +135,10 @@ def _undone(saga: Saga, step: StepState, event: OperatorActed) -> Undo:
         case _ if step.undo is None:
             raise IllegalTransition(f"saga {saga.id}: the undo of step {step.name!r} has not begun")
         case _:
-            # An attempt may be under way: it counts, so that no number is used twice.
-            return replace(undo, outcome=UndoOutcome.FAILED, failures=undo.failures + 1, due_at=None)
+            # An attempt that may be under way counts, so that no number is used twice.
+            under_way = undo.due_at is None or undo.due_at <= event.at
+            failures = undo.failures + 1 if under_way else undo.failures
+            return replace(undo, outcome=UndoOutcome.FAILED, failures=failures, due_at=None)
 
 
 def _begun_again(undo: Undo, at: float) -> Undo:

@@ -515,6 +515,14 @@ def test_an_attempt_that_was_cut_off_by_a_fail_is_counted() -> None:
     assert (tale.undo("b").attempt, tale.undo("b").round) == (2, 1)
 
 
+def test_a_fail_between_two_attempts_counts_none_that_was_not_made() -> None:
+    for answer, attempt in ((FAULT, 2), (PENDING, 1)):
+        tale = compensating().is_answered(answer, draw=1.0)
+        acts(tale, Verb.FAIL, "b")
+        acts(tale, Verb.RETRY, "b")
+        assert tale.undo("b").attempt == attempt
+
+
 def test_a_step_waits_for_no_later_moment_than_its_retry() -> None:
     tale = running().is_answered(PENDING)
     acts(tale, Verb.RETRY, "b")
