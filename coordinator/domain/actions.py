@@ -147,12 +147,24 @@ def possible_actions(saga: Saga, *, at: float, set_aside: bool = False) -> tuple
         wanted: list[tuple[Verb, StepName | None]] = [(Verb.RETRY, None), (Verb.TERMINATE, None)]
     else:
         by_step = (Verb.RETRY, Verb.SKIP, Verb.COMPLETE, Verb.FAIL)
-        wanted = [(verb, step.name) for step in saga.steps for verb in by_step]
+        wanted = [(verb, step.name) for step in _at_issue(saga) for verb in by_step]
         if saga.status is Status.RUNNING:
             wanted.append((Verb.CANCEL, None))
         wanted.append((Verb.TERMINATE, None))
     events = [OperatorActed(at, verb, ActionId(""), "", "", step) for verb, step in wanted]
     return tuple(event for event in events if _is_legal(saga, event))
+
+
+def _at_issue(saga: Saga) -> list[StepState]:
+    """The steps to which anything may be possible: judging all verbs for each of a thousand takes long."""
+    if saga.heading is Heading.FORWARD:
+        return [] if saga.current is None else [saga.current]
+    next_one = saga.undoing
+    return [
+        step
+        for step in saga.steps
+        if step is next_one or (step.undo is not None and step.undo.outcome in (None, UndoOutcome.FAILED))
+    ]
 
 
 def _is_legal(saga: Saga, event: OperatorActed) -> bool:

@@ -253,7 +253,9 @@ class Sagas:
             end_unreadable(view.summary, action, at=at)
             return Acted(view, END_OF_UNREADABLE)
         event = action_event(view.saga, action, seq=seq, at=at, set_aside=view.set_aside)
-        return Acted(view, None if event is None else effect_of(view.saga, event))
+        if event is None:
+            return Acted(view, None)
+        return Acted(view, await _effect(view.saga, event))
 
     async def possible_actions(
         self, saga_id: SagaId
@@ -270,7 +272,7 @@ class Sagas:
                 return view, []
             return view, [(OperatorActed(at, Verb.TERMINATE, ActionId(""), "", ""), END_OF_UNREADABLE)]
         events = possible_actions(view.saga, at=at, set_aside=view.set_aside)
-        return view, [(event, effect_of(view.saga, event)) for event in events]
+        return view, [(event, await _effect(view.saga, event)) for event in events]
 
     def definitions(self) -> Sequence[SagaDefinition]:
         """What new sagas can be started with, by name."""
@@ -307,6 +309,11 @@ class Sagas:
         if not isinstance(born, SagaStarted):
             raise SagaError(f"a history begins with SagaStarted, not with {type(born).__name__}")
         return start(await self._pool.pinned(born.definition_digest), born)
+
+
+async def _effect(saga: Saga, event: OperatorActed) -> Effect:
+    """In a thread, for it is played to the end: that of a thousand steps would hold everybody up."""
+    return await asyncio.to_thread(effect_of, saga, event)
 
 
 def _content(wanted: Wanted) -> Digest:

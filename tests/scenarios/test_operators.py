@@ -1,6 +1,7 @@
 """People act on sagas wherever these are: driven, asleep, at rest, set aside, parked or being written."""
 
 import asyncio
+import time
 from itertools import count
 from typing import Final
 
@@ -423,6 +424,24 @@ async def test_an_undecided_deadline_is_folded_in_before_an_action_is_judged() -
         assert (await house.end(saga_id)).status is Status.COMPENSATED
 
 
+@pytest.mark.parametrize("verb", [Verb.COMPLETE, None], ids=["an action", "a cancel"])
+async def test_a_refusal_tells_of_no_deadline_that_is_not_durable(verb: Verb | None) -> None:
+    slow = SlowAppends(MemoryJournal())
+    # The step waits for its slot: so nothing is begun, and the deadline is the saga's end.
+    async with House(define("a", ttl_s=0.05), store=slow.store, journal=slow, calls_max=0) as house:
+        saga_id = await house.start()
+        driver = house.pool._drivers[saga_id]
+        await settled()
+        wanted = None if verb is None else await action(house, saga_id, verb, "a")
+        slow.pause_s = 0.02
+        asked = driver.cancel("enough") if wanted is None else driver.act(wanted)
+        # The driver sees the request first, and then that the deadline has come.
+        time.sleep(0.06)  # noqa: ASYNC251
+        with pytest.raises(SagaMoved if wanted else SagaEnded):
+            await asked
+        assert "DeadlinePassed" in await house.told(saga_id)
+
+
 # Asleep, or being parked
 
 
@@ -835,3 +854,18 @@ async def test_a_row_that_was_read_before_the_newest_record_makes_no_saga_seem_s
         assert (view.summary.status, view.summary.seq) == (Status.COMPENSATING, len(view.records))
         held.answer()
         await house.end(saga_id)
+
+
+async def test_a_long_plan_holds_nobody_up() -> None:
+    async with House(define(*(f"s{number}" for number in range(60)))) as house:
+        held = house.services.hold("s0")
+        saga_id = await house.start()
+        await soon(held.arrived)
+        looking = asyncio.ensure_future(house.sagas.possible_actions(saga_id))
+        turns = 0
+        while not looking.done():
+            await asyncio.sleep(0)
+            turns += 1
+        _, possible = await looking
+        assert turns > 2 * len(possible), "each effect lets others have their turn"
+        assert len(possible[0][1].planned) == 59
