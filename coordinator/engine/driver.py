@@ -103,7 +103,7 @@ class Driver:
         self._queued: dict[IdempotencyKey, tuple[str, Callable[[], None]]] = {}
         self._calls: dict[StepName, tuple[int, asyncio.Task[None]]] = {}
         self._calls_made = 0
-        self._asked: list[tuple[asyncio.Future[bool], bool]] = []
+        self._asked: list[tuple[asyncio.Future[bool], bool | SagaError]] = []
         self._parking = False
         self.summary = summary
         """The newest durable summary: the only state that may be shown."""
@@ -228,9 +228,13 @@ class Driver:
             self._show(summary)
             for event in events:
                 _log_event(self._saga_id, event)
-        for done, happened in self._asked:
-            if not done.done():
-                done.set_result(happened)
+        for done, outcome in self._asked:
+            if done.done():
+                continue
+            if isinstance(outcome, SagaError):
+                done.set_exception(outcome)
+            else:
+                done.set_result(outcome)
         self._asked.clear()
 
     def _show(self, summary: SagaSummary) -> None:
@@ -368,18 +372,18 @@ class Driver:
         self, event_of: Callable[[Saga, int, float], Event | None], done: asyncio.Future[bool]
     ) -> None:
         now = self._moment()
+        outcome: bool | SagaError
         try:
             event = event_of(self._decision.saga, self.summary.seq + len(self._unwritten), now)
             if event is not None:
                 self._fold(event)
+                if isinstance(event, OperatorActed):
+                    self._abandon_settled()
+            outcome = event is not None
         except SagaError as error:
-            if not done.done():
-                done.set_exception(error)
-            return
-        if isinstance(event, OperatorActed):
-            self._abandon_settled()
-        # Whatever it was, the write comes first.
-        self._asked.append((done, event is not None))
+            outcome = error
+        # Whatever it was, the write comes first: a refusal, too, may tell of a deadline just folded in.
+        self._asked.append((done, outcome))
 
     def _abandon_settled(self) -> None:
         """Cut off the calls whose steps a person has settled: their answers have no say any more."""

@@ -70,9 +70,9 @@ def acknowledge_actions_early() -> None:
     answer_request, act_first = Driver._answer_request, Driver.act_first
 
     def tell(driver: Driver) -> None:
-        for done, happened in driver._asked:
-            if not done.done():
-                done.set_result(happened)
+        for done, outcome in driver._asked:
+            if isinstance(outcome, bool) and not done.done():
+                done.set_result(outcome)
 
     def answer_at_once(driver: Driver, *request: Any) -> None:
         answer_request(driver, *request)
