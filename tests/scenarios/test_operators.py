@@ -869,3 +869,36 @@ async def test_a_long_plan_holds_nobody_up() -> None:
         _, possible = await looking
         assert turns > 2 * len(possible), "each effect lets others have their turn"
         assert len(possible[0][1].planned) == 59
+
+
+@pytest.mark.parametrize("verb", [Verb.SKIP, Verb.COMPLETE])
+async def test_an_execute_that_is_still_out_is_cut_off_when_a_person_settles_its_undo(verb: Verb) -> None:
+    async with House(ORDER, calls_max=1) as house:
+        held = house.services.hold("b")
+        saga_id = await house.start()
+        await soon(held.arrived)
+        await act(house, saga_id, Verb.CANCEL)
+        await act(house, saga_id, verb, "b")
+        await soon(held.cut)
+        row = await house.end(saga_id)
+        assert (row.status, row.forced) == (Status.COMPENSATED, True)
+        assert house.services.sent() == ["do a", "do b", "undo a"]
+        # Nothing barred it: what a person settled is theirs to look after.
+        for late in house.services.cut_off:
+            house.services.world.deliver(late, Reaction.SUCCEED)
+        saga = await house.saga(saga_id)
+        judge(saga.definition, saga, house.services.world)
+
+
+async def test_an_operator_may_cancel_while_an_execute_is_out_and_it_is_undone_once_it_answers() -> None:
+    async with House(ORDER) as house:
+        held = house.services.hold("b")
+        saga_id = await house.start()
+        await soon(held.arrived)
+        await act(house, saga_id, Verb.CANCEL)
+        with pytest.raises(IllegalTransition, match="has not begun"):
+            await act(house, saga_id, Verb.FAIL, "b")
+        held.answer()
+        assert (await house.end(saga_id)).status is Status.COMPENSATED
+        assert house.services.sent()[2:] == ["undo b", "undo a"]
+        assert not (await house.saga(saga_id)).forced
