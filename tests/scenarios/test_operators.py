@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from itertools import count
 from typing import Final
 
@@ -260,42 +261,62 @@ class SlowAppends(JournalAround):
         return await self.inner.append(*args, **kwargs)
 
 
-@pytest.mark.parametrize("late", [True, False], ids=["it answers late", "it never answers"])
-@pytest.mark.parametrize(
-    ("verb", "status", "then"),
-    [
-        (Verb.SKIP, Status.COMPLETED, ["do c"]),
-        (Verb.COMPLETE, Status.COMPLETED, ["do c"]),
-        (Verb.FAIL, Status.COMPENSATED, ["undo b", "undo a"]),
-        (Verb.TERMINATE, Status.TERMINATED, []),
-    ],
-)
-async def test_a_call_in_flight_whose_step_a_person_settles_has_no_say_and_holds_no_slot(
-    verb: Verb, status: Status, then: list[str], late: bool
-) -> None:
+SETTLED: Final = {
+    Verb.SKIP: (Status.COMPLETED, ["do c"]),
+    Verb.COMPLETE: (Status.COMPLETED, ["do c"]),
+    Verb.FAIL: (Status.COMPENSATED, ["undo b", "undo a"]),
+    Verb.TERMINATE: (Status.TERMINATED, []),
+}
+"""How a saga ends whose second step a person settles while it is asked, and what is sent from there on."""
+
+
+async def check_that_the_late_answer_has_no_say(house: House, saga_id: SagaId, verb: Verb) -> None:
+    status, then = SETTLED[verb]
+    row = await house.sagas.wait(saga_id, timeout_s=20)
+    assert row.status is status
+    assert house.services.sent()[2:] == then
+    assert "StepSucceeded b" not in await house.told(saga_id)
+    for call in house.services.cut_off:
+        house.services.world.deliver(call, Reaction.SUCCEED)
+    saga = await house.saga(saga_id)
+    judge(saga.definition, saga, house.services.world)
+    await settled()
+    house.check_that_all_slots_are_free()
+    check_that_nothing_is_left(house)
+
+
+@pytest.mark.parametrize("verb", SETTLED)
+async def test_a_call_in_flight_whose_step_a_person_settles_has_no_say_and_holds_no_slot(verb: Verb) -> None:
     async with House(define("a", step("b", service="one"), step("c", service="one")), calls_max=1) as house:
         held = house.services.hold("b")
         saga_id = await house.start()
         await soon(held.arrived)
-        wanted = await action(house, saga_id, verb, None if verb is Verb.TERMINATE else "b")
-        acting = asyncio.ensure_future(house.sagas.act(saga_id, wanted))
-        if late:
-            await asyncio.sleep(0)
-            held.answer()  # on its way while the action is judged
-        await acting
-        row = await house.sagas.wait(saga_id, timeout_s=20)
-        assert row.status is status
-        told = await house.told(saga_id)
-        if f"{verb}" in [a.split()[0] for a in await actions_of(house, saga_id)]:
-            assert "StepSucceeded b" not in told
-            assert house.services.sent()[2:] == then
-        for call in house.services.cut_off:
-            house.services.world.deliver(call, Reaction.SUCCEED)
-        saga = await house.saga(saga_id)
-        judge(saga.definition, saga, house.services.world)
-        await settled()
-        house.check_that_all_slots_are_free()
-        assert house.pool._open == 0
+        await act(house, saga_id, verb, None if verb is Verb.TERMINATE else "b")
+        await soon(held.cut)
+        await check_that_the_late_answer_has_no_say(house, saga_id, verb)
+
+
+@pytest.mark.parametrize("verb", SETTLED)
+async def test_an_answer_and_an_action_that_cross_are_taken_one_at_a_time(verb: Verb) -> None:
+    acted = []
+    for turns in range(12):
+        async with House(ORDER) as house:
+            held = house.services.hold("b")
+            saga_id = await house.start()
+            await soon(held.arrived)
+            wanted = await action(house, saga_id, verb, None if verb is Verb.TERMINATE else "b")
+            held.answer()
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            (done,) = await asyncio.gather(house.pool.act(saga_id, wanted), return_exceptions=True)
+            acted.append(done is True)
+            if done is True:
+                await check_that_the_late_answer_has_no_say(house, saga_id, verb)
+            else:
+                assert isinstance(done, SagaMoved | SagaEnded)
+                assert (await house.end(saga_id)).status is Status.COMPLETED
+    assert acted == sorted(acted, reverse=True)
+    assert set(acted) == {True, False}, "either was first once"
 
 
 @pytest.mark.parametrize("verb", [Verb.SKIP, Verb.COMPLETE, Verb.FAIL, Verb.TERMINATE])
@@ -413,12 +434,12 @@ async def test_an_action_at_any_moment_of_a_sagas_last_write_is_done_or_refused_
 
 
 async def test_an_undecided_deadline_is_folded_in_before_an_action_is_judged() -> None:
-    async with House(define("a", "b", ttl_s=0.05)) as house:
+    async with House(define("a", "b", ttl_s=0.5)) as house:
         held = house.services.hold("a")
         saga_id = await house.start()
         await soon(held.arrived)
         wanted = await action(house, saga_id, Verb.COMPLETE, "a")
-        await asyncio.sleep(0.06)
+        await asyncio.sleep(0.51)
         (done,) = await asyncio.gather(house.pool.act(saga_id, wanted), return_exceptions=True)
         assert isinstance(done, SagaMoved | SagaEnded)
         assert (await house.end(saga_id)).status is Status.COMPENSATED
@@ -623,9 +644,9 @@ async def test_a_saga_that_still_cannot_be_driven_is_set_aside_again_with_the_ne
 
 async def test_a_set_aside_saga_can_be_acted_on_after_its_deadline_has_come() -> None:
     for verb, status in ((Verb.RETRY, Status.COMPENSATED), (Verb.TERMINATE, Status.TERMINATED)):
-        async with House(define("a", "b", "c", ttl_s=0.05)) as house:
+        async with House(define("a", "b", "c", ttl_s=0.5)) as house:
             saga_id = await set_aside(house)
-            await asyncio.sleep(0.06)
+            await asyncio.sleep(0.51)
             acted = await act(house, saga_id, verb)
             assert acted.effect is not None
             assert acted.effect.status_in_the_end is status
@@ -792,6 +813,63 @@ async def test_a_death_at_any_write_around_an_action_does_nothing_twice_and_lose
     else:
         raise AssertionError("there are more writes than this")
     assert deaths == {Verb.RETRY: 3, Verb.SKIP: 2, Verb.COMPLETE: 2, Verb.TERMINATE: 1}[verb]
+
+
+@pytest.mark.parametrize("durable", [True, False], ids=["written", "not written"])
+@pytest.mark.parametrize("verb", SETTLED)
+async def test_a_death_at_any_write_around_an_action_on_a_running_saga_loses_and_doubles_nothing(
+    verb: Verb, durable: bool
+) -> None:
+    for at in range(1, 9):
+        first = House(ORDER)
+        held = [first.services.hold("b") for _ in range(3)]  # it never answers by itself
+        saga_id = await first.start()
+        await soon(held[0].arrived)
+        await first.dies()
+        store = first.store.reopened()
+        journal = Dies(store, at=at, durable=durable)
+        dying = first.successor(store=store, journal=journal)
+        await dying.pool.recover()
+        await until(lambda journal=journal, held=held: journal.dead.is_set() or held[1].arrived.is_set())  # type: ignore[misc]
+        wanted = await action(dying, saga_id, verb, None if verb is Verb.TERMINATE else "b")
+        acting = asyncio.ensure_future(dying.sagas.act(saga_id, wanted))
+        await until(
+            lambda acting=acting, dying=dying, journal=journal: (  # type: ignore[misc]
+                journal.dead.is_set() or (acting.done() and not dying.pool._tasks)
+            )
+        )
+        died = journal.dead.is_set()
+        acting.cancel()
+        await asyncio.gather(acting, return_exceptions=True)
+        await dying.dies()
+        async with dying.successor() as after:
+            await after.pool.recover()
+            await ask_again(after, saga_id, wanted)
+            row = await after.sagas.wait(saga_id, timeout_s=20)
+            assert row.status is SETTLED[verb][0]
+            assert len(await actions_of(after, saga_id)) == 1
+            for late in after.services.cut_off:
+                after.services.world.deliver(late, Reaction.SUCCEED)
+            saga = await after.saga(saga_id)
+            judge(saga.definition, saga, after.services.world)
+            await settled()
+            check_that_nothing_is_left(after)
+        if not died:
+            return
+    raise AssertionError("there are more writes than this")
+
+
+async def ask_again(house: House, saga_id: SagaId, wanted: Action) -> None:
+    """What an operator does who had no answer: the same again, and once more by what they see then."""
+    for _ in range(3):
+        try:
+            await house.sagas.act(saga_id, wanted)
+        except SagaMoved as moved:
+            wanted = replace(wanted, seq_seen=moved.seq)
+            await settled()
+        else:
+            return
+    raise AssertionError("it moves and moves")
 
 
 async def test_a_pending_undo_that_is_retried_is_asked_at_once_and_uses_up_no_attempt() -> None:
