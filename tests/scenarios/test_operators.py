@@ -16,6 +16,7 @@ from coordinator.domain.errors import (
     IllegalTransition,
     JournalCorrupt,
     JournalUnavailable,
+    Overloaded,
     SagaEnded,
     SagaMoved,
     SagaNotFound,
@@ -980,3 +981,46 @@ async def test_an_operator_may_cancel_while_an_execute_is_out_and_it_is_undone_o
         assert (await house.end(saga_id)).status is Status.COMPENSATED
         assert house.services.sent()[2:] == ["undo b", "undo a"]
         assert not (await house.saga(saga_id)).forced
+
+
+class Unread(JournalAround):
+    """Reads nothing back while it has an error to raise."""
+
+    error: Exception | None = None
+
+    async def history(self, saga_id: SagaId):  # type: ignore[no-untyped-def]
+        if self.error is not None:
+            raise self.error
+        return await self.inner.history(saga_id)
+
+
+@pytest.mark.parametrize(
+    "error", [Overloaded("the read took too long"), JournalUnavailable("the disk is gone")], ids=str
+)
+async def test_what_cannot_be_read_at_this_moment_is_not_taken_for_damaged(error: Exception) -> None:
+    store = MemoryJournal()
+    journal = Unread(store)
+    house = House(ORDER, store=store, journal=journal)
+    saga_id = await dead_letter(house)
+    wanted = await action(house, saga_id, Verb.TERMINATE)
+    journal.error = error
+    with pytest.raises(type(error)):
+        await house.pool.act(saga_id, wanted)
+    assert house.pool.failed.done() == isinstance(error, JournalUnavailable)
+    assert await actions_of(house, saga_id) == []
+    row = await store.find(saga_id)
+    assert row is not None
+    assert row.status is Status.DEAD_LETTERED
+    await house.pool.park(grace_s=0)
+
+
+async def test_an_action_that_comes_when_a_sleeper_is_just_waking_finds_one_owner() -> None:
+    house, saga_id = await asleep(Services())
+    async with house:
+        wanted = await action(house, saga_id, Verb.RETRY, "b")
+        house.pool._sleepers[saga_id][0].set()  # its time has come
+        with pytest.raises(SagaMoved):
+            await house.pool.act(saga_id, wanted)
+        check_that_nothing_is_left(house)
+        await act(house, saga_id, Verb.RETRY, "b")
+        assert (await house.end(saga_id)).status is Status.COMPLETED
