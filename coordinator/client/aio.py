@@ -274,7 +274,7 @@ class Client:
         saga_id: str = "",
     ) -> _Answer:
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        asked = Asked(self.target, name, timeout_s, saga_id)
+        asked = Asked(self.target, name, timeout_s, saga_id, wire.named(request))
         with self._in_our_words(asked):
             answer: object = await method(request, timeout=timeout_s)
         self._was_reached = True

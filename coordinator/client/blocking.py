@@ -64,7 +64,7 @@ class BlockingConnection:
         saga_id: str = "",
     ) -> _Answer:
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        asked = Asked(self.target, name, timeout_s, saga_id)
+        asked = Asked(self.target, name, timeout_s, saga_id, wire.named(request))
         with self._in_our_words(asked):
             answer: object = method(request, timeout=timeout_s)
         self._was_reached = True

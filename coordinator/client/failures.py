@@ -50,6 +50,8 @@ _CLASSES: Final[Mapping[str, type[ClientError]]] = {
     "CANCELLED": Unavailable,
 }
 
+_MAYBE_DONE: Final = frozenset({TimedOut, Unavailable, Broken})
+
 # The coordinator's sentences say what to do wherever that is more than one thing.
 _ADVICE: Final[Mapping[str, str]] = {
     "SAGA_NOT_FOUND": "; check the id, or look for the saga in a list",
@@ -91,6 +93,8 @@ class Asked:
     method: str
     timeout_s: float
     saga_id: str = ""
+    named: str = ""
+    """The id under which it is done once, such as "request_id 'r-1'"; empty where it carries none."""
 
 
 @dataclass(slots=True)
@@ -126,6 +130,9 @@ def failure(code: str, details: str, trailing: Iterable[Any], asked: Asked) -> C
         sentence = _bounded(details) + _ADVICE.get(told.reason, "")
     else:
         sentence = _sentence(kind, code, details, asked)
+    if asked.named and kind in _MAYBE_DONE:
+        # The client may have made the id up: then its caller has it from nowhere else.
+        sentence += f"; under {asked.named} it is done once, however often it is asked for"
     return kind(
         sentence,
         code=code,
@@ -170,7 +177,7 @@ def _sentence(kind: type[ClientError], code: str, details: str, asked: Asked) ->
     if kind is TimedOut:
         return (
             f"no answer to {asked.method} came from {asked.target} within {asked.timeout_s:g} s, and whether "
-            "it had an effect is not known: ask again, a repeated call does nothing twice"
+            "it had an effect is not known: ask again"
         )
     if code == "UNIMPLEMENTED":
         return (

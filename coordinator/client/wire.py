@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type import money_pb2
 
@@ -117,6 +118,14 @@ def action(actor: str, reason: str, expected_seq: int, action_id: str | None) ->
         reason=reason,
         expected_seq=expected_seq,
     )
+
+
+def named(request: Message) -> str:
+    """The id that makes a start or an action happen once; empty for what can be repeated without one."""
+    if isinstance(request, coordinator_pb2.StartSagaRequest):
+        return f"request_id {request.request_id!r}"
+    taken = getattr(request, "action", None)
+    return f"action_id {taken.action_id!r}" if isinstance(taken, operator_pb2.Action) else ""
 
 
 def filter_text(

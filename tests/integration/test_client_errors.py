@@ -1,6 +1,7 @@
 """Every error of the clients, reached for real: its class, what it carries, the sentence a person reads."""
 
 import asyncio
+import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -22,6 +23,7 @@ from coordinator.client import (
     InvalidRequest,
     Money,
     NotFound,
+    Operator,
     Overloaded,
     Payment,
     Refused,
@@ -327,6 +329,38 @@ async def test_a_call_that_nobody_answers_ends_when_its_time_is_over(kind: Any) 
     assert {error.code for error in told} == {"DEADLINE_EXCEEDED"}
     assert str(told[0]) == (
         f"no answer to GetSaga came from {address} within 0.5 s, and whether it had an effect is not known: "
-        "ask again, a repeated call does nothing twice"
+        "ask again"
     )
     assert str(told[3]).startswith("nothing was heard of saga s-1 within 0.3 s")
+
+
+@both
+async def test_a_start_whose_answer_was_lost_tells_the_id_that_makes_asking_again_safe(kind: Any) -> None:
+    async with calling(kind) as (client, c), grpc.aio.insecure_channel(c.address) as channel:
+        passed_on: list[asyncio.Task[Any]] = []
+
+        async def lose_the_answer(request: bytes, _: object) -> bytes:
+            start: Any = channel.unary_unary("/saga.v1.CoordinatorService/StartSaga")
+            passed_on.append(asyncio.ensure_future(start(request)))
+            await asyncio.sleep(60)
+            return b""
+
+        async with answering(lose_the_answer) as address:
+            behind = kind(address, timeout_s=0.5)
+            told = await error_of(behind.start("Trip", {}))
+            await behind.close()
+        await asyncio.gather(*passed_on)
+        made_up = re.findall(r"under request_id '([0-9a-f-]{36})' it is done once", str(told))
+        assert type(told) is TimedOut
+        again = await client.start("Trip", {}, request_id=made_up[0])
+        sagas = [saga.saga_id async for saga in client.list()]
+    assert again.joined
+    assert sagas == [again.saga.saga_id]
+
+
+def test_an_action_whose_answer_was_lost_tells_its_id() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with Operator(address, timeout_s=0.3) as operator, pytest.raises(ClientError) as told:
+            operator.skip("s-1", "a", actor="ada", reason="why", expected_seq=1)
+    assert re.search(r"under action_id '[0-9a-f-]{36}' it is done once", str(told.value))
