@@ -15,7 +15,10 @@ The coordinator sends each call at least once. The rules that make this safe:
     it changes nothing and gets status FAILED_PRECONDITION, reason BARRED.
  4. Calls for one saga and step take turns: a duplicate waits for the first one's answer, up to its own
     deadline, and is then answered faulted.
- 5. A fencing_token older than one already seen for the same saga gets status ABORTED, reason
+ 5. A step is undone once, whatever the key. After a refused Compensate an operator may have it asked again
+    under another one; a Compensate of the same step and content that succeeded before, under any key,
+    is answered from what was stored.
+ 6. A fencing_token older than one already seen for the same saga gets status ABORTED, reason
     STALE_TOKEN, and changes nothing.
 
 ErrorInfo is google.rpc.ErrorInfo in the status details, domain "saga.v1".
@@ -156,7 +159,9 @@ class CompensateRequest(_message.Message):
     INPUT_JSON_FIELD_NUMBER: _builtins.int
     EXECUTE_OUTPUT_JSON_FIELD_NUMBER: _builtins.int
     idempotency_key: _builtins.str
-    """Fixed per saga, step and direction; differs from the key of the Execute. At most 255 ASCII characters."""
+    """Fixed per saga, step and direction; differs from the key of the Execute. Only an operator's retry of a
+    refusal begins another one. At most 255 ASCII characters.
+    """
     saga_id: _builtins.str
     """The saga this step belongs to."""
     saga_name: _builtins.str

@@ -15,7 +15,10 @@ The coordinator sends each call at least once. The rules that make this safe:
     it changes nothing and gets status FAILED_PRECONDITION, reason BARRED.
  4. Calls for one saga and step take turns: a duplicate waits for the first one's answer, up to its own
     deadline, and is then answered faulted.
- 5. A fencing_token older than one already seen for the same saga gets status ABORTED, reason
+ 5. A step is undone once, whatever the key. After a refused Compensate an operator may have it asked again
+    under another one; a Compensate of the same step and content that succeeded before, under any key,
+    is answered from what was stored.
+ 6. A fencing_token older than one already seen for the same saga gets status ABORTED, reason
     STALE_TOKEN, and changes nothing.
 
 ErrorInfo is google.rpc.ErrorInfo in the status details, domain "saga.v1".

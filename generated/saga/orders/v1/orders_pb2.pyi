@@ -35,8 +35,8 @@ class _OrderStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_OrderStat
     buf:lint:ignore ENUM_VALUE_PREFIX
     """
     FAILED: _OrderStatus.ValueType  # 2
-    """The order does not stand: it is undone, or saga_status DEAD_LETTERED says that a person finishes that.
-    The order_id is used up.
+    """The order does not stand: it is undone, or saga_status DEAD_LETTERED says that a person finishes that, or
+    TERMINATED that a person ended it as it was. The order_id is used up.
     Bare for the same reason.
     buf:lint:ignore ENUM_VALUE_PREFIX
     """
@@ -52,8 +52,8 @@ Bare, without the enum's prefix, because this is the answer that people read in 
 buf:lint:ignore ENUM_VALUE_PREFIX
 """
 FAILED: OrderStatus.ValueType  # 2
-"""The order does not stand: it is undone, or saga_status DEAD_LETTERED says that a person finishes that.
-The order_id is used up.
+"""The order does not stand: it is undone, or saga_status DEAD_LETTERED says that a person finishes that, or
+TERMINATED that a person ended it as it was. The order_id is used up.
 Bare for the same reason.
 buf:lint:ignore ENUM_VALUE_PREFIX
 """
