@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.cli.commands import sagas
+from coordinator.cli.output import Form
+from coordinator.client import TimedOut
 from scripts.cluster import Cluster
 from tests.e2e.cli_harness import ANY_ID, FATES, Shell, an_order
 
@@ -383,3 +386,18 @@ def test_a_coordinator_is_served_by_flags_and_stops_when_asked_to(cluster: Clust
         child.wait()
     assert child.returncode == 0
     assert "Traceback" not in log
+
+
+def test_a_start_is_waited_for_as_long_as_its_timeout_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coordinator.cli.commands.sagas.CALL_TIMEOUT", "100ms")
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(TimedOut, match=r"within 0\.3 s"):
+        sagas.start(
+            f"127.0.0.1:{silent.getsockname()[1]}",
+            "Trip",
+            "{}",
+            request_id=None,
+            version=None,
+            wait=False,
+            timeout="300ms",
+            form=Form.TABLE,
+        )

@@ -38,7 +38,8 @@ def start(
     """Start or join a saga, and print it; with *wait*, once it rests."""
     timeout_s = seconds(timeout or (WAIT_TIMEOUT if wait else CALL_TIMEOUT))
     text = text_of(input, "--input")
-    with BlockingClient(address, timeout_s=min(timeout_s, seconds(CALL_TIMEOUT))) as client:
+    accept_s = min(timeout_s, seconds(CALL_TIMEOUT)) if wait else timeout_s
+    with BlockingClient(address, timeout_s=accept_s) as client:
         started = client.start(name, text, request_id=request_id, version=version, timeout_s=None)
         if wait and not started.saga.status.rests:
             # Told before the wait: whoever runs out of time, or of patience, still has the id.
