@@ -645,9 +645,9 @@ async def test_a_saga_that_still_cannot_be_driven_is_set_aside_again_with_the_ne
 
 async def test_a_set_aside_saga_can_be_acted_on_after_its_deadline_has_come() -> None:
     for verb, status in ((Verb.RETRY, Status.COMPENSATED), (Verb.TERMINATE, Status.TERMINATED)):
-        async with House(define("a", "b", "c", ttl_s=0.5)) as house:
+        async with House(define("a", "b", "c", ttl_s=2.0)) as house:
             saga_id = await set_aside(house)
-            await asyncio.sleep(0.51)
+            await asyncio.sleep(2.01)
             acted = await act(house, saga_id, verb)
             assert acted.effect is not None
             assert acted.effect.status_in_the_end is status
