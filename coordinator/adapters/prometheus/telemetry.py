@@ -1,0 +1,207 @@
+"""Counts what the engine tells (the port `Telemetry`), in plain numbers of the event loop.
+
+A name is a label only if it is configured or among the first that come; all others are "other". A series
+is there from the moment its names are, so that their number does not grow with what happens.
+"""
+
+import re
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from itertools import product
+from typing import Final
+
+from coordinator.adapters.prometheus.metrics import (
+    ATTEMPT_DURATION,
+    ATTEMPTS,
+    CALLS_IN_FLIGHT,
+    CALLS_QUEUED,
+    COMMIT_DURATION,
+    GROUP_ENTRIES,
+    OPERATOR_ACTIONS,
+    SAGA_DURATION,
+    SAGAS_RESTED,
+    SAGAS_STARTED,
+    Labels,
+    Metric,
+    Writing,
+    counter,
+    gauge,
+    histogram,
+)
+from coordinator.domain.events import Cause, Verb
+from coordinator.domain.outcomes import (
+    Answer,
+    Direction,
+    Faulted,
+    NoProof,
+    Pending,
+    Refused,
+    Succeeded,
+    Unproved,
+)
+from coordinator.domain.relations import NAME
+from coordinator.domain.saga import Status
+from coordinator.engine.dispatcher import Load
+
+OTHER: Final = "other"
+NAMES_SEEN_MAX: Final = 100
+"""Of each sort: names that are not configured still come, from sagas that began under older settings."""
+
+_OUTCOMES: Final[Mapping[type[Answer] | Unproved, str]] = {
+    Succeeded: "SUCCEEDED",
+    Refused: "REFUSED",
+    Pending: "PENDING",
+    Faulted: Cause.FAULTED.value,
+    Unproved.TRANSIENT: Cause.UNKNOWN.value,
+    Unproved.PERMANENT: Cause.PERMANENT.value,
+    Unproved.BROKEN_CONTRACT: Cause.BROKEN_CONTRACT.value,
+    Unproved.KEY_REUSED: Cause.KEY_REUSED.value,
+    Unproved.BARRED: Cause.BARRED.value,
+    Unproved.STALE_TOKEN: "STALE_TOKEN",
+}
+_FIXED: Final[Mapping[str, Sequence[str]]] = {
+    "status": [status.value for status in Status if not status.is_open],
+    "direction": [direction.name for direction in Direction],
+    "outcome": list(_OUTCOMES.values()),
+    "verb": [verb.value for verb in Verb],
+}
+_NAME: Final = re.compile(NAME)
+
+
+class PrometheusTelemetry:
+    """Keeps the port `Telemetry`, and is told of commits by the journal."""
+
+    def __init__(self, *, definitions: Iterable[str], services: Iterable[str]) -> None:
+        self._names = {
+            "definition": _Names((*definitions, OTHER)),
+            "service": _Names((*services, OTHER)),
+        }
+        self._started = _Counter(SAGAS_STARTED)
+        self._rested = _Counter(SAGAS_RESTED)
+        self._duration = _Histogram(SAGA_DURATION)
+        self._attempts = _Counter(ATTEMPTS)
+        self._attempt_duration = _Histogram(ATTEMPT_DURATION)
+        self._commit_duration = _Histogram(COMMIT_DURATION)
+        self._group_entries = _Histogram(GROUP_ENTRIES)
+        self._actions = _Counter(OPERATOR_ACTIONS)
+        self._tallies: tuple[_Counter | _Histogram, ...] = (
+            self._started,
+            self._rested,
+            self._duration,
+            self._attempts,
+            self._attempt_duration,
+            self._commit_duration,
+            self._group_entries,
+            self._actions,
+        )
+        # Zeros from the first scrape on: rate() needs a value before the first thing that happens.
+        for tally in self._tallies:
+            tally.begin(self._series(tally.metric.labels))
+
+    def saga_started(self, saga_name: str) -> None:
+        self._started.add(self._name("definition", saga_name))
+
+    def saga_rested(self, saga_name: str, status: Status, duration_s: float) -> None:
+        definition = self._name("definition", saga_name)
+        self._rested.add(definition, status.value)
+        self._duration.observe(duration_s, definition, status.value)
+
+    def attempt_ended(self, service: str, direction: Direction, answer: Answer, duration_s: float) -> None:
+        name = self._name("service", service)
+        outcome = _OUTCOMES[answer.kind if isinstance(answer, NoProof) else type(answer)]
+        self._attempts.add(name, direction.name, outcome)
+        self._attempt_duration.observe(duration_s, name, direction.name)
+
+    def operator_acted(self, verb: Verb) -> None:
+        self._actions.add(verb.value)
+
+    def committed(self, entries: int, duration_s: float) -> None:
+        """The journal has made *entries* durable at once, in *duration_s*."""
+        self._commit_duration.observe(duration_s)
+        self._group_entries.observe(entries)
+
+    def snapshot(self, loads: Mapping[str, Load]) -> list[Writing]:
+        """All that was told, and what the dispatcher has under way, as it stands at this moment."""
+        load_of = [(self._name("service", service), load) for service, load in loads.items()]
+        in_flight = dict.fromkeys(self._names["service"].known, 0)
+        queued = dict(in_flight)
+        for service, load in load_of:
+            in_flight[service] += load.in_flight
+            queued[service] += load.queued
+        return [
+            *(tally.snapshot() for tally in self._tallies),
+            partial(gauge, CALLS_IN_FLIGHT, {(service,): number for service, number in in_flight.items()}),
+            partial(gauge, CALLS_QUEUED, {(service,): number for service, number in queued.items()}),
+        ]
+
+    def _name(self, label: str, name: str) -> str:
+        names = self._names[label]
+        if name in names.known:
+            return name
+        if not names.admit(name):
+            return OTHER
+        for tally in self._tallies:
+            if label in tally.metric.labels:
+                tally.begin(self._series(tally.metric.labels, {label: [name]}))
+        return name
+
+    def _series(self, labels: Labels, only: Mapping[str, Sequence[str]] | None = None) -> Iterable[Labels]:
+        names = {label: list(names.known) for label, names in self._names.items()}
+        values: Mapping[str, Sequence[str]] = {**_FIXED, **names, **(only or {})}
+        return product(*(values[label] for label in labels))
+
+
+class _Names:
+    """The names that are labels of their own."""
+
+    def __init__(self, configured: Iterable[str]) -> None:
+        self.known = dict.fromkeys(configured)
+        self._room = NAMES_SEEN_MAX
+
+    def admit(self, name: str) -> bool:
+        """Make *name* known if there is room for it, and if it can be a name at all."""
+        if self._room == 0 or not _NAME.fullmatch(name):
+            return False
+        self._room -= 1
+        self.known[name] = None
+        return True
+
+
+class _Counter:
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+        self._values: dict[Labels, int] = {}
+
+    def begin(self, series: Iterable[Labels]) -> None:
+        for labels in series:
+            self._values[labels] = 0
+
+    def add(self, *labels: str) -> None:
+        self._values[labels] = self._values.get(labels, 0) + 1
+
+    def snapshot(self) -> Writing:
+        return partial(counter, self.metric, dict(self._values))
+
+
+class _Histogram:
+    def __init__(self, metric: Metric) -> None:
+        self.metric = metric
+        self._counts: dict[Labels, list[int]] = {}
+        self._sums: dict[Labels, float] = {}
+
+    def begin(self, series: Iterable[Labels]) -> None:
+        for labels in series:
+            self._counts[labels] = [0] * (len(self.metric.buckets) + 1)
+            self._sums[labels] = 0.0
+
+    def observe(self, value: float, *labels: str) -> None:
+        if labels not in self._counts:
+            self.begin([labels])
+        self._counts[labels][bisect_left(self.metric.buckets, value)] += 1
+        # A sum that falls would look like a restart: durations across one may come out negative.
+        self._sums[labels] += max(0.0, value)
+
+    def snapshot(self) -> Writing:
+        counts = {labels: list(counts) for labels, counts in self._counts.items()}
+        return partial(histogram, self.metric, counts, dict(self._sums))
