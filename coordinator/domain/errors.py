@@ -137,7 +137,7 @@ class WaitTimedOut(Unavailable):
         self.saga_id = saga_id
         self.status = status
         super().__init__(
-            f"saga {saga_id} is still {status} and goes on; ask again with the same request id to join it"
+            f"saga {saga_id} is still {status} and goes on; ask again with the same call to join it"
         )
 
 

@@ -80,6 +80,8 @@ async def test_an_order_undecided_when_the_callers_time_is_over_goes_on(kind: An
             await place(client, timeout_s=1.0)
         assert undecided.value.status is SagaStatus.RUNNING
         assert undecided.value.reason == "SAGA_UNDECIDED"
+        # It fits whoever asks: an order has no request id.
+        assert str(undecided.value).endswith(" and goes on; ask again with the same call to join it")
         c.participants.release("charge")
         saga = await client.wait(undecided.value.saga_id)
     assert saga.status is SagaStatus.COMPLETED
