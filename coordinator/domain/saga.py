@@ -216,6 +216,11 @@ class Saga:
         return failed and self.termination is None
 
     @property
+    def is_cancelled(self) -> bool:
+        """Whether it turned back because somebody asked for it."""
+        return self.abort is not None and self.abort.kind is AbortKind.CANCELLED
+
+    @property
     def forced(self) -> bool:
         """Whether a person decided a part of its outcome."""
         return self.termination is not None or any(step.is_forced for step in self.steps)

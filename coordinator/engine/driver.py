@@ -12,7 +12,7 @@ from functools import partial
 
 from coordinator.domain.actions import Action, action_event
 from coordinator.domain.commands import Command, Invoke
-from coordinator.domain.errors import Draining, SagaEnded, SagaError
+from coordinator.domain.errors import Draining, JournalUnavailable, SagaEnded, SagaError, Unavailable
 from coordinator.domain.events import (
     CancelRequested,
     DeadlinePassed,
@@ -105,6 +105,8 @@ class Driver:
         self._calls_made = 0
         self._asked: list[tuple[asyncio.Future[bool], bool | SagaError]] = []
         self._parking = False
+        self._is_broken = False
+        self._was_resting = not summary.status.is_open
         self.summary = summary
         """The newest durable summary: the only state that may be shown."""
 
@@ -158,6 +160,10 @@ class Driver:
                     return
                 self._send()
                 self._take(await self._next())
+        except Exception as error:
+            # A journal that fails stops the whole process; anything else costs this saga alone.
+            self._is_broken = not isinstance(error, JournalUnavailable | MemoryError)
+            raise
         finally:
             self._leave()
 
@@ -170,6 +176,8 @@ class Driver:
                     return CancelRequested(at, reason)
                 case Status.COMPENSATING:
                     return None  # it is what the caller wants already
+                case _ if saga.is_cancelled:
+                    return None  # it was cancelled before, perhaps by this caller who got no answer
                 case _:
                     raise SagaEnded(f"saga {saga.id} is {saga.status} and cannot be cancelled any more")
 
@@ -209,6 +217,11 @@ class Driver:
         self._mailbox.put_nowait(_Park())
 
     @property
+    def has_come_to_rest(self) -> bool:
+        """Whether no automatic work is left, and that is news: some was, or it rests in another way now."""
+        return not self.summary.status.is_open and not self._was_resting
+
+    @property
     def _saga_id(self) -> SagaId:
         return self._decision.saga.id
 
@@ -239,6 +252,7 @@ class Driver:
 
     def _show(self, summary: SagaSummary) -> None:
         """*summary* is durable: let it be seen."""
+        self._was_resting = self._was_resting and summary.status is self.summary.status
         self.summary = summary
         self._tools.feed.publish(summary)
 
@@ -386,7 +400,12 @@ class Driver:
         self._asked.append((done, outcome))
 
     def _abandon_settled(self) -> None:
-        """Cut off the calls whose steps a person has settled: their answers have no say any more."""
+        """Cut off the calls whose steps a person has settled: their answers have no say any more.
+
+        This comes before the write, which also notes what begins next. Nothing is lost if that never
+        becomes durable: a call that was cut off may have had its effect, as after any crash, and is asked
+        for again under its key.
+        """
         for name, (_, task) in list(self._calls.items()):
             step = self._decision.saga.step(name)
             settled = step.outcome is not None if step.undo is None else step.undo.outcome is not None
@@ -418,8 +437,15 @@ class Driver:
                     unanswered.append(done)
         for done in unanswered:
             if not done.done():
-                sentence = f"saga {self._saga_id} is not driven here any more; ask again after the restart"
-                done.set_exception(Draining(sentence))
+                done.set_exception(self._not_any_more())
+
+    def _not_any_more(self) -> SagaError:
+        if not self._is_broken:
+            return Draining(f"saga {self._saga_id} is not driven here any more; ask again after the restart")
+        return Unavailable(
+            f"saga {self._saga_id} could not be driven on while this was asked, and it may or may not have "
+            "been done: look at the saga, then ask again"
+        )
 
 
 def _log_event(saga_id: SagaId, event: Event) -> None:

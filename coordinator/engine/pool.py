@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from coordinator.domain.actions import Action, end_unreadable
-from coordinator.domain.definition import SagaDefinition, parse_definition
+from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import (
     Draining,
     JournalUnavailable,
@@ -19,9 +19,10 @@ from coordinator.domain.errors import (
     Unavailable,
 )
 from coordinator.domain.events import SagaStarted
-from coordinator.domain.ids import Digest, RequestId, SagaId
-from coordinator.domain.machine import Decision, resume, start
+from coordinator.domain.ids import RequestId, SagaId
+from coordinator.domain.machine import Decision, start
 from coordinator.domain.summary import SagaSummary, summarize
+from coordinator.engine.archive import Archive
 from coordinator.engine.driver import Driver, Superseded, Tools
 from coordinator.engine.timers import sleep_until
 from coordinator.ports.journal import OpenSaga, Quarantine, Request, SagaIndex
@@ -47,8 +48,8 @@ class Pool:
         self._waking: dict[SagaId, asyncio.Task[bool]] = {}
         self._setting_aside: dict[SagaId, asyncio.Event] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._pinned: dict[Digest, SagaDefinition] = {}
         self._draining = False
+        self.archive = Archive(index)
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Ends with a sentence when the journal, or memory, can no longer be had: the process must stop."""
 
@@ -274,8 +275,7 @@ class Pool:
     async def _launch(
         self, definition: SagaDefinition, born: SagaStarted, request: Request
     ) -> tuple[Request, SagaSummary | None]:
-        definition = self._pinned.setdefault(definition.digest, definition)
-        decision = start(definition, born)
+        decision = start(self.archive.keep(definition), born)
         driver = Driver(decision, summarize(decision, 0), self._tools)
         holder: Request | None = None
         try:
@@ -331,24 +331,7 @@ class Pool:
     async def _read_back(self, saga_id: SagaId) -> tuple[Decision, int]:
         """The saga as its records tell it, and the number of the newest one."""
         records = await self._tools.journal.history(saga_id)
-        born = records[0].event
-        if not isinstance(born, SagaStarted):
-            raise SagaError(f"its first record is no SagaStarted but {type(born).__name__}")
-        definition = await self.pinned(born.definition_digest)
-        return resume(definition, (record.event for record in records)), records[-1].seq
-
-    async def pinned(self, digest: Digest) -> SagaDefinition:
-        """The definition with this digest, as the journal keeps it.
-
-        Raises:
-            SagaError: the journal has none, or not one that can be read.
-        """
-        if digest not in self._pinned:
-            text = await self._index.definition(digest)
-            if text is None:
-                raise SagaError(f"the definition {digest} that it is pinned to is not in the journal")
-            self._pinned[digest] = parse_definition(text, source=f"the journal's definition {digest}")
-        return self._pinned[digest]
+        return await self.archive.replayed(records), records[-1].seq
 
     def _own(self, driver: Driver, saga_id: SagaId) -> None:
         self._drivers[saga_id] = driver
@@ -372,7 +355,7 @@ class Pool:
             del self._drivers[saga_id]
         if reason is not None:
             await self._quarantine(saga_id, reason)
-        elif not driver.summary.status.is_open:
+        elif driver.has_come_to_rest:
             self._rested(driver.summary)
 
     async def _quarantine(self, saga_id: SagaId, reason: str) -> None:

@@ -31,7 +31,7 @@ from coordinator.domain.events import OperatorActed, SagaStarted, Verb
 from coordinator.domain.ids import ActionId, Digest, RequestId, SagaId
 from coordinator.domain.inputs import check_input
 from coordinator.domain.jsontext import JsonValue, canonical, digest
-from coordinator.domain.machine import Decision, decide, start
+from coordinator.domain.machine import Decision, decide
 from coordinator.domain.saga import SAGA_INPUT_BYTES_MAX, Saga, Status
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.engine.driver import Tools
@@ -165,9 +165,7 @@ class Sagas:
         except JournalCorrupt:
             return SagaView(row, None, ())
         try:
-            decision = await self._born(records[0])
-            for record in records[1:]:
-                decision = decide(decision.saga, record.event)
+            decision = await self._pool.archive.replayed(records)
         except Unavailable:
             raise
         except SagaError:  # its definition is lost, or its records contradict our rules
@@ -200,7 +198,7 @@ class Sagas:
                 records = await self._tools.journal.history(saga_id)
                 for record in records[folded:]:
                     if decision is None:
-                        decision = await self._born(record)
+                        decision = await self._pool.archive.born(record)
                     else:
                         decision = decide(decision.saga, record.event)
                     folded = record.seq
@@ -216,16 +214,19 @@ class Sagas:
     async def cancel(self, saga_id: SagaId, reason: str) -> SagaView:
         """Turn a saga back, durably; one that is turning back already is left to it.
 
+        So is one that a cancel has brought to its end: who got no answer to that may ask again.
+
         Raises:
             SagaNotFound: no saga has this id.
-            SagaEnded: it has ended.
+            SagaEnded: it has ended in another way.
         """
-        if not await self._pool.cancel(saga_id, reason):
-            summary = await self._summary(saga_id)
-            if summary.status.is_open:
-                raise Draining(f"saga {saga_id} is not driven here any more; ask again after the restart")
-            raise SagaEnded(f"saga {saga_id} is {summary.status} and cannot be cancelled any more")
-        return await self.get(saga_id)
+        is_driven = await self._pool.cancel(saga_id, reason)
+        view = await self.get(saga_id)
+        if is_driven or (view.saga is not None and view.saga.is_cancelled):
+            return view
+        if view.summary.status.is_open:
+            raise Draining(f"saga {saga_id} is not driven here any more; ask again after the restart")
+        raise SagaEnded(f"saga {saga_id} is {view.summary.status} and cannot be cancelled any more")
 
     async def act(self, saga_id: SagaId, action: Action) -> Acted:
         """Do what an operator wants, durably, and drive on what it leads to.
@@ -302,13 +303,6 @@ class Sagas:
         if summary is None:
             raise SagaNotFound(saga_id)
         return summary
-
-    async def _born(self, first: Record) -> Decision:
-        """What follows from the first record of a saga."""
-        born = first.event
-        if not isinstance(born, SagaStarted):
-            raise SagaError(f"a history begins with SagaStarted, not with {type(born).__name__}")
-        return start(await self._pool.pinned(born.definition_digest), born)
 
 
 async def _effect(saga: Saga, event: OperatorActed) -> Effect:

@@ -7,14 +7,12 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, fields
 
-from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.errors import JournalCorrupt, JournalUnavailable, SagaError, Unavailable
-from coordinator.domain.events import SagaStarted
-from coordinator.domain.ids import Digest, SagaId
-from coordinator.domain.machine import Decision, resume
+from coordinator.domain.ids import SagaId
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SagaSummary, summarize
-from coordinator.ports.journal import Cursor, Journal, Record, SagaFilter, SagaIndex, Upkeep
+from coordinator.engine.archive import Archive
+from coordinator.ports.journal import Cursor, Journal, SagaFilter, SagaIndex, Upkeep
 
 SAGAS_PER_PAGE = 100
 
@@ -61,13 +59,14 @@ async def verify(index: SagaIndex, journal: Journal, upkeep: Upkeep) -> AsyncGen
 
 
 class _Verifier:
-    """How far it has come, and the definitions that it has met."""
+    """How far it has come."""
 
     def __init__(self, index: SagaIndex, journal: Journal) -> None:
         self._index = index
         self._journal = journal
         self._after: Cursor | None = None
-        self._definitions: dict[Digest, SagaDefinition] = {}
+        # Of its own: definitions are read from the journal again, too.
+        self._archive = Archive(index)
         self._unreadable: set[SagaId] = set()
         self.is_through = False
         self.sagas = 0
@@ -117,33 +116,17 @@ class _Verifier:
         try:
             records = await self._journal.history(row.id)
             self.records += len(records)
-            decision = await self._replayed(records, row)
+            # An open saga may have moved since its row was read: it is judged as of then.
+            decision = await self._archive.replayed(records[: row.seq])
         except Unavailable:
             raise
         except SagaError as error:
             return [str(error)]
-        except (
-            Exception
-        ) as error:  # a bug of ours, or what the digests did not catch: the next saga is not to blame
+        except Exception as error:
+            # A bug of ours, or what the digests did not catch: the next saga is not to blame.
             _log.exception("a saga cannot be replayed", extra={"saga_id": row.id})
             return [f"its records cannot be replayed: {type(error).__name__}"]
         return [*_differences(row, summarize(decision, row.seq)), *await self._request_faults(row)]
-
-    async def _replayed(self, records: Sequence[Record], row: SagaSummary) -> Decision:
-        born = records[0].event
-        if not isinstance(born, SagaStarted):
-            raise SagaError(f"a history begins with SagaStarted, not with {type(born).__name__}")
-        definition = await self._definition(born.definition_digest)
-        # An open saga may have moved since its row was read: it is judged as of then.
-        return resume(definition, (record.event for record in records[: row.seq]))
-
-    async def _definition(self, digest: Digest) -> SagaDefinition:
-        if digest not in self._definitions:
-            text = await self._index.definition(digest)
-            if text is None:
-                raise SagaError(f"the definition {digest} that it is pinned to is not in the journal")
-            self._definitions[digest] = parse_definition(text, source=f"the journal's definition {digest}")
-        return self._definitions[digest]
 
     async def _request_faults(self, row: SagaSummary) -> Sequence[str]:
         """A request id that has lost its saga would start a second one."""

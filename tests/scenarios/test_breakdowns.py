@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
+from dataclasses import replace
 
 import pytest
 
-from coordinator.domain.errors import Draining, JournalUnavailable, SagaError
+from coordinator.domain.errors import Draining, JournalUnavailable, SagaError, Unavailable
 from coordinator.domain.events import SagaStarted
 from coordinator.domain.ids import Digest, SagaId, StepName
 from coordinator.domain.outcomes import NoProof, Unproved
@@ -124,26 +125,34 @@ async def test_when_the_journal_fails_whoever_cancels_is_told_to_ask_again() -> 
         assert house.pool.failed.done()
 
 
+async def write_behind_its_back(house: House, saga_id: SagaId) -> None:
+    """Somebody else writes the saga's next record."""
+    row = house.pool._drivers[saga_id].summary
+    stranger = Tale(define("a", "b")).is_cancelled().history[-1]
+    await house.store.append(saga_id, [stranger], summary=replace(row, seq=row.seq + 1), seq_expected=row.seq)
+
+
 async def test_a_record_that_cannot_be_written_twice_puts_the_saga_before_a_person() -> None:
     async with House(define("a", "b")) as house:
         held = house.services.hold("a")
         saga_id = await house.start()
         await soon(held.arrived)
-        # Somebody else writes the saga's next record.
-        records = await house.store.history(saga_id)
-        driver = house.pool._drivers[saga_id]
-        stranger = Tale(define("a", "b")).is_cancelled().history[-1]
-        row = driver.summary
-        await house.store.append(
-            saga_id,
-            [stranger],
-            summary=type(row)(**{f: getattr(row, f) for f in row.__slots__} | {"seq": len(records) + 1}),
-            seq_expected=len(records),
-        )
+        await write_behind_its_back(house, saga_id)
         held.answer()
         row = await house.sagas.wait(saga_id, timeout_s=20)
         assert row.status is Status.DEAD_LETTERED
         assert "the journal has moved past record" in row.error_message
+
+
+async def test_whoever_cancels_a_saga_that_breaks_down_over_it_is_told_to_look_at_it() -> None:
+    async with House(define("a", "b")) as house:
+        held = house.services.hold("a")
+        saga_id = await house.start()
+        await soon(held.arrived)
+        await write_behind_its_back(house, saga_id)
+        with pytest.raises(Unavailable, match="look at the saga, then ask again") as refused:
+            await house.sagas.cancel(saga_id, "")
+        assert not isinstance(refused.value, Draining)
 
 
 async def test_a_saga_whose_definition_is_lost_is_put_before_a_person_and_still_shown() -> None:

@@ -1024,3 +1024,25 @@ async def test_an_action_that_comes_when_a_sleeper_is_just_waking_finds_one_owne
         check_that_nothing_is_left(house)
         await act(house, saga_id, Verb.RETRY, "b")
         assert (await house.end(saga_id)).status is Status.COMPLETED
+
+
+async def test_only_coming_to_rest_is_counted_as_rest() -> None:
+    class Rests(NoTelemetry):
+        def saga_rested(self, saga_name: str, status: Status, duration_s: float) -> None:
+            rests.append(status)
+
+    rests: list[Status] = []
+    order = define(step("a", on_failure="continue"), step("b", on_failure="continue"), "c")
+    async with House(order, telemetry=Rests()) as house:
+        for name in ("a", "b"):
+            house.services.plan(name, "undo", Reaction.REFUSE)
+        house.services.plan("c", "do", Reaction.REFUSE)
+        saga_id = (await house.run()).id
+        assert rests == [Status.DEAD_LETTERED]
+        # It rests before and after it: nothing came to rest.
+        await act(house, saga_id, Verb.SKIP, "b")
+        assert rests == [Status.DEAD_LETTERED]
+        await act(house, saga_id, Verb.SKIP, "a")
+        await house.end(saga_id)
+        await settled()
+        assert rests == [Status.DEAD_LETTERED, Status.COMPENSATED]

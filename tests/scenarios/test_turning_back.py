@@ -96,6 +96,20 @@ async def test_a_saga_that_has_ended_cannot_be_cancelled() -> None:
         assert await house.history(saga_id) == before
 
 
+async def test_a_cancel_whose_answer_was_lost_gets_it_when_asked_again_after_the_end() -> None:
+    async with House(define("a", "b")) as house:
+        held = house.services.hold("b")
+        saga_id = await house.start()
+        await soon(held.arrived)
+        cancelling = house.sagas.cancel(saga_id, "changed their mind")
+        held.answer()
+        await cancelling
+        assert (await house.end(saga_id)).status is Status.COMPENSATED
+        before = await house.history(saga_id)
+        assert (await house.sagas.cancel(saga_id, "")).summary.status is Status.COMPENSATED
+        assert await house.history(saga_id) == before
+
+
 async def test_a_cancel_that_comes_with_the_last_answer_is_told_that_the_saga_ended() -> None:
     async with House(define("a")) as house:
         held = house.services.hold("a")

@@ -1,0 +1,51 @@
+"""Sagas as the journal tells them: their records, replayed under the definition that they are pinned to."""
+
+from collections.abc import Sequence
+from functools import reduce
+
+from coordinator.domain.definition import SagaDefinition, parse_definition
+from coordinator.domain.errors import SagaError
+from coordinator.domain.events import SagaStarted
+from coordinator.domain.ids import Digest
+from coordinator.domain.machine import Decision, decide, start
+from coordinator.ports.journal import Record, SagaIndex
+
+
+class Archive:
+    """Replays, and keeps each definition that it has met."""
+
+    def __init__(self, index: SagaIndex) -> None:
+        self._index = index
+        self._definitions: dict[Digest, SagaDefinition] = {}
+
+    async def replayed(self, records: Sequence[Record]) -> Decision:
+        """The saga whose *records* these are.
+
+        Raises:
+            SagaError: they contradict our rules, or the definition is lost.
+        """
+        born = await self.born(records[0])
+        return reduce(lambda decision, record: decide(decision.saga, record.event), records[1:], born)
+
+    async def born(self, first: Record) -> Decision:
+        """What follows from the first record of a saga.
+
+        Raises:
+            SagaError: it is not the first record of any, or the definition is lost.
+        """
+        event = first.event
+        if not isinstance(event, SagaStarted):
+            raise SagaError(f"a history begins with SagaStarted, not with {type(event).__name__}")
+        return start(await self._definition(event.definition_digest), event)
+
+    def keep(self, definition: SagaDefinition) -> SagaDefinition:
+        """The one object that stands for *definition*: many sagas share it."""
+        return self._definitions.setdefault(definition.digest, definition)
+
+    async def _definition(self, digest: Digest) -> SagaDefinition:
+        if digest not in self._definitions:
+            text = await self._index.definition(digest)
+            if text is None:
+                raise SagaError(f"the definition {digest} that it is pinned to is not in the journal")
+            self._definitions[digest] = parse_definition(text, source=f"the journal's definition {digest}")
+        return self._definitions[digest]
