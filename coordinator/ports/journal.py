@@ -198,9 +198,10 @@ class Upkeep(Protocol):
     def backup(self) -> AsyncGenerator[Piece, None]:
         """A consistent copy of the journal, in pieces of at most 1 MiB, while writing goes on.
 
-        Closing the generator early leaves nothing behind.
+        Closing the generator early leaves nothing behind. There is one copy at a time, until it is read.
 
         Raises:
+            Overloaded: another copy is being made or read; nothing waits for it.
             JournalUnavailable: the copy could not be made; the message says why.
         """
         ...

@@ -13,7 +13,7 @@ import pytest
 
 from coordinator.adapters.sqlite import SqliteJournal, upkeep, writer
 from coordinator.adapters.sqlite.disk import DiskGauge
-from coordinator.domain.errors import JournalUnavailable
+from coordinator.domain.errors import JournalUnavailable, Overloaded
 from coordinator.domain.events import SagaResumed
 from coordinator.domain.machine import resume
 from coordinator.domain.summary import summarize
@@ -169,12 +169,45 @@ class TestBackup:
         async with await SqliteJournal.open(copy) as restored:
             assert [len(await restored.history(saga.id)) for saga in sagas] == [3] * len(sagas)
 
-    async def test_two_at_once_come_one_after_the_other(self, journal: SqliteJournal, copy: Path) -> None:
+
+class TestOneAtATime:
+    async def test_while_one_is_made_another_is_refused_at_once(
+        self, journal: SqliteJournal, copy: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        sagas = await filled(journal)
+        async with held_in_the_middle(journal, monkeypatch) as held:
+            for _ in range(2):
+                await refuses_another(journal)
+            assert not held.making.done()
+        assert await held.making
+        await copied(journal, copy)
+        await check_whole(copy, {saga.id: saga.seq for saga in sagas})
+
+    async def test_a_slow_reader_lets_no_second_one_fill_the_disk_and_holds_up_no_check(
+        self, journal: SqliteJournal, copy: Path
+    ) -> None:
+        sagas = await filled(journal)
+        async with aclosing(journal.backup()) as slow:
+            await anext(slow)
+            for _ in range(2):
+                await refuses_another(journal)
+            async with asyncio.timeout(30):
+                assert await journal.faults() == []
+            assert await sagas[0].goes_on(journal, SagaResumed(3_000.0)) == 4
+        await copied(journal, copy)
+        await check_whole(copy, {saga.id: saga.seq for saga in sagas})
+
+    async def test_one_that_waits_for_a_check_is_the_one(
+        self, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         await filled(journal)
-        first, second = await asyncio.gather(
-            copied(journal, copy), copied(journal, copy.with_name("second.db"))
-        )
-        assert [piece.total_bytes for piece in first] == [piece.total_bytes for piece in second]
+        async with journal._upkeep._turn:
+            waiting = asyncio.create_task(anext(journal.backup()))
+            await asyncio.sleep(0)
+            await refuses_another(journal)
+            waiting.cancel()
+            await asyncio.gather(waiting, return_exceptions=True)
+        assert [piece async for piece in journal.backup()]
 
 
 class TestLeavingNothing:
@@ -212,6 +245,7 @@ class TestLeavingNothing:
         assert not [t for t in set(threading.enumerate()) - threads if "connection" in t.name]
         assert await saga.goes_on(journal, *reserved(3_000.0)) == 5
         assert await journal.faults() == []
+        assert [piece async for piece in journal.backup()]
 
     async def test_when_it_is_cancelled_in_the_middle(
         self, journal: SqliteJournal, path: Path, monkeypatch: pytest.MonkeyPatch
@@ -377,6 +411,12 @@ class TestCommits:
         ) as journal:
             await filled(journal)
         assert set(threads) == {threading.current_thread()}
+
+
+async def refuses_another(journal: SqliteJournal) -> None:
+    async with asyncio.timeout(30):
+        with pytest.raises(Overloaded, match="is being taken already; wait until it is read, or stop"):
+            await anext(journal.backup())
 
 
 def damage(path: Path, *statements: str) -> None:

@@ -2,7 +2,7 @@
 
 They read for long, one at a time. The writer never waits for them, but its log grows until they are done:
 so a copy is of bare pages, as fast as the disk, a check is in slices, and both look again and again whether
-there is room left.
+there is room left. A copy keeps its room until it is read, as slowly as its reader likes: so there is one.
 """
 
 import asyncio
@@ -26,7 +26,7 @@ from coordinator.adapters.sqlite.connection import (
 from coordinator.adapters.sqlite.disk import DiskGauge
 from coordinator.adapters.sqlite.files import create_copy, mark_copy, remove_copy
 from coordinator.adapters.sqlite.writer import Writer
-from coordinator.domain.errors import JournalUnavailable, StartupFailed
+from coordinator.domain.errors import JournalUnavailable, Overloaded, StartupFailed
 from coordinator.ports.journal import Piece
 
 _T = TypeVar("_T")
@@ -48,10 +48,17 @@ class SqliteUpkeep:
         self._gauge = gauge
         self._turn = asyncio.Lock()
         self._watch = _Watch(gauge)
+        self._copying = False
         self._closing = False
 
     async def backup(self) -> AsyncGenerator[Piece, None]:
         """As the port says. The copy takes its room on the journal's disk until the generator is closed."""
+        if self._copying:
+            raise Overloaded(
+                "a copy of the journal is being taken already; wait until it is read, or stop its reader, "
+                "then ask again"
+            )
+        self._copying = True
         # Not the answer of the call: a caller that is cancelled when the copy is just done gets none.
         made: list[BinaryIO] = []
         try:
@@ -64,6 +71,7 @@ class SqliteUpkeep:
             for copy in made:
                 # It waits for a read that is still under way in its thread.
                 copy.close()
+            self._copying = False
 
     async def faults(self) -> Sequence[str]:
         """As the port says.
