@@ -169,7 +169,7 @@ class Client:
         while True:
             stream_s = progress.stream_timeout_s(time.monotonic())
             request = wire.request_of(pb.WatchSagaRequest, saga_id=saga_id, after_seq=progress.after_seq)
-            asked = Asked(self.target, "WatchSaga", stream_s, saga_id)
+            asked = Asked(self.target, "WatchSaga", stream_s, saga_id, only_reads=True)
             call = self._sagas.WatchSaga(request, timeout=stream_s)
             try:
                 with self._in_our_words(asked):
@@ -274,7 +274,9 @@ class Client:
         saga_id: str = "",
     ) -> _Answer:
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        asked = Asked(self.target, name, timeout_s, saga_id, wire.named(request))
+        asked = Asked(
+            self.target, name, timeout_s, saga_id, wire.named(request), only_reads=wire.only_reads(request)
+        )
         with self._in_our_words(asked):
             answer: object = await method(request, timeout=timeout_s)
         self._was_reached = True

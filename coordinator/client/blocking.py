@@ -64,7 +64,9 @@ class BlockingConnection:
         saga_id: str = "",
     ) -> _Answer:
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        asked = Asked(self.target, name, timeout_s, saga_id, wire.named(request))
+        asked = Asked(
+            self.target, name, timeout_s, saga_id, wire.named(request), only_reads=wire.only_reads(request)
+        )
         with self._in_our_words(asked):
             answer: object = method(request, timeout=timeout_s)
         self._was_reached = True
@@ -80,7 +82,7 @@ class BlockingConnection:
         saga_id: str = "",
     ) -> Generator[_Answer, None, None]:
         """Its messages. Whoever leaves early closes the generator, which ends the call."""
-        asked = Asked(self.target, name, timeout_s, saga_id)
+        asked = Asked(self.target, name, timeout_s, saga_id, only_reads=wire.only_reads(request))
         with self._in_our_words(asked):
             call = method(request, timeout=timeout_s)
             try:

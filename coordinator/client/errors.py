@@ -62,7 +62,7 @@ class Undecided(ClientError):
 
 
 class TimedOut(ClientError):
-    """No answer came within the caller's time; whether the call had an effect is not known."""
+    """No answer came within the caller's time; whether a call that writes had an effect is not known."""
 
 
 class Overloaded(ClientError):

@@ -57,6 +57,7 @@ _ADVICE: Final[Mapping[str, str]] = {
     "SAGA_NOT_FOUND": "; check the id, or look for the saga in a list",
     "INVALID_REQUEST": "; nothing was written, send it corrected",
 }
+_ADVICE_ON_READS: Final[Mapping[str, str]] = {**_ADVICE, "INVALID_REQUEST": "; send it corrected"}
 
 # What gRPC's versions say, in small letters, and what that means; {} is the target. The first match wins.
 _NOT_REACHED: Final = (
@@ -95,6 +96,8 @@ class Asked:
     saga_id: str = ""
     named: str = ""
     """The id under which it is done once, such as "request_id 'r-1'"; empty where it carries none."""
+    only_reads: bool = False
+    """Whether it changes nothing: then nothing is said about what it wrote."""
 
 
 @dataclass(slots=True)
@@ -127,7 +130,8 @@ def failure(code: str, details: str, trailing: Iterable[Any], asked: Asked) -> C
         # Either side's limit: an answer of ours never comes near the client's.
         kind = Broken if "CLIENT:" in details else InvalidRequest
     if told.is_ours and details:
-        sentence = _bounded(details) + _ADVICE.get(told.reason, "")
+        advice = _ADVICE_ON_READS if asked.only_reads else _ADVICE
+        sentence = _bounded(details) + advice.get(told.reason, "")
     else:
         sentence = _sentence(kind, code, details, asked)
     if asked.named and kind in _MAYBE_DONE:
@@ -175,9 +179,10 @@ def answered(answer: _Answer | object, asked: Asked) -> _Answer:
 def _sentence(kind: type[ClientError], code: str, details: str, asked: Asked) -> str:
     """What to say of a status that no coordinator of ours made."""
     if kind is TimedOut:
+        doubt = "" if asked.only_reads else ", and whether it had an effect is not known"
         return (
-            f"no answer to {asked.method} came from {asked.target} within {asked.timeout_s:g} s, and whether "
-            "it had an effect is not known: ask again"
+            f"no answer to {asked.method} came from {asked.target} within {asked.timeout_s:g} s{doubt}: "
+            "ask again"
         )
     if code == "UNIMPLEMENTED":
         return (
@@ -195,9 +200,8 @@ def _sentence(kind: type[ClientError], code: str, details: str, asked: Asked) ->
     if kind is Overloaded:
         return f"the coordinator at {asked.target} has too many calls open: slow down, and ask again"
     if kind is InvalidRequest and code == "RESOURCE_EXHAUSTED":
-        return (
-            f"the request is larger than {asked.target} takes, and nothing was written: {_bounded(details)}"
-        )
+        written = "" if asked.only_reads else ", and nothing was written"
+        return f"the request is larger than {asked.target} takes{written}: {_bounded(details)}"
     return f"{asked.method} at {asked.target} failed with {code}: {_bounded(details) or 'it says no more'}"
 
 

@@ -44,6 +44,8 @@ from saga.v1 import coordinator_pb2, operator_pb2, types_pb2
 
 _CANNOT_BE_SENT: Final = "holds a value of another type, a text that is not UTF-8, or a number too large"
 PAGE_SIZE: Final = 200
+# AIP-131 and AIP-132 promise it of Get and List; our streams only read, too.
+_READING: Final = ("Get", "List", "Watch", "Backup", "Verify")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -122,10 +124,17 @@ def action(actor: str, reason: str, expected_seq: int, action_id: str | None) ->
 
 def named(request: Message) -> str:
     """The id that makes a start or an action happen once; empty for what can be repeated without one."""
+    if only_reads(request):
+        return ""
     if isinstance(request, coordinator_pb2.StartSagaRequest):
         return f"request_id {request.request_id!r}"
     taken = getattr(request, "action", None)
     return f"action_id {taken.action_id!r}" if isinstance(taken, operator_pb2.Action) else ""
+
+
+def only_reads(request: Message) -> bool:
+    """Whether a request changes nothing, answered or not."""
+    return request.DESCRIPTOR.name.startswith(_READING) or getattr(request, "validate_only", False)
 
 
 def filter_text(

@@ -82,8 +82,11 @@ async def test_what_the_coordinator_refuses_arrives_with_its_reason(kind: Any) -
     assert isinstance(wrong, InvalidRequest)
     assert [v.field for v in wrong.violations] == ["items", "payment_info.amount.currency_code"]
     assert str(wrong).startswith("items: expected 1 to 1000 items, found none; ")
+    assert str(wrong).endswith("; nothing was written, send it corrected")
     assert isinstance(filtered, InvalidRequest)
     assert [v.field for v in filtered.violations] == ["filter"]
+    assert str(filtered).endswith("; send it corrected")
+    assert "written" not in str(filtered), "a list writes nothing, right or wrong"
     assert isinstance(full, Overloaded)
     assert (full.code, full.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
     assert "try again later" in str(full)
@@ -327,10 +330,9 @@ async def test_a_call_that_nobody_answers_ends_when_its_time_is_over(kind: Any) 
         await client.close()
     assert {type(error) for error in told} == {TimedOut}
     assert {error.code for error in told} == {"DEADLINE_EXCEEDED"}
-    assert str(told[0]) == (
-        f"no answer to GetSaga came from {address} within 0.5 s, and whether it had an effect is not known: "
-        "ask again"
-    )
+    assert str(told[0]) == f"no answer to GetSaga came from {address} within 0.5 s: ask again"
+    for written in told[1:3]:
+        assert " s, and whether it had an effect is not known: ask again" in str(written)
     assert str(told[3]).startswith("nothing was heard of saga s-1 within 0.3 s")
 
 
@@ -364,3 +366,25 @@ def test_an_action_whose_answer_was_lost_tells_its_id() -> None:
         with Operator(address, timeout_s=0.3) as operator, pytest.raises(ClientError) as told:
             operator.skip("s-1", "a", actor="ada", reason="why", expected_seq=1)
     assert re.search(r"under action_id '[0-9a-f-]{36}' it is done once", str(told.value))
+
+
+def test_a_question_whose_answer_was_lost_is_asked_again_and_did_nothing() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        with Operator(address, timeout_s=0.3) as operator:
+            foreseen: dict[str, Any] = {
+                "actor": "ada",
+                "reason": "why",
+                "expected_seq": 1,
+                "validate_only": True,
+            }
+            for call in (
+                lambda: operator.skip("s-1", "a", **foreseen),
+                lambda: operator.possible_actions("s-1"),
+                lambda: list(operator.dead_letters()),
+                operator.participants,
+                lambda: list(operator.backup(timeout_s=0.3)),
+                lambda: list(operator.verify(timeout_s=0.3)),
+            ):
+                with pytest.raises(TimedOut, match=r"within 0\.3 s: ask again$"):
+                    call()
