@@ -31,6 +31,7 @@ from coordinator.engine.driver import Tools
 from coordinator.engine.feed import Feed
 from coordinator.engine.pool import Pool
 from coordinator.engine.sagas import Accepted, Sagas, Wanted
+from coordinator.ports.clock import Clock
 from coordinator.ports.journal import Journal, Quarantine, Record, Request, SagaIndex
 from coordinator.ports.participants import Call, ExecuteCall, Probe, Reach
 from coordinator.ports.telemetry import Telemetry
@@ -237,6 +238,7 @@ class House:
         calls_max: int = 100,
         sagas_max: int = 10_000,
         dice: Dice | None = None,
+        clock: Clock | None = None,
         telemetry: Telemetry | None = None,
     ) -> None:
         self.definitions = definitions
@@ -244,7 +246,7 @@ class House:
         self.journal: Journal = journal or self.store
         self.services = services or Services()
         self.dice = dice or Dice()
-        self.clock = SystemClock()
+        self.clock = clock or SystemClock()
         self.feed = Feed()
         telemetry = telemetry or NoTelemetry()
         self.dispatcher = Dispatcher(self.services, telemetry, calls_per_service_max=calls_max)
@@ -338,6 +340,7 @@ class House:
             journal=journal,
             services=self.services,
             dice=self.dice,
+            clock=self.clock,
             calls_max=calls_max,
         )
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import pytest
 
+from coordinator.adapters.clock import SystemClock
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.ids import SagaId
 from coordinator.domain.outcomes import Answer
@@ -22,6 +23,8 @@ from tests.scenarios.house import House, JournalAround, Services, define, settle
 from tests.unit.machine.world import Reaction, judge
 
 BOUNDARIES_MAX: Final = 60
+TTL_S: Final = 600.0
+"""So long that no slow machine comes to the deadline before it is meant to."""
 
 
 class Dies(JournalAround):
@@ -82,6 +85,17 @@ class DiesAtCall(Services):
         return await super().perform(call, timeout_s=timeout_s)
 
 
+class LeapingClock(SystemClock):
+    """Goes on as time does, and leaps to where a test wants it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ahead_s = 0.0
+
+    def now(self) -> float:
+        return super().now() + self.ahead_s
+
+
 @dataclass(frozen=True)
 class Shape:
     """A kind of saga: what its services do each time they are asked, and how it may end."""
@@ -91,10 +105,14 @@ class Shape:
     """For "do a": the reaction to its first delivery, its second, …; the last one stays."""
     ends: set[Status]
     cancelled_at: str = ""
+    late_at: str = ""
+    """When this is asked for the second time, the deadline comes as if the ttl were 50 ms."""
 
-    def reacts(self, services: Services) -> Callable[[Call], Reaction]:
+    def reacts(self, services: Services, clock: LeapingClock) -> Callable[[Call], Reaction]:
         def reaction(call: Call) -> Reaction:
             name = f"{way_of(call)} {call.step}"
+            if name == self.late_at and services.sent().count(name) > 1:
+                clock.ahead_s = TTL_S - 0.05
             planned = self.reactions.get(name, [Reaction.SUCCEED])
             return planned[min(services.sent().count(name), len(planned)) - 1]
 
@@ -138,7 +156,7 @@ SHAPES = {
         define("a", "b", "c"), {}, {Status.COMPENSATED, Status.COMPLETED}, cancelled_at="do b"
     ),
     "out of time": Shape(
-        define("a", "b", ttl_s=0.05), {"do b": [R.PEND]}, {Status.COMPENSATED, Status.COMPLETED}
+        define("a", "b", ttl_s=TTL_S), {"do b": [R.PEND]}, {Status.COMPENSATED}, late_at="do b"
     ),
 }
 
@@ -192,11 +210,11 @@ async def finish(house: House, shape: Shape) -> SagaId:
 
 async def dies_at_write(shape: Shape, at: int, *, durable: bool) -> House | None:
     """A coordinator that died at that write; None if the saga ended before there was one."""
-    services = Services()
-    services.otherwise = shape.reacts(services)
+    services, clock = Services(), LeapingClock()
+    services.otherwise = shape.reacts(services, clock)
     plain = House(shape.definition)
     journal = Dies(plain.store, at=at, durable=durable)
-    house = House(shape.definition, store=plain.store, journal=journal, services=services)
+    house = House(shape.definition, store=plain.store, journal=journal, services=services, clock=clock)
     died = await dead_or_done(begin(house, shape), journal.dead)
     await house.dies()
     return house if died else None
@@ -224,9 +242,9 @@ async def test_a_coordinator_that_dies_at_any_call_is_followed_by_one_that_finis
 ) -> None:
     died = 0
     for at in range(1, BOUNDARIES_MAX):
-        services = DiesAtCall(at=at, effect=effect)
-        services.otherwise = shape.reacts(services)
-        house = House(shape.definition, services=services)
+        services, clock = DiesAtCall(at=at, effect=effect), LeapingClock()
+        services.otherwise = shape.reacts(services, clock)
+        house = House(shape.definition, services=services, clock=clock)
         if not await dead_or_done(begin(house, shape), services.dead):
             await house.dies()
             break
