@@ -203,7 +203,8 @@ def _effect_lines(effect: ActionEffect | None) -> Iterator[str]:
     for call in effect.planned_calls:
         what = call.transaction or "(bars a late call)"
         yield f"  then  {call.service}.{what}, {'undoing' if call.undo else 'for'} {call.step}"
-    yield f"  ends  {effect.status_in_the_end} if every call succeeds{forced}"
+    condition = " if every call succeeds" if effect.planned_calls else ""
+    yield f"  ends  {effect.status_in_the_end}{condition}{forced}"
 
 
 def _shown(saga: Saga, actions: Sequence[PossibleAction]) -> Iterator[str]:
