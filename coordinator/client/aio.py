@@ -22,6 +22,7 @@ from coordinator.client.patience import (
     ASK_AGAIN_PAUSE_S,
     CALL_TIMEOUT_S,
     ORDER_TIMEOUT_S,
+    PAUSE_S,
     WAIT_TIMEOUT_S,
     Progress,
     is_worth_asking_again,
@@ -150,10 +151,15 @@ class Client:
         Raises:
             Undecided: it does not rest after *timeout_s*, and goes on.
         """
-        async with aclosing(self.watch(saga_id, timeout_s=timeout_s)) as watched:
-            async for _ in watched:
-                pass
-        return await self.get(saga_id)
+        progress = Progress(saga_id, 0, timeout_s=timeout_s, now=time.monotonic())
+        while True:
+            async with aclosing(self._watched(progress)) as watched:
+                async for _ in watched:
+                    pass
+            saga = await self.get(saga_id)
+            if not progress.goes_on(saga.status):
+                return saga
+            await asyncio.sleep(PAUSE_S)
 
     async def watch(
         self, saga_id: str, after_seq: int = 0, *, timeout_s: float | None = None
@@ -166,23 +172,9 @@ class Client:
             Unavailable: the coordinator went away for more than a minute.
         """
         progress = Progress(saga_id, after_seq, timeout_s=timeout_s, now=time.monotonic())
-        while True:
-            stream_s = progress.stream_timeout_s(time.monotonic())
-            request = wire.request_of(pb.WatchSagaRequest, saga_id=saga_id, after_seq=progress.after_seq)
-            asked = Asked(self.target, "WatchSaga", stream_s, saga_id, only_reads=True)
-            call = self._sagas.WatchSaga(request, timeout=stream_s)
-            try:
-                with self._in_our_words(asked):
-                    async for message in call:
-                        watched = wire.to_watched(answered(message, asked))
-                        if progress.is_news(watched):
-                            yield watched
-                return
-            except ClientError as error:
-                pause_s = progress.pause_s(error, time.monotonic())
-            finally:
-                call.cancel()
-            await asyncio.sleep(pause_s)
+        async with aclosing(self._watched(progress)) as watched:
+            async for one in watched:
+                yield one
 
     async def list(
         self,
@@ -238,6 +230,26 @@ class Client:
         request = wire.request_of(pb.GetDefinitionRequest, name=name)
         answer = await self._ask("GetDefinition", self._sagas.GetDefinition, request)
         return wire.to_definition(answer.definition)
+
+    async def _watched(self, progress: Progress) -> AsyncGenerator[Watched, None]:
+        saga_id = progress.saga_id
+        while True:
+            stream_s = progress.stream_timeout_s(time.monotonic())
+            request = wire.request_of(pb.WatchSagaRequest, saga_id=saga_id, after_seq=progress.after_seq)
+            asked = Asked(self.target, "WatchSaga", stream_s, saga_id, only_reads=True)
+            call = self._sagas.WatchSaga(request, timeout=stream_s)
+            try:
+                with self._in_our_words(asked):
+                    async for message in call:
+                        watched = wire.to_watched(answered(message, asked))
+                        if progress.is_news(watched):
+                            yield watched
+                return
+            except ClientError as error:
+                pause_s = progress.pause_s(error, time.monotonic())
+            finally:
+                call.cancel()
+            await asyncio.sleep(pause_s)
 
     @property
     def _sagas(self) -> "CoordinatorServiceAsyncStub":

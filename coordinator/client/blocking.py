@@ -19,6 +19,7 @@ from coordinator.client.patience import (
     ASK_AGAIN_PAUSE_S,
     CALL_TIMEOUT_S,
     ORDER_TIMEOUT_S,
+    PAUSE_S,
     WAIT_TIMEOUT_S,
     Progress,
     is_worth_asking_again,
@@ -193,10 +194,15 @@ class BlockingClient(BlockingConnection):
         Raises:
             Undecided: it does not rest after *timeout_s*, and goes on.
         """
-        with closing(self.watch(saga_id, timeout_s=timeout_s)) as watched:
-            for _ in watched:
-                pass
-        return self.get(saga_id)
+        progress = Progress(saga_id, 0, timeout_s=timeout_s, now=time.monotonic())
+        while True:
+            with closing(self._watched(progress)) as watched:
+                for _ in watched:
+                    pass
+            saga = self.get(saga_id)
+            if not progress.goes_on(saga.status):
+                return saga
+            time.sleep(PAUSE_S)
 
     def watch(
         self, saga_id: str, after_seq: int = 0, *, timeout_s: float | None = None
@@ -208,23 +214,7 @@ class BlockingClient(BlockingConnection):
             Undecided: the saga does not rest after *timeout_s*, and goes on.
             Unavailable: the coordinator went away for more than a minute.
         """
-        progress = Progress(saga_id, after_seq, timeout_s=timeout_s, now=time.monotonic())
-        while True:
-            stream_s = progress.stream_timeout_s(time.monotonic())
-            request = wire.request_of(pb.WatchSagaRequest, saga_id=saga_id, after_seq=progress.after_seq)
-            stream = self._stream(
-                "WatchSaga", self._sagas.WatchSaga, request, timeout_s=stream_s, saga_id=saga_id
-            )
-            try:
-                with closing(stream):
-                    for message in stream:
-                        watched = wire.to_watched(message)
-                        if progress.is_news(watched):
-                            yield watched
-                return
-            except ClientError as error:
-                pause_s = progress.pause_s(error, time.monotonic())
-            time.sleep(pause_s)
+        yield from self._watched(Progress(saga_id, after_seq, timeout_s=timeout_s, now=time.monotonic()))
 
     def list(
         self,
@@ -280,3 +270,22 @@ class BlockingClient(BlockingConnection):
         request = wire.request_of(pb.GetDefinitionRequest, name=name)
         answer = self._ask("GetDefinition", self._sagas.GetDefinition, request)
         return wire.to_definition(answer.definition)
+
+    def _watched(self, progress: Progress) -> Generator[Watched, None, None]:
+        saga_id = progress.saga_id
+        while True:
+            stream_s = progress.stream_timeout_s(time.monotonic())
+            request = wire.request_of(pb.WatchSagaRequest, saga_id=saga_id, after_seq=progress.after_seq)
+            stream = self._stream(
+                "WatchSaga", self._sagas.WatchSaga, request, timeout_s=stream_s, saga_id=saga_id
+            )
+            try:
+                with closing(stream):
+                    for message in stream:
+                        watched = wire.to_watched(message)
+                        if progress.is_news(watched):
+                            yield watched
+                return
+            except ClientError as error:
+                pause_s = progress.pause_s(error, time.monotonic())
+            time.sleep(pause_s)

@@ -40,10 +40,10 @@ class Progress:
     """What one watch has seen, by a monotonic clock of its caller's."""
 
     def __init__(self, saga_id: str, after_seq: int, *, timeout_s: float | None, now: float) -> None:
+        self.saga_id = saga_id
         self.after_seq = after_seq
         """From where to go on."""
         self.status: SagaStatus | None = None
-        self._saga_id = saga_id
         self._ends_at = math.inf if timeout_s is None else now + timeout_s
         self._timeout_s = timeout_s
         self._reached = False
@@ -92,20 +92,26 @@ class Progress:
             raise error
         return min(PAUSE_S, max(self._ends_at - now, 0.0))
 
+    def goes_on(self, status: SagaStatus) -> bool:
+        """Note what a look at the saga showed after its watch had ended; whether to watch on: a person may
+        have revived it in between."""
+        self.status = status
+        return status in (SagaStatus.RUNNING, SagaStatus.COMPENSATING)
+
     def _timed_out(self) -> ClientError:
         waited = f"{self._timeout_s:g} s" if self._timeout_s is not None else "the time that it had"
         if self.status is None:
             return TimedOut(
-                f"nothing was heard of saga {self._saga_id} within {waited}: check the address, or ask again",
+                f"nothing was heard of saga {self.saga_id} within {waited}: check the address, or ask again",
                 code="DEADLINE_EXCEEDED",
-                saga_id=self._saga_id,
+                saga_id=self.saga_id,
             )
         return Undecided(
-            f"saga {self._saga_id} is still {self.status} after {waited} and goes on: wait for it again, or "
+            f"saga {self.saga_id} is still {self.status} after {waited} and goes on: wait for it again, or "
             "look at it later",
             code="DEADLINE_EXCEEDED",
             reason=UNDECIDED,
-            saga_id=self._saga_id,
+            saga_id=self.saga_id,
             status=self.status,
         )
 

@@ -23,6 +23,11 @@ from coordinator.client import (
     StepStatus,
     Undecided,
 )
+from coordinator.domain.actions import Action
+from coordinator.domain.events import Verb
+from coordinator.domain.ids import ActionId, SagaId, StepName
+from coordinator.domain.outcomes import Succeeded
+from coordinator.engine.sagas import SagaView
 from saga.v1 import coordinator_pb2 as pb
 from tests.integration.api_harness import REFUSED, TOKEN, coordinator
 from tests.integration.client_harness import (
@@ -140,6 +145,39 @@ async def test_a_wait_that_is_over_tells_where_the_saga_stands(kind: Any) -> Non
         assert (undecided.value.saga_id, undecided.value.status) == (saga_id, SagaStatus.RUNNING)
         c.participants.release("bookSeat")
         assert (await client.wait(saga_id)).status is SagaStatus.COMPLETED
+
+
+@both
+@pytest.mark.parametrize("in_time", [True, False])
+async def test_a_saga_that_is_revived_before_it_was_looked_at_is_waited_for_again(
+    kind: Any, in_time: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with calling(kind) as (client, c):
+        c.participants.answer("bookSeat", REFUSED)
+        c.participants.answer("cancelRoom", REFUSED, Succeeded("null"))
+        saga_id = await c.start()
+        seq = (await c.ended(saga_id)).seq
+        look = c.sagas.get
+
+        async def revived(asked: SagaId) -> SagaView:
+            # The client's watch has shown the rest; an operator is faster than its look.
+            monkeypatch.setattr(c.sagas, "get", look)
+            c.participants.hold("cancelRoom")
+            retry = Action(ActionId("a-1"), "jo", "they are back", seq, Verb.RETRY, StepName("bookRoom"))
+            await c.sagas.act(asked, retry)
+            return await look(asked)
+
+        monkeypatch.setattr(c.sagas, "get", revived)
+        waiting = asyncio.ensure_future(client.wait(saga_id, timeout_s=30.0 if in_time else 1.0))
+        await c.participants.called("cancelRoom", times=2)
+        if in_time:
+            c.participants.release("cancelRoom")
+            assert (await waiting).status is SagaStatus.COMPENSATED
+        else:
+            with pytest.raises(
+                Undecided, match=f"saga {saga_id} is still COMPENSATING after 1 s and goes on"
+            ):
+                await waiting
 
 
 @both
