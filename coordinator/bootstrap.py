@@ -113,6 +113,8 @@ async def serve(settings: Settings) -> int:
             feed.close()
             await asyncio.gather(api.stop(settings.drain_grace_s), http.stop(settings.drain_grace_s))
             await page.close()
+    if failure is None and journal.failed.done():  # in its last moments: it was not checked in
+        failure = journal.failed.result()
     if failure is not None:
         _log.critical("stopped because the journal failed: %s", failure)
         return EXIT_JOURNAL_FAILED

@@ -178,7 +178,8 @@ def _succeeded(output_json: str) -> Answer:
         output = jsontext.loads(output_json, depth_max=OUTPUT_DEPTH_MAX)
         return Succeeded(jsontext.canonical(output))
     except InvalidJson as error:
-        return _broken(f"the output is not the JSON that is taken here: {error}")
+        # Not where: the path is made of the output's own keys, which may be secret.
+        return _broken(f"the output is not the JSON that is taken here: it {error.violation.sentence}")
 
 
 def _seconds(message: pb.Pending | pb.Faulted, field: str, duration: Duration) -> float | None:

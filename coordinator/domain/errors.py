@@ -108,9 +108,9 @@ class SagaMoved(Conflict):
         self.saga_id = saga_id
         self.status = status
         self.seq = seq
+        moved = f"has moved from record {seen} to {seq}" if seen < seq else f"has no record {seen} but {seq}"
         super().__init__(
-            f"saga {saga_id} has moved from record {seen} to {seq} and is {status}; nothing was changed. "
-            "Look at it again, then decide"
+            f"saga {saga_id} {moved} and is {status}; nothing was changed. Look at it again, then decide"
         )
 
 

@@ -173,7 +173,7 @@ def _answered(saga: Saga, event: ForwardAnswer) -> Saga:
             after = saga.with_step(replace(step, outcome=StepOutcome.REFUSED, due_at=None))
             return _turned_back(after, Abort(AbortKind.REFUSED, event.at, step.name, code, message))
         case StepPending(ask_at=ask_at):
-            return saga.with_step(replace(step, due_at=ask_at))
+            return saga.with_step(replace(step, pendings=step.pendings + 1, due_at=ask_at))
         case StepFaulted(retry_at=retry_at, code=code, message=message):
             given_up = forward and retry_at is None
             changed = replace(
@@ -210,7 +210,8 @@ def _undo_answered(saga: Saga, event: UndoAnswer) -> Saga:
             undo = replace(undo, failures=failures, refused=True, outcome=UndoOutcome.FAILED, due_at=None)
         case UndoPending(at=at, ask_at=ask_at):
             # Waiting for a participant that has taken the work on spends no budget; asking it does.
-            undo = replace(undo, due_at=ask_at, budget_from=undo.budget_from + ask_at - at)
+            spent_from = undo.budget_from + ask_at - at
+            undo = replace(undo, pendings=undo.pendings + 1, due_at=ask_at, budget_from=spent_from)
         case UndoFaulted(retry_at=retry_at):
             outcome = UndoOutcome.FAILED if retry_at is None else None
             undo = replace(undo, failures=undo.failures + 1, due_at=retry_at, outcome=outcome)

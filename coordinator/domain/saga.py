@@ -70,6 +70,7 @@ class Undo:
     budget_from: float
     failures: int = 0
     lost: int = 0
+    pendings: int = 0
     outcome: UndoOutcome | None = None
     due_at: float | None = None
     refused: bool = False
@@ -94,6 +95,7 @@ class StepState:
     begun: bool = False
     failures: int = 0
     lost: int = 0
+    pendings: int = 0
     outcome: StepOutcome | None = None
     output: str | None = None
     due_at: float | None = None

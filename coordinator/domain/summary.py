@@ -68,7 +68,11 @@ def error_message(saga: Saga) -> str:
         sentences.append("What was begun and is not undone stands as it is.")
     elif saga.abort is not None:
         sentences.append(_undo_state(saga))
-    skipped = [step.name for step in saga.steps if step.outcome is StepOutcome.SKIPPED]
+    skipped = [
+        step.name
+        for step in saga.steps
+        if step.outcome is StepOutcome.SKIPPED and step.undo_outcome is not UndoOutcome.COMPENSATED
+    ]
     if skipped:
         sentences.append(f"Skipped by hand: {', '.join(skipped)}.")
     left = [step.name for step in saga.steps if step.undo_outcome is UndoOutcome.SKIPPED]

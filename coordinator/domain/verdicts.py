@@ -53,7 +53,7 @@ def _forward(saga: Saga, step: StepState, answer: Answer, at: float, draw: float
         case Meaning.REFUSED, Refused(code, message):
             return StepRefused(at, step.name, attempt, code, message)
         case Meaning.ASK_AGAIN, Pending(ask_again_after_s):
-            return StepPending(at, step.name, attempt, at + ask_again_s(ask_again_after_s))
+            return StepPending(at, step.name, attempt, at + ask_again_s(ask_again_after_s, step.pendings))
         case (Meaning.RETRY | Meaning.GIVE_UP) as means, (Faulted() | NoProof()) as failure:
             # Once the saga has turned back, a failed Execute is not tried again: it is undone.
             again = means is Meaning.RETRY and saga.heading is Heading.FORWARD
@@ -103,7 +103,7 @@ def _undo(step: StepState, answer: Answer, at: float, draw: float) -> Event | No
         case Meaning.REFUSED, Refused(code, message):
             return UndoRefused(at, step.name, attempt, code, message)
         case Meaning.ASK_AGAIN, Pending(ask_again_after_s):
-            return UndoPending(at, step.name, attempt, at + ask_again_s(ask_again_after_s))
+            return UndoPending(at, step.name, attempt, at + ask_again_s(ask_again_after_s, undo.pendings))
         case Meaning.RETRY, (Faulted() | NoProof()) as failure:
             retry_at = _undo_retry_at(step, undo, failure, at, draw)
             return UndoFaulted(

@@ -108,7 +108,25 @@ class Pool:
                 awake = asyncio.Event()
                 sleeper = self._spawn(self._sleep_then_take_up(saga, awake))
                 self._sleepers[saga.saga_id] = (awake, sleeper)
+        looking = self._spawn(self._look_at_sleepers())
+        looking.set_name("look at sleepers")
         return len(sagas)
+
+    def rouse(self, saga_id: SagaId) -> None:
+        """Take up a saga that sleeps, before it is due: what is wrong with it is to be known now."""
+        if saga_id in self._sleepers:
+            self._sleepers[saga_id][0].set()
+
+    async def _look_at_sleepers(self) -> None:
+        """Read each once, after the start and one at a time: a damaged one needs its person long before it
+        would be due."""
+        for saga_id in list(self._sleepers):
+            if self._draining:
+                return
+            try:
+                await self._read_back(saga_id)
+            except Exception:  # told when it is taken up, which is now
+                self.rouse(saga_id)
 
     async def cancel(self, saga_id: SagaId, reason: str) -> bool:
         """Turn an open saga back, durably. False: it is not open here.
@@ -165,9 +183,8 @@ class Pool:
             if saga_id in self._launching:  # durable already, or nobody could name it
                 await asyncio.wait([self._launching[saga_id]])
             elif saga_id in self._sleepers and not self._draining:
-                awake, sleeper = self._sleepers[saga_id]
-                awake.set()
-                await asyncio.wait([sleeper])
+                self.rouse(saga_id)
+                await asyncio.wait([self._sleepers[saga_id][1]])
             elif saga_id in self._waking:
                 await asyncio.wait([self._waking[saga_id]])
             elif saga_id in self._setting_aside:

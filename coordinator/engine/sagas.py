@@ -163,6 +163,7 @@ class Sagas:
         try:
             records = await self._tools.journal.history(saga_id)
         except JournalCorrupt:
+            self._pool.rouse(saga_id)
             return SagaView(row, None, ())
         try:
             decision = await self._pool.archive.replayed(records)

@@ -1,13 +1,15 @@
 """A stop that loses nothing: what is under way may answer, the rest is taken up by the next coordinator."""
 
 import asyncio
+from collections.abc import Sequence
 
 import pytest
 
-from coordinator.domain.errors import Draining
+from coordinator.domain.errors import Draining, JournalCorrupt
 from coordinator.domain.ids import SagaId
 from coordinator.domain.outcomes import Pending
 from coordinator.domain.saga import Status
+from coordinator.ports.journal import Record
 from tests.scenarios.house import House, JournalAround, Services, define, settled, soon, step, until
 
 
@@ -204,6 +206,44 @@ async def test_a_sleeping_saga_is_parked_again_and_counts_as_open() -> None:
         assert await third.pool.recover() == 1
         await third.sagas.cancel(saga_id, "")
         assert (await third.end(saga_id)).status is Status.COMPENSATED
+
+
+async def test_a_damaged_saga_that_sleeps_is_put_before_a_person_at_the_start_and_not_when_due() -> (
+    None
+):
+    class Damaged(JournalAround):
+        async def history(self, saga_id: SagaId) -> Sequence[Record]:
+            raise JournalCorrupt(saga_id, 2, "its digest does not match")
+
+    house, saga_id = await asleep(for_s=3_000)
+    store = house.store.reopened()
+    async with house.successor(store=store, journal=Damaged(store)) as next_house:
+        assert await next_house.pool.recover() == 1
+        row = await next_house.sagas.wait(saga_id, timeout_s=20)
+        assert (row.status, row.needs_person) == (Status.DEAD_LETTERED, True)
+        assert "journal record 2 is damaged" in row.error_message
+
+
+async def test_a_saga_that_was_damaged_while_it_slept_is_put_before_a_person_when_it_is_looked_at() -> None:
+    class DamagedLater(JournalAround):
+        damaged = False
+
+        async def history(self, saga_id: SagaId) -> Sequence[Record]:
+            if self.damaged:
+                raise JournalCorrupt(saga_id, 2, "its digest does not match")
+            return await super().history(saga_id)
+
+    house, saga_id = await asleep(for_s=3_000)
+    store = house.store.reopened()
+    journal = DamagedLater(store)
+    async with house.successor(store=store, journal=journal) as next_house:
+        await next_house.pool.recover()
+        await settled()
+        assert (await next_house.sagas.get(saga_id)).summary.status is Status.RUNNING
+        journal.damaged = True
+        assert (await next_house.sagas.get(saga_id)).saga is None
+        row = await next_house.sagas.wait(saga_id, timeout_s=20)
+        assert (row.status, row.needs_person) == (Status.DEAD_LETTERED, True)
 
 
 async def test_waiting_for_a_sleeping_saga_is_waiting_for_its_end() -> None:

@@ -67,4 +67,16 @@ def test_the_jitter_is_full() -> None:
 @settings(deadline=None)
 @given(HINTS)
 def test_a_pending_call_is_asked_again_neither_at_once_nor_never(hint_s: float | None) -> None:
-    assert PENDING_MIN_S <= ask_again_s(hint_s) <= PENDING_MAX_S
+    assert PENDING_MIN_S <= ask_again_s(hint_s, 0) <= PENDING_MAX_S
+
+
+def test_who_says_pending_again_and_again_is_asked_less_often_up_to_a_second() -> None:
+    assert [ask_again_s(0.0, pendings) for pendings in (0, 1, 2, 5, 6, 1000)] == [
+        0.02,
+        0.04,
+        0.08,
+        0.64,
+        1.0,
+        1.0,
+    ]
+    assert ask_again_s(30.0, 1000) == 30.0

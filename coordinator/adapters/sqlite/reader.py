@@ -3,6 +3,7 @@
 A list stops at a time limit; the reads of recovery do not, because nothing can be done without them.
 """
 
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, Final, TypeVar
@@ -29,6 +30,8 @@ from coordinator.domain.errors import (
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.summary import SagaSummary
 from coordinator.ports.journal import Census, Cursor, OpenSaga, Record, Request, SagaFilter
+
+_log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
 
@@ -141,6 +144,7 @@ class Reader:
                     ) from None
                 case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
                     # One damaged page is no reason to stop the sagas that are not on it.
+                    _log.error("the journal is damaged (%s): put back a copy of it", error)
                     raise _Damaged(f"the journal could not be read: {error}") from error
                 case _:
                     self._broken(error)

@@ -314,7 +314,9 @@ class Pending(_message.Message):
     ASK_AGAIN_AFTER_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def ask_again_after(self) -> _duration_pb2.Duration:
-        """How long to wait before asking again; absent: the coordinator decides."""
+        """How long to wait before asking again; absent: the coordinator decides. From 20 ms, doubling to 1 s with each
+        pending answer in a row, to an hour.
+        """
 
     def __init__(
         self,
