@@ -208,9 +208,7 @@ async def test_a_sleeping_saga_is_parked_again_and_counts_as_open() -> None:
         assert (await third.end(saga_id)).status is Status.COMPENSATED
 
 
-async def test_a_damaged_saga_that_sleeps_is_put_before_a_person_at_the_start_and_not_when_due() -> (
-    None
-):
+async def test_a_damaged_saga_that_sleeps_is_put_before_a_person_at_the_start_and_not_when_due() -> None:
     class Damaged(JournalAround):
         async def history(self, saga_id: SagaId) -> Sequence[Record]:
             raise JournalCorrupt(saga_id, 2, "its digest does not match")
