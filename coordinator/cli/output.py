@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from enum import Enum, StrEnum
@@ -33,7 +34,8 @@ _COLOURS: Final = {
 
 
 class ReaderGone(Exception):
-    """Whoever reads stdout has had enough. (typer has an end of its own for a BrokenPipeError.)"""
+    """Whoever reads stdout has had enough, and there would have been more. (typer has an end of its own for a
+    BrokenPipeError.)"""
 
 
 class Form(StrEnum):
@@ -51,16 +53,30 @@ class Column(NamedTuple):
     field: str
 
 
-def put(line: str, *, flush: bool = False) -> None:
-    """Print a line, or lines, of data.
+def put(line: str) -> None:
+    """Print a line, or lines, of data. If nobody reads it, the command ends as if somebody did."""
+    try:
+        print(line)
+    except BrokenPipeError:
+        throw_away()
+
+
+def put_now(line: str) -> None:
+    """Print a line of data at once: who reads it through a pipe is waiting.
 
     Raises:
-        ReaderGone: nobody reads it.
+        ReaderGone: nobody reads it, so that what is still to come need not be waited for.
     """
     try:
-        print(line, flush=flush)
+        print(line, flush=True)
     except BrokenPipeError:
         raise ReaderGone from None
+
+
+def throw_away() -> None:
+    """Print no more: what is left in the buffer would fail again at exit, with a traceback."""
+    with suppress(OSError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def print_many(values: Iterable[object], columns: Sequence[Column], form: Form) -> int:
@@ -76,15 +92,15 @@ def print_many(values: Iterable[object], columns: Sequence[Column], form: Form) 
 
 
 def print_line(value: object) -> bool:
-    """Print *value* as one line of JSON, at once: who reads it through a pipe is waiting."""
-    put(json.dumps(as_data(value), ensure_ascii=False, separators=(",", ":")), flush=True)
+    """Print *value* as one line of JSON, at once."""
+    put_now(_json_line(value))
     return True
 
 
 def print_one(value: object, form: Form) -> None:
     """Print *value* as JSON."""
     if form is Form.JSONL:
-        print_line(value)
+        put(_json_line(value))
     else:
         put(json.dumps(as_data(value), ensure_ascii=False, indent=2))
 
@@ -125,6 +141,10 @@ def width() -> int:
 def is_coloured() -> bool:
     """Whether stdout takes colours (https://no-color.org)."""
     return sys.stdout.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+
+
+def _json_line(value: object) -> str:
+    return json.dumps(as_data(value), ensure_ascii=False, separators=(",", ":"))
 
 
 def _cell(value: object) -> str:

@@ -3,13 +3,12 @@
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from typing import Final
 
 import typer
 
 from coordinator.cli.exits import CommandFailed, Exit
-from coordinator.cli.output import ReaderGone, tell
+from coordinator.cli.output import ReaderGone, tell, throw_away
 
 _PROGRAM: Final = "saga"
 _OURS: Final = ("coordinator", "participants", "saga")
@@ -20,7 +19,7 @@ def run_app(app: Callable[..., object], arguments: Sequence[str], program: str =
     _have_somewhere_to_write()
     try:
         code = app(args=list(arguments), prog_name=program, standalone_mode=False)
-        sys.stdout.flush()
+        _flush()
         return code if isinstance(code, int) else Exit.OK
     except CommandFailed as failed:
         tell(str(failed))
@@ -30,7 +29,8 @@ def run_app(app: Callable[..., object], arguments: Sequence[str], program: str =
     except (typer.Abort, KeyboardInterrupt):
         return Exit.INTERRUPTED
     except (ReaderGone, BrokenPipeError):
-        _write_no_more()
+        # It did not come to its end, so it has no code of its own.
+        throw_away()
         return Exit.OK
     except ModuleNotFoundError as error:
         package = (error.name or "").partition(".")[0]
@@ -39,7 +39,7 @@ def run_app(app: Callable[..., object], arguments: Sequence[str], program: str =
         tell(f"this command needs the package {package}: run pip install 'saga-coordinator[server]'")
         return Exit.ERROR
     except OSError as error:
-        _write_no_more()
+        throw_away()
         tell(f"{error.filename or 'the output'}: {error.strerror or error}")
         return Exit.ERROR
     except Exception as error:
@@ -57,10 +57,12 @@ def _have_somewhere_to_write() -> None:
             stream.reconfigure(errors="replace")
 
 
-def _write_no_more() -> None:
-    """What is left in the buffer would fail again at exit, with a traceback."""
-    with suppress(OSError):
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+def _flush() -> None:
+    """A command that came to its end keeps its code, whoever reads what it printed."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        throw_away()
 
 
 def _usage(error: typer.TyperException) -> int:

@@ -261,3 +261,7 @@ def test_a_damaged_record_is_found_and_named(tmp_path: Path) -> None:
         (fault,) = shell.saga("journal", "verify", "-o", "jsonl").jsonl
         assert fault["saga_id"] == saga_id
         assert fault["sentence"]
+        for form in ("table", "json", "jsonl"):
+            # The reader is gone before the first fault is found.
+            ran = shell.script(f"(saga journal verify -o {form}; echo $? >&2) | true")
+            assert ran.err.splitlines()[-1] == "1", form

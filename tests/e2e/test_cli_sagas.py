@@ -187,6 +187,24 @@ def test_a_reader_that_has_had_enough_is_no_error(shell: Shell) -> None:
         assert (ran.out, ran.err) == ("", "0\n")
 
 
+def test_a_reader_that_is_gone_does_not_hide_how_a_command_ended(shell: Shell, tmp_path: Path) -> None:
+    saga_id = started(shell, "s-14", "u-undone")
+    assert shell.saga("wait", saga_id).code == 4
+    steps = [{"service": "A", "transaction": f"t{number}"} for number in range(200)]
+    wrong = tmp_path / "trip.json"
+    wrong.write_text(json.dumps({"sagaName": "Trip", "steps": steps}))
+    lines = {
+        f"saga wait {saga_id}": 4,
+        f"saga start PlaceOrder -i '{an_order('s-14', 'u-undone')}' --request-id s-14 --wait": 4,
+        # More than a pipe's buffer of ours holds, so that printing fails and not only the last flush.
+        f"saga validate {wrong}": 1,
+    }
+    for line, code in lines.items():
+        for form in ("table", "json", "jsonl"):
+            ran = shell.script(f"({line} -o {form}; echo $? >&2) | true")
+            assert (ran.out, ran.err.splitlines()[-1]) == ("", str(code)), (line, form)
+
+
 def test_output_into_a_file_is_plain_text(shell: Shell, tmp_path: Path) -> None:
     started(shell, "s-12", "u-1", "--wait")
     path = tmp_path / "sagas.txt"

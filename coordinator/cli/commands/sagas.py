@@ -7,7 +7,7 @@ from typing import Final
 
 from coordinator.cli.exits import Exit
 from coordinator.cli.options import CALL_TIMEOUT, WAIT_TIMEOUT, seconds, text_of
-from coordinator.cli.output import Column, Form, print_line, print_many, print_one, put, tell, width
+from coordinator.cli.output import Column, Form, print_line, print_many, print_one, put, put_now, tell, width
 from coordinator.cli.text import one_line
 from coordinator.cli.timeline import draw, said, wait_after
 from coordinator.client import BlockingClient
@@ -102,7 +102,7 @@ def watch(address: str, timeout: str | None, saga_id: str, after_seq: int, form:
                     print_line(one)
                 else:
                     for line in _watched_lines(one):
-                        put(line, flush=True)
+                        put_now(line)
         return _ended(client.get(saga_id))
 
 

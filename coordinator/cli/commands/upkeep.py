@@ -9,7 +9,7 @@ from typing import BinaryIO, Final
 
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.options import seconds
-from coordinator.cli.output import Column, Form, print_many, tell
+from coordinator.cli.output import Column, Form, ReaderGone, print_many, tell
 from coordinator.client import Operator
 from coordinator.client.model import JournalFault, VerifyProgress
 
@@ -61,7 +61,11 @@ def verify(address: str, timeout: str, form: Form) -> int:
             found = list(counted.faults(progress))
             faults = print_many(found, _FAULT_COLUMNS, form) if found else 0
         else:
-            faults = print_many(counted.faults(progress), _FAULT_COLUMNS, form)
+            try:
+                faults = print_many(counted.faults(progress), _FAULT_COLUMNS, form)
+            except ReaderGone:
+                # It was a fault that nobody read.
+                return Exit.ERROR
     verdict = "no fault" if faults == 0 else "1 fault" if faults == 1 else f"{faults} faults"
     tell(f"read {counted.records} records of {counted.sagas} sagas: {verdict}")
     return Exit.ERROR if faults else Exit.OK
