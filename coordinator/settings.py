@@ -5,7 +5,9 @@ quotes a value: a secret may stand where it does not belong.
 """
 
 import difflib
+import os
 import re
+import stat
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
@@ -31,8 +33,8 @@ SETTINGS_FILE: Final = "SAGA_SETTINGS_FILE"
 # The command line reads them; whoever exports them in a shell may start a coordinator from it, too.
 CLIENT_VARIABLES: Final = frozenset({"SAGA_ADDRESS", "SAGA_ACTOR"})
 
-_KIB: Final = 1 << 10
 _MIB: Final = 1 << 20
+_FILE_BYTES_MAX: Final = _MIB
 _TARGET: Final = 'a gRPC target such as "127.0.0.1:50061", "dns:///orders:50061" or "unix:/run/orders.sock"'
 _SERVICES: Final = f"service names, each with {_TARGET}"
 
@@ -280,8 +282,7 @@ def _is_service_link(variable: str, value: str) -> bool:
 
 def _file(path: str, named_by: str, known: Sequence[str]) -> dict[str, object]:
     try:
-        with open(path, "rb") as file:
-            values: dict[str, object] = tomllib.load(file)
+        values: dict[str, object] = tomllib.loads(_text(path))
     except OSError as error:
         raise _unreadable(named_by, path, error.strerror or "it can not be opened") from None
     except (ValueError, RecursionError) as error:
@@ -294,6 +295,21 @@ def _file(path: str, named_by: str, known: Sequence[str]) -> dict[str, object]:
             nearest = _nearest(name.lower().removeprefix(PREFIX.lower()), known)
             raise StartupFailed(f"{wrong}; the nearest one is {nearest}")
     return values
+
+
+def _text(path: str) -> str:
+    """What stands in a file. A device may have no end, and a pipe nobody who writes."""
+    with open(path, "rb", opener=_without_waiting) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(0, "it is no regular file")
+        text = file.read(_FILE_BYTES_MAX + 1)
+    if len(text) > _FILE_BYTES_MAX:
+        raise OSError(0, "it is larger than 1 MiB")
+    return text.decode()
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
 
 
 def _unreadable(named_by: str, path: str, reason: str) -> StartupFailed:

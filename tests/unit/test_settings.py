@@ -1,5 +1,6 @@
 """Settings: a bad one stops the start with its name, and no error quotes a value."""
 
+import os
 from pathlib import Path
 from typing import Final
 
@@ -287,3 +288,22 @@ def test_a_file_that_can_not_be_read_is_named(tmp_path: Path) -> None:
     assert refusal({"SAGA_SETTINGS_FILE": str(path)}).startswith(message + "it is not TOML")
     path.write_bytes(b"\xff\xfe")
     assert refusal({"SAGA_SETTINGS_FILE": str(path)}) == message + "it is not TOML"
+
+
+def test_a_file_without_an_end_or_without_a_writer_stops_the_start_at_once(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    for path in (Path("/dev/zero"), pipe):
+        assert refusal({"SAGA_SETTINGS_FILE": str(path)}) == (
+            f"SAGA_SETTINGS_FILE: {str(path)!r} can not be read: it is no regular file"
+        )
+
+
+def test_a_file_of_one_mebibyte_is_read_and_a_larger_one_is_not(tmp_path: Path) -> None:
+    path = tmp_path / "saga.toml"
+    path.write_text("sagas_open_max = 1\n".ljust(1 << 20, "#"))
+    assert Settings.load({"SAGA_SETTINGS_FILE": str(path)}) == Settings(sagas_open_max=1)
+    path.write_text("sagas_open_max = 1\n".ljust((1 << 20) + 1, "#"))
+    assert refusal({"SAGA_SETTINGS_FILE": str(path)}) == (
+        f"SAGA_SETTINGS_FILE: {str(path)!r} can not be read: it is larger than 1 MiB"
+    )
