@@ -82,6 +82,57 @@ def test_a_copy_that_breaks_off_leaves_the_one_before_it_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_copy_that_has_nowhere_to_go_is_not_asked_for(tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def noted(context: Context) -> Iterator[pb.BackupJournalResponse]:
+        asked.append("a copy")
+        yield from all_of_it(context)
+
+    (tmp_path / "file").write_bytes(b"")
+    (tmp_path / "taken.part").mkdir()
+    advice = {
+        tmp_path / "no" / "copy": (
+            f"{tmp_path / 'no'} is not there (No such file or directory): create the folder, or name a file "
+            "in another one"
+        ),
+        tmp_path / "file" / "copy": (
+            f"{tmp_path / 'file'} is no folder (Not a directory): name a file in another one"
+        ),
+        tmp_path / "taken": (
+            f"{tmp_path / 'taken.part'} is a folder (Is a directory): name another file, or remove the folder"
+        ),
+        tmp_path / ("x" * 300): (
+            f"{tmp_path / ('x' * 300)}.part can not be written (File name too long): name another file"
+        ),
+    }
+    with serving(noted) as shell:
+        for path, sentence in advice.items():
+            ran = shell.saga("journal", "backup", str(path))
+            assert (ran.code, ran.out, ran.sentence) == (1, "", sentence)
+        # Nothing can be created there, whoever asks.
+        nowhere = shell.saga("journal", "backup", "/sys/copy")
+        assert nowhere.code == 1
+        assert nowhere.sentence.startswith("/sys/copy.part can not be written (")
+        assert nowhere.sentence.endswith("): name a file in a folder that you may write to")
+    assert asked == []
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.part"]
+
+
+def test_a_copy_for_which_the_disk_is_too_full_says_so_and_leaves_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "copy.sqlite3"
+    path.write_bytes(b"the one before")
+    # What is written there meets a full disk.
+    part = tmp_path / "copy.sqlite3.part"
+    part.symlink_to("/dev/full")
+    ran = copied(all_of_it, path)
+    full = f"the disk of {tmp_path} is full (No space left on device)"
+    told = f"{full}: make room, or name a file on another disk"
+    assert (ran.code, ran.sentence) == (1, told)
+    assert path.read_bytes() == b"the one before"
+    assert list(tmp_path.iterdir()) == [path]
+
+
 def test_a_whole_copy_replaces_the_one_before_where_that_is_asked_for(tmp_path: Path) -> None:
     path = tmp_path / "copy.sqlite3"
     path.write_bytes(b"the one before")

@@ -1,9 +1,10 @@
 """The journal through the API, never through its file: another process owns that."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
@@ -11,44 +12,47 @@ from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.options import seconds
 from coordinator.cli.output import Column, Form, ReaderGone, print_many, tell
 from coordinator.client import Operator
-from coordinator.client.model import JournalFault, VerifyProgress
+from coordinator.client.model import BackupPiece, JournalFault, VerifyProgress
 
 _FAULT_COLUMNS: Final = (Column("SAGA", "saga_id"), Column("FAULT", "sentence"))
+
+_NO_FILE: Final = "{part} can not be written ({why}): name another file"
+_NOT_OURS: Final = "{part} can not be written ({why}): name a file in a folder that you may write to"
+_FULL: Final = "the disk of {folder} is full ({why}): make room, or name a file on another disk"
+_ADVICE: Final = {
+    errno.ENOENT: "{folder} is not there ({why}): create the folder, or name a file in another one",
+    errno.ENOTDIR: "{folder} is no folder ({why}): name a file in another one",
+    errno.EISDIR: "{part} is a folder ({why}): name another file, or remove the folder",
+    errno.EACCES: _NOT_OURS,
+    errno.EPERM: _NOT_OURS,
+    errno.EROFS: _NOT_OURS,
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+}
 
 
 def backup(address: str, timeout: str, path: Path, *, force: bool) -> int:
     """Copy the journal to *path*, which is there only once it is whole and on disk."""
     timeout_s = seconds(timeout)
-    if path.is_dir():
-        raise CommandFailed(Exit.USAGE, f"{path} is a folder: name a file in it")
-    if path.exists() and not force:
-        raise CommandFailed(Exit.USAGE, f"{path} is there already: name another file, or give --force")
-    part = path.with_name(path.name + ".part")
-    # The first piece comes before the first file: whoever cannot be reached leaves nothing behind.
-    with Operator(address) as operator, closing(operator.backup(timeout_s=timeout_s)) as pieces:
-        first = next(pieces, None)
-        if first is None:
-            raise CommandFailed(Exit.ERROR, "the coordinator sent an empty copy: nothing was written")
-        try:
-            with open(part, "wb", opener=_for_us_alone) as file:
-                written = file.write(first.data)
-                _progress(f"{_size(written)} of {_size(first.total_bytes)}")
-                for piece in pieces:
-                    written += file.write(piece.data)
-                    _progress(f"{_size(written)} of {_size(piece.total_bytes)}")
-                _clear()
-                if written != first.total_bytes:
-                    raise CommandFailed(
-                        Exit.ERROR, f"{written} of {first.total_bytes} bytes came: {path} was not written"
-                    )
+    with _in_our_words(path):
+        if path.is_dir():
+            raise CommandFailed(Exit.USAGE, f"{path} is a folder: name a file in it")
+        if path.exists() and not force:
+            raise CommandFailed(Exit.USAGE, f"{path} is there already: name another file, or give --force")
+        part = _part_of(path)
+        # Before the coordinator is asked: it makes the whole copy before it sends the first piece.
+        with open(part, "wb", opener=_for_us_alone) as file:
+            try:
+                with Operator(address) as operator, closing(operator.backup(timeout_s=timeout_s)) as pieces:
+                    written = _receive(pieces, file, path)
                 _sync(file)
-            part.replace(path)
-            _sync_folder(path.parent)
-        except BaseException:
-            _clear()
-            with suppress(OSError):
-                part.unlink()
-            raise
+                part.replace(path)
+                _sync_folder(path.parent)
+            except BaseException:
+                _clear()
+                with suppress(OSError):
+                    part.unlink()
+                raise
     tell(f"wrote {path}, {_size(written)}")
     return Exit.OK
 
@@ -89,6 +93,40 @@ class _Counted:
         _clear()
         if not done:
             raise CommandFailed(Exit.ERROR, "the coordinator stopped before all was read: ask again")
+
+
+def _part_of(path: Path) -> Path:
+    return path.with_name(path.name + ".part")
+
+
+@contextmanager
+def _in_our_words(path: Path) -> Iterator[None]:
+    """What stands against a file at *path* is told with what to do about it."""
+    try:
+        yield
+    except OSError as error:
+        advice = _ADVICE.get(error.errno or 0, _NO_FILE)
+        why = error.strerror or str(error)
+        sentence = advice.format(part=_part_of(path), folder=path.parent, why=why)
+        raise CommandFailed(Exit.ERROR, sentence) from None
+
+
+def _receive(pieces: Iterator[BackupPiece], file: BinaryIO, path: Path) -> int:
+    """Write what comes, and say how many bytes that was.
+
+    Raises:
+        CommandFailed: it is not all.
+    """
+    written = total = 0
+    for piece in pieces:
+        written, total = written + file.write(piece.data), piece.total_bytes
+        _progress(f"{_size(written)} of {_size(total)}")
+    _clear()
+    if total == 0:
+        raise CommandFailed(Exit.ERROR, "the coordinator sent an empty copy: nothing was written")
+    if written != total:
+        raise CommandFailed(Exit.ERROR, f"{written} of {total} bytes came: {path} was not written")
+    return written
 
 
 def _for_us_alone(path: str, flags: int) -> int:
