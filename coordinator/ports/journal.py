@@ -131,6 +131,7 @@ class Journal(Protocol):
 
         Raises:
             JournalConflict: the saga's newest record is not number *seq_expected*.
+            JournalCorrupt: the store has records of this saga behind that number; nothing was written.
             ValueError: *events* cannot be kept, or their numbers do not end at *summary*.seq.
             JournalUnavailable: the store failed; the events may or may not be durable.
         """

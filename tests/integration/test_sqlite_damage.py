@@ -1,5 +1,7 @@
 """A journal whose bytes were changed behind its back never forgets quietly: JournalCorrupt says where."""
 
+import asyncio
+import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -9,13 +11,15 @@ import pytest
 
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.adapters.sqlite.reader import CENSUS, OPEN_SAGAS, page_query
-from coordinator.domain.errors import JournalCorrupt, StartupFailed
-from coordinator.domain.events import CancelRequested
-from coordinator.domain.ids import RequestId, SagaId
+from coordinator.domain.actions import Action, end_unreadable
+from coordinator.domain.errors import JournalConflict, JournalCorrupt, StartupFailed
+from coordinator.domain.events import CancelRequested, SagaResumed, Verb
+from coordinator.domain.ids import ActionId, RequestId, SagaId
 from coordinator.domain.saga import Status
 from coordinator.ports.journal import Cursor, Quarantine, SagaFilter
-from tests.contract.sagas import ORDER, a_saga, reserved
+from tests.contract.sagas import FRONT, ORDER, a_saga, reserved
 
+TERMINATED = Action(ActionId("act-1"), "ada", "she knows", 4, Verb.TERMINATE)
 DAMAGED, SOUND = SagaId("saga-1"), SagaId("saga-2")
 REASON = "a reason that stands in the file"
 
@@ -150,6 +154,61 @@ async def test_a_damaged_saga_can_be_shown_to_people(path: Path) -> None:
         await journal.quarantine(Quarantine(DAMAGED, "damaged", 2_000.0))
         rows = await journal.page(SagaFilter(needs_person=True), after=None, limit=10)
         assert [row.id for row in rows] == [DAMAGED]
+
+
+LESS_THAN_THE_RECORDS = "UPDATE sagas SET seq = seq - 1 WHERE id = 'saga-1'"
+
+
+async def test_a_row_that_knows_less_than_the_records_costs_its_own_saga_alone(path: Path) -> None:
+    change(path, LESS_THAN_THE_RECORDS)
+    async with await SqliteJournal.open(path) as journal:
+        damaged, sound, new = a_saga("1"), a_saga("2"), a_saga("3")
+        damaged.happens(*reserved())
+        sound.happens(*reserved(), CancelRequested(1_002.0, f"{REASON} {sound.id}"))
+        # One group: all of them are queued before the writer takes any.
+        outcomes = await asyncio.gather(
+            sound.goes_on(journal, SagaResumed(1_003.0)),
+            damaged.goes_on(journal, SagaResumed(1_003.0)),
+            new.start(journal),
+            damaged.goes_on(journal, SagaResumed(1_003.0)),
+            return_exceptions=True,
+        )
+        assert outcomes[0] == 5
+        assert isinstance(outcomes[1], JournalCorrupt)
+        assert re.search(r"saga-1: journal record 4 is damaged .*record 3 is the newest", str(outcomes[1]))
+        assert outcomes[2] == new.request
+        assert isinstance(outcomes[3], JournalConflict)
+        assert not journal.failed.done()
+        assert len(await journal.history(SOUND)) == 5
+        assert await journal.find(new.id) == new.summary
+        with pytest.raises(JournalCorrupt, match="not the newest of the 4"):
+            await journal.history(DAMAGED)
+
+
+async def test_records_that_have_lost_their_row_do_not_stop_a_start_of_others(path: Path) -> None:
+    change(path, "DELETE FROM sagas WHERE id = 'saga-1'", "DELETE FROM requests WHERE saga_id = 'saga-1'")
+    async with await SqliteJournal.open(path) as journal:
+        new = a_saga("3")
+        outcomes = await asyncio.gather(
+            a_saga("1").start(journal), new.start(journal), return_exceptions=True
+        )
+        assert isinstance(outcomes[0], JournalCorrupt)
+        assert outcomes[1] == new.request
+        assert not journal.failed.done()
+        assert await journal.requested(FRONT, RequestId("request-1")) is None
+
+
+async def test_in_quarantine_a_saga_has_a_number_behind_all_its_records(path: Path) -> None:
+    change(path, LESS_THAN_THE_RECORDS, "DELETE FROM records WHERE seq = 2 AND saga_id = 'saga-1'")
+    async with await SqliteJournal.open(path) as journal:
+        for saga_id in (DAMAGED, SOUND):
+            await journal.quarantine(Quarantine(saga_id, "damaged", 2_000.0))
+            row = await journal.find(saga_id)
+            assert row is not None
+            assert row.seq == 4
+            event, after = end_unreadable(row, TERMINATED, at=2_001.0)
+            assert await journal.append(saga_id, [event], summary=after, seq_expected=4) == 5
+            assert await journal.find(saga_id) == after
 
 
 async def test_an_event_of_an_unknown_type_is_named(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,9 +8,10 @@ import pytest
 
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.domain.actions import Action
-from coordinator.domain.errors import IllegalTransition, SagaEnded
+from coordinator.domain.errors import IllegalTransition, JournalCorrupt, SagaEnded
 from coordinator.domain.events import Verb
 from coordinator.domain.ids import ActionId, SagaId
+from coordinator.domain.outcomes import Refused
 from coordinator.domain.saga import Status
 from coordinator.ports.journal import SagaFilter
 from tests.scenarios.house import Dice, House, Services, define, soon
@@ -82,6 +83,41 @@ async def test_a_saga_whose_records_are_damaged_is_closed_by_hand_and_stays_clos
         assert again is not None
         assert (again.status, again.forced) == (Status.TERMINATED, True)
         assert again.error_message.startswith("Terminated by ada (she knows). It cannot be read back")
+
+
+async def test_a_saga_whose_row_knows_less_than_its_records_is_set_aside_and_can_be_decided_on(
+    tmp_path: Path,
+) -> None:
+    path, services, dice = tmp_path / "journal.db", Services(), Dice()
+    damaged, sound = await two_running_sagas(path, services, dice)
+    change(path, "UPDATE sagas SET seq = seq - 1 WHERE id = ?", damaged)
+    async with await SqliteJournal.open(path) as journal, house_of(journal, services, dice) as house:
+        assert await house.pool.recover() == 2
+        row = await house.sagas.wait(damaged, timeout_s=20)
+        assert (row.status, row.needs_person) == (Status.DEAD_LETTERED, True)
+        await house.sagas.act(damaged, terminating(row.seq))
+        assert (await house.sagas.wait(sound, timeout_s=20)).status is Status.COMPLETED
+        after = await journal.find(damaged)
+        assert after is not None
+        assert (after.status, after.needs_person, after.seq) == (Status.TERMINATED, False, row.seq + 1)
+        assert not house.pool.failed.done()
+
+
+async def test_an_operator_who_decides_on_a_damaged_dead_letter_stops_nothing_else(tmp_path: Path) -> None:
+    path, services, dice = tmp_path / "journal.db", Services(), Dice()
+    services.plan("b", "do", Refused("NO", "no"))
+    services.plan("a", "undo", Refused("NO", "no"))
+    async with await SqliteJournal.open(path) as journal, house_of(journal, services, dice) as house:
+        dead = (await house.run()).id
+    change(path, "UPDATE sagas SET seq = seq - 1 WHERE id = ?", dead)
+    async with await SqliteJournal.open(path) as journal, house_of(journal, services, dice) as house:
+        row = await journal.find(dead)
+        assert row is not None
+        assert row.status is Status.DEAD_LETTERED
+        with pytest.raises(JournalCorrupt, match=f"record {row.seq + 1} is damaged"):
+            await house.sagas.act(dead, terminating(row.seq))
+        assert not house.pool.failed.done()
+        assert (await house.run()).status is Status.COMPLETED
 
 
 async def test_a_saga_whose_definition_was_lost_is_driven_on_once_it_is_back(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 What an entry meets in the journal is decided by reading, inside the transaction, in the order of the
 queue: an entry that must not be written gets its error and nothing else, so it cannot fail the others.
-The tables' keys verify it: a clash that reaches them means that the file is not what it should be.
+The tables' keys verify it. A clash that reaches them means that the file is not what it should be: then the
+group is taken once more, and what a row says of its saga is not believed.
 """
 
 import sqlite3
@@ -20,6 +21,7 @@ from coordinator.adapters.sqlite.rows import (
 )
 from coordinator.domain.errors import (
     JournalConflict,
+    JournalCorrupt,
     Overloaded,
     RequestIdTaken,
     SagaError,
@@ -60,6 +62,7 @@ _HEAD: Final = (
     "SELECT sagas.seq, sagas.digest, quarantines.reason, quarantines.at"
     " FROM sagas LEFT JOIN quarantines ON quarantines.saga_id = sagas.id WHERE sagas.id = ?"
 )
+_NEWEST: Final = "SELECT max(seq) FROM records WHERE saga_id = ?"
 _REQUEST: Final = "SELECT content, saga_id FROM requests WHERE front_door = ? AND request_id = ?"
 _ADD_DEFINITION: Final = "INSERT INTO definitions VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_REQUEST: Final = "INSERT INTO requests VALUES (?, ?, ?, ?)"
@@ -75,8 +78,10 @@ _PUT_SAGA: Final = (
 _ADD_RECORD: Final = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"
 _LIFT_QUARANTINE: Final = "DELETE FROM quarantines WHERE saga_id = ?"
 _ADD_QUARANTINE: Final = "INSERT INTO quarantines VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+# Its row may know less than the records do. What a person does to the saga must have a number behind theirs.
 _SHOW_QUARANTINE: Final = (
-    "UPDATE sagas SET status = ?, needs_person = 1, error_message = ?, updated_at = ?, due_at = NULL"
+    "UPDATE sagas SET status = ?, needs_person = 1, error_message = ?, updated_at = ?, due_at = NULL,"
+    " seq = max(seq, coalesce((SELECT max(seq) FROM records WHERE saga_id = sagas.id), 0))"
     " WHERE id = ?"
 )
 
@@ -95,9 +100,13 @@ def write_group(
         sqlite3.Error: it is not known what became durable. Nothing may be written after that.
     """
     db.execute("BEGIN IMMEDIATE")
-    group = _Group(db, token, shortage)
-    outcomes = [group.take(entry) for entry in entries]
-    group.write()
+    try:
+        outcomes = _Group(db, token, shortage).take_all(entries)
+    except sqlite3.IntegrityError:
+        # Only now: to look for it each time would cost every group a read for each of its sagas.
+        db.execute("ROLLBACK")
+        db.execute("BEGIN IMMEDIATE")
+        outcomes = _Group(db, token, shortage, believes_rows=False).take_all(entries)
     db.execute("COMMIT")
     return outcomes
 
@@ -115,11 +124,17 @@ class _Group:
     """What a transaction is going to write; entries see those that were taken before them."""
 
     def __init__(
-        self, db: sqlite3.Connection, token: FencingToken, shortage: Callable[[], str | None]
+        self,
+        db: sqlite3.Connection,
+        token: FencingToken,
+        shortage: Callable[[], str | None],
+        *,
+        believes_rows: bool = True,
     ) -> None:
         self._db = db
         self._token = token
         self._shortage = shortage
+        self._believes_rows = believes_rows
         self._heads: dict[SagaId, _Head] = {}
         self._definitions: dict[Digest, tuple[Digest, str, str]] = {}
         self._requests: dict[tuple[str, RequestId], Request] = {}
@@ -128,7 +143,13 @@ class _Group:
         self._quarantines: dict[SagaId, Quarantine] = {}
         self._lifted: set[SagaId] = set()
 
-    def take(self, entry: Entry) -> Outcome:
+    def take_all(self, entries: Sequence[Entry]) -> list[Outcome]:
+        """Write what may be written of *entries*; what each of them met."""
+        outcomes = [self._take(entry) for entry in entries]
+        self._write()
+        return outcomes
+
+    def _take(self, entry: Entry) -> Outcome:
         match entry:
             case Start():
                 return self._start(entry)
@@ -137,7 +158,7 @@ class _Group:
             case Quarantine():
                 return self._quarantine(entry)
 
-    def write(self) -> None:
+    def _write(self) -> None:
         """Parents before children: the foreign keys are checked row by row."""
         many = self._db.executemany
         many(_ADD_DEFINITION, self._definitions.values())
@@ -170,6 +191,8 @@ class _Group:
             return Overloaded(sentence)
         if self._head(request.saga_id) is not None:
             return JournalConflict(request.saga_id, 0)
+        if (damage := self._damage(request.saga_id, 0)) is not None:
+            return damage
         digest = entry.definition[0]
         self._definitions[digest] = entry.definition
         self._requests[request.front_door, request.request_id] = request
@@ -181,6 +204,8 @@ class _Group:
         head = self._head(entry.saga_id)
         if head is None or head.seq != entry.seq_expected:
             return JournalConflict(entry.saga_id, entry.seq_expected)
+        if (damage := self._damage(entry.saga_id, head.seq)) is not None:
+            return damage
         if entry.lifts and head.quarantine is not None:
             head.quarantine = None
             self._quarantines.pop(entry.saga_id, None)
@@ -205,6 +230,16 @@ class _Group:
                 (saga_id, head.seq, self._token, line.at, line.type, line.payload, head.digest)
             )
         self._rows[saga_id] = row
+
+    def _damage(self, saga_id: SagaId, seq: int) -> JournalCorrupt | None:
+        """Whether the saga has records in the file beyond number *seq*, where its next one belongs."""
+        if self._believes_rows:
+            return None
+        # Those of this group are not in the file yet.
+        (newest,) = self._db.execute(_NEWEST, (saga_id,)).fetchone()
+        if newest is None or newest <= seq:
+            return None
+        return JournalCorrupt(saga_id, newest, f"the saga's row says that record {seq} is the newest")
 
     def _head(self, saga_id: SagaId) -> _Head | None:
         if saga_id not in self._heads:
