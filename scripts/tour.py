@@ -22,6 +22,7 @@ COLUMNS: Final = 116
 
 _BLOCK: Final = re.compile(r"(?<=```console\n).*?(?=```)", re.DOTALL)
 _UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_KNOWN: Final = (LISTEN, PARTICIPANTS_LISTEN, HTTP_LISTEN)
 _DIFFERS: Final = (
     # Moments, lengths of time and sizes differ from run to run, and with them the width of columns.
     (re.compile(r"\d{4}-\d\d-\d\d[ T]\d\d:\d\d:\d\d(?:\.\d+)?Z?"), "MOMENT"),
@@ -29,6 +30,7 @@ _DIFFERS: Final = (
     (re.compile(r"(?<![\w.])\d+(?:\.\d+)? ?(?:ms|s|min)(?!\w)"), "TIME"),
     (re.compile(r"\d+(?:\.\d+)? ?(?:bytes|[kKMG]i?B)"), "SIZE"),
     (re.compile(r"\d\d:\d\d:\d\d\.\d{3}"), "MOMENT"),
+    (re.compile(rf"127\.0\.0\.1:(?!{'|'.join(known[10:] for known in _KNOWN)})\d+"), "ADDRESS"),
     # How far a saga has come when it is looked at is a matter of luck, and so is how often it was polled.
     (re.compile(r"is [A-Z]+ at seq \d+"), "is SOMEWHERE"),
     (re.compile(r"(?<=ID-)(\d+) +(?:RUNNING|COMPENSATING)\b"), r"\1 OPEN"),
@@ -78,11 +80,8 @@ class _Player:
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self._folder = folder
         self._ids: dict[str, str] = {}
-        self._addresses = {
-            LISTEN: cluster.address,
-            PARTICIPANTS_LISTEN: cluster.participants_address,
-            HTTP_LISTEN: cluster.http_address,
-        }
+        real = (cluster.address, cluster.participants_address, cluster.http_address)
+        self._addresses = dict(zip(_KNOWN, real, strict=True))
         binaries = Path(sys.executable).parent
         self._environment = {
             "PATH": f"{binaries}:{os.environ['PATH']}",
