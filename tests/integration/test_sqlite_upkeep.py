@@ -9,6 +9,7 @@ from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 
+import grpc
 import pytest
 
 from coordinator.adapters.sqlite import SqliteJournal, upkeep, writer
@@ -18,7 +19,9 @@ from coordinator.domain.events import SagaResumed
 from coordinator.domain.machine import resume
 from coordinator.domain.summary import summarize
 from coordinator.ports.journal import Piece, SagaFilter
+from saga.v1 import operator_pb2, operator_pb2_grpc
 from tests.contract.sagas import ORDER, Told, a_saga, completed, reserved
+from tests.integration.api_harness import coordinator, refusal
 
 MIB = 1 << 20
 Shortage = Callable[[DiskGauge, int], str | None]
@@ -196,6 +199,22 @@ class TestOneAtATime:
             assert await sagas[0].goes_on(journal, SagaResumed(3_000.0)) == 4
         await copied(journal, copy)
         await check_whole(copy, {saga.id: saga.seq for saga in sagas})
+
+    async def test_a_client_is_told_so_while_another_one_does_not_read(self, journal: SqliteJournal) -> None:
+        await Told(a_saga("big").id, a_saga("big").request_id, front_door="x" * (24 * MIB)).start(journal)
+        async with coordinator() as c:
+            c.operations._upkeep = journal
+            operator = operator_pb2_grpc.OperatorServiceStub(c.channel)
+            slow = operator.BackupJournal(operator_pb2.BackupJournalRequest())
+            await anext(aiter(slow))
+            refused = await refusal(anext(aiter(operator.BackupJournal(operator_pb2.BackupJournalRequest()))))
+            assert (refused.code, refused.reason) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+            assert refused.message.startswith("a copy of the journal is being taken already")
+            slow.cancel()
+            await until(lambda: not journal._upkeep._copying)
+            again = operator.BackupJournal(operator_pb2.BackupJournalRequest())
+            pieces = [piece async for piece in again]
+            assert sum(len(piece.data) for piece in pieces) == pieces[-1].total_bytes
 
     async def test_one_that_waits_for_a_check_is_the_one(
         self, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
