@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from coordinator.client import wire
+from coordinator.client import checks, wire
 from coordinator.client.channel import channel_options, checked_target
 from coordinator.client.errors import ClientError, Unavailable, Undecided
 from coordinator.client.failures import Asked, answered, closed, elsewhere, to_error
@@ -62,7 +62,7 @@ class Client:
 
     def __init__(self, target: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.target = checked_target(target)
-        self._timeout_s = timeout_s
+        self._timeout_s = checks.timeout_s(timeout_s)
         self._opened: _Opened | None = None
         self._is_closed = False
         self._was_reached = False
@@ -101,10 +101,10 @@ class Client:
             Conflict: the order_id belongs to another order.
         """
         request = wire.order_request(order_id, user_id, items, payment)
-        ends_at = time.monotonic() + timeout_s
+        ends_at = time.monotonic() + checks.timeout_s(timeout_s)
         while True:
             try:
-                left_s = ends_at - time.monotonic()
+                left_s = max(ends_at - time.monotonic(), 0.0)
                 return wire.to_order(
                     await self._ask("PlaceOrder", self._orders.PlaceOrder, request, timeout_s=left_s)
                 )
@@ -135,8 +135,7 @@ class Client:
             Conflict: the request id belongs to a saga with other content.
         """
         request = wire.start_request(saga_name, input, request_id=request_id, version=version, wait_s=wait_s)
-        if timeout_s is None:
-            timeout_s = wait_s + self._timeout_s
+        timeout_s = wait_s + self._timeout_s if timeout_s is None else checks.timeout_s(timeout_s)
         answer = await self._ask("StartSaga", self._sagas.StartSaga, request, timeout_s=timeout_s)
         return wire.to_started(answer, has_own_id=request_id is not None)
 

@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from coordinator.client import wire
+from coordinator.client import checks, wire
 from coordinator.client.channel import channel_options, checked_target
 from coordinator.client.errors import ClientError, Unavailable, Undecided
 from coordinator.client.failures import Asked, answered, closed, to_error
@@ -37,7 +37,7 @@ class BlockingConnection:
 
     def __init__(self, target: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.target = checked_target(target)
-        self._timeout_s = timeout_s
+        self._timeout_s = checks.timeout_s(timeout_s)
         self._channel = grpc.insecure_channel(self.target, channel_options())
         self._is_closed = False
         self._was_reached = False
@@ -83,6 +83,7 @@ class BlockingConnection:
         saga_id: str = "",
     ) -> Generator[_Answer, None, None]:
         """Its messages. Whoever leaves early closes the generator, which ends the call."""
+        timeout_s = checks.timeout_s(timeout_s)
         asked = Asked(self.target, name, timeout_s, saga_id, only_reads=wire.only_reads(request))
         with self._in_our_words(asked):
             call = method(request, timeout=timeout_s)
@@ -144,10 +145,10 @@ class BlockingClient(BlockingConnection):
             Conflict: the order_id belongs to another order.
         """
         request = wire.order_request(order_id, user_id, items, payment)
-        ends_at = time.monotonic() + timeout_s
+        ends_at = time.monotonic() + checks.timeout_s(timeout_s)
         while True:
             try:
-                left_s = ends_at - time.monotonic()
+                left_s = max(ends_at - time.monotonic(), 0.0)
                 return wire.to_order(
                     self._ask("PlaceOrder", self._orders.PlaceOrder, request, timeout_s=left_s)
                 )
@@ -178,8 +179,7 @@ class BlockingClient(BlockingConnection):
             Conflict: the request id belongs to a saga with other content.
         """
         request = wire.start_request(saga_name, input, request_id=request_id, version=version, wait_s=wait_s)
-        if timeout_s is None:
-            timeout_s = wait_s + self._timeout_s
+        timeout_s = wait_s + self._timeout_s if timeout_s is None else checks.timeout_s(timeout_s)
         answer = self._ask("StartSaga", self._sagas.StartSaga, request, timeout_s=timeout_s)
         return wire.to_started(answer, has_own_id=request_id is not None)
 

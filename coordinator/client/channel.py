@@ -44,6 +44,8 @@ def checked_target(target: str) -> str:
     Raises:
         InvalidRequest: it is no target; the sentence says what one looks like.
     """
+    if not isinstance(target, str):
+        raise no_target(target)
     plain = _HOST_PORT.fullmatch(target)
     if (plain is not None and int(plain[1]) <= PORT_MAX) or (
         plain is None and _SCHEME.fullmatch(target) and target.isprintable()
@@ -52,7 +54,7 @@ def checked_target(target: str) -> str:
     raise no_target(target)
 
 
-def no_target(target: str) -> InvalidRequest:
+def no_target(target: object) -> InvalidRequest:
     """What to say where *target* is none."""
     sentence = f"{target!r} is no address of a coordinator: {_EXPECTED}"
     return InvalidRequest(sentence, code="INVALID_ARGUMENT", violations=[Violation("target", _EXPECTED)])

@@ -7,6 +7,7 @@ never reached is told of at once; one that was reached and went away is waited f
 import math
 from typing import Final
 
+from coordinator.client import checks
 from coordinator.client.errors import Broken, ClientError, TimedOut, Unavailable, Undecided
 from coordinator.client.failures import UNDECIDED
 from coordinator.client.model import SagaStatus, Watched
@@ -44,7 +45,7 @@ class Progress:
         self.after_seq = after_seq
         """From where to go on."""
         self.status: SagaStatus | None = None
-        self._ends_at = math.inf if timeout_s is None else now + timeout_s
+        self._ends_at = math.inf if timeout_s is None else now + checks.timeout_s(timeout_s)
         self._timeout_s = timeout_s
         self._reached = False
         self._away_since: float | None = None

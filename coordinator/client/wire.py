@@ -13,7 +13,7 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type import money_pb2
 
-from coordinator.client.errors import InvalidRequest, Violation
+from coordinator.client import checks
 from coordinator.client.model import (
     ActionEffect,
     ActionResult,
@@ -21,6 +21,7 @@ from coordinator.client.model import (
     EventType,
     Item,
     JournalFault,
+    Money,
     OperatorAction,
     OperatorVerb,
     Order,
@@ -42,7 +43,7 @@ from coordinator.client.model import (
 from saga.orders.v1 import orders_pb2
 from saga.v1 import coordinator_pb2, operator_pb2, types_pb2
 
-_CANNOT_BE_SENT: Final = "holds a value of another type, a text that is not UTF-8, or a number too large"
+_CANNOT_BE_SENT: Final = "is a value of another type, a text that is not UTF-8, or a number too large"
 PAGE_SIZE: Final = 200
 # AIP-131 and AIP-132 promise it of Get and List; our streams only read, too.
 _READING: Final = ("Get", "List", "Watch", "Backup", "Verify")
@@ -62,15 +63,15 @@ def order_request(
     order_id: str, user_id: str, items: Iterable[Item], payment: Payment
 ) -> orders_pb2.PlaceOrderRequest:
     """The order, as it is sent."""
+    checks.is_a(Iterable, "items", items)
+    checks.is_a(Payment, "payment_info", payment)
     amount = payment.amount
+    checks.is_a(Money, "payment_info.amount", amount)
     return request_of(
         orders_pb2.PlaceOrderRequest,
         order_id=order_id,
         user_id=user_id,
-        items=[
-            _made(f"items[{index}]", orders_pb2.OrderItem, item_id=item.item_id, quantity=item.quantity)
-            for index, item in enumerate(items)
-        ],
+        items=[_order_item(f"items[{index}]", item) for index, item in enumerate(items)],
         payment_info=_made(
             "payment_info",
             orders_pb2.PaymentInfo,
@@ -102,13 +103,13 @@ def start_request(
         definition_version=version or "",
         request_id=new_id() if request_id is None else request_id,
         input_json=_input_json(content),
-        wait=_duration("wait_s", wait_s),
+        wait=_duration(checks.wait_s(wait_s)),
     )
 
 
 def request_of(kind: Callable[..., _Value], **fields: Any) -> _Value:
     """A request of these fields."""
-    return _made(", ".join(fields), kind, **fields)
+    return _made("", kind, **fields)
 
 
 def action(actor: str, reason: str, expected_seq: int, action_id: str | None) -> operator_pb2.Action:
@@ -148,25 +149,29 @@ def filter_text(
     created_before: datetime | None,
 ) -> str:
     """All conditions as one filter (AIP-160)."""
+    checks.is_a(str, "filter", text)
     conditions = [text] if text.strip() else []
     if status is not None:
-        conditions.append(f"status = {_quoted(str(status))}")
+        conditions.append(f"status = {_quoted('status', status)}")
     if saga_name is not None:
-        conditions.append(f"saga_name = {_quoted(saga_name)}")
+        conditions.append(f"saga_name = {_quoted('saga_name', saga_name)}")
     if request_id is not None:
-        conditions.append(f"request_id = {_quoted(request_id)}")
+        conditions.append(f"request_id = {_quoted('request_id', request_id)}")
     if needs_person is not None:
         conditions.append(f"needs_person = {'true' if needs_person else 'false'}")
     if created_from is not None:
-        conditions.append(f"create_time >= {_quoted(_moment('created_from', created_from))}")
+        conditions.append(f"create_time >= {_moment('created_from', created_from)}")
     if created_before is not None:
-        conditions.append(f"create_time < {_quoted(_moment('created_before', created_before))}")
+        conditions.append(f"create_time < {_moment('created_before', created_before)}")
     return " AND ".join(conditions)
 
 
 def page_size(left: int | None) -> int:
     """How many rows to ask for, where *left* more are wanted; None: all."""
-    return PAGE_SIZE if left is None else max(min(left, PAGE_SIZE), 0)
+    if left is None:
+        return PAGE_SIZE
+    checks.is_a(int, "limit", left)
+    return max(min(left, PAGE_SIZE), 0)
 
 
 def to_order(answer: orders_pb2.PlaceOrderResponse) -> Order:
@@ -319,45 +324,54 @@ def _time(timestamp: Timestamp) -> datetime:
     return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)
 
 
-def _duration(field: str, seconds: float) -> Duration:
-    try:
-        nanos = round(seconds * 1e9)
-    except (ValueError, OverflowError):
-        raise _unsendable(field, "is no finite number of seconds") from None
-    return _made(field, Duration, seconds=nanos // 10**9, nanos=nanos % 10**9)
+def _duration(seconds: float) -> Duration:
+    nanos = round(seconds * 1e9)
+    return Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
+
+
+def _order_item(field: str, item: Item) -> orders_pb2.OrderItem:
+    checks.is_a(Item, field, item)
+    return _made(field, orders_pb2.OrderItem, item_id=item.item_id, quantity=item.quantity)
 
 
 def _input_json(value: Mapping[str, object] | str) -> str:
     if isinstance(value, str):
         return value
+    checks.is_a(Mapping, "input", value)
     try:
         return json.dumps(dict(value), allow_nan=False, ensure_ascii=False)
     except (TypeError, ValueError, RecursionError) as error:
-        raise _unsendable("input", f"cannot be written as JSON: {type(error).__name__}") from None
+        raise checks.unsendable("input", f"cannot be written as JSON: {type(error).__name__}") from None
 
 
-def _quoted(text: str) -> str:
+def _quoted(field: str, text: str) -> str:
+    checks.is_a(str, field, text)
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return f'"{escaped}"'
 
 
-def _moment(name: str, value: datetime) -> str:
+def _moment(field: str, value: datetime) -> str:
+    checks.is_a(datetime, field, value)
     if value.tzinfo is None:
-        raise _unsendable(name, "has no time zone: give an aware datetime")
-    return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        raise checks.unsendable(field, "has no time zone: give an aware datetime")
+    return _quoted(field, value.astimezone(UTC).isoformat().replace("+00:00", "Z"))
 
 
 def _made(field: str, kind: Callable[..., _Value], **values: Any) -> _Value:
-    """A message. Protobuf's own error would quote the value, and it may be a payment's."""
+    """A message, which is *field* of another one, or a whole request. Protobuf's own error would quote the
+    value, and it may be a payment's."""
+    for name, value in values.items():
+        if not _fits(kind, name, value):
+            raise checks.unsendable(f"{field}.{name}".lstrip("."), _CANNOT_BE_SENT)
+    return kind(**values)
+
+
+def _fits(kind: Callable[..., object], name: str, value: object) -> bool:
+    """Protobuf itself takes None for nothing given, and bytes for text."""
+    if value is None or isinstance(value, bytes):
+        return False
     try:
-        return kind(**values)
+        kind(**{name: value})
     except (TypeError, ValueError):
-        raise _unsendable(field, _CANNOT_BE_SENT) from None
-
-
-def _unsendable(field: str, sentence: str) -> InvalidRequest:
-    return InvalidRequest(
-        f"{field}: {sentence}; nothing was sent",
-        code="INVALID_ARGUMENT",
-        violations=[Violation(field, sentence)],
-    )
+        return False
+    return True

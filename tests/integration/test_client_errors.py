@@ -337,6 +337,29 @@ async def test_a_call_that_nobody_answers_ends_when_its_time_is_over(kind: Any) 
 
 
 @both
+@pytest.mark.parametrize("timeout_s", [float("nan"), float("inf"), 0, -1, "5"])
+async def test_a_time_that_is_no_time_is_told_at_once_wherever_it_is_given(kind: Any, timeout_s: Any) -> None:
+    async with port_that(None) as address:
+        client = kind(address)
+        told = [
+            await error_of(place(client, timeout_s=timeout_s)),
+            await error_of(client.start("Trip", {}, timeout_s=timeout_s)),
+            await error_of(client.wait("s-1", timeout_s=timeout_s)),
+            await error_of(collected(client.watch("s-1", timeout_s=timeout_s))),
+        ]
+        await client.close()
+        with pytest.raises(InvalidRequest) as refused:
+            kind(address, timeout_s=timeout_s)
+        with Operator(address) as operator:
+            for journal in (operator.backup, operator.verify):
+                with pytest.raises(InvalidRequest):
+                    list(journal(timeout_s=timeout_s))
+    for error in (*told, refused.value):
+        assert isinstance(error, InvalidRequest)
+        assert [violation.field for violation in error.violations] == ["timeout_s"]
+
+
+@both
 async def test_a_start_whose_answer_was_lost_tells_the_id_that_makes_asking_again_safe(kind: Any) -> None:
     async with calling(kind) as (client, c), grpc.aio.insecure_channel(c.address) as channel:
         passed_on: list[asyncio.Task[Any]] = []

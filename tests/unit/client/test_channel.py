@@ -1,5 +1,7 @@
 """What may be an address, and how long a call is repeated."""
 
+from typing import Any
+
 import pytest
 
 from coordinator.client.channel import RETRY_POLICY, channel_options, checked_target
@@ -50,6 +52,12 @@ def test_what_is_no_target_is_told_with_what_one_looks_like(target: str) -> None
     with pytest.raises(InvalidRequest, match="is no address of a coordinator: expected host:port") as refused:
         checked_target(target)
     assert [violation.field for violation in refused.value.violations] == ["target"]
+
+
+@pytest.mark.parametrize("target", [None, 50051, b"127.0.0.1:50051"])
+def test_what_is_no_text_is_no_target(target: Any) -> None:
+    with pytest.raises(InvalidRequest, match="is no address of a coordinator: expected host:port"):
+        checked_target(target)
 
 
 def test_the_pauses_between_attempts_bridge_a_restart_of_two_seconds() -> None:

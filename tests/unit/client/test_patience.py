@@ -1,6 +1,7 @@
 """A watch through broken streams: each record once, and no waiting for what was never there."""
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -10,6 +11,7 @@ from coordinator.client.errors import (
     Broken,
     ClientError,
     Closed,
+    InvalidRequest,
     NotFound,
     TimedOut,
     Unavailable,
@@ -107,6 +109,14 @@ def test_a_stream_lasts_no_longer_than_its_caller_waits() -> None:
     assert a_watch(30.0).stream_timeout_s(110.0) == 20.0
     assert a_watch(None).stream_timeout_s(110.0) == STREAM_MAX_S
     assert a_watch(0.1).pause_s(AWAY, 100.05) == pytest.approx(0.05)
+
+
+@pytest.mark.parametrize("timeout_s", [float("nan"), float("inf"), 0, -1, 1e10, 10**400, "5", True])
+def test_a_time_that_is_no_time_is_refused(timeout_s: Any) -> None:
+    with pytest.raises(
+        InvalidRequest, match=r"^timeout_s: expected a number of seconds above 0 and at most "
+    ):
+        Progress("s-1", 0, timeout_s=timeout_s, now=100.0)
 
 
 def test_when_the_callers_time_is_over_it_is_told_where_the_saga_stands() -> None:

@@ -166,20 +166,41 @@ def test_a_payment_token_is_never_shown() -> None:
 @pytest.mark.parametrize(
     ("items", "payment", "field"),
     [
-        ([Item("sku-1", 2**31)], PAYMENT, "items[0]"),
-        ([Item("sku-1", 1), Item(7, 1)], PAYMENT, "items[1]"),  # type: ignore[arg-type]
-        ([Item("sku-1", 1)], Payment("card", TOKEN, Money("EUR", 2**63)), "payment_info.amount"),
-        ([Item("sku-1", 1)], Payment("card", f"{TOKEN}\ud800", Money("EUR", 1)), "payment_info"),
-        ([Item("sku-1", 1)], Payment("card", 1.5, Money("EUR", 1)), "payment_info"),  # type: ignore[arg-type]
+        ([Item("sku-1", 2**31)], PAYMENT, "items[0].quantity"),
+        ([Item("sku-1", 1), Item(7, 1)], PAYMENT, "items[1].item_id"),  # type: ignore[arg-type]
+        ([Item("sku-1", None)], PAYMENT, "items[0].quantity"),  # type: ignore[arg-type]
+        ([{"item_id": "sku-1", "quantity": 1}], PAYMENT, "items[0]"),
+        ([None], PAYMENT, "items[0]"),
+        (None, PAYMENT, "items"),
+        (Item("sku-1", 1), PAYMENT, "items"),
+        ([Item("sku-1", 1)], None, "payment_info"),
+        ([Item("sku-1", 1)], {"token": TOKEN}, "payment_info"),
+        ([Item("sku-1", 1)], Payment("card", TOKEN, 42), "payment_info.amount"),  # type: ignore[arg-type]
+        ([Item("sku-1", 1)], Payment("card", TOKEN, Money("EUR", 2**63)), "payment_info.amount.units"),
+        ([Item("sku-1", 1)], Payment("card", f"{TOKEN}\ud800", Money("EUR", 1)), "payment_info.token"),
+        ([Item("sku-1", 1)], Payment("card", 1.5, Money("EUR", 1)), "payment_info.token"),  # type: ignore[arg-type]
     ],
 )
-def test_what_cannot_be_sent_is_named_and_not_quoted(items: list[Item], payment: Payment, field: str) -> None:
+def test_what_cannot_be_sent_is_named_and_not_quoted(items: Any, payment: Any, field: str) -> None:
     with pytest.raises(InvalidRequest) as refused:
         wire.order_request("o-1", "u-1", items, payment)
     assert [violation.field for violation in refused.value.violations] == [field]
     assert str(refused.value).startswith(f"{field}: ")
     assert TOKEN not in str(refused.value)
     assert refused.value.__cause__ is None
+
+
+@pytest.mark.parametrize("wrong", [b"o-1", 7, None, "\ud800", ["o-1"]])
+def test_an_id_that_is_no_text_is_named(wrong: Any) -> None:
+    """Protobuf itself takes bytes for text, and None for nothing given."""
+    with pytest.raises(InvalidRequest, match=r"^order_id: is a value of another type"):
+        wire.order_request(wrong, "u-1", [Item("sku-1", 1)], PAYMENT)
+    for kind in (coordinator_pb2.GetSagaRequest, coordinator_pb2.WatchSagaRequest):
+        with pytest.raises(InvalidRequest) as refused:
+            wire.request_of(kind, saga_id=wrong)
+        assert [violation.field for violation in refused.value.violations] == ["saga_id"]
+    with pytest.raises(InvalidRequest, match=r"^actor: "):
+        wire.action(wrong, "why", 1, None)
 
 
 def started(content: Any, **changed: Any) -> coordinator_pb2.StartSagaRequest:
@@ -200,10 +221,17 @@ def test_a_start_without_an_id_gets_one_of_its_own() -> None:
 
 
 @pytest.mark.parametrize(
-    "content", [{"when": datetime(2026, 1, 1, tzinfo=UTC)}, {"x": float("nan")}, {(1,): 2}]
+    "content",
+    [{"when": datetime(2026, 1, 1, tzinfo=UTC)}, {"x": float("nan")}, {(1,): 2}, {"a": [{"b": b"c"}]}],
 )
 def test_an_input_that_is_no_json_is_refused_before_it_is_sent(content: Any) -> None:
     with pytest.raises(InvalidRequest, match=r"^input: cannot be written as JSON"):
+        started(content)
+
+
+@pytest.mark.parametrize("content", [None, 7, [], [("city", "Genève")], b"{}"])
+def test_an_input_that_is_no_object_is_refused_before_it_is_sent(content: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"^input: expected Mapping, found "):
         started(content)
 
 
@@ -214,17 +242,16 @@ def test_an_input_that_holds_itself_is_refused_before_it_is_sent() -> None:
         started(content)
 
 
-@pytest.mark.parametrize(
-    ("wait_s", "sent"), [(0.0, (0, 0)), (1.5, (1, 500_000_000)), (-0.5, (-1, 500_000_000))]
-)
+@pytest.mark.parametrize(("wait_s", "sent"), [(0.0, (0, 0)), (0, (0, 0)), (1.5, (1, 500_000_000))])
 def test_a_wait_is_sent_to_the_nanosecond(wait_s: float, sent: tuple[int, int]) -> None:
     wait = started({}, wait_s=wait_s).wait
     assert (wait.seconds, wait.nanos) == sent
 
 
-def test_a_wait_without_an_end_is_refused() -> None:
-    with pytest.raises(InvalidRequest, match=r"^wait_s: "):
-        started({}, wait_s=float("inf"))
+@pytest.mark.parametrize("wait_s", [float("inf"), float("nan"), -0.5, 1e10, 10**400, "5", None, True])
+def test_a_wait_without_an_end_is_refused(wait_s: Any) -> None:
+    with pytest.raises(InvalidRequest, match=r"^wait_s: expected a number of seconds from 0 to 1000000000; "):
+        started({}, wait_s=wait_s)
 
 
 def test_a_repetition_of_ones_own_call_is_no_joining() -> None:
@@ -255,6 +282,25 @@ def test_conditions_become_one_filter() -> None:
 def test_a_time_without_a_zone_is_refused() -> None:
     with pytest.raises(InvalidRequest, match="created_from: has no time zone"):
         filtered(created_from=datetime(2026, 11, 22))  # noqa: DTZ001
+
+
+@pytest.mark.parametrize(
+    ("condition", "field"),
+    [
+        ({"text": None}, "filter"),
+        ({"saga_name": 7}, "saga_name"),
+        ({"status": b"RUNNING"}, "status"),
+        ({"request_id": b"r-1"}, "request_id"),
+        ({"created_from": "2026-11-22"}, "created_from"),
+        ({"created_before": 7.0}, "created_before"),
+    ],
+)
+def test_a_condition_of_another_type_is_named(condition: dict[str, Any], field: str) -> None:
+    with pytest.raises(InvalidRequest) as refused:
+        filtered(**condition)
+    assert [violation.field for violation in refused.value.violations] == [field]
+    with pytest.raises(InvalidRequest, match=r"^limit: expected int, found str"):
+        wire.page_size("5")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(("left", "size"), [(None, 200), (1, 1), (200, 200), (5000, 200), (0, 0), (-3, 0)])
