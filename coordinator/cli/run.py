@@ -79,12 +79,12 @@ def _usage(error: typer.TyperException) -> int:
 
 def _failed(error: Exception) -> int:
     # Not needed by a command that ends well, and it takes as long as all that saga's help needs of ours.
-    from coordinator.cli.failures import exit_of
+    from coordinator.cli.failures import exit_of, sentence_of
     from coordinator.client.errors import ClientError
 
     if not isinstance(error, ClientError):
         return _unexpected(error)
-    tell(str(error))
+    tell(sentence_of(error))
     return exit_of(error)
 
 

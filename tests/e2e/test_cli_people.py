@@ -167,6 +167,12 @@ def test_what_cannot_be_done_to_a_saga_that_stands_as_it_does_is_refused(shell: 
         assert (ran.code, ran.out, len(ran.sentence) > 10) == (7, "", True)
     wrong = shell.saga("dead-letters", "complete", saga_id, "--step-output", "{", "--reason", "x", "--yes")
     assert (wrong.code, wrong.out) == (2, "")
+    assert wrong.sentence.startswith("--step-output: ")
+    blank = shell.saga("terminate", saga_id, "--reason", " ", "--action-id", "a\tb", "--yes")
+    assert blank.sentence == (
+        "--action-id: holds a character that cannot be shown; --reason: is blank; nothing was written, "
+        "send it corrected"
+    )
     absent = shell.saga("dead-letters", "show", "no-such-saga")
     assert (absent.code, len(absent.sentence) > 10) == (3, True)
 

@@ -257,6 +257,27 @@ def test_what_cannot_be_right_ends_with_two_and_one_sentence(
     assert len(ran.sentence) > 10
 
 
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("start", "PlaceOrder", "--request-id", "x" * 129), "--request-id: expected "),
+        (("start", "PlaceOrder", "--input", "[]"), "--input: expected an object"),
+        (("start", "PlaceOrder", "--input", '{"a":1,"a":2}'), "--input $.a: "),
+        (("start", ""), "NAME: expected 1 to 128 characters, found none"),
+        (("start", "Trip", "--version", "x" * 129), "--version: expected "),
+        (("list", "--filter", "colour = red"), "--filter: 'colour' is no field of a filter"),
+        (("list", "--status", "asleep"), "--status: expected one of RUNNING, COMPENSATING, "),
+        (("show", "x" * 200), "SAGA: expected 1 to 128 characters, found 200; send it corrected"),
+    ],
+)
+def test_what_is_wrong_is_called_what_was_typed(
+    shell: Shell, arguments: tuple[str, ...], sentence: str
+) -> None:
+    ran = shell.saga(*arguments)
+    assert ran.code == 2
+    assert ran.sentence.startswith(sentence)
+
+
 def test_a_coordinator_that_is_not_there_ends_with_six() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))

@@ -5,7 +5,7 @@ from contextlib import closing
 from itertools import islice
 from typing import Final
 
-from coordinator.cli.exits import Exit
+from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.options import CALL_TIMEOUT, WAIT_TIMEOUT, seconds, text_of
 from coordinator.cli.output import Column, Form, print_line, print_many, print_one, put, put_now, tell, width
 from coordinator.cli.text import one_line
@@ -22,6 +22,8 @@ SAGA_COLUMNS: Final = (
     Column("STARTED (UTC)", "create_time"),
     Column("ERROR", "error_message"),
 )
+# It becomes a part of the filter: the coordinator would not know that it was typed by itself.
+_STATUSES: Final = tuple(status.value for status in SagaStatus if status is not SagaStatus.UNSPECIFIED)
 
 
 def start(
@@ -64,6 +66,8 @@ def list_all(
     form: Form,
 ) -> int:
     """Print sagas."""
+    if status is not None and status.upper() not in _STATUSES:
+        raise CommandFailed(Exit.USAGE, f"--status: expected one of {', '.join(_STATUSES)}")
     with BlockingClient(address, timeout_s=seconds(timeout)) as client:
         sagas = client.list(
             filter=filter,

@@ -73,3 +73,30 @@ def test_a_missing_module_of_our_own_is_a_mistake_and_not_a_missing_extra(
 ) -> None:
     assert ending(ModuleNotFoundError("no", name="coordinator.gone")) == 1
     assert "mistake" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("field", "typed"),
+    [
+        ("action.expected_seq", "--expect"),
+        ("output_json", "--step-output"),
+        ("output_json.a[0]", "--step-output $.a[0]"),
+        ("input_json[2]", "--input $[2]"),
+        ("step", "STEP"),
+        ("page_size", "--limit"),
+        ("after_seq", "--after"),
+        ("stepfather", "stepfather"),
+    ],
+)
+def test_a_field_is_called_what_was_typed(field: str, typed: str, capsys: pytest.CaptureFixture[str]) -> None:
+    violations = [errors.Violation("else", "is odd"), errors.Violation(field, "is blank")]
+    ending(errors.InvalidRequest(f"else: is odd; {field}: is blank; nothing was sent", violations=violations))
+    assert capsys.readouterr().err == f"else: is odd; {typed}: is blank; nothing was sent\n"
+
+
+@pytest.mark.parametrize(("field", "flag"), [("request_id", "--request-id"), ("action_id", "--action-id")])
+def test_the_id_that_makes_asking_again_safe_is_told_as_it_is_typed(
+    field: str, flag: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ending(errors.TimedOut(f"no answer came; under {field} 'a-1' it is done once"))
+    assert capsys.readouterr().err == f"no answer came; under {flag} 'a-1' it is done once\n"
