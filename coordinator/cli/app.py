@@ -12,6 +12,7 @@ import typer
 
 from coordinator.cli import dead_letters, journal, participants
 from coordinator.cli.exits import table
+from coordinator.cli.group import LightGroup
 from coordinator.cli.options import (
     ADDRESS,
     CALL_TIMEOUT,
@@ -37,6 +38,7 @@ Exit codes:
 {table()}"""
 
 app = typer.Typer(
+    cls=LightGroup,
     help="""Run sagas, look at them, and help the few that need a person.
 
     Data goes to stdout, everything else to stderr. 'saga COMMAND --help' shows how each is called.""",

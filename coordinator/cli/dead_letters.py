@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from coordinator.cli.group import LightGroup
 from coordinator.cli.options import (
     ADDRESS,
     CALL_TIMEOUT,
@@ -23,7 +24,10 @@ from coordinator.cli.options import (
 from coordinator.cli.output import Form
 
 app = typer.Typer(
-    help="See the sagas that need a person, and help them.", no_args_is_help=True, rich_markup_mode=None
+    help="See the sagas that need a person, and help them.",
+    cls=LightGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 

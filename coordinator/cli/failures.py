@@ -1,4 +1,4 @@
-"""What an error of the client ends a command with: an exit code and a sentence. Loaded only when there is one."""
+"""What an error of the client ends a command with: a code and a sentence. Loaded only when there is one."""
 
 from typing import Final
 

@@ -5,10 +5,13 @@ from typing import Annotated
 
 import typer
 
+from coordinator.cli.group import LightGroup
 from coordinator.cli.options import ADDRESS, JOURNAL_TIMEOUT, Address, Output, WaitTimeout
 from coordinator.cli.output import Form
 
-app = typer.Typer(help="Copy the journal, and check it.", no_args_is_help=True, rich_markup_mode=None)
+app = typer.Typer(
+    help="Copy the journal, and check it.", cls=LightGroup, no_args_is_help=True, rich_markup_mode=None
+)
 
 
 @app.command()

@@ -4,11 +4,15 @@ from typing import Annotated
 
 import typer
 
+from coordinator.cli.group import LightGroup
 from coordinator.cli.options import ADDRESS, CALL_TIMEOUT, Address, CallTimeout, Output
 from coordinator.cli.output import Form
 
 app = typer.Typer(
-    help="See the services that sagas call, and what they did.", no_args_is_help=True, rich_markup_mode=None
+    help="See the services that sagas call, and what they did.",
+    cls=LightGroup,
+    no_args_is_help=True,
+    rich_markup_mode=None,
 )
 
 
