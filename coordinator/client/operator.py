@@ -4,9 +4,12 @@ Every action says who, why, and on what they looked at; its id makes it happen o
 sent.
 """
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from typing import Final
+from typing import Any, Final, NotRequired, TypedDict, Unpack
+
+import grpc
+from google.protobuf.message import Message
 
 from coordinator.client import wire
 from coordinator.client.blocking import BlockingConnection
@@ -25,12 +28,24 @@ from saga.v1 import operator_pb2_grpc
 JOURNAL_TIMEOUT_S: Final = 3_600.0
 
 
+class Acting(TypedDict):
+    """What every action takes: who, why, and on what they looked at."""
+
+    actor: str
+    reason: str
+    """The journal keeps both."""
+    expected_seq: int
+    """The saga's seq that its actor looked at."""
+    action_id: NotRequired[str | None]
+    """Makes it happen once. None: one is made up for this call."""
+    validate_only: NotRequired[bool]
+    """To be told what it would lead to, while nothing is done."""
+
+
 class Operator(BlockingConnection):
     """A coordinator's OperatorService. Errors and *target* are those of `BlockingClient`.
 
-    Each action takes *actor* and *reason*, which the journal keeps; *expected_seq*, the saga's seq that
-    its actor looked at; *action_id*, which makes it happen once (None: one is made up for this call); and
-    *validate_only*, to be told what it would lead to while nothing is done. Each may raise:
+    Each action takes what `Acting` names, by keyword, and may raise:
 
         Conflict: the saga has moved since (reason SAGA_MOVED), or the action id is another action's.
         Refused: it cannot be done to a saga that stands as it does.
@@ -60,136 +75,43 @@ class Operator(BlockingConnection):
         )
         return wire.to_saga(answer.saga), tuple(map(wire.to_possible_action, answer.possible_actions))
 
-    def retry(
-        self,
-        saga_id: str,
-        step: str = "",
-        *,
-        actor: str,
-        reason: str,
-        expected_seq: int,
-        action_id: str | None = None,
-        validate_only: bool = False,
-    ) -> ActionResult:
+    def retry(self, saga_id: str, step: str = "", **acting: Unpack[Acting]) -> ActionResult:
         """Ask a step's participant again. Without a step: drive on a saga that was set aside."""
-        request = wire.request_of(
-            pb.RetryStepRequest,
-            saga_id=saga_id,
-            step=step,
-            action=wire.action(actor, reason, expected_seq, action_id),
-            validate_only=validate_only,
+        return self._act(
+            "RetryStep", self._operator.RetryStep, pb.RetryStepRequest, saga_id, {"step": step}, **acting
         )
-        answer = self._ask("RetryStep", self._operator.RetryStep, request, saga_id=saga_id)
-        return wire.to_action_result(answer.result, has_own_id=action_id is not None)
 
-    def skip(
-        self,
-        saga_id: str,
-        step: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_seq: int,
-        action_id: str | None = None,
-        validate_only: bool = False,
-    ) -> ActionResult:
+    def skip(self, saga_id: str, step: str, **acting: Unpack[Acting]) -> ActionResult:
         """Go on without a step; its effect, if there is one, is left in place."""
-        request = wire.request_of(
-            pb.SkipStepRequest,
-            saga_id=saga_id,
-            step=step,
-            action=wire.action(actor, reason, expected_seq, action_id),
-            validate_only=validate_only,
+        return self._act(
+            "SkipStep", self._operator.SkipStep, pb.SkipStepRequest, saga_id, {"step": step}, **acting
         )
-        answer = self._ask("SkipStep", self._operator.SkipStep, request, saga_id=saga_id)
-        return wire.to_action_result(answer.result, has_own_id=action_id is not None)
 
     def complete(
-        self,
-        saga_id: str,
-        step: str,
-        *,
-        output_json: str = "",
-        actor: str,
-        reason: str,
-        expected_seq: int,
-        action_id: str | None = None,
-        validate_only: bool = False,
+        self, saga_id: str, step: str, *, output_json: str = "", **acting: Unpack[Acting]
     ) -> ActionResult:
         """Vouch for a step: going forward that its effect stands, with this output; undoing that its
         effect is undone."""
-        request = wire.request_of(
-            pb.CompleteStepRequest,
-            saga_id=saga_id,
-            step=step,
-            output_json=output_json,
-            action=wire.action(actor, reason, expected_seq, action_id),
-            validate_only=validate_only,
+        said = {"step": step, "output_json": output_json}
+        return self._act(
+            "CompleteStep", self._operator.CompleteStep, pb.CompleteStepRequest, saga_id, said, **acting
         )
-        answer = self._ask("CompleteStep", self._operator.CompleteStep, request, saga_id=saga_id)
-        return wire.to_action_result(answer.result, has_own_id=action_id is not None)
 
-    def fail(
-        self,
-        saga_id: str,
-        step: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_seq: int,
-        action_id: str | None = None,
-        validate_only: bool = False,
-    ) -> ActionResult:
+    def fail(self, saga_id: str, step: str, **acting: Unpack[Acting]) -> ActionResult:
         """Give a step up now: going forward the saga turns back, undoing the step is a dead letter."""
-        request = wire.request_of(
-            pb.FailStepRequest,
-            saga_id=saga_id,
-            step=step,
-            action=wire.action(actor, reason, expected_seq, action_id),
-            validate_only=validate_only,
+        return self._act(
+            "FailStep", self._operator.FailStep, pb.FailStepRequest, saga_id, {"step": step}, **acting
         )
-        answer = self._ask("FailStep", self._operator.FailStep, request, saga_id=saga_id)
-        return wire.to_action_result(answer.result, has_own_id=action_id is not None)
 
-    def cancel(
-        self,
-        saga_id: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_seq: int,
-        action_id: str | None = None,
-        validate_only: bool = False,
-    ) -> ActionResult:
+    def cancel(self, saga_id: str, **acting: Unpack[Acting]) -> ActionResult:
         """Turn a running saga back."""
-        request = wire.request_of(
-            pb.OperatorServiceCancelSagaRequest,
-            saga_id=saga_id,
-            action=wire.action(actor, reason, expected_seq, action_id),
-            validate_only=validate_only,
-        )
-        answer = self._ask("CancelSaga", self._operator.CancelSaga, request, saga_id=saga_id)
-        return wire.to_action_result(answer.result, has_own_id=action_id is not None)
+        kind = pb.OperatorServiceCancelSagaRequest
+        return self._act("CancelSaga", self._operator.CancelSaga, kind, saga_id, {}, **acting)
 
-    def terminate(
-        self,
-        saga_id: str,
-        *,
-        actor: str,
-        reason: str,
-        expected_seq: int,
-        action_id: str | None = None,
-        validate_only: bool = False,
-    ) -> ActionResult:
+    def terminate(self, saga_id: str, **acting: Unpack[Acting]) -> ActionResult:
         """Stop a saga for good, without undoing anything."""
-        request = wire.request_of(
-            pb.TerminateSagaRequest,
-            saga_id=saga_id,
-            action=wire.action(actor, reason, expected_seq, action_id),
-            validate_only=validate_only,
-        )
-        answer = self._ask("TerminateSaga", self._operator.TerminateSaga, request, saga_id=saga_id)
-        return wire.to_action_result(answer.result, has_own_id=action_id is not None)
+        kind = pb.TerminateSagaRequest
+        return self._act("TerminateSaga", self._operator.TerminateSaga, kind, saga_id, {}, **acting)
 
     def participants(self) -> tuple[Participant, ...]:
         """The services that sagas call: where they are, whether they answer, which steps need them."""
@@ -213,3 +135,27 @@ class Operator(BlockingConnection):
         )
         with closing(progress):
             yield from map(wire.to_progress, progress)
+
+    def _act(
+        self,
+        name: str,
+        method: "grpc.UnaryUnaryMultiCallable[Any, Any]",
+        kind: Callable[..., Message],
+        saga_id: str,
+        said: Mapping[str, str],
+        *,
+        actor: str,
+        reason: str,
+        expected_seq: int,
+        action_id: str | None = None,
+        validate_only: bool = False,
+    ) -> ActionResult:
+        request = wire.request_of(
+            kind,
+            saga_id=saga_id,
+            **said,
+            action=wire.action(actor, reason, expected_seq, action_id),
+            validate_only=validate_only,
+        )
+        answer = self._ask(name, method, request, saga_id=saga_id)
+        return wire.to_action_result(answer.result, has_own_id=action_id is not None)

@@ -24,6 +24,7 @@ from coordinator.client.model import (
     Saga,
     StepStatus,
 )
+from coordinator.client.operator import Acting
 
 _COLUMNS: Final = (
     Column("SAGA", "saga_id"),
@@ -91,7 +92,14 @@ def run(address: str, timeout: str, saga_id: str, step: str | None, act: Act, fo
         seq = saga.seq if act.expect is None else act.expect
 
         def perform(*, validate_only: bool) -> ActionResult:
-            return _perform(operator, saga_id, step, act, actor, output, seq, validate_only=validate_only)
+            acting: Acting = {
+                "actor": actor,
+                "reason": act.reason,
+                "expected_seq": seq,
+                "action_id": act.action_id,
+                "validate_only": validate_only,
+            }
+            return _perform(operator, saga_id, step, act.verb, output, acting)
 
         if act.dry_run or not act.yes:
             foreseen = perform(validate_only=True)
@@ -107,49 +115,21 @@ def run(address: str, timeout: str, saga_id: str, step: str | None, act: Act, fo
 
 
 def _perform(
-    operator: Operator,
-    saga_id: str,
-    step: str,
-    act: Act,
-    actor: str,
-    output: str,
-    seq: int,
-    *,
-    validate_only: bool,
+    operator: Operator, saga_id: str, step: str, verb: str, output: str, acting: Acting
 ) -> ActionResult:
-    match act.verb:
-        case "cancel" | "terminate":
-            of_saga = operator.cancel if act.verb == "cancel" else operator.terminate
-            return of_saga(
-                saga_id,
-                actor=actor,
-                reason=act.reason,
-                expected_seq=seq,
-                action_id=act.action_id,
-                validate_only=validate_only,
-            )
+    match verb:
+        case "cancel":
+            return operator.cancel(saga_id, **acting)
+        case "terminate":
+            return operator.terminate(saga_id, **acting)
+        case "retry":
+            return operator.retry(saga_id, step, **acting)
+        case "skip":
+            return operator.skip(saga_id, step, **acting)
         case "complete":
-            return operator.complete(
-                saga_id,
-                step,
-                output_json=output,
-                actor=actor,
-                reason=act.reason,
-                expected_seq=seq,
-                action_id=act.action_id,
-                validate_only=validate_only,
-            )
+            return operator.complete(saga_id, step, output_json=output, **acting)
         case _:
-            of_step = {"retry": operator.retry, "skip": operator.skip, "fail": operator.fail}[act.verb]
-            return of_step(
-                saga_id,
-                step,
-                actor=actor,
-                reason=act.reason,
-                expected_seq=seq,
-                action_id=act.action_id,
-                validate_only=validate_only,
-            )
+            return operator.fail(saga_id, step, **acting)
 
 
 def _step(saga: Saga, actions: Sequence[PossibleAction], step: str | None, act: Act) -> str:
