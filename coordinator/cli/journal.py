@@ -17,13 +17,16 @@ app = typer.Typer(
 @app.command()
 def backup(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the copy goes.")],
-    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Replace FILE if it is there, and no journal in use.")
+    ] = False,
     address: Address = ADDRESS,
     timeout: WaitTimeout = JOURNAL_TIMEOUT,
 ) -> int:
     """Write a consistent copy of the journal to FILE, while sagas go on.
 
-    FILE is there only once it is whole and on disk; until then the bytes are in FILE.part.
+    FILE is there only once it is whole and on disk; until then the bytes are in FILE.part. Nobody else may
+    read it. Only a regular file is replaced, and no journal in use or once used, whatever is given.
 
     \b
     Example:

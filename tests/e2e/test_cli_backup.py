@@ -1,5 +1,8 @@
 """`saga journal` with a coordinator that breaks off: no copy is better than half of one."""
 
+import os
+import socket
+import stat
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -131,6 +134,67 @@ def test_a_copy_for_which_the_disk_is_too_full_says_so_and_leaves_nothing(tmp_pa
     assert (ran.code, ran.sentence) == (1, told)
     assert path.read_bytes() == b"the one before"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("beside", [".lock", "-wal", "-shm"])
+def test_a_journal_in_use_or_once_used_is_not_replaced_by_a_copy_whatever_is_given(
+    tmp_path: Path, beside: str
+) -> None:
+    folder = tmp_path / "journal"
+    folder.mkdir()
+    journal, mark = folder / "j.sqlite3", folder / f"j.sqlite3{beside}"
+    journal.write_bytes(b"what was accepted")
+    mark.write_bytes(b"")
+    link, around = tmp_path / "link", tmp_path / "folder"
+    link.symlink_to(journal)
+    around.symlink_to(folder)
+    part = tmp_path / "copy.part"
+    part.symlink_to(journal)
+    for path in (journal, link, around / "j.sqlite3"):
+        ran = copied(all_of_it, path)
+        assert (ran.code, ran.out) == (2, "")
+        assert ran.sentence.startswith(f"{path} is a coordinator's journal, in use or once used (")
+        assert ran.sentence.endswith(f"j.sqlite3{beside} stands beside it): name another file")
+    assert copied(all_of_it, tmp_path / "copy").code == 2
+    assert journal.read_bytes() == b"what was accepted"
+    # A log that is left would be taken for the copy's own.
+    journal.unlink()
+    assert copied(all_of_it, journal).code == 2
+    assert list(folder.iterdir()) == [mark]
+
+
+def test_a_copy_replaces_a_file_and_nothing_else(tmp_path: Path) -> None:
+    before, link, dangling = tmp_path / "before", tmp_path / "link", tmp_path / "dangling"
+    before.write_bytes(b"the one before")
+    link.symlink_to(before)
+    dangling.symlink_to(tmp_path / "nowhere")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+    others = "is a device, a pipe or a socket: name another file"
+    refusals = {
+        link: f"is a link to {before}: name that file, or another one",
+        dangling: f"is a link to {tmp_path / 'nowhere'}: name that file, or another one",
+        pipe: others,
+        tmp_path / "socket": others,
+        tmp_path: "is a folder: name a file in it",
+    }
+    names = sorted(path.name for path in tmp_path.iterdir())
+    for path, why in refusals.items():
+        ran = copied(all_of_it, path)
+        assert (ran.code, ran.out, ran.sentence) == (2, "", f"{path} {why}")
+    assert sorted(path.name for path in tmp_path.iterdir()) == names
+    assert before.read_bytes() == b"the one before"
+
+
+def test_a_copy_is_for_its_maker_alone_whatever_was_there_before(tmp_path: Path) -> None:
+    path, part = tmp_path / "copy", tmp_path / "copy.part"
+    for left in (path, part):
+        left.write_bytes(b"left over")
+        left.chmod(0o644)
+    assert copied(all_of_it, path).code == 0
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
 def test_a_whole_copy_replaces_the_one_before_where_that_is_asked_for(tmp_path: Path) -> None:

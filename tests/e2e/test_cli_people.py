@@ -212,6 +212,15 @@ def test_a_copy_of_the_journal_is_whole_and_replaces_nothing_unasked(shell: Shel
     assert [path.name for path in tmp_path.iterdir()] == ["copy.sqlite3"]
 
 
+def test_the_journal_that_is_copied_is_not_replaced_by_its_copy(shell: Shell, cluster: Cluster) -> None:
+    journal = cluster.journal
+    inode = journal.stat().st_ino
+    ran = shell.saga("journal", "backup", str(journal), "--force")
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.sentence.startswith(f"{journal} is a coordinator's journal, in use or once used (")
+    assert journal.stat().st_ino == inode
+
+
 def test_the_journal_is_verified(shell: Shell) -> None:
     ran = shell.saga("journal", "verify")
     assert (ran.code, ran.out) == (0, "")

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
@@ -15,6 +16,9 @@ from coordinator.client import Operator
 from coordinator.client.model import BackupPiece, JournalFault, VerifyProgress
 
 _FAULT_COLUMNS: Final = (Column("SAGA", "saga_id"), Column("FAULT", "sentence"))
+
+# What SQLite and the coordinator put beside a journal; the lock stays when the coordinator stops.
+_BESIDE_A_JOURNAL: Final = (".lock", "-wal", "-shm")
 
 _NO_FILE: Final = "{part} can not be written ({why}): name another file"
 _NOT_OURS: Final = "{part} can not be written ({why}): name a file in a folder that you may write to"
@@ -35,11 +39,10 @@ def backup(address: str, timeout: str, path: Path, *, force: bool) -> int:
     """Copy the journal to *path*, which is there only once it is whole and on disk."""
     timeout_s = seconds(timeout)
     with _in_our_words(path):
-        if path.is_dir():
-            raise CommandFailed(Exit.USAGE, f"{path} is a folder: name a file in it")
-        if path.exists() and not force:
-            raise CommandFailed(Exit.USAGE, f"{path} is there already: name another file, or give --force")
         part = _part_of(path)
+        for place in (path, part):
+            _spare_a_journal(place)
+        _check_place(path, force=force)
         # Before the coordinator is asked: it makes the whole copy before it sends the first piece.
         with open(part, "wb", opener=_for_us_alone) as file:
             try:
@@ -95,6 +98,41 @@ class _Counted:
             raise CommandFailed(Exit.ERROR, "the coordinator stopped before all was read: ask again")
 
 
+def _spare_a_journal(path: Path) -> None:
+    """Whoever still writes to a journal would go on in a file that has no name, and all of it would be lost;
+    and a log that is left of another one would be taken for the copy's own.
+
+    Raises:
+        CommandFailed: *path* is a journal, or leads to one.
+    """
+    for place in (path, Path(os.path.realpath(path))):
+        for end in _BESIDE_A_JOURNAL:
+            beside = place.with_name(place.name + end)
+            if os.path.lexists(beside):
+                raise CommandFailed(
+                    Exit.USAGE,
+                    f"{path} is a coordinator's journal, in use or once used ({beside} stands beside it): "
+                    "name another file",
+                )
+
+
+def _check_place(path: Path, *, force: bool) -> None:
+    """What a copy may replace: a file, if that is asked for, and nothing else.
+
+    Raises:
+        CommandFailed: something else is there.
+    """
+    if path.is_dir():
+        raise CommandFailed(Exit.USAGE, f"{path} is a folder: name a file in it")
+    if path.is_symlink():
+        target = os.path.realpath(path)
+        raise CommandFailed(Exit.USAGE, f"{path} is a link to {target}: name that file, or another one")
+    if path.exists() and not path.is_file():
+        raise CommandFailed(Exit.USAGE, f"{path} is a device, a pipe or a socket: name another file")
+    if path.exists() and not force:
+        raise CommandFailed(Exit.USAGE, f"{path} is there already: name another file, or give --force")
+
+
 def _part_of(path: Path) -> Path:
     return path.with_name(path.name + ".part")
 
@@ -131,7 +169,11 @@ def _receive(pieces: Iterator[BackupPiece], file: BinaryIO, path: Path) -> int:
 
 def _for_us_alone(path: str, flags: int) -> int:
     """A journal holds what was paid with: a copy of it is not for everybody on the machine."""
-    return os.open(path, flags, 0o600)
+    handle = os.open(path, flags, 0o600)
+    if stat.S_ISREG(os.fstat(handle).st_mode):
+        # It may be left over from before, for everybody.
+        os.fchmod(handle, 0o600)
+    return handle
 
 
 def _sync(file: BinaryIO) -> None:
