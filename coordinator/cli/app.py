@@ -269,51 +269,45 @@ def wait(
     return sagas.wait(address, timeout, saga_id, output)
 
 
-@app.command()
-def cancel(
-    saga_id: SagaId,
-    reason: Reason,
-    actor: Actor = None,
-    expect: Expect = None,
-    action_id: ActionId = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    address: Address = ADDRESS,
-    timeout: CallTimeout = CALL_TIMEOUT,
-    output: Output = Form.TABLE,
-) -> int:
+def _of_saga(verb: str, text: str) -> None:
+    """Add what a person may do to a saga as a whole."""
+
+    @app.command(verb, help=text)
+    def act(
+        saga_id: SagaId,
+        reason: Reason,
+        actor: Actor = None,
+        expect: Expect = None,
+        action_id: ActionId = None,
+        dry_run: DryRun = False,
+        yes: Yes = False,
+        address: Address = ADDRESS,
+        timeout: CallTimeout = CALL_TIMEOUT,
+        output: Output = Form.TABLE,
+    ) -> int:
+        from coordinator.cli.commands import acts
+
+        wanted = acts.Act(verb, actor, reason, expect, action_id, dry_run, yes)
+        return acts.run(address, timeout, saga_id, None, wanted, output)
+
+
+_of_saga(
+    "cancel",
     """Turn a running saga back: what was begun is undone.
 
     \b
     Example:
       saga cancel 01a20218-2a76-733b-8557-cb1c5225b6d4 --reason "ordered twice"
-    """
-    from coordinator.cli.commands import acts
-
-    act = acts.Act("cancel", actor, reason, expect, action_id, dry_run, yes)
-    return acts.run(address, timeout, saga_id, None, act, output)
+    """,
+)
 
 
-@app.command()
-def terminate(
-    saga_id: SagaId,
-    reason: Reason,
-    actor: Actor = None,
-    expect: Expect = None,
-    action_id: ActionId = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    address: Address = ADDRESS,
-    timeout: CallTimeout = CALL_TIMEOUT,
-    output: Output = Form.TABLE,
-) -> int:
+_of_saga(
+    "terminate",
     """Stop a saga for good, without undoing anything.
 
     \b
     Example:
       saga terminate 01a20218-2a76-733b-8557-cb1c5225b6d4 --reason "undone by hand, see ticket 12" --dry-run
-    """
-    from coordinator.cli.commands import acts
-
-    act = acts.Act("terminate", actor, reason, expect, action_id, dry_run, yes)
-    return acts.run(address, timeout, saga_id, None, act, output)
+    """,
+)

@@ -69,20 +69,31 @@ def show(
     return acts.show(address, timeout, saga_id, output)
 
 
-@app.command()
-def retry(
-    saga_id: SagaId,
-    reason: Reason,
-    step: StepName = None,
-    actor: Actor = None,
-    expect: Expect = None,
-    action_id: ActionId = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    address: Address = ADDRESS,
-    timeout: CallTimeout = CALL_TIMEOUT,
-    output: Output = Form.TABLE,
-) -> int:
+def _of_step(verb: str, text: str) -> None:
+    """Add what a person may do to a step, by saying no more than why."""
+
+    @app.command(verb, help=text)
+    def act(
+        saga_id: SagaId,
+        reason: Reason,
+        step: StepName = None,
+        actor: Actor = None,
+        expect: Expect = None,
+        action_id: ActionId = None,
+        dry_run: DryRun = False,
+        yes: Yes = False,
+        address: Address = ADDRESS,
+        timeout: CallTimeout = CALL_TIMEOUT,
+        output: Output = Form.TABLE,
+    ) -> int:
+        from coordinator.cli.commands import acts
+
+        wanted = acts.Act(verb, actor, reason, expect, action_id, dry_run, yes)
+        return acts.run(address, timeout, saga_id, step, wanted, output)
+
+
+_of_step(
+    "retry",
     """Ask a step's participant again.
 
     A failed undo gets a new budget. A saga that was set aside as a whole is driven on.
@@ -90,27 +101,12 @@ def retry(
     \b
     Example:
       saga dead-letters retry 01a20218-2a76-733b-8557-cb1c5225b6d4 --reason "the bank is back"
-    """
-    from coordinator.cli.commands import acts
-
-    act = acts.Act("retry", actor, reason, expect, action_id, dry_run, yes)
-    return acts.run(address, timeout, saga_id, step, act, output)
+    """,
+)
 
 
-@app.command()
-def skip(
-    saga_id: SagaId,
-    reason: Reason,
-    step: StepName = None,
-    actor: Actor = None,
-    expect: Expect = None,
-    action_id: ActionId = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    address: Address = ADDRESS,
-    timeout: CallTimeout = CALL_TIMEOUT,
-    output: Output = Form.TABLE,
-) -> int:
+_of_step(
+    "skip",
     """Go on without a step.
 
     Its effect, if there is one, is left in place.
@@ -118,11 +114,8 @@ def skip(
     \b
     Example:
       saga dead-letters skip 01a20218-2a76-733b-8557-cb1c5225b6d4 sendMail --reason "told by phone"
-    """
-    from coordinator.cli.commands import acts
-
-    act = acts.Act("skip", actor, reason, expect, action_id, dry_run, yes)
-    return acts.run(address, timeout, saga_id, step, act, output)
+    """,
+)
 
 
 @app.command()
@@ -161,20 +154,8 @@ def complete(
     return acts.run(address, timeout, saga_id, step, act, output)
 
 
-@app.command()
-def fail(
-    saga_id: SagaId,
-    reason: Reason,
-    step: StepName = None,
-    actor: Actor = None,
-    expect: Expect = None,
-    action_id: ActionId = None,
-    dry_run: DryRun = False,
-    yes: Yes = False,
-    address: Address = ADDRESS,
-    timeout: CallTimeout = CALL_TIMEOUT,
-    output: Output = Form.TABLE,
-) -> int:
+_of_step(
+    "fail",
     """Give a step up now.
 
     Going forward the saga turns back; undoing, the step becomes a dead letter.
@@ -182,8 +163,5 @@ def fail(
     \b
     Example:
       saga dead-letters fail 01a20218-2a76-733b-8557-cb1c5225b6d4 shipOrder --reason "the carrier is gone"
-    """
-    from coordinator.cli.commands import acts
-
-    act = acts.Act("fail", actor, reason, expect, action_id, dry_run, yes)
-    return acts.run(address, timeout, saga_id, step, act, output)
+    """,
+)
