@@ -1,5 +1,6 @@
 """`saga` with a real coordinator: starting sagas, looking at them, and all that can go wrong with that."""
 
+import asyncio
 import json
 import re
 import signal
@@ -13,8 +14,14 @@ import pytest
 from coordinator.cli.commands import sagas
 from coordinator.cli.output import Form
 from coordinator.client import TimedOut
+from coordinator.domain.actions import Action
+from coordinator.domain.events import Verb
+from coordinator.domain.ids import ActionId, SagaId, StepName
+from coordinator.domain.outcomes import Succeeded
+from coordinator.engine.sagas import SagaView
 from scripts.cluster import Cluster
 from tests.e2e.cli_harness import ANY_ID, FATES, Shell, an_order
+from tests.integration.api_harness import REFUSED, coordinator
 
 # Each test starts several processes, on cores that others load.
 pytestmark = pytest.mark.timeout(240)
@@ -440,3 +447,28 @@ def test_a_start_is_waited_for_as_long_as_its_timeout_says(monkeypatch: pytest.M
             timeout="300ms",
             form=Form.TABLE,
         )
+
+
+async def test_a_watch_that_saw_a_saga_rest_ends_so_though_a_person_was_faster_than_its_last_look(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with coordinator() as c:
+        c.participants.answer("bookSeat", REFUSED)
+        c.participants.answer("cancelRoom", REFUSED, Succeeded("null"))
+        saga_id = await c.start()
+        seq = (await c.ended(saga_id)).seq
+        look = c.sagas.get
+
+        async def revived(asked: SagaId) -> SagaView:
+            monkeypatch.setattr(c.sagas, "get", look)
+            c.participants.hold("cancelRoom")
+            retry = Action(ActionId("a-1"), "jo", "they are back", seq, Verb.RETRY, StepName("bookRoom"))
+            await c.sagas.act(asked, retry)
+            return await look(asked)
+
+        monkeypatch.setattr(c.sagas, "get", revived)
+        code = await asyncio.to_thread(sagas.watch, c.address, "30s", saga_id, 0, Form.JSONL)
+        c.participants.release("cancelRoom")
+    out, err = capsys.readouterr()
+    assert json.loads(out.splitlines()[-1])["status"] == "DEAD_LETTERED"
+    assert (code, f"saga {saga_id} is COMPENSATING again, after it had come to rest: " in err) == (4, True)

@@ -154,5 +154,7 @@ def _ended(saga: Saga) -> Exit:
     if saga.status is SagaStatus.COMPLETED:
         return Exit.OK
     about = f": {saga.error_message}" if saga.error_message else ""
-    tell(f"saga {saga.saga_id} is {saga.status}{about}")
+    # A watch has shown the rest; a person may have revived it before it was looked at.
+    again = "" if saga.status.rests else " again, after it had come to rest"
+    tell(f"saga {saga.saga_id} is {saga.status}{again}{about}")
     return Exit.NOT_COMPLETED
