@@ -12,6 +12,7 @@ from coordinator.domain.actions import Action, end_unreadable
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import (
     Draining,
+    JournalCorrupt,
     JournalUnavailable,
     Overloaded,
     SagaError,
@@ -272,6 +273,10 @@ class Pool:
             await self._tools.journal.append(row.id, [event], summary=summary, seq_expected=row.seq)
         except JournalUnavailable as error:
             self._fail(error)
+            raise
+        except JournalCorrupt as error:
+            # Its row is damaged, too. In quarantine that is mended, and it can be ended when asked again.
+            await self._quarantine(row.id, f"It cannot be read back: {error}.")
             raise
         self._tools.feed.publish(summary)
         self._rested(summary)

@@ -117,6 +117,11 @@ async def test_an_operator_who_decides_on_a_damaged_dead_letter_stops_nothing_el
         with pytest.raises(JournalCorrupt, match=f"record {row.seq + 1} is damaged"):
             await house.sagas.act(dead, terminating(row.seq))
         assert not house.pool.failed.done()
+        # It is in quarantine by that, where its row is mended, and can be ended.
+        row = await journal.find(dead)
+        assert row is not None
+        await house.sagas.act(dead, terminating(row.seq))
+        assert (await house.sagas.get(dead)).summary.status is Status.TERMINATED
         assert (await house.run()).status is Status.COMPLETED
 
 
