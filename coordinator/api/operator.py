@@ -98,6 +98,9 @@ class OperatorServicer(rpc.OperatorServiceServicer):
     async def BackupJournal(
         self, request: pb.BackupJournalRequest, context: _Context
     ) -> AsyncIterator[pb.BackupJournalResponse]:
+        # The whole copy is made before its first piece is sent. Without a word until then, a client whose
+        # coordinator goes away would ask again, and be told that nobody ever answered.
+        await context.send_initial_metadata(())
         # Closed here and now when the operator leaves, so that the copy is gone at once.
         async with aclosing(self._operations.backup()) as pieces:
             async for piece in pieces:

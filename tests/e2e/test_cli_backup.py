@@ -85,6 +85,30 @@ def test_a_copy_that_breaks_off_leaves_the_one_before_it_and_nothing_else(
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_a_coordinator_that_goes_away_in_the_middle_is_not_told_as_a_wrong_address(tmp_path: Path) -> None:
+    path = tmp_path / "copy.sqlite3"
+    asked: list[str] = []
+
+    def before_the_first_piece(context: Context) -> Iterator[pb.BackupJournalResponse]:
+        asked.append("a copy")
+        context.send_initial_metadata(())
+        context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
+        yield HALF
+
+    ran = copied(half_and_an_error, path)
+    assert ran.code == 6
+    assert ran.sentence == (
+        "the coordinator went away in the middle of the copy, and nothing is left of it: take another one "
+        "when it is back"
+    )
+    ran = copied(before_the_first_piece, path)
+    assert ran.code == 6
+    assert "was closed before an answer came" in ran.sentence
+    assert ran.sentence.endswith("; nothing was written")
+    assert asked == ["a copy"], "asked again it would be told that nobody answers"
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_copy_that_has_nowhere_to_go_is_not_asked_for(tmp_path: Path) -> None:
     asked: list[str] = []
 

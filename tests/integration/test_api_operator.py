@@ -571,6 +571,27 @@ async def test_a_stream_that_its_reader_leaves_is_closed_at_once() -> None:
             await store.closed.wait()
 
 
+async def test_who_wants_a_copy_is_told_that_it_is_being_made_before_there_is_a_piece_of_it() -> None:
+    class Slow:
+        made = asyncio.Event()
+
+        async def backup(self) -> AsyncGenerator[Piece, None]:
+            await self.made.wait()
+            yield Piece(b"x", 1)
+
+        async def faults(self) -> Sequence[str]:
+            return []
+
+    async with coordinator() as c:
+        store = Slow()
+        c.operations._upkeep = store
+        stream = operator(c).BackupJournal(pb.BackupJournalRequest())
+        async with asyncio.timeout(10):
+            await stream.initial_metadata()
+        store.made.set()
+        assert [piece.data async for piece in stream] == [b"x"]
+
+
 # What the callers of a saga see
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from coordinator.cli.exits import CommandFailed, Exit
+from coordinator.cli.failures import exit_of, sentence_of
 from coordinator.cli.options import seconds
 from coordinator.cli.output import Column, Form, ReaderGone, print_many, tell
-from coordinator.client import Operator
+from coordinator.client import Broken, ClientError, Operator, TimedOut, Unavailable
 from coordinator.client.model import BackupPiece, JournalFault, VerifyProgress
 
 _FAULT_COLUMNS: Final = (Column("SAGA", "saga_id"), Column("FAULT", "sentence"))
@@ -156,15 +157,30 @@ def _receive(pieces: Iterator[BackupPiece], file: BinaryIO, path: Path) -> int:
         CommandFailed: it is not all.
     """
     written = total = 0
-    for piece in pieces:
-        written, total = written + file.write(piece.data), piece.total_bytes
-        _progress(f"{_size(written)} of {_size(total)}")
+    try:
+        for piece in pieces:
+            written, total = written + file.write(piece.data), piece.total_bytes
+            _progress(f"{_size(written)} of {_size(total)}")
+    except (Broken, TimedOut, Unavailable) as error:
+        _clear()
+        raise CommandFailed(exit_of(error), _broken_off(error, written)) from None
     _clear()
     if total == 0:
         raise CommandFailed(Exit.ERROR, "the coordinator sent an empty copy: nothing was written")
     if written != total:
         raise CommandFailed(Exit.ERROR, f"{written} of {total} bytes came: {path} was not written")
     return written
+
+
+def _broken_off(error: ClientError, written: int) -> str:
+    if not written:
+        return f"{sentence_of(error)}; nothing was written"
+    if isinstance(error, Unavailable):
+        return (
+            "the coordinator went away in the middle of the copy, and nothing is left of it: take another "
+            "one when it is back"
+        )
+    return f"{sentence_of(error)}; nothing is left of the copy"
 
 
 def _for_us_alone(path: str, flags: int) -> int:
