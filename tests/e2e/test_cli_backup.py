@@ -146,6 +146,12 @@ def test_a_copy_that_has_nowhere_to_go_is_not_asked_for(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "taken.part"]
 
 
+@pytest.mark.parametrize("folder", [".", "/", "tests"])
+def test_a_copy_is_not_asked_for_where_a_folder_is_named(folder: str) -> None:
+    ran = Shell().saga("journal", "backup", folder, "--force")
+    assert (ran.code, ran.sentence) == (2, f"{folder} is a folder: name a file in it")
+
+
 def test_a_copy_for_which_the_disk_is_too_full_says_so_and_leaves_nothing(tmp_path: Path) -> None:
     path = tmp_path / "copy.sqlite3"
     path.write_bytes(b"the one before")

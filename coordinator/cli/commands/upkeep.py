@@ -40,6 +40,9 @@ def backup(address: str, timeout: str, path: Path, *, force: bool) -> int:
     """Copy the journal to *path*, which is there only once it is whole and on disk."""
     timeout_s = seconds(timeout)
     with _in_our_words(path):
+        # First: a folder such as / has no name that .part could stand behind.
+        if path.is_dir():
+            raise CommandFailed(Exit.USAGE, f"{path} is a folder: name a file in it")
         part = _part_of(path)
         for place in (path, part):
             _spare_a_journal(place)
@@ -123,8 +126,6 @@ def _check_place(path: Path, *, force: bool) -> None:
     Raises:
         CommandFailed: something else is there.
     """
-    if path.is_dir():
-        raise CommandFailed(Exit.USAGE, f"{path} is a folder: name a file in it")
     if path.is_symlink():
         target = os.path.realpath(path)
         raise CommandFailed(Exit.USAGE, f"{path} is a link to {target}: name that file, or another one")
