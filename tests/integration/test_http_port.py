@@ -379,10 +379,13 @@ async def test_a_host_one_of_whose_addresses_is_in_use_is_refused_and_its_others
 
 async def test_every_address_of_a_host_is_served_at_one_port() -> None:
     served = Served()
-    try:
-        served.address = await served.port.bind("localhost:0")
-    except StartupFailed as error:
-        pytest.skip(str(error))
+    for attempts_left in reversed(range(5)):
+        try:
+            served.address = await served.port.bind("localhost:0")
+            break
+        except StartupFailed:  # the port that was free at one address was taken at the other
+            if not attempts_left:
+                raise
     served.port.start()
     port = int(served.address.rpartition(":")[2])
     families = {one.family for one in served.port._sockets}
