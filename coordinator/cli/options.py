@@ -1,9 +1,10 @@
 """The options that several commands share, and what is made of them. It imports typer and nothing slow."""
 
+import errno
 import getpass
 import os
 import sys
-from typing import Annotated, Final
+from typing import Annotated, BinaryIO, Final
 
 import typer
 
@@ -16,6 +17,8 @@ ACTOR_VARIABLE: Final = "SAGA_ACTOR"
 CALL_TIMEOUT: Final = "10s"
 WAIT_TIMEOUT: Final = "60s"
 JOURNAL_TIMEOUT: Final = "1h"
+_TEXT_BYTES_MAX: Final = 1 << 20
+_LIMIT_MAX: Final = 1_000_000_000
 
 Address = Annotated[
     str,
@@ -42,7 +45,7 @@ StepName = Annotated[
     str | None,
     typer.Argument(metavar="STEP", help="The step. May be left out where only one can be meant."),
 ]
-Limit = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="At most so many.")]
+Limit = Annotated[int, typer.Option("--limit", min=1, max=_LIMIT_MAX, metavar="N", help="At most so many.")]
 Actor = Annotated[
     str | None,
     typer.Option(
@@ -106,14 +109,16 @@ def text_of(value: str, option: str) -> str:
     """What an option gives: the text itself, of a file as @path, or of stdin as -.
 
     Raises:
-        CommandFailed: it can not be read, or is not UTF-8.
+        CommandFailed: it can not be read, is larger than a coordinator takes, or is not UTF-8.
     """
     try:
         if value == "-":
-            return sys.stdin.buffer.read().decode()
+            if sys.stdin is None:
+                raise OSError(errno.EBADF, "stdin is closed")
+            return _bounded(sys.stdin.buffer)
         if value.startswith("@"):
             with open(value[1:], "rb") as file:
-                return file.read().decode()
+                return _bounded(file)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
         raise CommandFailed(Exit.USAGE, f"{option}: {value!r} can not be read: {reason}") from None
@@ -122,7 +127,16 @@ def text_of(value: str, option: str) -> str:
 
 def can_ask() -> bool:
     """Whether a person is there to answer."""
+    if sys.stdin is None:  # it is closed
+        return False
     return sys.stdin.isatty() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _bounded(file: BinaryIO) -> str:
+    text = file.read(_TEXT_BYTES_MAX + 1)
+    if len(text) > _TEXT_BYTES_MAX:
+        raise OSError(errno.EFBIG, "it is larger than 1 MiB, and a coordinator takes no more")
+    return text.decode()
 
 
 def _is_number(text: str) -> bool:

@@ -4,6 +4,8 @@ JSON is for programs and stays as it is: the client's fields in snake_case, time
 by their short names, what is unknown as null. A table is for people, plain unless it meets a terminal.
 """
 
+import errno
+import io
 import json
 import os
 import shutil
@@ -36,6 +38,13 @@ _COLOURS: Final = {
 class ReaderGone(Exception):
     """Whoever reads stdout has had enough, and there would have been more. (typer has an end of its own for a
     BrokenPipeError.)"""
+
+
+class Nowhere(io.TextIOBase):
+    """stdout, where the shell has closed it: what is printed would be lost, and nobody told."""
+
+    def write(self, text: str) -> int:
+        raise OSError(errno.EBADF, "stdout is closed, and what was to be printed is lost")
 
 
 class Form(StrEnum):

@@ -8,7 +8,7 @@ from typing import Final
 import typer
 
 from coordinator.cli.exits import CommandFailed, Exit
-from coordinator.cli.output import ReaderGone, tell, throw_away
+from coordinator.cli.output import Nowhere, ReaderGone, tell, throw_away
 
 _PROGRAM: Final = "saga"
 _OURS: Final = ("coordinator", "participants", "saga")
@@ -51,8 +51,8 @@ def _have_somewhere_to_write() -> None:
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
-            setattr(sys, name, open(os.devnull, "w"))  # noqa: SIM115
-        else:
+            setattr(sys, name, Nowhere() if name == "stdout" else open(os.devnull, "w"))  # noqa: SIM115
+        elif not isinstance(stream, Nowhere):
             # A locale that knows no ×, or a name that was no text, must not end a command.
             stream.reconfigure(errors="replace")
 

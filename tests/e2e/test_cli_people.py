@@ -153,6 +153,8 @@ def test_where_nobody_can_be_asked_yes_must_be_given(shell: Shell) -> None:
         assert (ran.code, "--yes" in ran.sentence) == (2, True)
         ran = shell.saga(*verb, saga_id, "--yes")
         assert (ran.code, "--reason" in ran.sentence) == (2, True)
+        ran = shell.script(f"saga {' '.join(verb)} {saga_id} --reason x <&-")
+        assert (ran.code, "--yes" in ran.sentence) == (2, True)
     assert seq_of(shell, saga_id) == before
 
 

@@ -81,6 +81,21 @@ def test_an_input_comes_from_stdin_or_a_file(shell: Shell, tmp_path: Path, how: 
     assert answer["saga"]["status"] == "COMPLETED"
 
 
+@pytest.mark.parametrize("given", ["@/dev/zero", "- </dev/zero"])
+def test_an_input_without_an_end_is_not_read_to_its_end(shell: Shell, given: str) -> None:
+    ran = shell.script(f"ulimit -v 4000000; saga start PlaceOrder --input {given}")
+    name = given.split()[0]
+    assert (ran.code, ran.sentence) == (
+        2,
+        f"--input: {name!r} can not be read: it is larger than 1 MiB, and a coordinator takes no more",
+    )
+
+
+def test_an_input_from_a_stdin_that_is_closed_is_wrong_usage(shell: Shell) -> None:
+    ran = shell.script("saga start PlaceOrder --input - <&-")
+    assert (ran.code, ran.sentence) == (2, "--input: '-' can not be read: stdin is closed")
+
+
 def test_a_saga_that_is_undone_ends_with_four_and_says_why(shell: Shell) -> None:
     saga_id = started(shell, "s-4", "u-undone")
     ran = shell.saga("wait", saga_id)
@@ -220,7 +235,15 @@ def test_output_into_a_file_is_plain_text(shell: Shell, tmp_path: Path) -> None:
     assert "COMPLETED" in path.read_text()
     full = shell.script("saga list > /dev/full")
     assert (full.code, full.sentence) == (1, "the output: No space left on device")
-    assert shell.script("saga list >&-").code == 0
+
+
+def test_a_command_that_can_print_nowhere_says_so(shell: Shell) -> None:
+    for line in ("list", "list -o jsonl", "participants list -o json", "--help", "serve --help", "--version"):
+        ran = shell.script(f"saga {line} >&-")
+        assert (ran.code, ran.sentence) == (
+            1,
+            "the output: stdout is closed, and what was to be printed is lost",
+        )
 
 
 def test_a_terminal_gets_colours_unless_they_are_not_wanted(shell: Shell) -> None:
@@ -248,6 +271,9 @@ def test_an_unknown_saga_or_definition_ends_with_three(shell: Shell) -> None:
         ("list", "--status", "ASLEEP"),
         ("list", "--filter", "colour = red"),
         ("list", "--limit", "0"),
+        ("list", "--limit", "99999999999999999999"),
+        ("dead-letters", "list", "--limit", "99999999999999999999"),
+        ("watch", "x", "--after", "99999999999999999999"),
         ("list", "--output", "xml"),
         ("list", "--address", "nowhere"),
         ("list", "--adress", "127.0.0.1:1"),

@@ -109,9 +109,20 @@ def run(address: str, timeout: str, saga_id: str, step: str | None, act: Act, fo
                 return _print_result(foreseen, act, form, "led to")
             for line in _effect_lines(foreseen.effect):
                 print(line, file=sys.stderr)
-            if not typer.confirm(f"{_named(act, step)} of saga {saga_id} at seq {seq}?", err=True):
+            if not _agreed(f"{_named(act, step)} of saga {saga_id} at seq {seq}?"):
                 raise CommandFailed(Exit.ERROR, "nothing was done")
         return _print_result(perform(validate_only=False), act, form, "led to")
+
+
+def _agreed(question: str) -> bool:
+    try:
+        return typer.confirm(question, err=True)
+    except typer.Abort as abort:
+        if not isinstance(abort.__context__, EOFError):
+            raise
+        # Ctrl-D: there will be no answer, and the cursor stands behind the question.
+        print(file=sys.stderr)
+        return False
 
 
 def _perform(

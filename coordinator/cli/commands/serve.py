@@ -1,12 +1,15 @@
 """`saga serve`: a flag for each setting, made from the settings themselves."""
 
 import inspect
+import os
+import sys
 from collections.abc import Callable, Sequence
 from typing import Annotated, Final
 
 import typer
 
 from coordinator.cli.exits import CommandFailed, Exit
+from coordinator.cli.output import Nowhere
 from coordinator.cli.run import run_app
 from coordinator.settings import PREFIX, SETTINGS_FILE, Settings, flag_of
 
@@ -37,6 +40,9 @@ def _command() -> Callable[..., int]:
             if "services" in given:
                 raise CommandFailed(Exit.USAGE, "--service, --services: give one of them")
             given["services"] = _services(service)
+        if isinstance(sys.stdout, Nowhere):
+            # It serves, whoever hears that it is ready.
+            sys.stdout = open(os.devnull, "w")  # noqa: SIM115
         # Not for its help: it brings gRPC and all of the server.
         from coordinator.bootstrap import main
 
