@@ -65,6 +65,14 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
+def _statuses(incomplete: str) -> list[str]:
+    """What the shell offers behind --status."""
+    from coordinator.client.model import SagaStatus
+
+    words = [status.value for status in SagaStatus if status is not SagaStatus.UNSPECIFIED]
+    return [word for word in words if word.startswith(incomplete)]
+
+
 @app.callback()
 def _root(
     context: typer.Context,
@@ -164,7 +172,13 @@ def start(
 @app.command(name="list")
 def list_(
     status: Annotated[
-        str | None, typer.Option("--status", metavar="STATUS", help="Such as RUNNING or DEAD_LETTERED.")
+        str | None,
+        typer.Option(
+            "--status",
+            metavar="STATUS",
+            help="Such as RUNNING or DEAD_LETTERED.",
+            autocompletion=_statuses,
+        ),
     ] = None,
     name: Annotated[str | None, typer.Option("--name", metavar="NAME", help="Of this definition.")] = None,
     needs_person: Annotated[

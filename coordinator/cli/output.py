@@ -60,6 +60,8 @@ class Column(NamedTuple):
 
     heading: str
     field: str
+    is_whole: bool = False
+    """Whether it is shown on any terminal, however narrow; such columns come first."""
 
 
 def put(line: str) -> None:
@@ -179,11 +181,20 @@ def _print_table(rows: Sequence[Sequence[str]], columns: Sequence[Column]) -> No
     ]
     if sys.stdout.isatty():
         chars = width()
-        padded = [line if len(line) <= chars else line[: chars - 1] + "…" for line in padded]
+        whole = len(
+            _GAP.join(" " * size for size, column in zip(widths, columns, strict=True) if column.is_whole)
+        )
+        padded = [_cut(line, chars, whole) for line in padded]
     if is_coloured():
         _print_coloured(padded)
     else:
         put("\n".join(padded))
+
+
+def _cut(line: str, chars: int, whole: int) -> str:
+    if len(line) <= chars:
+        return line
+    return line[: chars - 1] + "…" if whole < chars else line[:whole].rstrip()
 
 
 def _print_coloured(lines: Sequence[str]) -> None:

@@ -27,8 +27,8 @@ from coordinator.client.model import (
 from coordinator.client.operator import Acting
 
 _COLUMNS: Final = (
-    Column("SAGA", "saga_id"),
-    Column("STATUS", "status"),
+    Column("SAGA", "saga_id", is_whole=True),
+    Column("STATUS", "status", is_whole=True),
     Column("NAME", "saga_name"),
     Column("REQUEST", "request_id"),
     Column("SINCE (UTC)", "update_time"),

@@ -14,8 +14,8 @@ from coordinator.client import BlockingClient
 from coordinator.client.model import Saga, SagaStatus, Started, Watched
 
 SAGA_COLUMNS: Final = (
-    Column("SAGA", "saga_id"),
-    Column("STATUS", "status"),
+    Column("SAGA", "saga_id", is_whole=True),
+    Column("STATUS", "status", is_whole=True),
     Column("PERSON", "needs_person"),
     Column("NAME", "saga_name"),
     Column("REQUEST", "request_id"),

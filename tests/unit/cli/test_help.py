@@ -139,6 +139,17 @@ def test_completion_knows_the_verbs(shell: str) -> None:
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_the_statuses(shell: str) -> None:
+    environ = {**os.environ, "_SAGA_COMPLETE": f"complete_{shell}", "COMP_WORDS": "saga list --status COM"}
+    environ |= {"COMP_CWORD": "3", "_TYPER_COMPLETE_ARGS": "saga list --status COM"}
+    environ |= {"_TYPER_COMPLETE_FISH_ACTION": "get-args"}
+    done = subprocess.run([SAGA], capture_output=True, text=True, env=environ, timeout=50)
+    words = set(re.findall(r"[A-Z_]{4,}", done.stdout))
+    assert words == {"COMPENSATING", "COMPLETED", "COMPENSATED"}
+    assert done.stderr == ""
+
+
 def test_where_the_extra_is_not_installed_one_sentence_says_so() -> None:
     hide = "import sys; sys.modules['typer'] = None; sys.argv = ['saga', '--help'];"
     done = python(hide + "from coordinator.cli import main; sys.exit(main())")

@@ -1,10 +1,13 @@
 """What programs read stays as it is; what people read is plain, and no text of others commands a terminal."""
 
 import json
+import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
 
+from coordinator.cli.commands.sagas import SAGA_COLUMNS
 from coordinator.cli.output import Column, Form, as_data, print_many, tell
 from coordinator.client.model import (
     EventType,
@@ -110,6 +113,28 @@ def test_a_table_is_aligned_and_plain(capsys: pytest.CaptureFixture[str]) -> Non
         "SAGA  PERSON  AT\n"  #
         "s-1   yes     2026-11-22 08:00:01\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("chars", "lines"),
+    [
+        (40, ["SAGA                                  STATUS", f"{'x' * 36}  DEAD_LETTERED"]),
+        (55, ["SAGA                                  STATUS         N…", f"{'x' * 36}  DEAD_LETTERED  T…"]),
+        (
+            80,
+            ["SAGA                                  STATUS         NAME", f"{'x' * 36}  DEAD_LETTERED  Trip"],
+        ),
+    ],
+)
+def test_a_terminal_however_narrow_shows_the_id_and_the_status_whole(
+    chars: int, lines: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", str(chars))
+    saga = replace(SAGA, saga_id="x" * 36, status=SagaStatus.DEAD_LETTERED, saga_name="Trip")
+    print_many([saga], SAGA_COLUMNS[:2] + SAGA_COLUMNS[3:4], Form.TABLE)
+    assert capsys.readouterr().out.splitlines() == lines
 
 
 def test_an_empty_list_is_a_heading_a_pair_of_brackets_or_nothing(capsys: pytest.CaptureFixture[str]) -> None:
