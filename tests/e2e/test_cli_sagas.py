@@ -238,7 +238,7 @@ def test_output_into_a_file_is_plain_text(shell: Shell, tmp_path: Path) -> None:
 
 
 def test_a_command_that_can_print_nowhere_says_so(shell: Shell) -> None:
-    started(shell, "s-14", "u-1", "--wait")  # a list of none, as lines, prints nothing and loses nothing
+    started(shell, "s-31", "u-1", "--wait")  # a list of none, as lines, prints nothing and loses nothing
     for line in ("list", "list -o jsonl", "participants list -o json", "--help", "serve --help", "--version"):
         ran = shell.script(f"saga {line} >&-")
         assert (ran.code, ran.sentence) == (
