@@ -19,12 +19,11 @@ from coordinator.api.convert import (
     to_saga_with_steps,
     to_saga_with_timeline,
 )
-from coordinator.api.filters import page_token, parse_filter, parse_page_token
+from coordinator.api.filters import cut_page, parse_filter, parse_page_token
 from coordinator.api.waiting import patience_s
 from coordinator.domain.errors import Draining, InvalidRequest, Violation, WaitTimedOut
 from coordinator.domain.ids import SagaId
 from coordinator.engine.sagas import Accepted, Sagas, Wanted
-from coordinator.ports.journal import Cursor
 from saga.v1 import coordinator_pb2 as pb
 from saga.v1 import coordinator_pb2_grpc as rpc
 
@@ -55,12 +54,8 @@ class CoordinatorServicer(rpc.CoordinatorServiceServicer):
         condition = parse_filter(request.filter)
         after = parse_page_token(request.page_token, condition)
         limit = requests.page_size(request.page_size)
-        # One row more than is shown tells whether there is another page.
         rows = await self._sagas.page(condition, after=after, limit=limit + 1)
-        shown = rows[:limit]
-        token = ""
-        if len(rows) > limit:
-            token = page_token(Cursor(shown[-1].started_at, shown[-1].id), condition)
+        shown, token = cut_page(rows, limit, condition)
         return pb.ListSagasResponse(sagas=map(to_saga, shown), next_page_token=token)
 
     async def WatchSaga(

@@ -7,7 +7,7 @@ import base64
 import binascii
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import astuple, replace
 from typing import Final
 
@@ -18,6 +18,7 @@ from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidJson, InvalidRequest, Violation
 from coordinator.domain.ids import REQUEST_ID_CHARS_MAX, Digest, RequestId, SagaId
 from coordinator.domain.saga import Status
+from coordinator.domain.summary import SagaSummary
 from coordinator.ports.journal import Cursor, SagaFilter
 
 FILTER_CHARS_MAX: Final = 2_000
@@ -52,10 +53,19 @@ def parse_filter(text: str) -> SagaFilter:
     return condition
 
 
-def page_token(cursor: Cursor, condition: SagaFilter) -> str:
-    """The token of the page behind *cursor*."""
-    text = jsontext.canonical([_TOKEN_VERSION, _digest(condition), cursor.started_at, cursor.saga_id])
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+def cut_page(
+    rows: Sequence[SagaSummary], limit: int, condition: SagaFilter
+) -> tuple[Sequence[SagaSummary], str]:
+    """The rows to show, of which there are at most *limit*, and the token of the page behind them.
+
+    *rows* holds one more where there is another page.
+    """
+    shown = rows[:limit]
+    if len(rows) <= limit:
+        return shown, ""
+    last = shown[-1]
+    text = jsontext.canonical([_TOKEN_VERSION, _digest(condition), last.started_at, last.id])
+    return shown, base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def parse_page_token(token: str, condition: SagaFilter) -> Cursor | None:

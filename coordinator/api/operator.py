@@ -14,14 +14,14 @@ from coordinator.api.convert import (
     to_saga_with_steps,
     to_saga_with_timeline,
 )
-from coordinator.api.filters import page_token, parse_page_token
+from coordinator.api.filters import cut_page, parse_page_token
 from coordinator.domain.actions import Effect
 from coordinator.domain.commands import Command, Compensate
 from coordinator.domain.saga import Saga
 from coordinator.engine.operations import Operations, Surveyed
 from coordinator.engine.sagas import Sagas
 from coordinator.engine.upkeep import Verified
-from coordinator.ports.journal import Cursor, SagaFilter
+from coordinator.ports.journal import SagaFilter
 from saga.v1 import operator_pb2 as pb
 from saga.v1 import operator_pb2_grpc as rpc
 
@@ -41,12 +41,8 @@ class OperatorServicer(rpc.OperatorServiceServicer):
     ) -> pb.ListDeadLettersResponse:
         after = parse_page_token(request.page_token, _DEAD_LETTERS)
         limit = requests.page_size(request.page_size)
-        # One row more than is shown tells whether there is another page.
         rows = await self._sagas.page(_DEAD_LETTERS, after=after, limit=limit + 1)
-        shown = rows[:limit]
-        token = ""
-        if len(rows) > limit:
-            token = page_token(Cursor(shown[-1].started_at, shown[-1].id), _DEAD_LETTERS)
+        shown, token = cut_page(rows, limit, _DEAD_LETTERS)
         return pb.ListDeadLettersResponse(dead_letters=map(to_saga, shown), next_page_token=token)
 
     async def ListPossibleActions(

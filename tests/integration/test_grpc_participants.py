@@ -99,6 +99,17 @@ async def test_a_success_carries_its_output_with_every_digit() -> None:
     assert answer == Succeeded('{"a":null,"b":12345678901234567890}')
 
 
+@pytest.mark.parametrize(
+    "output", ['{"tok-canary-1": NaN}', '{"tok-canary-1": {"a": 1, "a": 2}}', '{"tok-canary-1": [1e999]}']
+)
+async def test_what_is_told_of_a_broken_output_quotes_none_of_its_keys(output: str) -> None:
+    answer = await answer_to(executed(succeeded=pb.Succeeded(output_json=output)))
+    assert isinstance(answer, NoProof)
+    assert answer.kind is Unproved.BROKEN_CONTRACT
+    assert "is not the JSON that is taken here" in answer.message
+    assert "canary" not in answer.message
+
+
 async def test_a_success_without_output_is_null() -> None:
     assert await answer_to(executed(succeeded=pb.Succeeded())) == Succeeded("null")
 

@@ -38,6 +38,19 @@ def test_a_permanent_status_is_not_tried_again_going_forward() -> None:
     assert tale.saga.abort is not None
 
 
+@pytest.mark.parametrize("undoing", [False, True], ids=["forward", "undo"])
+def test_who_is_pending_again_and_again_is_asked_less_and_less_often(undoing: bool) -> None:
+    tale = Tale(define("a", "b")).does("1").begins()
+    if undoing:
+        tale.is_answered(REFUSAL).begins()
+    waits = []
+    for _ in range(8):
+        tale.is_answered(Pending(0.0))
+        waits.append(round(tale.due_in_s or 0.0, 3))
+        tale.waits(waits[-1])
+    assert waits == [0.02, 0.04, 0.08, 0.16, 0.32, 0.64, 1.0, 1.0]
+
+
 def test_being_asked_to_wait_uses_up_no_attempt() -> None:
     tale = Tale(define(step("a", attempts_max=2))).begins()
     for _ in range(10):
