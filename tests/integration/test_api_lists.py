@@ -291,3 +291,13 @@ async def test_create_time_is_now_in_utc() -> None:
         answer: Any = await c.get(await c.start())
     age = datetime.now(UTC) - answer.create_time.ToDatetime(tzinfo=UTC)
     assert -1 < age.total_seconds() < 30
+
+
+async def test_a_last_page_that_is_just_full_says_that_it_is_the_last() -> None:
+    async with coordinator() as c:
+        for _ in range(4):
+            await c.start()
+        page = await c.api.ListSagas(pb.ListSagasRequest(page_size=2))
+        assert page.next_page_token
+        last = await c.api.ListSagas(pb.ListSagasRequest(page_size=2, page_token=page.next_page_token))
+        assert (len(last.sagas), last.next_page_token) == (2, "")
