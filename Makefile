@@ -81,8 +81,8 @@ proto-baseline: $(PROTO) ## take the protos' changes as what users rely on (BREA
 COMPILE = .cache/lock/bin/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-header --no-annotate $(if $(UPGRADE),--upgrade)
 lock: .cache/lock/uv-$(UV_VERSION) ## bring requirements/ to what pyproject.toml says (UPGRADE=1: to the newest versions)
-	$(COMPILE) pyproject.toml --extra server --group build -o requirements/runtime.txt
-	$(COMPILE) pyproject.toml --extra server --group build --group dev -c requirements/runtime.txt -o requirements/dev.txt
+	$(COMPILE) pyproject.toml --extra server --extra otlp --group build -o requirements/runtime.txt
+	$(COMPILE) pyproject.toml --extra server --extra otlp --group build --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	$(COMPILE) --group proto -o requirements/proto.txt
 
 .cache/lock/uv-$(UV_VERSION): $(DEV)
