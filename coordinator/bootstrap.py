@@ -47,7 +47,7 @@ def main(flags: Mapping[str, object] = MappingProxyType({})) -> int:
     faulthandler.enable()
     try:
         settings = Settings.load(os.environ, flags)
-        configure_logs(settings.log_level)
+        configure_logs(settings.log_level, format=settings.log_format)
         return asyncio.run(serve(settings))
     except StartupFailed as error:
         print(f"The coordinator did not start: {error}", file=sys.stderr)

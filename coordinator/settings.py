@@ -134,6 +134,7 @@ _Services = Annotated[
     PlainSerializer(lambda services: jsontext.canonical(dict(services)), return_type=str),
 ]
 _Level = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(_read_level)]
+_LogFormat = Literal["auto", "json", "text"]
 _SECONDS: Final = f"seconds, or {durations.EXPECTED}"
 
 
@@ -211,6 +212,11 @@ class Settings(BaseModel):
         "INFO",
         title="INFO tells starts, ends and what is unusual, DEBUG every move",
         description="DEBUG, INFO, WARNING, ERROR or CRITICAL",
+    )
+    log_format: _LogFormat = Field(
+        "auto",
+        title="auto: readable where stderr is a terminal, JSON lines elsewhere",
+        description="auto, json or text",
     )
 
     @classmethod

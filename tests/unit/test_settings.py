@@ -47,6 +47,7 @@ def test_every_setting_has_a_default_and_is_described_by_its_variable() -> None:
         "SAGA_DRAIN_GRACE": "10s",
         "SAGA_DISK_FREE_MIN_BYTES": "64MiB",
         "SAGA_LOG_LEVEL": "INFO",
+        "SAGA_LOG_FORMAT": "auto",
     }
 
 
@@ -66,6 +67,7 @@ def test_variables_are_read() -> None:
             "SAGA_DRAIN_GRACE": "2.5",
             "SAGA_DISK_FREE_MIN_BYTES": "0",
             "SAGA_LOG_LEVEL": "debug",
+            "SAGA_LOG_FORMAT": "text",
             "PATH": "/bin",
         }
     )
@@ -83,6 +85,7 @@ def test_variables_are_read() -> None:
         drain_grace_s=2.5,
         disk_free_min_bytes=0,
         log_level="DEBUG",
+        log_format="text",
     )
     assert Settings.load(settings.describe()) == settings
 
@@ -120,6 +123,7 @@ def test_variables_are_read() -> None:
         ),
         ("SAGA_DISK_FREE_MIN_BYTES", "-5", 'expected a number of bytes, such as "64MiB"'),
         ("SAGA_LOG_LEVEL", "loud", "expected DEBUG, INFO, WARNING, ERROR or CRITICAL"),
+        ("SAGA_LOG_FORMAT", "xml", "expected auto, json or text"),
         (
             "SAGA_SERVICES",
             "Orders=127.0.0.1:1",

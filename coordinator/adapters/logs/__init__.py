@@ -1,0 +1,45 @@
+"""Logs on stderr: JSON lines, or a readable form on a terminal; what repeats is held back and counted.
+
+Payloads, tokens and participants' texts are never passed to a logger; the allow-list of fields is the second
+wall.
+"""
+
+import logging
+import os
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Literal, TextIO
+
+from coordinator.adapters.logs.forms import Render, as_json, as_text
+from coordinator.adapters.logs.handler import LineHandler
+
+__all__ = ["LineHandler", "configure_logs"]
+
+
+def configure_logs(
+    level: str,
+    *,
+    format: Literal["auto", "json", "text"] = "auto",
+    current_trace: Callable[[], str] | None = None,
+) -> None:
+    """Send everything from *level* up to stderr.
+
+    *current_trace* tells the traceparent of the call that is being handled, for records without their own.
+    """
+    handler = LineHandler(sys.stderr, _form(format, sys.stderr), current_trace=current_trace)
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    # At DEBUG one logs every statement with its parameters, which are payloads; the other hands out
+    # records that hold a server while it is freed, and formatting one of them ends the process.
+    for library in ("aiosqlite", "grpc"):
+        logging.getLogger(library).setLevel(logging.INFO)
+    # It warns of every request that makes no sense: whoever reaches the port could fill the disk.
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)
+
+
+def _form(asked: str, stream: TextIO) -> Render:
+    on_terminal = stream.isatty()
+    if asked == "json" or (asked == "auto" and not on_terminal):
+        return as_json
+    plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+    return partial(as_text, in_colour=on_terminal and not plain)

@@ -1,0 +1,56 @@
+"""How a line is written: as JSON, or for a person on a terminal."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Final, TypeAlias
+
+from coordinator.adapters.logs.line import Line, Value
+
+Render: TypeAlias = Callable[[Line], str]
+
+_DIM: Final = "2"
+_COLOURS: Final = {"DEBUG": _DIM, "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
+_LEVEL_CHARS: Final = max(map(len, _COLOURS))
+
+
+def as_json(line: Line) -> str:
+    """One JSON object: time (UTC, RFC 3339), level, logger, message, and the fields."""
+    entry: dict[str, object] = {
+        "time": _time("%Y-%m-%dT%H:%M:%S", line.logged_at),
+        "level": line.level,
+        "logger": line.logger,
+        "message": line.message,
+        **line.fields,
+    }
+    return json.dumps(entry, ensure_ascii=False)
+
+
+def as_text(line: Line, *, in_colour: bool) -> str:
+    """Time (UTC), level, message, and the fields as name=value. Nothing in it can move the cursor."""
+    parts = [
+        (_DIM, _time("%H:%M:%S", line.logged_at)),
+        (_COLOURS.get(line.level, ""), line.level.ljust(_LEVEL_CHARS)),
+        ("", _printable(line.message)),
+        (_DIM, " ".join(f"{name}={_shown(value)}" for name, value in line.fields.items())),
+    ]
+    return " ".join(
+        f"\x1b[{colour}m{text}\x1b[0m" if in_colour and colour else text for colour, text in parts if text
+    )
+
+
+def _time(pattern: str, at: float) -> str:
+    return f"{time.strftime(pattern, time.gmtime(at))}.{int(at % 1 * 1000):03d}Z"
+
+
+def _shown(value: Value) -> str:
+    """Without a space that is not quoted, so that a person sees where a value ends."""
+    text = " < ".join(reversed(value)) if isinstance(value, tuple) else str(value)
+    is_plain = text and not any(char in ' ="' for char in text)
+    return _printable(text if is_plain else json.dumps(text, ensure_ascii=False))
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

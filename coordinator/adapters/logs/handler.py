@@ -1,0 +1,107 @@
+"""Writes records as lines, from any thread, and never raises into whoever logs.
+
+While something is held back, a thread looks now and then whose window has ended; it ends with its work. What
+is still held when logging is shut down, as at the end of the process, is written then.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, TextIO
+
+from coordinator.adapters.clock import stopwatch_s
+from coordinator.adapters.logs.forms import Render
+from coordinator.adapters.logs.line import Line, line_of
+from coordinator.adapters.logs.repeats import Repeats
+
+WINDOW_S: Final = 10.0
+WINDOWS_MAX: Final = 1_000
+
+_LOOKS_PER_WINDOW: Final = 10
+# A finalizer may log while a line is made or written, and so may what is asked for the line. Whoever logs by
+# that once more gets no line: it would have no end.
+_DEPTH_MAX: Final = 2
+
+
+class LineHandler(logging.Handler):
+    """Writes to *stream* as *render* says."""
+
+    def __init__(
+        self,
+        stream: TextIO,
+        render: Render,
+        *,
+        current_trace: Callable[[], str] | None = None,
+        window_s: float = WINDOW_S,
+        windows_max: int = WINDOWS_MAX,
+    ) -> None:
+        super().__init__()
+        self._stream = stream
+        self._render = render
+        self._current_trace = current_trace
+        self._repeats = Repeats(window_s=window_s, windows_max=windows_max)
+        self._look_s = window_s / _LOOKS_PER_WINDOW
+        self._depth = 0
+        self._watch: threading.Thread | None = None
+        self._ended = threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write it, or hold it back. The caller has the handler's lock."""
+        if self._depth == _DEPTH_MAX:
+            return
+        from_within = self._depth > 0
+        with suppress(Exception), self._one_deeper():
+            line = line_of(record, None if from_within else self._current_trace)
+            if from_within or self._ended.is_set():
+                # From within, the windows may be half changed; after the end, nobody looks at them.
+                self._write([line])
+            else:
+                self._write(self._repeats.take(line, stopwatch_s()))
+                self._keep_watch()
+
+    def close(self) -> None:
+        """Write what is held back; whatever still comes is written at once."""
+        with self._locked(), self._one_deeper():
+            self._ended.set()
+            self._write(self._repeats.flush())
+        super().close()
+
+    def _keep_watch(self) -> None:
+        if self._repeats.holds and self._watch is None:
+            watch = threading.Thread(target=self._look_until_done, name="held log lines", daemon=True)
+            # Where no thread can be had, the next line tries again, and the end writes what is held.
+            with suppress(RuntimeError):
+                watch.start()
+                self._watch = watch
+
+    def _look_until_done(self) -> None:
+        while not self._ended.wait(self._look_s):
+            with self._locked(), self._one_deeper():
+                self._write(self._repeats.ended(stopwatch_s()))
+                if not self._repeats.holds:
+                    self._watch = None
+                    return
+
+    def _write(self, lines: Iterable[Line]) -> None:
+        for line in lines:
+            # A stream that is closed, or whose disk is full, leaves nobody to be told.
+            with suppress(Exception):
+                self._stream.write(self._render(line) + "\n")
+                self._stream.flush()
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        self.acquire()
+        try:
+            yield
+        finally:
+            self.release()
+
+    @contextmanager
+    def _one_deeper(self) -> Iterator[None]:
+        self._depth += 1
+        try:
+            yield
+        finally:
+            self._depth -= 1

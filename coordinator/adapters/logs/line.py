@@ -1,0 +1,102 @@
+"""What may be said of a log record, as a value. Fields beside the message are an allow-list."""
+
+import logging
+import math
+import re
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import PurePath
+from typing import Final, TypeAlias
+
+Value: TypeAlias = str | int | float | tuple[str, ...]
+
+_FIELDS: Final = (
+    "saga_id",
+    "saga_name",
+    "request_id",
+    "step",
+    "attempt",
+    "status",
+    "code",
+    "reason",
+    "verb",
+    "actor",
+    "method",
+    "duration_ms",
+    "at",
+    "sagas",
+)
+# They differ from call to call where the same thing is said.
+_VARYING: Final = frozenset({"duration_ms", "at", "trace_id", "span_id"})
+_TRACEPARENT: Final = re.compile("00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of the log. It keeps nothing of the record alive: that may hold a whole call by its frames."""
+
+    logged_at: float
+    level: str
+    logger: str
+    message: str
+    fields: Mapping[str, Value]
+
+    @property
+    def kind(self) -> Hashable:
+        """Equal for lines that say the same thing."""
+        fixed = tuple((name, value) for name, value in self.fields.items() if name not in _VARYING)
+        return self.level, self.logger, self.message, fixed
+
+
+def line_of(record: logging.LogRecord, current_trace: Callable[[], str] | None) -> Line:
+    """The line of *record*; of one that makes no sense a line that says where it was logged. Never raises."""
+    try:
+        message, fields = record.getMessage(), _fields(record, current_trace)
+    except Exception as error:
+        place = f"{PurePath(record.pathname).name}:{record.lineno}"
+        message, fields = f"what was logged at {place} makes no line: {type(error).__name__}", {}
+    return Line(record.created, record.levelname, record.name, message, fields)
+
+
+def _fields(record: logging.LogRecord, current_trace: Callable[[], str] | None) -> dict[str, Value]:
+    given = record.__dict__
+    fields = {name: _value(given[name]) for name in _FIELDS if given.get(name) is not None}
+    trace = _TRACEPARENT.fullmatch(_trace(given.get("trace"), current_trace))
+    if trace is not None:
+        fields |= {"trace_id": trace[1], "span_id": trace[2]}
+    if record.exc_info:
+        fields["traceback"] = _frames(record)
+    return fields
+
+
+def _trace(own: object, current_trace: Callable[[], str] | None) -> str:
+    """A record's own trace goes before that of the call in which it was logged, also one that is empty."""
+    if own is None and current_trace is not None:
+        with suppress(Exception):  # a line without its trace is better than none
+            own = current_trace()
+    return own if isinstance(own, str) else ""
+
+
+def _value(value: object) -> Value:
+    """*value* as it is at this moment, and as JSON can have it."""
+    match value:
+        case str() | int():
+            return value
+        case float() if math.isfinite(value):
+            return value
+        case list() | tuple():
+            return tuple(str(part) for part in value)
+        case _:
+            return str(value)
+
+
+def _frames(record: logging.LogRecord) -> tuple[str, ...]:
+    """Where it happened, without the exception's own text: that may quote a payload."""
+    frames = []
+    kind, _, trace = record.exc_info or (None, None, None)
+    while trace is not None:
+        code = trace.tb_frame.f_code
+        frames.append(f"{code.co_qualname} ({PurePath(code.co_filename).name}:{trace.tb_lineno})")
+        trace = trace.tb_next
+    return (*frames, kind.__name__ if kind else "")
