@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo test test-quick test-kill check fmt format lint types layers dependencies \
+.PHONY: help setup run demo viewer test test-quick test-kill check fmt format lint types layers dependencies \
 	proto proto-fresh proto-lint proto-baseline docs docs-fresh tour lock audit clean
 
 BIN := .venv/bin
@@ -11,6 +11,7 @@ PROTO_PYTHON := .venv-proto/bin/python
 RUNTIME := .venv/.stamp-runtime
 DEV := .venv/.stamp-dev
 PROTO := .venv-proto/.stamp
+VIEWER := .venv-viewer/.stamp
 UV_VERSION := 0.13.9
 export PYTHON
 
@@ -24,6 +25,8 @@ run: $(RUNTIME) ## serve the coordinator and all example participants until Ctrl
 
 demo: $(RUNTIME) ## play three orders and a crash with real processes
 	@$(BIN)/python -m scripts.demo
+
+viewer: $(VIEWER) ## make the environment of the trace viewer in .venv-viewer (850 MB)
 
 test: test-quick test-kill ## run all tests
 
@@ -84,6 +87,7 @@ lock: .cache/lock/uv-$(UV_VERSION) ## bring requirements/ to what pyproject.toml
 	$(COMPILE) pyproject.toml --extra server --extra otlp --group build -o requirements/runtime.txt
 	$(COMPILE) pyproject.toml --extra server --extra otlp --group build --group dev -c requirements/runtime.txt -o requirements/dev.txt
 	$(COMPILE) --group proto -o requirements/proto.txt
+	$(COMPILE) --group viewer -o requirements/viewer.txt
 
 .cache/lock/uv-$(UV_VERSION): $(DEV)
 	$(BIN)/python -m venv --clear .cache/lock
@@ -94,7 +98,7 @@ audit: $(DEV) ## ask the package index for known vulnerabilities of what the coo
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip -r requirements/runtime.txt
 
 clean: ## remove the environments and all that tools left behind; a coordinator's data stay
-	rm -rf .venv .venv-proto .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov build dist
+	rm -rf .venv .venv-proto .venv-viewer .cache .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* htmlcov build dist
 	rm -rf scripts/buf/node_modules
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
@@ -106,3 +110,6 @@ $(DEV): requirements/dev.txt pyproject.toml
 
 $(PROTO): requirements/proto.txt
 	@scripts/setup.sh proto
+
+$(VIEWER): requirements/viewer.txt
+	@scripts/setup.sh viewer

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Makes one of the project's environments from its hash-checked lock: scripts/setup.sh runtime|dev|proto
+# Makes one of the project's environments from its hash-checked lock: scripts/setup.sh runtime|dev|proto|viewer
 #
 # It needs Python and nothing else, and writes only inside the work tree. Whatever is missing is told in one sentence.
 set -eu
@@ -78,5 +78,10 @@ proto)
     install_lock .venv-proto proto
     touch .venv-proto/.stamp
     ;;
-*) fail "say which environment to make: runtime, dev or proto." ;;
+viewer)
+    make_environment .venv-viewer
+    install_lock .venv-viewer viewer
+    touch .venv-viewer/.stamp
+    ;;
+*) fail "say which environment to make: runtime, dev, proto or viewer." ;;
 esac
