@@ -1,10 +1,11 @@
-"""The real processes of one coordinator and its participants, for `make run`, the demo and the drills.
+"""The real processes of one coordinator and its participants, for `make run`, the demos and the drills.
 
 Every process that is started here is ended here, also when the caller dies by kill -9.
 """
 
 import json
 import os
+import re
 import selectors
 import signal
 import subprocess
@@ -41,19 +42,32 @@ class NotReady(Exception):
 
 
 class Process:
-    """One child process that says on stdout when it is ready."""
+    """One child process that says when it is ready: on stdout, or in its log."""
 
-    def __init__(self, name: str, arguments: list[str], *, environment: Mapping[str, str], log: Path) -> None:
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        *,
+        environment: Mapping[str, str],
+        log: Path,
+        python: Path = Path(sys.executable),
+        is_quiet: bool = False,
+    ) -> None:
+        """*arguments* begin with the module that *python* runs.
+
+        Of one that *is_quiet* nobody reads stdout, and a full pipe would stop it: that goes to *log*, too.
+        """
         self.name = name
         self._log = log
         self._said = b""
         with log.open("ab") as stderr:
             self._child = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), "-m", *arguments],
+                [str(python), "-I", "-S", "-c", _DIE_WITH_PARENT, str(os.getpid()), "-m", *arguments],
                 cwd=ROOT,
                 env={**os.environ, **environment},
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
+                stdout=stderr if is_quiet else subprocess.PIPE,
                 stderr=stderr,
                 # A Ctrl-C on the terminal reaches us alone: we end the children, in the right order.
                 start_new_session=True,
@@ -89,7 +103,24 @@ class Process:
                     self._child.wait()
                     break
                 self._said += chunk
-        raise NotReady(f"{self.name} did not get ready (exit code {self.exit_code}). {self._last_words()}")
+        raise self._not_ready()
+
+    def await_logged(self, ready: re.Pattern[str], timeout_s: float = START_TIMEOUT_S) -> str:
+        """The first group of *ready* where it stands in the log.
+
+        Raises:
+            NotReady: it ended first, or said nothing in time.
+        """
+        until = time.monotonic() + timeout_s
+        while time.monotonic() < until:
+            # Asked first: what it said last is in the log by then.
+            has_ended = self.exit_code is not None
+            if (found := ready.search(self._log.read_text(errors="replace"))) is not None:
+                return found[1]
+            if has_ended:
+                break
+            time.sleep(0.1)
+        raise self._not_ready()
 
     def wait(self, timeout_s: float) -> int:
         """Its exit code, once it has ended."""
@@ -113,9 +144,10 @@ class Process:
             self.kill()
             return self.wait(STOP_TIMEOUT_S)
 
-    def _last_words(self) -> str:
+    def _not_ready(self) -> NotReady:
         lines = self._log.read_text(errors="replace").splitlines()
-        return "It said last: " + " / ".join(lines[-3:]) if lines else "It said nothing."
+        last_words = "It said last: " + " / ".join(lines[-3:]) if lines else "It said nothing."
+        return NotReady(f"{self.name} did not get ready (exit code {self.exit_code}). {last_words}")
 
 
 class Cluster:
@@ -130,16 +162,19 @@ class Cluster:
         participants_listen: str = "127.0.0.1:0",
         faults: Mapping[str, object] | None = None,
         settings: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
         commands: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         """*http_listen* is where the coordinator serves metrics and probes; empty: nowhere.
 
+        *settings* are the coordinator's, *environment* is for every process.
         *commands* says what to run instead of the modules `coordinator` and `participants`.
         """
         self._folder = folder
         self._listen = listen
         self._faults = faults
         self._settings = dict(settings or {})
+        self._environment = dict(environment or {})
         self._commands = {
             "coordinator": ["coordinator"],
             "participants": ["participants"],
@@ -193,7 +228,9 @@ class Cluster:
             plan = self._folder / "faults.json"
             plan.write_text(json.dumps(self._faults, indent=2))
             arguments += ["--faults", str(plan)]
-        self.participants = Process("participants", arguments, environment={}, log=self._log("participants"))
+        self.participants = Process(
+            "participants", arguments, environment=self._environment, log=self._log("participants")
+        )
         self.participants_address = self.participants.await_ready("participants ready ")[0]
 
     def start_coordinator(self) -> None:
@@ -205,6 +242,7 @@ class Cluster:
         """Start the coordinator, and do not wait for it."""
         services = dict.fromkeys(SERVICES, self.participants_address)
         environment = {
+            **self._environment,
             "SAGA_LISTEN": self.address,
             "SAGA_HTTP_LISTEN": self.http_address,
             "SAGA_JOURNAL": str(self.journal),

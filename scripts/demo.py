@@ -62,6 +62,21 @@ class Demo:
         self._orders: dict[str, Order] = {}
         self._wrong: list[str] = []
 
+    def play(self) -> bool:
+        """All stories, in order; whether each ended as it must."""
+        self.placed()
+        self.out_of_stock()
+        self.card_refused()
+        self.shipping_hangs()
+        self.killed()
+        self.undo_fails()
+        self.joined()
+        return self.adds_up()
+
+    def saga_id(self, order_id: str) -> str:
+        """The saga of an order that was played."""
+        return self._orders[order_id].saga_id
+
     def placed(self) -> None:
         """An order that goes through."""
         self._tell("1. placed", "Everything is there: every service does its part.")
@@ -319,17 +334,31 @@ class _Faults:
 
 def main() -> int:
     """Play the stories; on a terminal, serve until Ctrl-C."""
+    return ending_cleanly("demo", _run)
+
+
+def ending_cleanly(name: str, run: Callable[[], int]) -> int:
+    """The exit code of *run*, which Ctrl-C and SIGTERM end by way of its `with` blocks."""
     # Also SIGINT by hand: a shell that starts this in the background has it ignored.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
     try:
-        return _run()
+        return run()
     except (NotReady, ClientError) as error:
-        print(f"demo: {error}", file=sys.stderr)
+        print(f"{name}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("\nStopped; nothing is left behind.")
         return 130
+
+
+def linger() -> None:
+    """Return at Ctrl-C."""
+    try:
+        while True:
+            time.sleep(1)
+    except KeyboardInterrupt:
+        print("\nStopped; nothing is left behind.")
 
 
 def _run() -> int:
@@ -341,9 +370,10 @@ def _run() -> int:
         print(f"The coordinator serves at {cluster.address}, five services at ", end="")
         print(f"{cluster.participants_address}: real processes, real files.")
         with BlockingClient(cluster.address) as client:
-            ended_well = _play(Demo(cluster, client))
+            ended_well = Demo(cluster, client).play()
         if sys.stdin.isatty():
-            _linger(cluster.address)
+            print(f"\nIt stays up until Ctrl-C. Try in another terminal:{_lines_to_try(cluster.address)}")
+            linger()
         else:
             print(f"\nLines to try while `make run` serves:{_lines_to_try(LISTEN)}")
     return 0 if ended_well else 1
@@ -354,17 +384,6 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
     for ignored in (signal.SIGTERM, signal.SIGINT):
         signal.signal(ignored, signal.SIG_IGN)
     raise KeyboardInterrupt
-
-
-def _play(demo: Demo) -> bool:
-    demo.placed()
-    demo.out_of_stock()
-    demo.card_refused()
-    demo.shipping_hangs()
-    demo.killed()
-    demo.undo_fails()
-    demo.joined()
-    return demo.adds_up()
 
 
 def _lines_to_try(address: str) -> str:
@@ -379,15 +398,6 @@ def _lines_to_try(address: str) -> str:
   grpcurl -plaintext -d '{{"order_id":"o-9","user_id":"u-2","items":[{{"item_id":"sku-1","quantity":1}}],\
 "payment_info":{{"method":"card","token":"tok-1","amount":{{"currency_code":"EUR","units":"42"}}}}}}' \
 {address} saga.orders.v1.OrderPlacementService/PlaceOrder"""
-
-
-def _linger(address: str) -> None:
-    print(f"\nIt stays up until Ctrl-C. Try in another terminal:{_lines_to_try(address)}")
-    try:
-        while True:
-            time.sleep(1)
-    except KeyboardInterrupt:
-        print("\nStopped; nothing is left behind.")
 
 
 def _told(books: Books) -> str:
