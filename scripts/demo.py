@@ -361,32 +361,8 @@ def linger() -> None:
         print("\nStopped; nothing is left behind.")
 
 
-def _run() -> int:
-    with (
-        tempfile.TemporaryDirectory(prefix="saga-demo-") as folder,
-        Cluster(Path(folder), listen="127.0.0.1:0") as cluster,
-    ):
-        cluster.start()
-        print(f"The coordinator serves at {cluster.address}, five services at ", end="")
-        print(f"{cluster.participants_address}: real processes, real files.")
-        with BlockingClient(cluster.address) as client:
-            ended_well = Demo(cluster, client).play()
-        if sys.stdin.isatty():
-            print(f"\nIt stays up until Ctrl-C. Try in another terminal:{_lines_to_try(cluster.address)}")
-            linger()
-        else:
-            print(f"\nLines to try while `make run` serves:{_lines_to_try(LISTEN)}")
-    return 0 if ended_well else 1
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    # A second one would cut the cleaning up short.
-    for ignored in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ignored, signal.SIG_IGN)
-    raise KeyboardInterrupt
-
-
-def _lines_to_try(address: str) -> str:
+def lines_to_try(address: str) -> str:
+    """More orders, and how to see what became of them, for the coordinator at *address*."""
     return f"""
   export PATH=$PWD/.venv/bin:$PATH SAGA_ADDRESS={address}
   saga list
@@ -398,6 +374,31 @@ def _lines_to_try(address: str) -> str:
   grpcurl -plaintext -d '{{"order_id":"o-9","user_id":"u-2","items":[{{"item_id":"sku-1","quantity":1}}],\
 "payment_info":{{"method":"card","token":"tok-1","amount":{{"currency_code":"EUR","units":"42"}}}}}}' \
 {address} saga.orders.v1.OrderPlacementService/PlaceOrder"""
+
+
+def _run() -> int:
+    with (
+        tempfile.TemporaryDirectory(prefix="saga-demo-") as folder,
+        Cluster(Path(folder), listen="127.0.0.1:0") as cluster,
+    ):
+        cluster.start()
+        print(f"The coordinator serves at {cluster.address}, five services at ", end="")
+        print(f"{cluster.participants_address}: real processes, real files.")
+        with BlockingClient(cluster.address) as client:
+            ended_well = Demo(cluster, client).play()
+        if sys.stdin.isatty():
+            print(f"\nIt stays up until Ctrl-C. Try in another terminal:{lines_to_try(cluster.address)}")
+            linger()
+        else:
+            print(f"\nLines to try while `make run` serves:{lines_to_try(LISTEN)}")
+    return 0 if ended_well else 1
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # A second one would cut the cleaning up short.
+    for ignored in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ignored, signal.SIG_IGN)
+    raise KeyboardInterrupt
 
 
 def _told(books: Books) -> str:
