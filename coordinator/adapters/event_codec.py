@@ -1,7 +1,8 @@
 """Events as the journal keeps them on disk: a type name, and a payload in compact JSON.
 
-The names in the table below are the disk format, whatever the classes come to be called. A field may
-be added with a default; any other change of an event's shape is a new FORMAT_VERSION.
+The names in the table below are the disk format, whatever the classes come to be called. Any change of an
+event's shape is a new FORMAT_VERSION, since older releases refuse what they do not know; a field that is
+added with a default lets this release read what they wrote.
 """
 
 import math
@@ -32,7 +33,7 @@ from coordinator.domain.events import (
     UndoRefused,
 )
 
-FORMAT_VERSION: Final = 2
+FORMAT_VERSION: Final = 3
 """A journal keeps the newest version that wrote it; a newer one is refused when it is opened."""
 
 EVENT_TYPES: Final[Mapping[str, type[Event]]] = {

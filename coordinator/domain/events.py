@@ -56,6 +56,9 @@ class SagaStarted:
     front_door: str
     request_id: RequestId
     deadline_at: float | None = None
+    trace: str = ""
+    """Under which the saga can be followed from outside, across restarts: a `traceparent` (W3C Trace Context).
+    Empty: nobody follows it."""
 
 
 @dataclass(frozen=True, slots=True)

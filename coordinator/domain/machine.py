@@ -70,6 +70,7 @@ def start(definition: SagaDefinition, started: SagaStarted) -> Decision:
         updated_at=started.at,
         deadline_at=started.deadline_at,
         steps=tuple(StepState(step) for step in definition.steps),
+        trace=started.trace,
     )
     return Decision(saga, outstanding(saga))
 

@@ -181,6 +181,8 @@ class Saga:
     actions: tuple[OperatorActed, ...] = field(default=())
     """What operators did, oldest first: each action id acts once."""
     termination: OperatorActed | None = None
+    trace: str = ""
+    """As in `SagaStarted`. No rule looks at it."""
 
     @property
     def heading(self) -> Heading:

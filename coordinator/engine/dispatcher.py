@@ -114,7 +114,7 @@ class Dispatcher:
             sent_at = clock.time()
             answer = await self._participants.perform(call, timeout_s=timeout_s)
             direction = Direction.FORWARD if isinstance(call, ExecuteCall) else Direction.UNDO
-            self._telemetry.attempt_ended(call.service, direction, answer, clock.time() - sent_at)
+            self._telemetry.attempt_ended(call.service, direction, answer, clock.time() - sent_at, call.trace)
             answered(answer)
 
         task = asyncio.create_task(perform())

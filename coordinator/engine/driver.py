@@ -6,10 +6,8 @@ is acted upon or shown.
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
-
 from coordinator.domain.actions import Action, action_event
 from coordinator.domain.commands import Command, Invoke
 from coordinator.domain.errors import Draining, JournalUnavailable, SagaEnded, SagaError, Unavailable
@@ -19,21 +17,26 @@ from coordinator.domain.events import (
     Event,
     OperatorActed,
     SagaResumed,
+    SagaStarted,
     StepBegun,
+    StepFaulted,
     UndoBegun,
+    UndoFaulted,
 )
-from coordinator.domain.ids import IdempotencyKey, SagaId, StepName
+from coordinator.domain.ids import SagaId
 from coordinator.domain.machine import Decision, decide
-from coordinator.domain.outcomes import Answer
+from coordinator.domain.outcomes import Direction
 from coordinator.domain.saga import Heading, Saga, Status
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.domain.verdicts import verdict
+from coordinator.engine.calls import Answered, Broken, Calls, Granted
 from coordinator.engine.dispatcher import Dispatcher, call_for
 from coordinator.engine.feed import Feed
 from coordinator.engine.timers import slice_s
 from coordinator.ports.clock import Chance, Clock
 from coordinator.ports.journal import Journal, Request
 from coordinator.ports.telemetry import Telemetry
+from coordinator.ports.tracing import Attempt, Tracing
 
 _log = logging.getLogger(__name__)
 
@@ -48,29 +51,11 @@ class Tools:
     clock: Clock
     chance: Chance
     telemetry: Telemetry
+    tracing: Tracing
 
 
 class Superseded(Exception):
     """A participant has seen a newer fencing token for this saga: another coordinator drives it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Answered:
-    command: Command
-    call_number: int
-    answer: Answer
-
-
-@dataclass(frozen=True, slots=True)
-class _Broken:
-    """A call ended without an answer by a fault of ours."""
-
-    error: BaseException
-
-
-@dataclass(frozen=True, slots=True)
-class _Granted:
-    command: Command
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +73,7 @@ class _Park:
     """Wakes a driver that has been parked."""
 
 
-_Message = _Answered | _Broken | _Granted | _Asked | _Park
+_Message = Answered | Broken | Granted | _Asked | _Park
 
 
 class Driver:
@@ -99,10 +84,9 @@ class Driver:
         self._tools = tools
         self._unwritten: list[Event] = []
         self._mailbox: asyncio.Queue[_Message] = asyncio.Queue()
-        self._slots: dict[IdempotencyKey, str] = {}
-        self._queued: dict[IdempotencyKey, tuple[str, Callable[[], None]]] = {}
-        self._calls: dict[StepName, tuple[int, asyncio.Task[None]]] = {}
-        self._calls_made = 0
+        self._calls = Calls(tools.dispatcher, tools.tracing, self._mailbox.put_nowait)
+        self._answers: dict[int, Attempt] = {}
+        """The calls whose answers are not written yet, by their place among the unwritten events."""
         self._asked: list[tuple[asyncio.Future[bool], bool | SagaError]] = []
         self._parking = False
         self._is_broken = False
@@ -141,8 +125,8 @@ class Driver:
         if holder == request:
             events, self._unwritten = self._unwritten, []
             self._show(summary)
-            for event in events:
-                _log_event(saga.id, event)
+            tools.tracing.started(saga)
+            self._tell(events)
         return holder
 
     async def run(self) -> None:
@@ -222,11 +206,16 @@ class Driver:
         return not self.summary.status.is_open and not self._was_resting
 
     @property
+    def trace(self) -> str:
+        """The trace that the saga is followed in."""
+        return self._decision.saga.trace
+
+    @property
     def _saga_id(self) -> SagaId:
         return self._decision.saga.id
 
     def _is_over(self) -> bool:
-        return not self._decision.saga.status.is_open or (self._parking and not self._calls)
+        return not self._decision.saga.status.is_open or (self._parking and not self._calls.in_flight)
 
     def _fold(self, event: Event) -> None:
         self._decision = decide(self._decision.saga, event)
@@ -239,8 +228,7 @@ class Driver:
             summary = summarize(self._decision, seq + len(events))
             await self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)
             self._show(summary)
-            for event in events:
-                _log_event(self._saga_id, event)
+            self._tell(events)
         for done, outcome in self._asked:
             if done.done():
                 continue
@@ -256,6 +244,21 @@ class Driver:
         self.summary = summary
         self._tools.feed.publish(summary)
 
+    def _tell(self, events: Sequence[Event]) -> None:
+        """*events* are durable: let them be counted, followed and logged."""
+        saga, answers, self._answers = self._decision.saga, self._answers, {}
+        for number, event in enumerate(events):
+            attempt = answers.get(number)
+            if attempt is not None:
+                attempt.settled(event, saga)
+            elif not isinstance(event, SagaStarted | StepBegun | UndoBegun):
+                self._tools.tracing.happened(saga, event)
+            if isinstance(event, StepFaulted | UndoFaulted) and event.retry_at is not None:
+                direction = Direction.FORWARD if isinstance(event, StepFaulted) else Direction.UNDO
+                service = saga.step(event.step).definition.service
+                self._tools.telemetry.backed_off(service, direction, event.retry_at - event.at)
+            _log_event(saga, event, attempt)
+
     def _moment(self) -> float:
         """Now, with the deadline folded in first if it has come: what happens after it is judged by it."""
         saga, now = self._decision.saga, self._tools.clock.now()
@@ -266,28 +269,14 @@ class Driver:
     def _begin_what_is_due(self, now: float) -> None:
         """Take a slot for each command that is due, and note the first call of each step as begun."""
         wanted = {command.key for command in self._decision.commands}
-        self._give_back_slots(lambda key: self._parking or key not in wanted)
+        self._calls.give_back_slots(lambda key: self._parking or key not in wanted)
         if self._parking:
             return
         for command in self._decision.commands:
-            if not self._is_startable(command) or (command.due_at is not None and command.due_at > now):
+            if not self._calls.is_startable(command) or (command.due_at is not None and command.due_at > now):
                 continue
-            service = self._service(command)
-            if self._tools.dispatcher.try_slot(service):
-                self._slots[command.key] = service
+            if self._calls.take_slot(command, self._service(command)):
                 self._note_begun(command, now)
-            else:
-                granted = partial(self._granted, command)
-                self._queued[command.key] = (service, granted)
-                self._tools.dispatcher.await_slot(service, granted)
-
-    def _is_startable(self, command: Command) -> bool:
-        """One call at a time for a step: its undo waits until its Execute has answered or was cut off."""
-        return (
-            command.step not in self._calls
-            and command.key not in self._slots
-            and command.key not in self._queued
-        )
 
     def _note_begun(self, command: Command, now: float) -> None:
         step = self._decision.saga.step(command.step)
@@ -303,7 +292,7 @@ class Driver:
             return
         saga, now = self._decision.saga, self._tools.clock.now()
         for command in self._decision.commands:
-            if command.key not in self._slots:
+            if not self._calls.has_slot(command):
                 continue
             timeout_s = saga.step(command.step).definition.timeout_s
             if isinstance(command, Invoke) and saga.deadline_at is not None:
@@ -311,12 +300,7 @@ class Driver:
                 if timeout_s <= 0:
                     continue  # the deadline came while the record was written: the next turn sees it
             call = call_for(saga, command, self._tools.journal.token)
-            del self._slots[command.key]  # from here on it is the call's
-            self._calls_made += 1
-            answered = partial(self._post_answer, command, self._calls_made)
-            task = self._tools.dispatcher.send(call, timeout_s=timeout_s, answered=answered)
-            task.add_done_callback(self._post_fault)
-            self._calls[command.step] = (self._calls_made, task)
+            self._calls.send(saga, command, call, timeout_s=timeout_s)
 
     async def _next(self) -> _Message | None:
         """The next message; None when a moment came instead."""
@@ -333,54 +317,46 @@ class Driver:
         if self._parking:
             return None
         saga = self._decision.saga
-        moments = [c.due_at for c in self._decision.commands if self._is_startable(c)]
+        moments = [c.due_at for c in self._decision.commands if self._calls.is_startable(c)]
         if saga.heading is Heading.FORWARD:
             moments.append(saga.deadline_at)
         return min((moment for moment in moments if moment is not None), default=None)
 
     def _take(self, message: _Message | None) -> None:
         match message:
-            case _Answered(command, number, answer):
-                self._answered(command, number, answer)
-            case _Granted(command):
-                self._use_slot(command)
+            case Answered():
+                self._answered(message)
+            case Granted():
+                self._use_slot(message)
             case _Asked(event, done):
                 self._answer_request(event, done)
-            case _Broken(error):
+            case Broken(error):
                 raise error
             case _Park() | None:
                 pass
 
-    def _post_answer(self, command: Command, call_number: int, answer: Answer) -> None:
-        self._mailbox.put_nowait(_Answered(command, call_number, answer))
-
-    def _post_fault(self, call: asyncio.Task[None]) -> None:
-        if not call.cancelled() and (error := call.exception()) is not None:
-            self._mailbox.put_nowait(_Broken(error))
-
-    def _answered(self, command: Command, call_number: int, answer: Answer) -> None:
-        if self._calls.get(command.step, (0, None))[0] != call_number:
+    def _answered(self, answered: Answered) -> None:
+        sent, command = answered.sent, answered.sent.command
+        if not self._calls.take(sent):
             return  # an operator settled the step while this answer was on its way
-        del self._calls[command.step]
         at = self._moment()
-        event = verdict(self._decision.saga, command, answer, at=at, draw=self._tools.chance.draw())
+        draw = self._tools.chance.draw()
+        event = verdict(self._decision.saga, command, answered.answer, at=at, draw=draw)
         if event is None:
+            sent.attempt.abandoned()
             raise Superseded(
                 f"{self._service(command)} has seen a newer fencing token for saga {self._saga_id}: "
                 "another coordinator drives it, or this journal was restored from an old copy"
             )
+        self._answers[len(self._unwritten)] = sent.attempt
         self._fold(event)
 
-    def _granted(self, command: Command) -> None:
-        self._mailbox.put_nowait(_Granted(command))
-
-    def _use_slot(self, command: Command) -> None:
-        """A slot was taken for *command*, which may have become pointless while it waited."""
-        del self._queued[command.key]
-        self._slots[command.key] = self._service(command)
+    def _use_slot(self, granted: Granted) -> None:
+        """A slot was taken for a command, which may have become pointless while it waited."""
+        self._calls.hold(granted)
         now = self._moment()
-        if not self._parking and any(c.key == command.key for c in self._decision.commands):
-            self._note_begun(command, now)
+        if not self._parking and any(c.key == granted.command.key for c in self._decision.commands):
+            self._note_begun(granted.command, now)
 
     def _answer_request(
         self, event_of: Callable[[Saga, int, float], Event | None], done: asyncio.Future[bool]
@@ -406,33 +382,25 @@ class Driver:
         becomes durable: a call that was cut off may have had its effect, as after any crash, and is asked
         for again under its key.
         """
-        for name, (_, task) in list(self._calls.items()):
+        for name in list(self._calls.in_flight):
             step = self._decision.saga.step(name)
             settled = step.outcome is not None if step.undo is None else step.undo.outcome is not None
             if settled or self._decision.saga.status is Status.TERMINATED:
-                task.cancel()
-                del self._calls[name]
+                self._calls.cut_off(name)
 
     def _service(self, command: Command) -> str:
         return self._decision.saga.step(command.step).definition.service
 
-    def _give_back_slots(self, pointless: Callable[[IdempotencyKey], bool]) -> None:
-        for key in [key for key in self._slots if pointless(key)]:
-            self._tools.dispatcher.free_slot(self._slots.pop(key))
-
     def _leave(self) -> None:
         """Hand back what is held, and answer whoever still asks."""
-        for _, task in self._calls.values():
-            task.cancel()
-        self._give_back_slots(lambda _: True)
-        # A slot that is granted to a driver that is gone would be lost for good.
-        for service, granted in self._queued.values():
-            self._tools.dispatcher.leave_queue(service, granted)
+        self._calls.leave()
+        for attempt in self._answers.values():
+            attempt.abandoned()
         unanswered = [done for done, _ in self._asked]
         while not self._mailbox.empty():
             match self._mailbox.get_nowait():
-                case _Granted(command):
-                    self._tools.dispatcher.free_slot(self._service(command))
+                case Granted() as granted:
+                    self._calls.hand_on(granted)
                 case _Asked(done=done):
                     unanswered.append(done)
         for done in unanswered:
@@ -448,13 +416,16 @@ class Driver:
         )
 
 
-def _log_event(saga_id: SagaId, event: Event) -> None:
+def _log_event(saga: Saga, event: Event, attempt: Attempt | None) -> None:
     if _log.isEnabledFor(logging.DEBUG):
-        step = getattr(event, "step", None)
-        attempt = getattr(event, "attempt", None)
-        code = getattr(event, "code", None)
         _log.debug(
             "%s",
             type(event).__name__,
-            extra={"saga_id": saga_id, "step": step, "attempt": attempt, "code": code},
+            extra={
+                "saga_id": saga.id,
+                "step": getattr(event, "step", None),
+                "attempt": getattr(event, "attempt", None),
+                "code": getattr(event, "code", None),
+                "trace": saga.trace if attempt is None else attempt.trace,
+            },
         )

@@ -279,7 +279,7 @@ class Pool:
             await self._quarantine(row.id, f"It cannot be read back: {error}.")
             raise
         self._tools.feed.publish(summary)
-        self._rested(summary)
+        self._rested(summary, trace="")
 
     def _spawn(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         """Every task has an owner, so that none is lost and each can be awaited at the end."""
@@ -310,7 +310,10 @@ class Pool:
                 self._open -= 1
         if holder != request:
             return holder, None
-        _log.info("saga started", extra={"saga_id": born.saga_id, "saga_name": born.saga_name})
+        _log.info(
+            "saga started",
+            extra={"saga_id": born.saga_id, "saga_name": born.saga_name, "trace": born.trace},
+        )
         self._tools.telemetry.saga_started(born.saga_name)
         self._own(driver, born.saga_id)
         return holder, driver.summary
@@ -370,20 +373,20 @@ class Pool:
         except (JournalUnavailable, MemoryError) as error:
             self._fail(error)
         except Exception as error:
-            _log.exception("a saga cannot be driven on", extra={"saga_id": saga_id})
+            _log.exception("a saga cannot be driven on", extra={"saga_id": saga_id, "trace": driver.trace})
             reason = f"The coordinator could not drive it on: {_told(error)}."
         finally:
             self._open -= 1
             del self._drivers[saga_id]
         if reason is not None:
-            await self._quarantine(saga_id, reason)
+            await self._quarantine(saga_id, reason, driver.trace)
         elif driver.has_come_to_rest:
-            self._rested(driver.summary)
+            self._rested(driver.summary, driver.trace)
 
-    async def _quarantine(self, saga_id: SagaId, reason: str) -> None:
+    async def _quarantine(self, saga_id: SagaId, reason: str, trace: str = "") -> None:
         """Nothing is half done in silence: a saga that cannot be driven is put before a person."""
         text = f"{reason} Its effects stand as they are: a person has to look at it."
-        _log.error("saga needs a person: %s", text, extra={"saga_id": saga_id})
+        _log.error("saga needs a person: %s", text, extra={"saga_id": saga_id, "trace": trace})
         done = self._setting_aside[saga_id] = asyncio.Event()
         try:
             await self._tools.journal.quarantine(Quarantine(saga_id, text, self._tools.clock.now()))
@@ -396,15 +399,16 @@ class Pool:
             done.set()
         if summary is not None:
             self._tools.feed.publish(summary)
-            self._rested(summary)
+            self._rested(summary, trace)
 
-    def _rested(self, summary: SagaSummary) -> None:
+    def _rested(self, summary: SagaSummary, trace: str) -> None:
         lasted_s = summary.updated_at - summary.started_at
-        self._tools.telemetry.saga_rested(summary.saga_name, summary.status, lasted_s)
+        self._tools.telemetry.saga_rested(summary.saga_name, summary.status, lasted_s, trace)
+        self._tools.tracing.rested(trace, summary)
         if not summary.needs_person:
-            _log.info("saga ended", extra=_described(summary))
+            _log.info("saga ended", extra=_described(summary, trace))
         else:
-            _log.warning("saga needs a person", extra=_described(summary))
+            _log.warning("saga needs a person", extra=_described(summary, trace))
 
     def _fail(self, error: JournalUnavailable | MemoryError) -> None:
         if not self.failed.done():
@@ -416,5 +420,10 @@ def _told(error: Exception) -> str:
     return str(error) if isinstance(error, SagaError | Superseded) else type(error).__name__
 
 
-def _described(summary: SagaSummary) -> dict[str, str]:
-    return {"saga_id": summary.id, "saga_name": summary.saga_name, "status": str(summary.status)}
+def _described(summary: SagaSummary, trace: str) -> dict[str, str]:
+    return {
+        "saga_id": summary.id,
+        "saga_name": summary.saga_name,
+        "status": str(summary.status),
+        "trace": trace,
+    }

@@ -19,6 +19,7 @@ from coordinator.domain.errors import (
     Draining,
     InvalidRequest,
     JournalCorrupt,
+    Overloaded,
     RequestIdTaken,
     SagaEnded,
     SagaError,
@@ -126,9 +127,15 @@ class Sagas:
             front_door=wanted.front_door,
             request_id=request_id,
             deadline_at=None if definition.ttl_s is None else at + definition.ttl_s,
+            trace=self._tools.tracing.begin(),
         )
         request = Request(wanted.front_door, request_id, content, born.saga_id)
-        holder, summary = await self._pool.launch(definition, born, request)
+        try:
+            holder, summary = await self._pool.launch(definition, born, request)
+        except (Draining, Overloaded) as error:
+            refused = "DRAINING" if isinstance(error, Draining) else "OVERLOADED"
+            self._tools.telemetry.start_refused(refused)
+            raise
         if summary is None:
             return await self._join(holder, content)
         return Accepted(summary, joined=False)

@@ -21,6 +21,8 @@ class ExecuteCall:
     attempt: int
     token: FencingToken
     input: str
+    trace: str = ""
+    """What the participant goes on with where the saga is followed: a `traceparent` (W3C Trace Context)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,7 @@ class CompensateCall:
     token: FencingToken
     input: str
     receipt: str | None
+    trace: str = ""
 
 
 Call = ExecuteCall | CompensateCall

@@ -19,6 +19,7 @@ from grpc_status import rpc_status
 
 from coordinator.adapters.clock import SystemChance, SystemClock
 from coordinator.adapters.memory import MemoryJournal
+from coordinator.adapters.no_tracing import NoTracing
 from coordinator.api.server import ApiServer
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.errors import DefinitionNotFound
@@ -245,7 +246,7 @@ async def coordinator(
     """A running coordinator, stopped at the end as bootstrap stops it."""
     journal, feed, participants = SlowJournal(), Feed(), ScriptedParticipants()
     dispatcher = Dispatcher(participants, NoTelemetry(), calls_per_service_max=calls_per_service_max)
-    tools = Tools(journal, dispatcher, feed, SystemClock(), SystemChance(), NoTelemetry())
+    tools = Tools(journal, dispatcher, feed, SystemClock(), SystemChance(), NoTelemetry(), NoTracing())
     pool = Pool(tools, journal, sagas_open_max=sagas_open_max)
     definitions = Definitions(DEFINITIONS)
     sagas = Sagas(pool, tools, journal, definitions)

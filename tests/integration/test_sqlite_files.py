@@ -328,7 +328,7 @@ class TestRefusals:
 
     async def test_an_old_sqlite(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 31, 1))
-        assert "needs SQLite 3.37.0 or newer" in await refusal(path)
+        assert "needs SQLite 3.38.0 or newer" in await refusal(path)
 
     async def test_a_newer_schema(self, path: Path) -> None:
         await made(path)
@@ -342,7 +342,7 @@ class TestRefusals:
         await made(path)
         with closing(sqlite3.connect(path)) as db, db:
             db.execute("UPDATE journal SET format = 99")
-        assert "a newer release (its format is number 99, this release knows 2)" in await refusal(path)
+        assert "a newer release (its format is number 99, this release knows 3)" in await refusal(path)
 
     async def test_an_edited_migration(self, path: Path) -> None:
         await made(path)

@@ -12,6 +12,7 @@ from typing import Final, Literal, Self
 
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.memory import MemoryJournal
+from coordinator.adapters.no_tracing import NoTracing
 from coordinator.domain.definition import (
     CompensationRetryPolicy,
     OnCompensationFailure,
@@ -35,6 +36,7 @@ from coordinator.ports.clock import Clock
 from coordinator.ports.journal import Journal, Quarantine, Record, Request, SagaIndex
 from coordinator.ports.participants import Call, ExecuteCall, Probe, Reach
 from coordinator.ports.telemetry import Telemetry
+from coordinator.ports.tracing import Tracing
 from tests.no_telemetry import NoTelemetry
 from tests.unit.machine.world import Reaction, World, judge
 
@@ -240,6 +242,7 @@ class House:
         dice: Dice | None = None,
         clock: Clock | None = None,
         telemetry: Telemetry | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self.definitions = definitions
         self.store = store or MemoryJournal()
@@ -250,7 +253,9 @@ class House:
         self.feed = Feed()
         telemetry = telemetry or NoTelemetry()
         self.dispatcher = Dispatcher(self.services, telemetry, calls_per_service_max=calls_max)
-        tools = Tools(self.journal, self.dispatcher, self.feed, self.clock, self.dice, telemetry)
+        tools = Tools(
+            self.journal, self.dispatcher, self.feed, self.clock, self.dice, telemetry, tracing or NoTracing()
+        )
         index = index or self.store
         self.pool = Pool(tools, index, sagas_open_max=sagas_max)
         self.sagas = Sagas(self.pool, tools, index, Shelf(definitions))

@@ -1028,7 +1028,7 @@ async def test_an_action_that_comes_when_a_sleeper_is_just_waking_finds_one_owne
 
 async def test_only_coming_to_rest_is_counted_as_rest() -> None:
     class Rests(NoTelemetry):
-        def saga_rested(self, saga_name: str, status: Status, duration_s: float) -> None:
+        def saga_rested(self, saga_name: str, status: Status, duration_s: float, trace: str) -> None:
             rests.append(status)
 
     rests: list[Status] = []

@@ -37,7 +37,9 @@ class Counts(NoTelemetry):
     def __init__(self) -> None:
         self.told: list[tuple[str, Direction, Answer, float]] = []
 
-    def attempt_ended(self, service: str, direction: Direction, answer: Answer, duration_s: float) -> None:
+    def attempt_ended(
+        self, service: str, direction: Direction, answer: Answer, duration_s: float, trace: str
+    ) -> None:
         self.told.append((service, direction, answer, duration_s))
 
 

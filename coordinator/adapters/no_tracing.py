@@ -1,0 +1,45 @@
+"""Keeps the port `Tracing` where nobody follows sagas: it costs nothing, and loads nothing."""
+
+from coordinator.domain.events import Event
+from coordinator.domain.outcomes import Answer
+from coordinator.domain.saga import Saga
+from coordinator.domain.summary import SagaSummary
+from coordinator.ports.participants import Call
+
+
+class NoTracing:
+    """Nobody is told."""
+
+    def begin(self) -> str:
+        return ""
+
+    def started(self, saga: Saga) -> None:
+        """Nobody is told."""
+
+    def attempt(self, saga: Saga, call: Call) -> "NoAttempt":
+        return _NO_ATTEMPT
+
+    def happened(self, saga: Saga, event: Event) -> None:
+        """Nobody is told."""
+
+    def rested(self, trace: str, summary: SagaSummary) -> None:
+        """Nobody is told."""
+
+
+class NoAttempt:
+    """A call that is part of no trace, or of one that is not recorded."""
+
+    def __init__(self, trace: str = "") -> None:
+        self.trace = trace
+
+    def answered(self, answer: Answer) -> None:
+        """Nobody is told."""
+
+    def settled(self, event: Event, saga: Saga) -> None:
+        """Nobody is told."""
+
+    def abandoned(self) -> None:
+        """Nobody is told."""
+
+
+_NO_ATTEMPT = NoAttempt()

@@ -1,0 +1,34 @@
+"""A place in a trace, as text: the `traceparent` of W3C Trace Context (Recommendation, level 1)."""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+_TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_SAMPLED: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class TraceContext:
+    """Ids in lower-case hexadecimal, 32 and 16 digits. `sampled`: whether the trace is recorded."""
+
+    trace_id: str
+    span_id: str
+    sampled: bool
+
+    def __str__(self) -> str:
+        return f"00-{self.trace_id}-{self.span_id}-{self.sampled:02x}"
+
+
+def parse_trace(text: str) -> TraceContext | None:
+    """What *text* names; None where it is empty, or breaks a rule of the recommendation (3.2.2)."""
+    match = _TRACEPARENT.fullmatch(text)
+    if match is None:
+        return None
+    version, trace_id, span_id, flags, more = match.groups()
+    # A later version may have more behind it, this one may not.
+    if version == "ff" or (version == "00" and more is not None):
+        return None
+    if trace_id == "0" * 32 or span_id == "0" * 16:
+        return None
+    return TraceContext(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))

@@ -1,0 +1,147 @@
+"""What one saga has under way at its participants: slots it holds, slots it waits for, calls it has sent.
+
+One call at a time for a step: its undo waits until its Execute has answered or was cut off. What comes back
+is posted to whoever drives the saga, and never acted upon here.
+"""
+
+import asyncio
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
+from functools import partial
+
+from coordinator.domain.commands import Command
+from coordinator.domain.ids import IdempotencyKey, StepName
+from coordinator.domain.outcomes import Answer
+from coordinator.domain.saga import Saga
+from coordinator.engine.dispatcher import Dispatcher
+from coordinator.ports.participants import Call
+from coordinator.ports.tracing import Attempt, Tracing
+
+
+@dataclass(eq=False, slots=True)
+class Sent:
+    """One call that was sent. It is equal to itself alone."""
+
+    command: Command
+    attempt: Attempt
+    task: asyncio.Task[None] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Granted:
+    """A slot of *service* was taken for *command*: to be held or handed on."""
+
+    command: Command
+    service: str
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A call is over."""
+
+    sent: Sent
+    answer: Answer
+
+
+@dataclass(frozen=True, slots=True)
+class Broken:
+    """A call ended without an answer by a fault of ours."""
+
+    error: BaseException
+
+
+News = Granted | Answered | Broken
+
+
+class Calls:
+    """The calls of one saga."""
+
+    def __init__(self, dispatcher: Dispatcher, tracing: Tracing, post: Callable[[News], None]) -> None:
+        self._dispatcher = dispatcher
+        self._tracing = tracing
+        self._post = post
+        self._slots: dict[IdempotencyKey, str] = {}
+        self._queued: dict[IdempotencyKey, tuple[str, Callable[[], None]]] = {}
+        self._sent: dict[StepName, Sent] = {}
+
+    @property
+    def in_flight(self) -> Collection[StepName]:
+        """The steps whose call was sent and is neither answered nor cut off."""
+        return self._sent.keys()
+
+    def is_startable(self, command: Command) -> bool:
+        """Whether nothing is under way for it."""
+        return (
+            command.step not in self._sent
+            and command.key not in self._slots
+            and command.key not in self._queued
+        )
+
+    def has_slot(self, command: Command) -> bool:
+        """Whether it can be sent."""
+        return command.key in self._slots
+
+    def take_slot(self, command: Command, service: str) -> bool:
+        """Take a slot for *command*; if none is free it queues for one, and `Granted` comes later."""
+        if self._dispatcher.try_slot(service):
+            self._slots[command.key] = service
+            return True
+        granted = partial(self._post, Granted(command, service))
+        self._queued[command.key] = (service, granted)
+        self._dispatcher.await_slot(service, granted)
+        return False
+
+    def hold(self, granted: Granted) -> None:
+        """Keep the slot that was waited for."""
+        del self._queued[granted.command.key]
+        self._slots[granted.command.key] = granted.service
+
+    def hand_on(self, granted: Granted) -> None:
+        """Give back the slot that was waited for: nobody is left to use it."""
+        self._dispatcher.free_slot(granted.service)
+
+    def give_back_slots(self, pointless: Callable[[IdempotencyKey], bool]) -> None:
+        """Give back the slots whose command has become pointless."""
+        for key in [key for key in self._slots if pointless(key)]:
+            self._dispatcher.free_slot(self._slots.pop(key))
+
+    def send(self, saga: Saga, command: Command, call: Call, *, timeout_s: float) -> None:
+        """Send *call*; the slot that is held for *command* is the call's from here on."""
+        del self._slots[command.key]
+        attempt = self._tracing.attempt(saga, call)
+        if attempt.trace:
+            call = replace(call, trace=attempt.trace)
+        sent = self._sent[command.step] = Sent(command, attempt)
+        sent.task = self._dispatcher.send(call, timeout_s=timeout_s, answered=partial(self._answered, sent))
+        sent.task.add_done_callback(self._tell_fault)
+
+    def take(self, sent: Sent) -> bool:
+        """Whether the answer has a say: not if the call was cut off while it was on its way."""
+        if self._sent.get(sent.command.step) is not sent:
+            return False
+        del self._sent[sent.command.step]
+        return True
+
+    def cut_off(self, step: StepName) -> None:
+        """Wait no longer for the call of *step*."""
+        sent = self._sent.pop(step)
+        if sent.task is not None:
+            sent.task.cancel()
+        sent.attempt.abandoned()
+
+    def leave(self) -> None:
+        """Cut off all that was sent, and give back and wait for no slots any more."""
+        for step in list(self._sent):
+            self.cut_off(step)
+        self.give_back_slots(lambda _: True)
+        # A slot that is granted to a saga that nobody drives would be lost for good.
+        for service, granted in self._queued.values():
+            self._dispatcher.leave_queue(service, granted)
+
+    def _answered(self, sent: Sent, answer: Answer) -> None:
+        sent.attempt.answered(answer)
+        self._post(Answered(sent, answer))
+
+    def _tell_fault(self, task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._post(Broken(error))
