@@ -9,21 +9,27 @@ import logging
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from grpc import StatusCode, aio
 
 from coordinator.adapters.clock import SystemChance, SystemClock
 from coordinator.adapters.definition_files import DefinitionFiles
 from coordinator.adapters.grpc_participants import GrpcParticipants
 from coordinator.adapters.logs import configure_logs
+from coordinator.adapters.loop_lag import watch_lag
+from coordinator.adapters.no_tracing import NoTracing
+from coordinator.adapters.opentelemetry.environment import Push, Wanted, wanted
 from coordinator.adapters.prometheus import MetricsPage, PrometheusTelemetry
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.api.http import HttpPort
-from coordinator.api.server import ApiServer
+from coordinator.api.server import UNARY_METHODS, ApiServer
 from coordinator.domain.errors import DefinitionNotFound, SagaError, StartupFailed
 from coordinator.engine.dispatcher import Dispatcher
 from coordinator.engine.driver import Tools
@@ -31,7 +37,11 @@ from coordinator.engine.feed import Feed
 from coordinator.engine.operations import Operations
 from coordinator.engine.pool import Pool
 from coordinator.engine.sagas import Sagas
+from coordinator.ports.tracing import Tracing
 from coordinator.settings import Settings
+
+if TYPE_CHECKING:
+    from coordinator.adapters.opentelemetry.exporting import Delivery
 
 PACKAGE: Final = "saga-coordinator"
 EXIT_STOPPED: Final = 0
@@ -47,35 +57,34 @@ def main(flags: Mapping[str, object] = MappingProxyType({})) -> int:
     faulthandler.enable()
     try:
         settings = Settings.load(os.environ, flags)
-        configure_logs(settings.log_level, format=settings.log_format)
-        return asyncio.run(serve(settings))
+        asked = wanted(os.environ)
+        configure_logs(settings.log_level, format=settings.log_format, current_trace=_current_trace(asked))
+        return asyncio.run(serve(settings, asked))
     except StartupFailed as error:
         print(f"The coordinator did not start: {error}", file=sys.stderr)
         return EXIT_NOT_STARTED
 
 
-async def serve(settings: Settings) -> int:
-    """Serve until SIGTERM, SIGINT or a failing journal.
+async def serve(settings: Settings, asked: Wanted) -> int:
+    """Serve until SIGTERM, SIGINT or a failing journal. *asked* is what goes to an OpenTelemetry collector.
 
     Raises:
         StartupFailed: with one sentence for the person who starts it.
     """
     stop = _stop_signal()
-    catalog = DefinitionFiles.load(settings.definitions_dir, settings.services)
-    _log.info("settings: %s", settings.describe())
-    for refused in catalog.refused:
-        _log.error("%s", refused)
-    try:
-        catalog.get(settings.place_order_saga, None)
-    except DefinitionNotFound as error:
-        _log.error("PlaceOrder cannot be served (SAGA_PLACE_ORDER_SAGA): %s", error)
+    catalog = _catalog(settings)
+    clock = SystemClock()
     telemetry = PrometheusTelemetry(
-        definitions=[definition.name for definition in catalog.all()], services=settings.services
+        definitions=[definition.name for definition in catalog.all()], services=settings.services, clock=clock
     )
-    async with _journal(settings, telemetry.committed) as journal, _participants(settings) as participants:
-        feed, clock = Feed(), SystemClock()
+    async with (
+        _followed(asked.traces, settings, telemetry) as followed,
+        _journal(settings, telemetry.committed) as journal,
+        _participants(settings) as participants,
+    ):
+        feed = Feed()
         dispatcher = Dispatcher(participants, telemetry, calls_per_service_max=settings.calls_per_service_max)
-        tools = Tools(journal, dispatcher, feed, clock, SystemChance(), telemetry)
+        tools = Tools(journal, dispatcher, feed, clock, SystemChance(), telemetry, followed.tracing)
         pool = Pool(tools, journal, sagas_open_max=settings.sagas_open_max)
         api = ApiServer(
             Sagas(pool, tools, journal, catalog),
@@ -83,6 +92,8 @@ async def serve(settings: Settings) -> int:
             place_order_saga=settings.place_order_saga,
             wait_max_s=settings.wait_max_s,
             message_bytes_max=settings.message_bytes_max,
+            around=followed.around,
+            call_ended=followed.call_ended,
         )
         page = MetricsPage(telemetry, journal, clock, dispatcher.loads, version=metadata.version(PACKAGE))
         http = HttpPort(page.text, has_failed=lambda: pool.failed.done() or journal.failed.done())
@@ -92,6 +103,7 @@ async def serve(settings: Settings) -> int:
         http.start()
         endings = (stop, pool.failed, journal.failed)
         recovery = asyncio.create_task(_recover(pool, settings))
+        lag = asyncio.create_task(watch_lag(telemetry.loop_lagged), name="event loop lag")
         try:
             await asyncio.wait((recovery, *endings), return_when=asyncio.FIRST_COMPLETED)
             if not any(ending.done() for ending in endings):
@@ -110,6 +122,7 @@ async def serve(settings: Settings) -> int:
             await api.draining()
             await pool.park(grace_s=0.0 if failure else settings.drain_grace_s)
         finally:
+            lag.cancel()
             feed.close()
             await asyncio.gather(api.stop(settings.drain_grace_s), http.stop(settings.drain_grace_s))
             await page.close()
@@ -120,6 +133,18 @@ async def serve(settings: Settings) -> int:
         return EXIT_JOURNAL_FAILED
     _log.info("stopped")
     return EXIT_STOPPED
+
+
+def _catalog(settings: Settings) -> DefinitionFiles:
+    catalog = DefinitionFiles.load(settings.definitions_dir, settings.services)
+    _log.info("settings: %s", settings.describe())
+    for refused in catalog.refused:
+        _log.error("%s", refused)
+    try:
+        catalog.get(settings.place_order_saga, None)
+    except DefinitionNotFound as error:
+        _log.error("PlaceOrder cannot be served (SAGA_PLACE_ORDER_SAGA): %s", error)
+    return catalog
 
 
 async def _recover(pool: Pool, settings: Settings) -> int:
@@ -154,6 +179,44 @@ async def _participants(settings: Settings) -> AsyncIterator[GrpcParticipants]:
         yield participants
     finally:
         await participants.close()
+
+
+@dataclass(frozen=True, slots=True)
+class _Followed:
+    """How sagas and calls are followed from outside; by nobody, unless the environment asks for traces."""
+
+    tracing: Tracing
+    around: Sequence[aio.ServerInterceptor] = ()
+    call_ended: Callable[[StatusCode, str], None] | None = None
+    delivery: "Delivery | None" = None
+
+
+@asynccontextmanager
+async def _followed(
+    push: Push | None, settings: Settings, telemetry: PrometheusTelemetry
+) -> AsyncIterator[_Followed]:
+    if push is None:
+        yield _Followed(NoTracing())
+        return
+    # Here, because it takes a third of a second, and nobody pays for what is off.
+    from coordinator.adapters.opentelemetry.library import Traces
+    from coordinator.adapters.opentelemetry.server import call_ended
+
+    traces = Traces(push, targets=settings.services, header_ignored=telemetry.trace_header_ignored)
+    _log.info("traces go to %s (%s)", push.place, push.protocol)
+    try:
+        yield _Followed(traces.spans, [traces.interceptor(UNARY_METHODS)], call_ended, traces.delivery)
+    finally:
+        # It blocks, in bounded time: nothing else is left to do by now.
+        traces.close()
+
+
+def _current_trace(asked: Wanted) -> Callable[[], str] | None:
+    if asked.traces is None:
+        return None
+    from coordinator.adapters.opentelemetry.server import current_trace
+
+    return current_trace
 
 
 def _stop_signal() -> asyncio.Future[None]:

@@ -37,6 +37,7 @@ PROBE_TIMEOUT_S: Final = 2.0
 _METHODS: Final = "/saga.v1.ParticipantService/"
 _ERROR_DOMAIN: Final = "saga.v1"
 _STATUS_DETAILS: Final = "grpc-status-details-bin"
+_TRACEPARENT: Final = "traceparent"
 _CODE: Final = re.compile(r"[A-Z][A-Z0-9_]{0,63}")
 _MESSAGE_CHARS_MAX: Final = 500
 # gRPC enforces the deadline; this is for a call that it would never end, such as one stuck in a resolver.
@@ -78,9 +79,10 @@ class GrpcParticipants:
             sentence = f"no address is set for {call.service} (SAGA_SERVICES)"
             return NoProof(Unproved.TRANSIENT, "UNAVAILABLE", sentence)
         request = _request(call).SerializeToString()
+        metadata = ((_TRACEPARENT, call.trace),) if call.trace else None
         try:
             async with asyncio.timeout(timeout_s + _WATCHDOG_S):
-                raw: object = await methods[call.service](request, timeout=timeout_s)
+                raw: object = await methods[call.service](request, timeout=timeout_s, metadata=metadata)
         except grpc.aio.AioRpcError as error:
             return _no_proof(error)
         except TimeoutError:

@@ -32,6 +32,7 @@ from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue, child
 from coordinator.domain.saga import Saga, Status, StepOutcome, StepState, UndoOutcome
 from coordinator.domain.summary import SagaSummary
+from coordinator.domain.trace import parse_trace
 from coordinator.engine.sagas import SagaView
 from coordinator.ports.journal import Record
 from saga.v1 import coordinator_pb2, types_pb2
@@ -121,6 +122,8 @@ def to_saga_with_steps(view: SagaView) -> types_pb2.Saga:
     """A saga with its steps, as far as its records can be read."""
     saga = to_saga(view.summary)
     if view.saga is not None:
+        trace = parse_trace(view.saga.trace)
+        saga.trace_id = trace.trace_id if trace is not None else ""
         saga.steps.extend(_to_steps(view.saga, view.records))
     return saga
 

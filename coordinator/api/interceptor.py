@@ -40,7 +40,9 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 class CallInterceptor(aio.ServerInterceptor):
     """Gate, error table, access log and registry of running calls, for the services of this project."""
 
-    def __init__(self) -> None:
+    def __init__(self, ended: Callable[[StatusCode, str], None] | None = None) -> None:
+        """*ended* is told of each call, before its answer leaves: its code, and the saga concerned if any."""
+        self._ended = ended
         self.is_open = False
         """Whether sagas may be asked for; until then every call is answered UNAVAILABLE."""
         self._running: set[asyncio.Task[Any]] = set()
@@ -95,6 +97,7 @@ class CallInterceptor(aio.ServerInterceptor):
     ) -> Any:
         loop = asyncio.get_running_loop()
         began_at, code, reason = loop.time(), StatusCode.OK, ""
+        saga_id = _saga_id(request)
         task = asyncio.current_task()
         if task is not None:
             self._running.add(task)
@@ -103,8 +106,11 @@ class CallInterceptor(aio.ServerInterceptor):
             try:
                 self._check_gate()
                 _check_readable(request)
-                return await work()
+                answer = await work()
+                saga_id = saga_id or _saga_id(answer)
+                return answer
             except Exception as error:
+                saga_id = saga_id or _saga_id(error)
                 code, reason, *_ = row_of(error)[1:]
                 if code is StatusCode.INTERNAL:
                     _log_fault(method, error)
@@ -114,6 +120,8 @@ class CallInterceptor(aio.ServerInterceptor):
             code = StatusCode.CANCELLED
             raise
         finally:
+            if self._ended is not None:
+                self._ended(code, saga_id)
             _log.log(
                 logging.INFO if code in _UNUSUAL else logging.DEBUG,
                 "call ended",
@@ -131,6 +139,12 @@ class CallInterceptor(aio.ServerInterceptor):
                 "the coordinator is starting and first takes up the sagas of its journal; nothing was "
                 "written, ask again"
             )
+
+
+def _saga_id(message: object) -> str:
+    """The saga that a request, an answer or an error names; "" for none."""
+    named: object = getattr(message, "saga_id", "") or getattr(getattr(message, "saga", None), "saga_id", "")
+    return named if isinstance(named, str) else ""
 
 
 class _Unreadable:

@@ -8,9 +8,10 @@ import asyncio
 import errno
 import re
 import socket
+from collections.abc import Callable, Sequence
 from typing import Final
 
-from grpc import aio
+from grpc import StatusCode, aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from coordinator.api.coordinator import CoordinatorServicer
@@ -24,11 +25,19 @@ from coordinator.engine.sagas import Sagas
 from saga.orders.v1 import orders_pb2, orders_pb2_grpc
 from saga.v1 import coordinator_pb2, coordinator_pb2_grpc, operator_pb2, operator_pb2_grpc
 
-OUR_SERVICES: Final = (
-    coordinator_pb2.DESCRIPTOR.services_by_name["CoordinatorService"].full_name,
-    operator_pb2.DESCRIPTOR.services_by_name["OperatorService"].full_name,
-    orders_pb2.DESCRIPTOR.services_by_name["OrderPlacementService"].full_name,
+_SERVICES: Final = (
+    coordinator_pb2.DESCRIPTOR.services_by_name["CoordinatorService"],
+    operator_pb2.DESCRIPTOR.services_by_name["OperatorService"],
+    orders_pb2.DESCRIPTOR.services_by_name["OrderPlacementService"],
 )
+OUR_SERVICES: Final = tuple(service.full_name for service in _SERVICES)
+UNARY_METHODS: Final = frozenset(
+    f"/{service.full_name}/{method.name}"
+    for service in _SERVICES
+    for method in service.methods
+    if not method.server_streaming
+)
+"""As they stand on the wire: each is answered once."""
 CALLS_OPEN_MAX: Final = 10_000
 ABORTED_SETTLE_S: Final = 5.0
 STREAMS_END_S: Final = 0.3
@@ -52,11 +61,14 @@ class ApiServer:
         wait_max_s: float,
         message_bytes_max: int,
         calls_open_max: int = CALLS_OPEN_MAX,
+        around: Sequence[aio.ServerInterceptor] = (),
+        call_ended: Callable[[StatusCode, str], None] | None = None,
     ) -> None:
-        self._interceptor = CallInterceptor()
+        """*around* are interceptors that stand around ours; *call_ended* is as in `CallInterceptor`."""
+        self._interceptor = CallInterceptor(call_ended)
         self._health = health.aio.HealthServicer()
         self._server = aio.server(
-            interceptors=[self._interceptor],
+            interceptors=[*around, self._interceptor],
             options=_options(message_bytes_max),
             maximum_concurrent_rpcs=calls_open_max,
         )

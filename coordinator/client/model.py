@@ -240,6 +240,8 @@ class Saga:
     """Whether some undo failed for good, or it was set aside: true also while other undo goes on."""
     forced: bool = False
     """Whether a person decided a part of the outcome."""
+    trace_id: str = ""
+    """The trace that it is followed in; empty in lists, and where its start was not traced."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -138,6 +138,22 @@ def only_reads(request: Message) -> bool:
     return request.DESCRIPTOR.name.startswith(_READING) or getattr(request, "validate_only", False)
 
 
+def full_method(name: str, request: Message) -> str:
+    """The method *name* with its service, such as "saga.v1.CoordinatorService/GetSaga"."""
+    for service in request.DESCRIPTOR.file.services_by_name.values():
+        method = service.methods_by_name.get(name)
+        if method is not None and method.input_type.full_name == request.DESCRIPTOR.full_name:
+            return f"{service.full_name}/{name}"
+    raise AssertionError(f"{request.DESCRIPTOR.full_name} is no request of {name}")
+
+
+def saga_id_in(answer: object) -> str:
+    """The saga that an answer is about; empty where it is about none, or about many."""
+    about = getattr(answer, "result", answer)
+    saga_id = getattr(getattr(about, "saga", about), "saga_id", "")
+    return saga_id if isinstance(saga_id, str) else ""
+
+
 def filter_text(
     text: str,
     *,
@@ -207,6 +223,7 @@ def to_saga(saga: types_pb2.Saga) -> Saga:
         flags=tuple(saga.flags),
         needs_person=saga.needs_person,
         forced=saga.forced,
+        trace_id=saga.trace_id,
     )
 
 

@@ -14,14 +14,19 @@ from typing import Final
 from coordinator.adapters.prometheus.metrics import (
     ATTEMPT_DURATION,
     ATTEMPTS,
+    BACKOFF,
     CALLS_IN_FLIGHT,
     CALLS_QUEUED,
     COMMIT_DURATION,
     GROUP_ENTRIES,
+    LOOP_LAG,
     OPERATOR_ACTIONS,
     SAGA_DURATION,
     SAGAS_RESTED,
     SAGAS_STARTED,
+    STARTS_REFUSED,
+    TRACE_HEADERS_IGNORED,
+    Example,
     Labels,
     Metric,
     Writing,
@@ -42,7 +47,9 @@ from coordinator.domain.outcomes import (
 )
 from coordinator.domain.relations import NAME
 from coordinator.domain.saga import Status
+from coordinator.domain.trace import parse_trace
 from coordinator.engine.dispatcher import Load
+from coordinator.ports.clock import Clock
 
 OTHER: Final = "other"
 NAMES_SEEN_MAX: Final = 100
@@ -65,6 +72,8 @@ _FIXED: Final[Mapping[str, Sequence[str]]] = {
     "direction": [direction.name for direction in Direction],
     "outcome": list(_OUTCOMES.values()),
     "verb": [verb.value for verb in Verb],
+    "reason": ["OVERLOADED", "DRAINING"],
+    "header": ["traceparent", "baggage"],
 }
 _NAME: Final = re.compile(NAME)
 
@@ -72,28 +81,37 @@ _NAME: Final = re.compile(NAME)
 class PrometheusTelemetry:
     """Keeps the port `Telemetry`, and is told of commits by the journal."""
 
-    def __init__(self, *, definitions: Iterable[str], services: Iterable[str]) -> None:
+    def __init__(self, *, definitions: Iterable[str], services: Iterable[str], clock: Clock) -> None:
+        self._clock = clock
         self._names = {
             "definition": _Names((*definitions, OTHER)),
             "service": _Names((*services, OTHER)),
         }
         self._started = _Counter(SAGAS_STARTED)
+        self._refused = _Counter(STARTS_REFUSED)
         self._rested = _Counter(SAGAS_RESTED)
         self._duration = _Histogram(SAGA_DURATION)
         self._attempts = _Counter(ATTEMPTS)
         self._attempt_duration = _Histogram(ATTEMPT_DURATION)
+        self._backoff = _Histogram(BACKOFF)
         self._commit_duration = _Histogram(COMMIT_DURATION)
         self._group_entries = _Histogram(GROUP_ENTRIES)
+        self._loop_lag = _Histogram(LOOP_LAG)
         self._actions = _Counter(OPERATOR_ACTIONS)
+        self._headers_ignored = _Counter(TRACE_HEADERS_IGNORED)
         self._tallies: tuple[_Counter | _Histogram, ...] = (
             self._started,
+            self._refused,
             self._rested,
             self._duration,
             self._attempts,
             self._attempt_duration,
+            self._backoff,
             self._commit_duration,
             self._group_entries,
+            self._loop_lag,
             self._actions,
+            self._headers_ignored,
         )
         # Zeros from the first scrape on: rate() needs a value before the first thing that happens.
         for tally in self._tallies:
@@ -102,16 +120,25 @@ class PrometheusTelemetry:
     def saga_started(self, saga_name: str) -> None:
         self._started.add(self._name("definition", saga_name))
 
-    def saga_rested(self, saga_name: str, status: Status, duration_s: float) -> None:
+    def start_refused(self, reason: str) -> None:
+        self._refused.add(reason)
+
+    def saga_rested(self, saga_name: str, status: Status, duration_s: float, trace: str) -> None:
         definition = self._name("definition", saga_name)
         self._rested.add(definition, status.value)
-        self._duration.observe(duration_s, definition, status.value)
+        self._duration.observe(duration_s, definition, status.value, example=self._example(trace, duration_s))
 
-    def attempt_ended(self, service: str, direction: Direction, answer: Answer, duration_s: float) -> None:
+    def attempt_ended(
+        self, service: str, direction: Direction, answer: Answer, duration_s: float, trace: str
+    ) -> None:
         name = self._name("service", service)
         outcome = _OUTCOMES[answer.kind if isinstance(answer, NoProof) else type(answer)]
         self._attempts.add(name, direction.name, outcome)
-        self._attempt_duration.observe(duration_s, name, direction.name)
+        example = self._example(trace, duration_s)
+        self._attempt_duration.observe(duration_s, name, direction.name, example=example)
+
+    def backed_off(self, service: str, direction: Direction, wait_s: float) -> None:
+        self._backoff.observe(wait_s, self._name("service", service), direction.name)
 
     def operator_acted(self, verb: Verb) -> None:
         self._actions.add(verb.value)
@@ -120,6 +147,14 @@ class PrometheusTelemetry:
         """The journal has made *entries* durable at once, in *duration_s*."""
         self._commit_duration.observe(duration_s)
         self._group_entries.observe(entries)
+
+    def loop_lagged(self, lag_s: float) -> None:
+        """The event loop came to a timer *lag_s* late."""
+        self._loop_lag.observe(lag_s)
+
+    def trace_header_ignored(self, header: str) -> None:
+        """A caller sent a *header* (`traceparent`, `baggage`) that breaks its rules."""
+        self._headers_ignored.add(header)
 
     def snapshot(self, loads: Mapping[str, Load]) -> list[Writing]:
         """All that was told, and what the dispatcher has under way, as it stands at this moment."""
@@ -134,6 +169,13 @@ class PrometheusTelemetry:
             partial(gauge, CALLS_IN_FLIGHT, {(service,): number for service, number in in_flight.items()}),
             partial(gauge, CALLS_QUEUED, {(service,): number for service, number in queued.items()}),
         ]
+
+    def _example(self, trace: str, value: float) -> Example | None:
+        """What leads from a number to a trace; only to one that is recorded, or nobody finds it."""
+        context = parse_trace(trace) if trace else None
+        if context is None or not context.sampled:
+            return None
+        return Example(context.trace_id, context.span_id, value, self._clock.now())
 
     def _name(self, label: str, name: str) -> str:
         names = self._names[label]
@@ -189,19 +231,25 @@ class _Histogram:
         self.metric = metric
         self._counts: dict[Labels, list[int]] = {}
         self._sums: dict[Labels, float] = {}
+        self._examples: dict[Labels, list[Example | None]] = {}
 
     def begin(self, series: Iterable[Labels]) -> None:
         for labels in series:
             self._counts[labels] = [0] * (len(self.metric.buckets) + 1)
             self._sums[labels] = 0.0
+            self._examples[labels] = [None] * (len(self.metric.buckets) + 1)
 
-    def observe(self, value: float, *labels: str) -> None:
+    def observe(self, value: float, *labels: str, example: Example | None = None) -> None:
         if labels not in self._counts:
             self.begin([labels])
-        self._counts[labels][bisect_left(self.metric.buckets, value)] += 1
+        bucket = bisect_left(self.metric.buckets, value)
+        self._counts[labels][bucket] += 1
+        if example is not None:
+            self._examples[labels][bucket] = example
         # A sum that falls would look like a restart: durations across one may come out negative.
         self._sums[labels] += max(0.0, value)
 
     def snapshot(self) -> Writing:
         counts = {labels: list(counts) for labels, counts in self._counts.items()}
-        return partial(histogram, self.metric, counts, dict(self._sums))
+        examples = {labels: list(examples) for labels, examples in self._examples.items() if any(examples)}
+        return partial(histogram, self.metric, counts, dict(self._sums), examples)

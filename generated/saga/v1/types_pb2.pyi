@@ -258,6 +258,7 @@ class Saga(_message.Message):
     FLAGS_FIELD_NUMBER: _builtins.int
     NEEDS_PERSON_FIELD_NUMBER: _builtins.int
     FORCED_FIELD_NUMBER: _builtins.int
+    TRACE_ID_FIELD_NUMBER: _builtins.int
     saga_id: _builtins.str
     """The saga's id, a UUIDv7."""
     saga_name: _builtins.str
@@ -278,6 +279,10 @@ class Saga(_message.Message):
     """Whether some undo failed for good, or the saga was set aside: true also while other undo goes on."""
     forced: _builtins.bool
     """Whether a person decided a part of the outcome: a step completed or skipped by hand, or a termination."""
+    trace_id: _builtins.str
+    """The trace that it is followed in, 32 hexadecimal digits; empty where its start was not traced. Only in
+    GetSaga's and StartSaga's answers.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -321,10 +326,11 @@ class Saga(_message.Message):
         flags: _abc.Iterable[_builtins.str] | None = ...,
         needs_person: _builtins.bool = ...,
         forced: _builtins.bool = ...,
+        trace_id: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "definition_digest", b"definition_digest", "definition_version", b"definition_version", "error_message", b"error_message", "expire_time", b"expire_time", "flags", b"flags", "forced", b"forced", "needs_person", b"needs_person", "request_id", b"request_id", "saga_id", b"saga_id", "saga_name", b"saga_name", "seq", b"seq", "status", b"status", "steps", b"steps", "timeline", b"timeline", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "definition_digest", b"definition_digest", "definition_version", b"definition_version", "error_message", b"error_message", "expire_time", b"expire_time", "flags", b"flags", "forced", b"forced", "needs_person", b"needs_person", "request_id", b"request_id", "saga_id", b"saga_id", "saga_name", b"saga_name", "seq", b"seq", "status", b"status", "steps", b"steps", "timeline", b"timeline", "trace_id", b"trace_id", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

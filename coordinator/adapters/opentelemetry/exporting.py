@@ -1,0 +1,173 @@
+"""Between the library and the collector: what may leave, under which names, and what is said where it cannot.
+
+Everything here runs in the threads that send, so that no saga pays for it.
+"""
+
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from opentelemetry.sdk.trace import Event, ReadableSpan
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
+from opentelemetry.trace import SpanKind, Status
+from opentelemetry.util.types import AttributeValue
+
+from coordinator.adapters.opentelemetry.environment import Push, Signal
+
+_log = logging.getLogger(__name__)
+
+
+class Delivery:
+    """Whether the collector takes one signal: counted, and told when that changes, in one line each."""
+
+    def __init__(self, signal: Signal, push: Push) -> None:
+        self._signal = signal
+        self._place = push.place
+        self._lock = threading.Lock()
+        self._is_taken = True
+        self._lost_in_a_row = 0
+        self.sent = 0
+        self.lost = 0
+
+    def report(self, items: int, *, taken: bool) -> None:
+        """*items* were sent; or not *taken*, and are lost."""
+        with self._lock:
+            before, self._is_taken = self._is_taken, taken
+            lost_in_a_row = self._lost_in_a_row
+            if taken:
+                self.sent += items
+                self._lost_in_a_row = 0
+            else:
+                self.lost += items
+                self._lost_in_a_row += items
+        if before and not taken:
+            _log.warning(
+                "the OpenTelemetry collector at %s does not take %s: they are dropped and counted, and sagas "
+                "are not held up; look whether it runs, and at OTEL_EXPORTER_OTLP_ENDPOINT and _PROTOCOL",
+                self._place,
+                self._signal.lower(),
+            )
+        elif taken and not before:
+            _log.warning(
+                "the OpenTelemetry collector at %s takes %s again; lost meanwhile: %d",
+                self._place,
+                self._signal.lower(),
+                lost_in_a_row,
+            )
+
+    def dropped(self) -> None:
+        """One item was dropped unsent: the queue for the collector is full."""
+        with self._lock:
+            self.lost += 1
+            self._lost_in_a_row += 1
+
+
+class AllowedSpans(SpanExporter):
+    """Sends what is allowed of each span, and reports what became of it."""
+
+    def __init__(self, exporter: SpanExporter, delivery: Delivery) -> None:
+        self._exporter = exporter
+        self._delivery = delivery
+        self.handed_over = 0
+        """Spans that have left the queue."""
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        self.handed_over += len(spans)
+        try:
+            result = self._exporter.export([allowed(span) for span in spans])
+        except Exception:  # whatever the library has with its settings or its peer: these spans are lost
+            result = SpanExportResult.FAILURE
+        self._delivery.report(len(spans), taken=result is SpanExportResult.SUCCESS)
+        return result
+
+    def shutdown(self) -> None:
+        self._exporter.shutdown()
+
+    def force_flush(self, timeout_millis: int = 30_000) -> bool:
+        return self._exporter.force_flush(timeout_millis)
+
+
+class CountingProcessor(BatchSpanProcessor):
+    """The library's queue and thread. It drops the oldest span of a full queue, which is counted here."""
+
+    def __init__(self, exporter: AllowedSpans, delivery: Delivery) -> None:
+        super().__init__(exporter)
+        self._exporter = exporter
+        self._delivery = delivery
+        self._queue_max: int = self._default_max_queue_size()  # type: ignore[no-untyped-call]
+        self._kept = 0
+
+    def on_end(self, span: ReadableSpan) -> None:
+        if span.context is None or not span.context.trace_flags.sampled:
+            return
+        if self._kept - self._exporter.handed_over >= self._queue_max:
+            self._delivery.dropped()
+        else:
+            self._kept += 1
+        super().on_end(span)
+
+
+def allowed(span: ReadableSpan) -> ReadableSpan:
+    """*span* with the attributes of the list below, by their current names, and without anybody's words.
+
+    The library's server spans have names of an older convention, the caller's user agent, and the texts of
+    errors.
+    """
+    attributes = _current(span.attributes or {})
+    name = str(attributes.get("rpc.method", span.name)) if span.kind is SpanKind.SERVER else span.name
+    events = [_allowed_event(event) for event in span.events if event.name.startswith(OURS)]
+    return ReadableSpan(
+        name=name,
+        context=span.context,
+        parent=span.parent,
+        resource=span.resource,
+        attributes=attributes,
+        events=events,
+        links=span.links,
+        kind=span.kind,
+        status=Status(span.status.status_code),
+        start_time=span.start_time,
+        end_time=span.end_time,
+        instrumentation_scope=span.instrumentation_scope,
+    )
+
+
+def _current(attributes: Mapping[str, AttributeValue]) -> dict[str, AttributeValue]:
+    """RPC semantic conventions 1.38 and later: https://opentelemetry.io/docs/specs/semconv/rpc/rpc-spans/"""
+    if _OLD_SERVICE in attributes:
+        method = "/".join(str(attributes.get(name, "")) for name in (_OLD_SERVICE, "rpc.method"))
+        attributes = {**attributes, "rpc.method": method}
+    renamed = {_RENAMED.get(name, name): value for name, value in attributes.items()}
+    port = renamed.get(_PEER_PORT)
+    if isinstance(port, str) and port.isdigit():
+        renamed[_PEER_PORT] = int(port)
+    return {name: value for name, value in renamed.items() if name in _ALLOWED or name.startswith(OURS)}
+
+
+def _allowed_event(event: Event) -> Event:
+    given = event.attributes or {}
+    kept = {name: value for name, value in given.items() if name.startswith(OURS)}
+    return Event(event.name, kept, event.timestamp)
+
+
+OURS: Final = "saga."
+_OLD_SERVICE: Final = "rpc.service"
+_PEER_PORT: Final = "network.peer.port"
+_RENAMED: Final = {
+    "rpc.system": "rpc.system.name",
+    "net.peer.ip": "network.peer.address",
+    "net.peer.port": _PEER_PORT,
+}
+_ALLOWED: Final = frozenset(
+    {
+        "rpc.system.name",
+        "rpc.method",
+        "rpc.response.status_code",
+        "error.type",
+        "server.address",
+        "server.port",
+        "network.peer.address",
+        _PEER_PORT,
+    }
+)

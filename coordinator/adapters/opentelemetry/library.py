@@ -1,0 +1,111 @@
+"""OpenTelemetry at work: loaded only where the environment asks for it, and closed in bounded time."""
+
+import logging
+import sys
+import threading
+from collections.abc import Callable, Collection, Mapping
+from importlib import metadata
+from typing import Final
+
+import uuid_utils
+from grpc import aio
+from opentelemetry import propagate
+from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION, Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
+
+from coordinator.adapters.opentelemetry.environment import Push, Signal
+from coordinator.adapters.opentelemetry.exporting import AllowedSpans, CountingProcessor, Delivery
+from coordinator.adapters.opentelemetry.server import CallerContext, server_interceptor
+from coordinator.adapters.opentelemetry.spans import ChosenIds, SagaSpans
+from coordinator.domain.errors import StartupFailed
+
+PACKAGE: Final = "saga-coordinator"
+CLOSE_S: Final = 2.0
+"""What the collector has at the end to take what is left; then it is dropped."""
+ABORT_S: Final = 0.5
+
+
+class Traces:
+    """The spans of this process: who makes them, and how they leave."""
+
+    def __init__(
+        self, push: Push, *, targets: Mapping[str, str], header_ignored: Callable[[str], None]
+    ) -> None:
+        """*targets* says where each service is; *header_ignored* is told of headers that break rules.
+
+        Raises:
+            StartupFailed: the exporter is not installed, or refuses its settings.
+        """
+        _quiet()
+        self.delivery = Delivery("TRACES", push)
+        self._exporter = AllowedSpans(_span_exporter(push), self.delivery)
+        self._processor = CountingProcessor(self._exporter, self.delivery)
+        ids = ChosenIds()
+        self._provider = TracerProvider(resource=resource(), id_generator=ids, shutdown_on_exit=False)
+        self._provider.add_span_processor(self._processor)
+        propagate.set_global_textmap(CallerContext(header_ignored))
+        self.spans = SagaSpans(self._provider, ids, targets)
+
+    def interceptor(self, methods: Collection[str]) -> aio.ServerInterceptor:
+        """What makes a span of each call of *methods* that a server answers."""
+        return server_interceptor(self._provider, methods)
+
+    def close(self) -> None:
+        """Send what is left, for at most `CLOSE_S`. Blocks."""
+        # A daemon: a collector that hangs must not keep the process.
+        closing = threading.Thread(target=self._processor.shutdown, name="close traces", daemon=True)
+        closing.start()
+        closing.join(CLOSE_S)
+        if closing.is_alive():
+            self._exporter.shutdown()  # which cuts off the call under way
+            closing.join(ABORT_S)
+
+
+def resource() -> Resource:
+    """Who we are, for the collector; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
+    ours = Resource(
+        {
+            SERVICE_NAME: PACKAGE,
+            SERVICE_VERSION: metadata.version(PACKAGE),
+            SERVICE_INSTANCE_ID: str(uuid_utils.uuid7()),
+        }
+    )
+    given = Resource.create()
+    if str(given.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
+        return given.merge(ours)
+    return ours.merge(given)
+
+
+def _quiet() -> None:
+    """The library tells of each try that fails, with what the peer said, and quotes headers that it cannot
+    read. What there is to say is said by `Delivery`."""
+    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
+    logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
+
+
+def _span_exporter(push: Push) -> SpanExporter:
+    if push.exporter == "console":
+        return ConsoleSpanExporter(out=sys.stderr)
+    try:
+        if push.protocol == "grpc":
+            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+            return OTLPSpanExporter()
+        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as OverHttp
+
+        return OverHttp()
+    except Exception as error:
+        raise refused("TRACES", error) from None
+
+
+def refused(signal: Signal, error: Exception) -> StartupFailed:
+    """What to say of an exporter that cannot be made. Its own words may quote a header."""
+    if isinstance(error, ModuleNotFoundError):
+        return StartupFailed(
+            f"OTEL_{signal}_EXPORTER: what sends to a collector is not installed; run "
+            f"pip install '{PACKAGE}[otlp]'"
+        )
+    return StartupFailed(
+        f"OTEL_EXPORTER_OTLP_*: the exporter refuses one of its settings ({type(error).__name__})"
+    )
