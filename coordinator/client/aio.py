@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import Message
 
-from coordinator.client import checks, wire
+from coordinator.client import checks, tracing, wire
 from coordinator.client.channel import channel_options, checked_target
 from coordinator.client.errors import ClientError, Unavailable, Undecided
 from coordinator.client.failures import Asked, answered, closed, elsewhere, to_error
@@ -102,17 +102,18 @@ class Client:
         """
         request = wire.order_request(order_id, user_id, items, payment)
         ends_at = time.monotonic() + checks.timeout_s(timeout_s)
-        while True:
-            try:
-                left_s = max(ends_at - time.monotonic(), 0.0)
-                return wire.to_order(
-                    await self._ask("PlaceOrder", self._orders.PlaceOrder, request, timeout_s=left_s)
-                )
-            except (Undecided, Unavailable) as error:
-                left_s = ends_at - time.monotonic()
-                if not is_worth_asking_again(error, was_reached=self._was_reached, left_s=left_s):
-                    raise
-            await asyncio.sleep(ASK_AGAIN_PAUSE_S)
+        with tracing.order() as traced:
+            while True:
+                try:
+                    left_s = max(ends_at - time.monotonic(), 0.0)
+                    answer = await self._ask("PlaceOrder", self._orders.PlaceOrder, request, timeout_s=left_s)
+                    traced.ended(order := wire.to_order(answer))
+                    return order
+                except (Undecided, Unavailable) as error:
+                    left_s = ends_at - time.monotonic()
+                    if not is_worth_asking_again(error, was_reached=self._was_reached, left_s=left_s):
+                        raise
+                await asyncio.sleep(ASK_AGAIN_PAUSE_S)
 
     async def start(
         self,
@@ -236,7 +237,8 @@ class Client:
             stream_s = progress.stream_timeout_s(time.monotonic())
             request = wire.request_of(pb.WatchSagaRequest, saga_id=saga_id, after_seq=progress.after_seq)
             asked = Asked(self.target, "WatchSaga", stream_s, saga_id, only_reads=True)
-            call = self._sagas.WatchSaga(request, timeout=stream_s)
+            with tracing.stream() as traced:
+                call = self._sagas.WatchSaga(request, timeout=stream_s, metadata=traced.metadata)
             try:
                 with self._in_our_words(asked):
                     async for message in call:
@@ -288,10 +290,13 @@ class Client:
         asked = Asked(
             self.target, name, timeout_s, saga_id, wire.named(request), only_reads=wire.only_reads(request)
         )
-        with self._in_our_words(asked):
-            answer: object = await method(request, timeout=timeout_s)
-        self._was_reached = True
-        return answered(answer, asked)
+        with tracing.call(name, request, self.target) as traced:
+            with self._in_our_words(asked):
+                got: object = await method(request, timeout=timeout_s, metadata=traced.metadata)
+            self._was_reached = True
+            answer: _Answer = answered(got, asked)
+            traced.answered(answer)
+            return answer
 
     @contextmanager
     def _in_our_words(self, asked: Asked) -> Iterator[None]:

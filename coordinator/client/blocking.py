@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from coordinator.client import checks, wire
+from coordinator.client import checks, tracing, wire
 from coordinator.client.channel import channel_options, checked_target
 from coordinator.client.errors import ClientError, Unavailable, Undecided
 from coordinator.client.failures import Asked, answered, closed, to_error
@@ -68,10 +68,13 @@ class BlockingConnection:
         asked = Asked(
             self.target, name, timeout_s, saga_id, wire.named(request), only_reads=wire.only_reads(request)
         )
-        with self._in_our_words(asked):
-            answer: object = method(request, timeout=timeout_s)
-        self._was_reached = True
-        return answered(answer, asked)
+        with tracing.call(name, request, self.target) as traced:
+            with self._in_our_words(asked):
+                got: object = method(request, timeout=timeout_s, metadata=traced.metadata)
+            self._was_reached = True
+            answer: _Answer = answered(got, asked)
+            traced.answered(answer)
+            return answer
 
     def _stream(
         self,
@@ -86,7 +89,8 @@ class BlockingConnection:
         timeout_s = checks.timeout_s(timeout_s)
         asked = Asked(self.target, name, timeout_s, saga_id, only_reads=wire.only_reads(request))
         with self._in_our_words(asked):
-            call = method(request, timeout=timeout_s)
+            with tracing.stream() as traced:
+                call = method(request, timeout=timeout_s, metadata=traced.metadata)
             try:
                 for message in call:
                     yield answered(message, asked)
@@ -146,17 +150,18 @@ class BlockingClient(BlockingConnection):
         """
         request = wire.order_request(order_id, user_id, items, payment)
         ends_at = time.monotonic() + checks.timeout_s(timeout_s)
-        while True:
-            try:
-                left_s = max(ends_at - time.monotonic(), 0.0)
-                return wire.to_order(
-                    self._ask("PlaceOrder", self._orders.PlaceOrder, request, timeout_s=left_s)
-                )
-            except (Undecided, Unavailable) as error:
-                left_s = ends_at - time.monotonic()
-                if not is_worth_asking_again(error, was_reached=self._was_reached, left_s=left_s):
-                    raise
-            time.sleep(ASK_AGAIN_PAUSE_S)
+        with tracing.order() as traced:
+            while True:
+                try:
+                    left_s = max(ends_at - time.monotonic(), 0.0)
+                    answer = self._ask("PlaceOrder", self._orders.PlaceOrder, request, timeout_s=left_s)
+                    traced.ended(order := wire.to_order(answer))
+                    return order
+                except (Undecided, Unavailable) as error:
+                    left_s = ends_at - time.monotonic()
+                    if not is_worth_asking_again(error, was_reached=self._was_reached, left_s=left_s):
+                        raise
+                time.sleep(ASK_AGAIN_PAUSE_S)
 
     def start(
         self,

@@ -41,6 +41,21 @@ def test_the_clients_load_nothing_of_the_server() -> None:
     assert not (SERVER_ONLY | OURS) & loaded
 
 
+def test_a_client_that_calls_loads_nothing_to_follow_its_calls_with() -> None:
+    loaded = loaded_by(
+        "from coordinator.client import *\n"
+        "with BlockingClient('127.0.0.1:1', timeout_s=0.2) as client:\n"
+        "    try:\n"
+        "        client.place_order(order_id='o', user_id='u', items=[Item('i', 1)],\n"
+        "            payment=Payment('card', 't', Money('EUR', 1)), timeout_s=0.2)\n"
+        "    except ClientError:\n"
+        "        reached = True\n"
+        "assert reached"
+    )
+    assert "coordinator.client.tracing" in loaded
+    assert not any(name.split(".")[0] == "opentelemetry" for name in loaded)
+
+
 def test_every_name_that_is_promised_is_there() -> None:
     for name in coordinator.client.__all__:
         assert getattr(coordinator.client, name).__name__ == name

@@ -1,0 +1,61 @@
+"""Spans as an exporter gets them, for tests of who makes which."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from opentelemetry import trace
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+
+
+class Recorded:
+    """A tracer provider, and what came out of it, oldest end first."""
+
+    def __init__(self) -> None:
+        self.provider = TracerProvider(shutdown_on_exit=False)
+        self._exporter = InMemorySpanExporter()
+        self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+
+    @property
+    def spans(self) -> tuple[ReadableSpan, ...]:
+        return self._exporter.get_finished_spans()
+
+    def one(self, name: str) -> ReadableSpan:
+        (found,) = [span for span in self.spans if span.name == name]
+        return found
+
+    def text(self) -> str:
+        """All that left, as a console exporter writes it."""
+        return "\n".join(span.to_json() for span in self.spans)
+
+
+@contextmanager
+def recording() -> Iterator[Recorded]:
+    """The process has an SDK while this lasts; the API itself lets a provider be set only once."""
+    recorded = Recorded()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trace, "get_tracer_provider", lambda: recorded.provider)
+        yield recorded
+
+
+def header(span: ReadableSpan) -> str:
+    """The `traceparent` that makes a peer its child."""
+    context = span.get_span_context()
+    assert context is not None
+    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags):02x}"
+
+
+def parent(span: ReadableSpan) -> str | None:
+    """The parent's `traceparent`."""
+    if span.parent is None:
+        return None
+    return f"00-{span.parent.trace_id:032x}-{span.parent.span_id:016x}-{int(span.parent.trace_flags):02x}"
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(span.to_json())["attributes"]
+    return found
