@@ -57,8 +57,8 @@ class SagaStarted:
     request_id: RequestId
     deadline_at: float | None = None
     trace: str = ""
-    """Under which the saga can be followed from outside, across restarts: a `traceparent` (W3C Trace Context).
-    Empty: nobody follows it."""
+    """Where the saga is followed from outside, across restarts: a `traceparent` (W3C Trace Context). Empty:
+    nowhere."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
 from coordinator.domain.actions import Action, action_event
 from coordinator.domain.commands import Command, Invoke
 from coordinator.domain.errors import Draining, JournalUnavailable, SagaEnded, SagaError, Unavailable

@@ -132,6 +132,10 @@ def heading(saga: Saga) -> Iterator[str]:
     yield f"request  {one_line(saga.request_id)}"
     yield f"status   {', '.join([saga.status, *marks])}"
     yield f"started  {saga.create_time:%Y-%m-%d %H:%M:%S} UTC, seq {saga.seq}"
+    if saga.trace_id:
+        yield f"trace    {saga.trace_id}"
+    if saga.trace_id:
+        yield f"trace    {saga.trace_id}"
     if saga.error_message:
         yield f"error    {one_line(saga.error_message)}"
     for flag in saga.flags:
