@@ -134,8 +134,6 @@ def heading(saga: Saga) -> Iterator[str]:
     yield f"started  {saga.create_time:%Y-%m-%d %H:%M:%S} UTC, seq {saga.seq}"
     if saga.trace_id:
         yield f"trace    {saga.trace_id}"
-    if saga.trace_id:
-        yield f"trace    {saga.trace_id}"
     if saga.error_message:
         yield f"error    {one_line(saga.error_message)}"
     for flag in saga.flags:
