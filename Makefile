@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo viewer test test-quick test-kill check fmt format lint types layers dependencies \
+.PHONY: help setup run demo viewer trace-demo test test-quick test-kill check fmt format lint types layers dependencies \
 	proto proto-fresh proto-lint proto-baseline docs docs-fresh tour lock audit clean
 
 BIN := .venv/bin
@@ -27,6 +27,9 @@ demo: $(RUNTIME) ## play three orders and a crash with real processes
 	@$(BIN)/python -m scripts.demo
 
 viewer: $(VIEWER) ## make the environment of the trace viewer in .venv-viewer (850 MB)
+
+trace-demo: $(RUNTIME) $(VIEWER) ## play the demo with tracing on, and show its orders as traces in a viewer
+	@$(BIN)/python -m scripts.trace_demo
 
 test: test-quick test-kill ## run all tests
 

@@ -175,7 +175,8 @@ class Viewer:
             "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": self.spans_endpoint,
             "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": "http/protobuf",
             "OTEL_TRACES_SAMPLER": "parentbased_always_on",
-            "OTEL_BSP_SCHEDULE_DELAY": "100",
+            # At once: what a process that is killed had not sent yet is lost.
+            "OTEL_BSP_SCHEDULE_DELAY": "10",
             "OTEL_METRICS_EXPORTER": "none",
         }
 
