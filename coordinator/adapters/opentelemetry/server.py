@@ -5,7 +5,7 @@ headers it takes a `traceparent` that is one, and nothing else.
 """
 
 import re
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from typing import Final
 
 from grpc import HandlerCallDetails, StatusCode, aio
@@ -63,12 +63,12 @@ class CallerContext(TextMapPropagator):
     ) -> Context:
         context = Context() if context is None else context
         baggage = getter.get(carrier, "baggage")
-        if baggage and not _is_baggage(",".join(map(_text, baggage))):
+        if baggage and not (_is_text(baggage) and _is_baggage(",".join(baggage))):
             self._ignored("baggage")
         given = getter.get(carrier, "traceparent")
         if not given:
             return context
-        caller = parse_trace(_text(given[0])) if len(given) == 1 else None
+        caller = parse_trace(given[0]) if _is_text(given) and len(given) == 1 else None
         if caller is None:
             self._ignored("traceparent")
             return context
@@ -122,8 +122,9 @@ def current_trace() -> str:
     return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags.sampled):02x}"
 
 
-def _text(value: str | bytes) -> str:
-    return value if isinstance(value, str) else value.decode("latin-1")
+def _is_text(values: Sequence[object]) -> bool:
+    """gRPC hands out as bytes what is no ASCII."""
+    return all(isinstance(value, str) for value in values)
 
 
 def _is_baggage(text: str) -> bool:
