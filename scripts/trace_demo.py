@@ -27,7 +27,7 @@ from opentelemetry.trace.span import TraceState
 from opentelemetry.util.types import Attributes
 
 from coordinator.client import BlockingClient
-from scripts.cluster import Cluster, NotReady
+from scripts.cluster import Cluster
 from scripts.demo import Demo, ending_cleanly, lines_to_try, linger
 from scripts.viewer import Trace, Traces, Viewer
 
@@ -96,9 +96,8 @@ def main() -> int:
 
 def lines(trace: Trace) -> Iterator[str]:
     """The trace as a tree, a span a line: when it began, how long it took, what it is and how it ended."""
-    begun_at = trace.spans[0].started_at
     for depth, span in trace.tree():
-        offset_s = (span.started_at - begun_at).total_seconds()
+        offset_s = (span.started_at - trace.spans[0].started_at).total_seconds()
         ended = [span.attributes.get(key, "") for key in ("error.type", "saga.status")]
         words = [span.name, *([span.status] if span.status == "ERROR" else []), *filter(None, ended)]
         yield f"{offset_s:+8.3f}s {span.duration_s:7.3f}s  {'  ' * depth}{'  '.join(map(str, words))}"
@@ -119,42 +118,35 @@ def _run() -> int:
             with _orders_followed(viewer.spans_endpoint), BlockingClient(cluster.address) as client:
                 demo = Demo(cluster, client)
                 ended_well = demo.play()
+                sagas = [client.get(demo.saga_id(story.order_id)) for story in STORIES]
             print("\n9. traces\n   One order is one trace: its caller, every attempt, and who served it.")
-            shown = [_show(story, demo.saga_id(story.order_id), viewer.traces) for story in STORIES]
+            shown = [
+                _show(story, saga.trace_id, viewer.traces) for story, saga in zip(STORIES, sagas, strict=True)
+            ]
             if sys.stdin.isatty():
                 print(f"\nIt stays up until Ctrl-C. Try in another terminal:{lines_to_try(cluster.address)}")
                 linger()
     return 0 if ended_well and all(shown) else 1
 
 
-def _show(story: Story, saga_id: str, traces: Traces) -> bool:
+def _show(story: Story, trace_id: str, traces: Traces) -> bool:
     """Print the story's trace once it is there; whether it tells all of it."""
-    print(f"\n   {story.order_id} {story.told}")
-    trace, missing = _arrived(story, saga_id, traces)
-    print(f"   {traces.page(trace.trace_id)}")
-    print("".join(f"   {line}\n" for line in lines(trace)), end="", flush=True)
+    trace = _arrived(story, trace_id, traces)
+    print(f"\n   {story.order_id} {story.told}\n   {traces.page(trace_id)}")
+    print("".join(f"   {line}\n" for line in lines(trace)), end="")
+    missing = story.missing(trace)
     for what in missing:
         print(f"   WRONG: the trace lacks {what}")
     return not missing
 
 
-def _arrived(story: Story, saga_id: str, traces: Traces) -> tuple[Trace, list[str]]:
-    """The saga's trace as soon as it tells the story, or as it is after a while, with what it lacks.
-
-    Raises:
-        NotReady: there is none, or more than one.
-    """
+def _arrived(story: Story, trace_id: str, traces: Traces) -> Trace:
+    """The trace as soon as it tells the story, or as it is after a while."""
     until = time.monotonic() + ARRIVAL_TIMEOUT_S
     while True:
-        # Whoever looks at a saga leaves a trace with its id, too; but only its own has a span of this name.
-        found = traces.find(f"{SAGA} ended", {"saga.id": saga_id})
-        if len(found) == 1:
-            trace = traces.read(*found)
-            missing = story.missing(trace)
-            if not missing or time.monotonic() > until:
-                return trace, missing
-        elif time.monotonic() > until:
-            raise NotReady(f"{story.order_id} has {len(found)} traces in the viewer, not one")
+        trace = traces.read(trace_id)
+        if not story.missing(trace) or time.monotonic() > until:
+            return trace
         time.sleep(0.2)
 
 

@@ -125,7 +125,9 @@ def test_an_order_that_failed_is_one_trace_with_all_that_was_tried_and_undone(
     root = trace.spans[0]
     assert root.attributes["saga.status"] == "COMPENSATED"
     saga_id = str(root.attributes["saga.id"])
+    # Elsewhere in the viewer is nothing of this saga, and whoever is shown it is shown its trace.
     assert traces.find("Compensate createOrder", {"saga.id": saga_id}) == {trace.trace_id}
+    assert f"   trace    {trace.trace_id}\n" in shown.said
     with urlopen(page, timeout=30) as answer:
         assert answer.status == 200
 
