@@ -28,6 +28,8 @@ TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACE = f"00-{TRACE_ID}-{SPAN_ID}-01"
 OTHER_TRACE = f"00-{'ab' * 16}-{'cd' * 8}-00"
 WINDOW_S = 10.0
+# Quarters of a second: sums of them are exact.
+PAUSES_S = st.integers(0, 60).map(lambda quarters: quarters / 4)
 
 
 class Log:
@@ -228,7 +230,7 @@ def test_no_value_moves_the_cursor(message: str, value: str, in_colour: bool) ->
 
 
 @given(
-    st.lists(st.tuples(st.sampled_from(["take", "look"]), st.integers(0, 6), st.floats(0, 15)), max_size=80),
+    st.lists(st.tuples(st.sampled_from(["take", "look"]), st.integers(0, 6), PAUSES_S), max_size=80),
     st.integers(1, 4),
 )
 def test_whatever_comes_is_written_or_counted_exactly_once(
@@ -259,7 +261,7 @@ def test_whatever_comes_is_written_or_counted_exactly_once(
     assert not repeats.holds
 
 
-@given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 15)), max_size=60))
+@given(st.lists(st.tuples(st.integers(0, 2), PAUSES_S), max_size=60))
 def test_of_one_line_at_most_one_is_written_in_a_window(events: list[tuple[int, float]]) -> None:
     repeats = Repeats(window_s=WINDOW_S, windows_max=100)
     now, written_at = 0.0, dict[str, float]()
@@ -281,6 +283,14 @@ def test_a_line_that_repeats_is_told_with_its_count_when_its_window_ends() -> No
     assert repeats.take(a_line("another"), 20.0) == [a_line(attempt=1, repeated=1), a_line("another")]
     # And one that ended without repeats is over.
     assert repeats.take(a_line(attempt=1), 30.0) == [a_line(attempt=1)]
+
+
+def test_every_window_ends_in_its_own_time() -> None:
+    repeats = Repeats(window_s=WINDOW_S, windows_max=10)
+    for message, at in (("a", 0.0), ("b", 1.0), ("c", 2.0), ("c", 3.0), ("b", 4.0), ("a", 5.0)):
+        repeats.take(a_line(message), at)
+    told = {at: [line.message for line in repeats.ended(at)] for at in (9.0, 10.0, 11.0, 12.0, 13.0)}
+    assert told == {9.0: [], 10.0: ["a"], 11.0: ["b"], 12.0: ["c"], 13.0: []}
 
 
 @pytest.mark.parametrize(
@@ -390,8 +400,10 @@ def test_after_its_end_every_line_is_written_at_once(log: Log) -> None:
     log.logger.warning("m")
     log.handler.close()
     log.logger.warning("m")
+    log.logger.warning("m")
+    assert [line.get("repeated") for line in log.lines] == [None, 1, None, None]
     log.handler.close()
-    assert [line.get("repeated") for line in log.lines] == [None, 1, None]
+    assert len(log.lines) == 4
 
 
 def test_a_log_call_that_is_wrong_says_where_it_stands_and_raises_nothing(log: Log) -> None:
@@ -423,13 +435,23 @@ def test_what_logs_while_a_line_is_made_is_written_and_has_an_end() -> None:
 
     class Talks:
         def __str__(self) -> str:
-            told.logger.warning("told", extra={"reason": self})
+            for _ in range(2):
+                told.logger.warning("told", extra={"reason": self})
             return "x"
 
     told = Log(current_trace=talking)
     told.logger.warning("m", extra={"reason": Talks()})
-    assert [line["message"] for line in told.lines] == ["told", "from within", "m"]
-    assert told.lines[-1]["trace_id"] == TRACE_ID
+    assert [line["message"] for line in told.lines] == ["told", "told", "from within", "m"]
+    assert [line.get("trace_id") for line in told.lines] == [None, None, None, TRACE_ID]
+
+
+def test_a_value_that_cannot_be_compared_raises_nothing(log: Log) -> None:
+    class Untold(str):
+        __hash__ = None  # type: ignore[assignment]
+
+    log.logger.warning("m", extra={"reason": Untold("x")})
+    log.logger.warning("n")
+    assert log.lines[-1]["message"] == "n"
 
 
 def test_a_stream_that_fails_raises_nothing() -> None:
@@ -486,6 +508,15 @@ def test_a_new_set_up_writes_what_the_one_before_held() -> None:
         "    for _ in range(3): logging.warning('m')\n"
     )
     assert [json.loads(line).get("repeated") for line in done.stderr.splitlines()] == [None, 2, None, 2]
+
+
+def test_a_set_up_is_told_whom_to_ask_for_the_trace() -> None:
+    done = run(
+        "from coordinator.adapters.logs import configure_logs\n"
+        f"configure_logs('INFO', current_trace=lambda: {TRACE!r})\n"
+        "logging.info('m')\n"
+    )
+    assert json.loads(done.stderr)["trace_id"] == TRACE_ID
 
 
 @pytest.mark.parametrize(
