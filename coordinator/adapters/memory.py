@@ -3,7 +3,8 @@
 Nothing here awaits, so every call is one indivisible turn of the event loop and needs no lock.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
 
@@ -18,8 +19,10 @@ from coordinator.domain.errors import (
 from coordinator.domain.events import Event, OperatorActed
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.saga import Status
-from coordinator.domain.summary import SagaSummary
+from coordinator.domain.summary import SET_ASIDE, SagaSummary
 from coordinator.ports.journal import (
+    SIGNATURES_MAX,
+    Alike,
     Census,
     Cursor,
     OpenSaga,
@@ -147,6 +150,7 @@ class MemoryJournal:
             oldest_undo_at=min(
                 (row.turned_back_at for row in undoing if row.turned_back_at is not None), default=None
             ),
+            signatures=_alike(rows),
         )
 
     def _store(self) -> _Store:
@@ -179,10 +183,18 @@ def _shown(store: _Store, row: SagaSummary) -> SagaSummary:
         row,
         status=Status.DEAD_LETTERED,
         needs_person=True,
+        signature=SET_ASIDE,
         error_message=quarantine.reason,
         updated_at=quarantine.at,
         due_at=None,
     )
+
+
+def _alike(rows: Iterable[SagaSummary]) -> tuple[Alike, ...]:
+    counts = Counter((row.saga_name, row.signature) for row in rows if row.signature is not None)
+    alike = [Alike(saga_name, signature, sagas) for (saga_name, signature), sagas in counts.items()]
+    alike.sort(key=lambda a: (-a.sagas, a.saga_name, a.signature.step or "", a.signature.cause))
+    return tuple(alike[:SIGNATURES_MAX])
 
 
 def _place(row: SagaSummary) -> tuple[float, SagaId]:

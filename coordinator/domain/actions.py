@@ -112,6 +112,7 @@ def end_unreadable(row: SagaSummary, action: Action, *, at: float) -> tuple[Oper
         row,
         status=Status.TERMINATED,
         needs_person=False,
+        signature=None,
         forced=True,
         error_message=f"Terminated by {action.actor} ({action.reason}). {row.error_message}".rstrip(),
         updated_at=at,

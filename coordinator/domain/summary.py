@@ -1,10 +1,35 @@
 """The projection of a saga: what lists and waiting callers read without replaying its journal."""
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
 
-from coordinator.domain.ids import Digest, RequestId, SagaId
+from coordinator.domain.ids import Digest, RequestId, SagaId, StepName
 from coordinator.domain.machine import Decision
 from coordinator.domain.saga import Abort, AbortKind, Saga, Status, StepOutcome, StepState, UndoOutcome
+
+
+class DeadLetterCause(StrEnum):
+    """Why a saga needs a person."""
+
+    REFUSED = "REFUSED"
+    """A participant refused to undo."""
+    BUDGET_SPENT = "BUDGET_SPENT"
+    """An undo was tried in vain until its budget was spent, or until an operator gave it up."""
+    SET_ASIDE = "SET_ASIDE"
+    """It cannot be driven: its record is damaged, or driving it failed by a bug of ours."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """What dead letters of one definition have in common if one thing broke them all."""
+
+    step: StepName | None
+    """Whose undo failed; None for a saga that was set aside."""
+    cause: DeadLetterCause
+
+
+SET_ASIDE: Final = Signature(None, DeadLetterCause.SET_ASIDE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +57,8 @@ class SagaSummary:
     flags: tuple[str, ...] = ()
     forced: bool = False
     """Whether a person decided a part of its outcome."""
+    signature: Signature | None = None
+    """There if and only if it needs a person."""
 
 
 def summarize(decision: Decision, seq: int) -> SagaSummary:
@@ -55,6 +82,7 @@ def summarize(decision: Decision, seq: int) -> SagaSummary:
         seq=seq,
         flags=saga.flags,
         forced=saga.forced,
+        signature=_signature(saga),
     )
 
 
@@ -79,6 +107,15 @@ def error_message(saga: Saga) -> str:
     if left:
         sentences.append(f"Left in place by hand: {', '.join(left)}.")
     return " ".join(sentences)
+
+
+def _signature(saga: Saga) -> Signature | None:
+    """That of the failed undo which comes first in the order of undoing: it may hold up the others."""
+    if not saga.needs_person:
+        return None
+    undos = ((step.name, step.undo) for step in reversed(saga.steps) if step.undo is not None)
+    step, undo = next(pair for pair in undos if pair[1].outcome is UndoOutcome.FAILED)
+    return Signature(step, DeadLetterCause.REFUSED if undo.refused else DeadLetterCause.BUDGET_SPENT)
 
 
 def _due_at(decision: Decision) -> float | None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from coordinator.domain.errors import JournalCorrupt, JournalUnavailable, SagaError, Unavailable
 from coordinator.domain.ids import SagaId
 from coordinator.domain.saga import Status
-from coordinator.domain.summary import SagaSummary, summarize
+from coordinator.domain.summary import SET_ASIDE, SagaSummary, summarize
 from coordinator.engine.archive import Archive
 from coordinator.ports.journal import Cursor, Journal, SagaFilter, SagaIndex, Upkeep
 
@@ -145,7 +145,7 @@ class _Verifier:
 
 def _differences(row: SagaSummary, expected: SagaSummary) -> Sequence[str]:
     ignored = (
-        {"status", "needs_person", "error_message", "updated_at", "due_at"}
+        {"status", "needs_person", "signature", "error_message", "updated_at", "due_at"}
         if _set_aside(row, expected)
         else ()
     )
@@ -159,5 +159,10 @@ def _differences(row: SagaSummary, expected: SagaSummary) -> Sequence[str]:
 
 def _set_aside(row: SagaSummary, expected: SagaSummary) -> bool:
     """Whether the row shows a quarantine: all that one shows, and not only a status that may be damage."""
-    shown = (row.status, row.needs_person, row.due_at) == (Status.DEAD_LETTERED, True, None)
-    return shown and row.error_message != expected.error_message and row.updated_at >= expected.updated_at
+    shown = (row.status, row.needs_person, row.signature, row.due_at)
+    wanted = (Status.DEAD_LETTERED, True, SET_ASIDE, None)
+    return (
+        shown == wanted
+        and row.error_message != expected.error_message
+        and row.updated_at >= expected.updated_at
+    )

@@ -2,13 +2,16 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.events import Event
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.saga import Status
-from coordinator.domain.summary import SagaSummary
+from coordinator.domain.summary import SagaSummary, Signature
+
+SIGNATURES_MAX: Final = 100
+"""In a census. Whoever has more things broken at once starts with the largest of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,15 @@ class OpenSaga:
 
 
 @dataclass(frozen=True, slots=True)
+class Alike:
+    """How many sagas of one definition need a person for the same thing."""
+
+    saga_name: str
+    signature: Signature
+    sagas: int
+
+
+@dataclass(frozen=True, slots=True)
 class Census:
     """How many sagas there are of each sort. Moments are seconds since the epoch, UTC."""
 
@@ -61,6 +73,9 @@ class Census:
     """When the oldest open saga was started; None where none is open."""
     oldest_undo_at: float | None
     """When the COMPENSATING saga turned back that did so first; None where none undoes."""
+    signatures: tuple[Alike, ...]
+    """Those that need a person by what they need one for: the SIGNATURES_MAX that are most, these first;
+    as many of one as of another: by the saga's name, then by the step."""
 
 
 @dataclass(frozen=True, slots=True)

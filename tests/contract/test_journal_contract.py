@@ -12,11 +12,20 @@ from coordinator.domain.errors import (
     RequestIdTaken,
     SagaNotFound,
 )
-from coordinator.domain.events import SagaResumed, StepBegun, Verb
+from coordinator.domain.events import Cause, SagaResumed, StepBegun, UndoFaulted, Verb
 from coordinator.domain.ids import RequestId, SagaId, StepName
 from coordinator.domain.saga import Status
-from coordinator.domain.summary import SagaSummary
-from coordinator.ports.journal import Census, Cursor, OpenSaga, Quarantine, Record, SagaFilter
+from coordinator.domain.summary import SET_ASIDE, DeadLetterCause, SagaSummary, Signature
+from coordinator.ports.journal import (
+    SIGNATURES_MAX,
+    Alike,
+    Census,
+    Cursor,
+    OpenSaga,
+    Quarantine,
+    Record,
+    SagaFilter,
+)
 from tests.contract.conftest import Home
 from tests.contract.sagas import (
     RESERVE,
@@ -32,6 +41,7 @@ from tests.contract.sagas import (
 )
 
 ALL = SagaFilter()
+RESERVE_REFUSED = Signature(RESERVE, DeadLetterCause.REFUSED)
 
 
 def ids(rows: Sequence[SagaSummary] | Sequence[OpenSaga]) -> list[str]:
@@ -409,7 +419,7 @@ class TestQuarantine:
         assert row is not None
         assert (row.status, row.needs_person) == (Status.DEAD_LETTERED, True)
         assert (row.error_message, row.updated_at) == ("record 2 is damaged", 1_500.0)
-        assert (row.seq, row.due_at) == (3, None)
+        assert (row.seq, row.due_at, row.signature) == (3, None, SET_ASIDE)
         assert [record.event for record in await journal.history(saga.id)] == saga.events
 
     async def test_lists_show_it_as_what_it_is_now(self, journal: AnyJournal) -> None:
@@ -522,7 +532,7 @@ class TestQuarantine:
 
 class TestCensus:
     async def test_of_an_empty_journal_it_counts_nothing(self, journal: AnyJournal) -> None:
-        assert await journal.census(1_000.0) == Census(0, 0, 0, 0, None, None)
+        assert await journal.census(1_000.0) == Census(0, 0, 0, 0, None, None, ())
 
     async def test_it_counts_each_sort_and_knows_the_oldest(self, journal: AnyJournal) -> None:
         started_at = dict(zip("abcdefg", range(1, 8), strict=True))
@@ -538,7 +548,13 @@ class TestCensus:
         await done.goes_on(journal, *completed())
         await journal.quarantine(Quarantine(set_aside.id, "damaged", 1_001.0))
         assert await journal.census(1_009.0) == Census(
-            running=2, compensating=2, waiting=1, dead_letters=2, oldest_open_at=1.0, oldest_undo_at=1_005.0
+            running=2,
+            compensating=2,
+            waiting=1,
+            dead_letters=2,
+            oldest_open_at=1.0,
+            oldest_undo_at=1_005.0,
+            signatures=(Alike("Order", SET_ASIDE, 1), Alike("Order", RESERVE_REFUSED, 1)),
         )
         # What is due at that moment does not wait any more.
         assert (await journal.census(1_010.0)).waiting == 0
@@ -555,4 +571,47 @@ class TestCensus:
         await saga.start(journal)
         await saga.goes_on(journal, *dead_lettered()[:-1])
         await journal.quarantine(Quarantine(saga.id, "damaged", 1_500.0))
-        assert await journal.census(2_000.0) == Census(0, 0, 0, 1, None, None)
+        assert await journal.census(2_000.0) == Census(
+            0, 0, 0, 1, None, None, (Alike("Order", SET_ASIDE, 1),)
+        )
+
+    async def test_dead_letters_are_counted_by_what_failed_the_most_first(self, journal: AnyJournal) -> None:
+        trip = a_definition("Trip")
+        refused = [a_saga(f"a{number}") for number in range(3)]
+        spent, lifted, set_aside = a_saga("b"), a_saga("c"), a_saga("d", definition=trip)
+        trips = [a_saga(f"e{number}", definition=trip) for number in range(2)]
+        sagas = [*refused, *trips, spent, lifted, set_aside]
+        await asyncio.gather(*(saga.start(journal) for saga in sagas))
+        for saga in (*refused, *trips):
+            await saga.goes_on(journal, *dead_lettered())
+        *before, _ = dead_lettered()
+        await spent.goes_on(journal, *before)
+        await spent.goes_on(journal, UndoFaulted(1_003.0, RESERVE, 1, Cause.UNKNOWN, "UNAVAILABLE", "", None))
+        for saga in (lifted, set_aside):
+            await journal.quarantine(Quarantine(saga.id, "damaged", 1_500.0))
+        await lifted.goes_on(journal, acted(Verb.RETRY))
+        assert (await journal.census(2_000.0)).signatures == (
+            Alike("Order", RESERVE_REFUSED, 3),
+            Alike("Trip", RESERVE_REFUSED, 2),
+            Alike("Order", Signature(RESERVE, DeadLetterCause.BUDGET_SPENT), 1),
+            Alike("Trip", SET_ASIDE, 1),
+        )
+        await refused[0].goes_on(journal, acted(Verb.SKIP, RESERVE))
+        await refused[1].goes_on(journal, acted(Verb.RETRY, RESERVE))
+        await spent.goes_on(journal, acted(Verb.TERMINATE))
+        assert (await journal.census(2_000.0)).signatures == (
+            Alike("Trip", RESERVE_REFUSED, 2),
+            Alike("Order", RESERVE_REFUSED, 1),
+            Alike("Trip", SET_ASIDE, 1),
+        )
+
+    async def test_it_tells_no_more_signatures_than_so_many(self, journal: AnyJournal) -> None:
+        names = [f"Saga{number:03}" for number in range(SIGNATURES_MAX + 5)]
+        sagas = [a_saga(name, definition=a_definition(name)) for name in names]
+        sagas.append(a_saga("again", definition=a_definition(names[-1])))
+        await asyncio.gather(*(saga.start(journal) for saga in sagas))
+        await asyncio.gather(*(saga.goes_on(journal, *dead_lettered()) for saga in sagas))
+        census = await journal.census(2_000.0)
+        assert census.dead_letters == len(sagas)
+        told = [(alike.saga_name, alike.sagas) for alike in census.signatures]
+        assert told == [(names[-1], 2), *((name, 1) for name in names[: SIGNATURES_MAX - 1])]

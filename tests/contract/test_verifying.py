@@ -11,7 +11,7 @@ from coordinator.domain.errors import JournalUnavailable
 from coordinator.domain.events import SagaResumed, Verb
 from coordinator.domain.ids import Digest, RequestId
 from coordinator.domain.saga import Status
-from coordinator.domain.summary import SagaSummary
+from coordinator.domain.summary import SET_ASIDE, SagaSummary
 from coordinator.engine.upkeep import SAGAS_PER_PAGE, Fault, Verified, verify
 from coordinator.ports.journal import Cursor, Piece, Quarantine, Request, SagaFilter, SagaIndex
 from tests.contract.sagas import (
@@ -138,6 +138,7 @@ async def test_a_saga_in_quarantine_shows_its_reason_and_that_is_no_fault(
         ({"turned_back_at": 9.0}, "turned_back_at 9.0, its records say None"),
         ({"forced": True}, "forced True, its records say False"),
         ({"needs_person": True}, "needs_person True, its records say False"),
+        ({"signature": SET_ASIDE}, "signature Signature(step=None, cause=<DeadLetterCause.SET_ASIDE"),
         ({"updated_at": 9.0}, "updated_at 9.0, its records say 1.0"),
         ({"error_message": "all is lost"}, "error_message 'all is lost', its records say ''"),
         ({"saga_name": "Trip"}, "saga_name 'Trip', its records say 'Order'"),

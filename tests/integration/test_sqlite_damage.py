@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 from coordinator.adapters.sqlite import SqliteJournal
-from coordinator.adapters.sqlite.reader import CENSUS, OPEN_SAGAS, page_query
+from coordinator.adapters.sqlite.reader import CENSUS, OPEN_SAGAS, SIGNATURES, page_query
 from coordinator.domain.actions import Action, end_unreadable
 from coordinator.domain.errors import JournalConflict, JournalCorrupt, StartupFailed
 from coordinator.domain.events import CancelRequested, SagaResumed, Verb
 from coordinator.domain.ids import ActionId, RequestId, SagaId
 from coordinator.domain.saga import Status
 from coordinator.ports.journal import Cursor, Quarantine, SagaFilter
-from tests.contract.sagas import FRONT, ORDER, a_saga, reserved
+from tests.contract.sagas import FRONT, ORDER, a_saga, dead_lettered, reserved
 
 TERMINATED = Action(ActionId("act-1"), "ada", "she knows", 4, Verb.TERMINATE)
 DAMAGED, SOUND = SagaId("saga-1"), SagaId("saga-2")
@@ -263,6 +263,7 @@ async def test_a_database_that_cannot_be_read_at_all_stops_the_start(
         SagaFilter(request_id=RequestId("request-1")),
         SagaFilter(needs_person=True),
         SagaFilter(needs_person=False),
+        SagaFilter(saga_name="Order", needs_person=True),
         SagaFilter(started_from=1.0, started_before=2_000.0),
         SagaFilter(status=Status.COMPLETED, started_before=2_000.0),
     ],
@@ -304,3 +305,28 @@ async def test_a_census_reads_nothing_of_what_has_ended(path: Path) -> None:
         "SEARCH sagas USING COVERING INDEX sagas_by_status (status=?)",
         "SEARCH sagas USING COVERING INDEX sagas_undoing",
     ]
+
+
+async def test_dead_letters_are_counted_by_signature_from_an_index_alone_and_only_their_groups_are_sorted(
+    path: Path,
+) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        assert plan_of(db, SIGNATURES, (100,)) == [
+            "SCAN sagas USING COVERING INDEX sagas_by_signature",
+            "USE TEMP B-TREE FOR ORDER BY",
+        ]
+
+
+@pytest.mark.parametrize("value", ["NULL", "''", "'pay'", "'pay ASLEEP'"])
+async def test_a_signature_that_makes_no_sense_is_not_counted_and_hides_no_other(
+    path: Path, value: str
+) -> None:
+    async with await SqliteJournal.open(path) as journal:
+        for saga in (a_saga("3"), a_saga("4")):
+            await saga.start(journal)
+            await saga.goes_on(journal, *dead_lettered())
+    change(path, f"UPDATE sagas SET signature = {value} WHERE id = 'saga-3'")
+    async with await SqliteJournal.open(path) as journal:
+        census = await journal.census(2_000.0)
+    assert census.dead_letters == 2
+    assert [alike.sagas for alike in census.signatures] == [1]

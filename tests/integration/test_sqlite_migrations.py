@@ -24,10 +24,12 @@ from coordinator.domain.events import (
     UndoFaulted,
     Verb,
 )
-from coordinator.domain.ids import FencingToken
-from coordinator.domain.summary import SagaSummary
+from coordinator.domain.ids import FencingToken, StepName
+from coordinator.domain.saga import Status
+from coordinator.domain.summary import SET_ASIDE, SagaSummary
+from coordinator.engine.upkeep import verify
+from coordinator.ports.journal import Quarantine
 from tests.contract.sagas import (
-    ORDER,
     PAY,
     RESERVE,
     Told,
@@ -38,6 +40,7 @@ from tests.contract.sagas import (
     reserved,
     retried_at,
 )
+from tests.unit.machine.tale import DONE, FAULT, REFUSAL, Tale, define, step
 
 TOKEN = FencingToken(7)
 
@@ -47,21 +50,25 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "journal.db"
 
 
-def written_by_the_first_release(path: Path, sagas: Sequence[Told]) -> None:
-    """The file as its schema and its code left it: rows said only whether a saga had turned back."""
+def written_by_release(number: int, path: Path, sagas: Sequence[Told]) -> None:
+    """The file as the schema and the code of that release left it."""
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
         db.execute("PRAGMA journal_mode = wal")
         db.execute("BEGIN")
-        migrate(db, packaged()[:1], "journal")
-        db.execute("INSERT INTO journal VALUES (1, 1, ?)", (TOKEN,))
-        db.execute("INSERT INTO definitions VALUES (?, ?, ?)", (ORDER.digest, ORDER.name, ORDER.text))
+        migrate(db, packaged()[:number], "journal")
+        db.execute("INSERT INTO journal VALUES (1, ?, ?)", (number, TOKEN))
+        for definition in {saga.definition.digest: saga.definition for saga in sagas}.values():
+            db.execute(
+                "INSERT INTO definitions VALUES (?, ?, ?)",
+                (definition.digest, definition.name, definition.text),
+            )
         for saga in sagas:
-            put(db, saga)
+            put(db, saga, number)
         db.execute("COMMIT")
 
 
-def put(db: sqlite3.Connection, saga: Told) -> None:
+def put(db: sqlite3.Connection, saga: Told, release: int) -> None:
     digest, records = CHAIN_START, []
     for seq, line in enumerate(lines(saga.events), start=1):
         digest = chained(digest, saga.id, seq, TOKEN, line)
@@ -75,7 +82,6 @@ def put(db: sqlite3.Connection, saga: Told) -> None:
         "front_door": row.front_door,
         "request_id": row.request_id,
         "status": row.status.value,
-        "turned_back": int(row.turned_back_at is not None),
         "needs_person": int(row.needs_person),
         "error_message": row.error_message,
         "started_at": row.started_at,
@@ -86,6 +92,11 @@ def put(db: sqlite3.Connection, saga: Told) -> None:
         "flags": "[]",
         "digest": digest,
     }
+    if release == 1:
+        # Its rows said only whether a saga had turned back.
+        held["turned_back"] = int(row.turned_back_at is not None)
+    else:
+        held |= {"turned_back_at": row.turned_back_at, "forced": int(row.forced)}
     marks = ", ".join("?" for _ in held)
     db.execute(f"INSERT INTO sagas ({', '.join(held)}) VALUES ({marks})", tuple(held.values()))
     db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", records)
@@ -136,7 +147,7 @@ def told(name: str, history: Sequence[Event]) -> Told:
 @pytest.fixture
 def sagas(path: Path) -> list[Told]:
     made = [told(name, history) for name, history in HISTORIES.items()]
-    written_by_the_first_release(path, made)
+    written_by_release(1, path, made)
     return made
 
 
@@ -181,7 +192,7 @@ async def test_once_open_it_is_of_this_releases_format(path: Path, sagas: list[T
     async with await SqliteJournal.open(path):
         pass
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("SELECT format FROM journal").fetchone() == (2,)
+        assert db.execute("SELECT format FROM journal").fetchone() == (3,)
 
 
 async def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, sagas: list[Told]) -> None:
@@ -196,3 +207,138 @@ async def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, saga
         db.execute("DROP TABLE sagas_undoing")
     async with await SqliteJournal.open(path) as journal:
         assert await journal.find(sagas[0].id) == sagas[0].summary
+
+
+A, B, C = (StepName(name) for name in "abc")
+# As a team may write it: no step is called as its transaction is, and no failed undo holds up the next one.
+LENIENT = define(*(step(name, on_failure="continue") for name in "abc"), "d")
+
+
+def turned_back() -> Tale:
+    return Tale(LENIENT).does("1", "2", "3").fails(REFUSAL)
+
+
+def spent(tale: Tale) -> Tale:
+    return tale.begins().waits(200).is_answered(FAULT)
+
+
+def both_failed() -> Tale:
+    """The undo of c is refused first, and that of b has spent its budget later."""
+    return spent(turned_back().fails(REFUSAL))
+
+
+PEOPLE: dict[str, tuple[Tale, str | None]] = {
+    "runs": (Tale(LENIENT).does("1"), None),
+    "undoes": (turned_back().begins(), None),
+    "waits to undo": (turned_back().fails(FAULT), None),
+    "undone": (turned_back().fails(DONE).fails(DONE).fails(DONE), None),
+    "refused": (turned_back().fails(REFUSAL), "c REFUSED"),
+    "spent": (spent(turned_back()), "c BUDGET_SPENT"),
+    "spent after a refusal of another": (spent(turned_back().fails(DONE)).fails(REFUSAL), "b BUDGET_SPENT"),
+    "two": (both_failed(), "c REFUSED"),
+    "dead": (both_failed().fails(DONE), "c REFUSED"),
+    "all": (both_failed().fails(REFUSAL), "c REFUSED"),
+    "retried": (turned_back().fails(REFUSAL).happens(acted(Verb.RETRY, C)), None),
+    "one of two retried": (both_failed().happens(acted(Verb.RETRY, C)), "b BUDGET_SPENT"),
+    "one of two waits again": (
+        both_failed().waits(420).happens(acted(Verb.RETRY, C)).is_answered(FAULT),
+        "b BUDGET_SPENT",
+    ),
+    "retried in vain": (
+        both_failed().happens(acted(Verb.RETRY, C)).waits(2_000).is_answered(FAULT),
+        "c BUDGET_SPENT",
+    ),
+    "the second retried in vain": (
+        both_failed().happens(acted(Verb.RETRY, B)).is_answered(REFUSAL),
+        "c REFUSED",
+    ),
+    "one skipped": (both_failed().happens(acted(Verb.SKIP, C)), "b BUDGET_SPENT"),
+    "one completed": (both_failed().happens(acted(Verb.COMPLETE, C)), "b BUDGET_SPENT"),
+    "failed by hand": (turned_back().begins().happens(acted(Verb.FAIL, C)), "c BUDGET_SPENT"),
+    "failed by hand before it began": (
+        Tale(LENIENT).does("1", "2").happens(acted(Verb.FAIL, C)).fails(REFUSAL),
+        "b REFUSED",
+    ),
+    "failed by hand and undone": (
+        Tale(LENIENT).does("1", "2").begins().happens(acted(Verb.FAIL, C)).fails(DONE).fails(REFUSAL),
+        "b REFUSED",
+    ),
+    "of the whole": (
+        both_failed().happens(acted(Verb.CANCEL)),
+        "c REFUSED",
+    ),
+    "terminated": (both_failed().happens(acted(Verb.TERMINATE)), None),
+}
+
+
+def in_quarantine(path: Path, saga: Told) -> Quarantine:
+    """*saga* is set aside, as the second release did it."""
+    quarantine = Quarantine(saga.id, "driving it failed", 9_000.0)
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("INSERT INTO quarantines VALUES (?, ?, ?)", (saga.id, quarantine.reason, quarantine.at))
+        db.execute(
+            "UPDATE sagas SET status = 'DEAD_LETTERED', needs_person = 1, error_message = ?, updated_at = ?,"
+            " due_at = NULL WHERE id = ?",
+            (quarantine.reason, quarantine.at, saga.id),
+        )
+    return quarantine
+
+
+@pytest.fixture
+def people(path: Path) -> dict[str, Told]:
+    """By what happened to them, the sagas of a journal of the second release."""
+    made = {}
+    for name, (tale, _) in PEOPLE.items():
+        made[name] = a_saga(name.replace(" ", "-"), definition=tale.definition)
+        made[name].happens(*tale.history[1:])
+    written_by_release(2, path, list(made.values()))
+    return made
+
+
+async def faults_of(journal: SqliteJournal) -> Sequence[object]:
+    return [fault async for progress in verify(journal, journal, journal) for fault in progress.faults]
+
+
+async def test_each_row_tells_what_its_saga_needs_a_person_for(path: Path, people: dict[str, Told]) -> None:
+    set_aside = [people["runs"], people["dead"]]
+    for saga in set_aside:
+        in_quarantine(path, saga)
+    async with await SqliteJournal.open(path) as journal:
+        for name, saga in people.items():
+            row = await journal.find(saga.id)
+            assert row is not None
+            if saga in set_aside:
+                assert row.signature == SET_ASIDE
+                continue
+            assert row == saga.summary
+            signature = row.signature and f"{row.signature.step} {row.signature.cause}"
+            assert (name, signature) == (name, PEOPLE[name][1])
+        assert await faults_of(journal) == []
+        census = await journal.census(2_000.0)
+        assert sum(alike.sagas for alike in census.signatures) == census.dead_letters
+        await people["runs"].goes_on(journal, acted(Verb.RETRY))
+        assert await journal.find(people["runs"].id) == people["runs"].summary
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE records SET payload = 'no JSON' WHERE type IN ('UndoRefused', 'UndoFaulted')",
+        "UPDATE records SET payload = '[7]' WHERE type IN ('UndoRefused', 'UndoFaulted')",
+        "DELETE FROM records",
+        "UPDATE definitions SET text = 'no JSON'",
+        'UPDATE definitions SET text = \'{"steps":["a",7]}\'',
+    ],
+)
+async def test_a_saga_whose_records_do_not_tell_stops_no_start_and_counts_as_set_aside(
+    path: Path, people: dict[str, Told], damage: str
+) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute(damage)
+    async with await SqliteJournal.open(path) as journal:
+        row = await journal.find(people["dead"].id)
+        assert row is not None
+        assert (row.status, row.signature) == (Status.DEAD_LETTERED, SET_ASIDE)
+        row = await journal.find(people["undone"].id)
+        assert row is not None
+        assert row.signature is None

@@ -72,6 +72,7 @@ async def test_a_saga_whose_records_are_damaged_is_closed_by_hand_and_stays_clos
         acted = await house.sagas.act(damaged, terminating(row.seq))
         after = acted.view.summary
         assert (after.status, after.needs_person, after.seq) == (Status.TERMINATED, False, row.seq + 1)
+        assert after.signature is None
         with pytest.raises(SagaEnded):
             await house.sagas.act(damaged, terminating(after.seq))
         assert (await house.sagas.wait(sound, timeout_s=20)).status is Status.COMPLETED

@@ -63,6 +63,7 @@ async def test_a_sound_journal_has_no_faults(path: Path) -> None:
         ("status", "'RUNNING'", "status <Status.RUNNING: 'RUNNING'>, its records say <Status.COMPLETED"),
         ("status", "'DEAD_LETTERED'", "status <Status.DEAD_LETTERED: 'DEAD_LETTERED'>, its records say"),
         ("needs_person", "1", "needs_person True, its records say False"),
+        ("signature", "'pay REFUSED'", "signature Signature(step='pay', cause=<DeadLetterCause.REFUSED"),
         ("turned_back_at", "2000.0", "turned_back_at 2000.0, its records say None"),
         ("forced", "1", "forced True, its records say False"),
         ("started_at", "1000.5", "started_at 1000.5, its records say 1002.0"),
@@ -117,7 +118,9 @@ async def test_a_definition_that_is_lost_or_has_another_text_is_named_for_each_s
     assert sum("that it is pinned to is not in the journal" in fault.sentence for fault in faults) == COUNT
 
 
-@pytest.mark.parametrize("change", ["status = 'ASLEEP'", "flags = 'no list'", "flags = '7'"])
+@pytest.mark.parametrize(
+    "change", ["status = 'ASLEEP'", "signature = 'pay'", "flags = 'no list'", "flags = '7'"]
+)
 async def test_a_row_that_makes_no_sense_hides_none_of_the_others(path: Path, change: str) -> None:
     damage(
         path,
@@ -127,6 +130,13 @@ async def test_a_row_that_makes_no_sense_hides_none_of_the_others(path: Path, ch
     faults = await found_in(path)
     assert [fault.saga_id for fault in faults] == ["saga-4", "saga-3", "saga-2", "saga-0"]
     assert "the saga's row: " in faults[1].sentence
+
+
+async def test_a_saga_in_quarantine_whose_signature_is_another_is_named(path: Path) -> None:
+    damage(path, "UPDATE sagas SET signature = 'pay REFUSED' WHERE id = 'saga-3'")
+    faults = await found_in(path)
+    assert {fault.saga_id for fault in faults} == {"saga-3"}
+    assert any("the saga's row says signature" in fault.sentence for fault in faults)
 
 
 async def test_where_the_list_cannot_go_on_that_is_said(path: Path) -> None:

@@ -71,9 +71,15 @@ class Counted(MemoryJournal):
 
 
 SOME = Census(
-    running=7, compensating=2, waiting=3, dead_letters=4, oldest_open_at=NOW - 90.5, oldest_undo_at=NOW - 30
+    running=7,
+    compensating=2,
+    waiting=3,
+    dead_letters=4,
+    oldest_open_at=NOW - 90.5,
+    oldest_undo_at=NOW - 30,
+    signatures=(),
 )
-NONE = Census(0, 0, 0, 0, None, None)
+NONE = Census(0, 0, 0, 0, None, None, ())
 
 
 def telemetry() -> PrometheusTelemetry:

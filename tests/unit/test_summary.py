@@ -1,9 +1,14 @@
 """The row of a saga, and the sentences that its caller reads, letter by letter."""
 
+from coordinator.domain.events import Verb
+from coordinator.domain.ids import StepName
 from coordinator.domain.outcomes import Answer, NoProof, Refused, Unproved
 from coordinator.domain.saga import Status
+from coordinator.domain.summary import DeadLetterCause, Signature
+from tests.contract.sagas import acted
 from tests.unit.machine.tale import (
     BORN_AT,
+    DONE,
     FAULT,
     PENDING,
     REFUSAL,
@@ -135,3 +140,66 @@ def test_the_row_says_what_it_is_a_row_of() -> None:
 def test_the_row_carries_the_flags() -> None:
     tale = Tale(define("a")).fails(NoProof(Unproved.KEY_REUSED, "KEY_REUSED", ""))
     assert tale.summary.flags == ("a: KEY_REUSED",)
+
+
+B, C = StepName("b"), StepName("c")
+
+
+def turned_back() -> Tale:
+    """All but the last of its steps are to be undone, and no failure of an undo holds up the next one."""
+    lenient = [step(name, on_failure="continue") for name in "abc"]
+    return refused(Tale(define(*lenient, "d")).does("1", "2", "3"))
+
+
+def signature(tale: Tale) -> tuple[str | None, str] | None:
+    found = tale.summary.signature
+    assert (found is not None) == tale.summary.needs_person
+    return None if found is None else (found.step, found.cause.value)
+
+
+def spends_its_budget(tale: Tale) -> Tale:
+    return tale.begins().waits(200).is_answered(FAULT)
+
+
+def test_what_needs_no_person_has_no_signature() -> None:
+    tale = Tale(define("a", "b")).does("1")
+    assert signature(tale) is None
+    assert signature(refused(tale)) is None
+    tale.undoes_what_is_left()
+    assert signature(tale) is None
+
+
+def test_the_signature_is_the_step_whose_undo_failed_and_why() -> None:
+    tale = refused(turned_back())
+    assert tale.status is Status.COMPENSATING
+    assert tale.summary.signature == Signature(C, DeadLetterCause.REFUSED)
+    assert signature(spends_its_budget(turned_back())) == ("c", "BUDGET_SPENT")
+
+
+def test_of_several_undos_that_failed_it_is_the_one_that_was_to_come_first() -> None:
+    tale = refused(spends_its_budget(turned_back()))
+    assert signature(tale) == ("c", "BUDGET_SPENT")
+    tale.undoes_what_is_left()
+    assert (tale.status, signature(tale)) == (Status.DEAD_LETTERED, ("c", "BUDGET_SPENT"))
+
+
+def test_it_is_that_of_the_next_one_once_a_person_has_settled_the_first() -> None:
+    for verb in (Verb.SKIP, Verb.COMPLETE, Verb.RETRY):
+        tale = spends_its_budget(refused(turned_back()))
+        assert signature(tale.happens(acted(verb, C))) == ("b", "BUDGET_SPENT")
+
+
+def test_an_undo_that_is_tried_again_may_fail_for_another_cause() -> None:
+    tale = refused(turned_back()).happens(acted(Verb.RETRY, C))
+    assert signature(tale) is None
+    assert signature(tale.waits(2_000).is_answered(FAULT)) == ("c", "BUDGET_SPENT")
+
+
+def test_an_undo_that_a_person_gave_up_counts_as_one_whose_budget_is_spent() -> None:
+    assert signature(turned_back().begins().happens(acted(Verb.FAIL, C))) == ("c", "BUDGET_SPENT")
+
+
+def test_the_signature_is_gone_once_nobody_is_needed_any_more() -> None:
+    tale = refused(turned_back())
+    assert signature(tale.begins().is_answered(DONE)) == ("c", "REFUSED")
+    assert signature(tale.happens(acted(Verb.TERMINATE))) is None

@@ -17,8 +17,8 @@ from coordinator.domain.errors import StartupFailed
 
 _T = TypeVar("_T")
 
-# Strict tables.
-SQLITE_MIN: Final = (3, 37, 0)
+# Strict tables, and JSON functions in every build.
+SQLITE_MIN: Final = (3, 38, 0)
 BUSY_MS: Final = 5_000
 WAL_BYTES_MAX: Final = 64 << 20
 

@@ -18,6 +18,7 @@ from coordinator.adapters.sqlite.rows import (
     Line,
     Parameters,
     chained,
+    signature_text,
 )
 from coordinator.domain.errors import (
     JournalConflict,
@@ -29,6 +30,7 @@ from coordinator.domain.errors import (
 )
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.saga import Status
+from coordinator.domain.summary import SET_ASIDE
 from coordinator.ports.journal import Quarantine, Request
 
 
@@ -73,14 +75,16 @@ _PUT_SAGA: Final = (
     " needs_person = excluded.needs_person,"
     " error_message = excluded.error_message, updated_at = excluded.updated_at,"
     " deadline_at = excluded.deadline_at, due_at = excluded.due_at, seq = excluded.seq,"
-    " flags = excluded.flags, forced = excluded.forced, digest = excluded.digest"
+    " flags = excluded.flags, forced = excluded.forced, signature = excluded.signature,"
+    " digest = excluded.digest"
 )
 _ADD_RECORD: Final = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"
 _LIFT_QUARANTINE: Final = "DELETE FROM quarantines WHERE saga_id = ?"
 _ADD_QUARANTINE: Final = "INSERT INTO quarantines VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 # Its row may know less than the records do. What a person does to the saga must have a number behind theirs.
 _SHOW_QUARANTINE: Final = (
-    "UPDATE sagas SET status = ?, needs_person = 1, error_message = ?, updated_at = ?, due_at = NULL,"
+    "UPDATE sagas SET status = ?, needs_person = 1, signature = ?, error_message = ?, updated_at = ?,"
+    " due_at = NULL,"
     " seq = max(seq, coalesce((SELECT max(seq) FROM records WHERE saga_id = sagas.id), 0))"
     " WHERE id = ?"
 )
@@ -171,11 +175,12 @@ class _Group:
         # Before those that are new: a saga may have been lifted out of one and put into another.
         many(_LIFT_QUARANTINE, ((saga_id,) for saga_id in self._lifted))
         many(_ADD_QUARANTINE, ((q.saga_id, q.reason, q.at) for q in self._quarantines.values()))
+        set_aside = signature_text(SET_ASIDE)
         # After the rows, which would show the saga as if it were not in quarantine.
         many(
             _SHOW_QUARANTINE,
             (
-                (Status.DEAD_LETTERED.value, head.quarantine.reason, head.quarantine.at, saga_id)
+                (Status.DEAD_LETTERED.value, set_aside, head.quarantine.reason, head.quarantine.at, saga_id)
                 for saga_id, head in self._heads.items()
                 if head.quarantine is not None
             ),

@@ -5,7 +5,8 @@ A list stops at a time limit; the reads of recovery do not, because nothing can 
 
 import logging
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from coordinator.adapters.clock import stopwatch_s
@@ -17,6 +18,7 @@ from coordinator.adapters.sqlite.rows import (
     Line,
     Parameters,
     chained,
+    signature_of,
     summary_of,
 )
 from coordinator.domain import jsontext
@@ -29,7 +31,16 @@ from coordinator.domain.errors import (
 )
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.summary import SagaSummary
-from coordinator.ports.journal import Census, Cursor, OpenSaga, Record, Request, SagaFilter
+from coordinator.ports.journal import (
+    SIGNATURES_MAX,
+    Alike,
+    Census,
+    Cursor,
+    OpenSaga,
+    Record,
+    Request,
+    SagaFilter,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -58,6 +69,12 @@ CENSUS: Final = """
         (SELECT min(started_at) FROM sagas INDEXED BY sagas_by_status WHERE status = 'COMPENSATING'),
         (SELECT min(turned_back_at) FROM sagas INDEXED BY sagas_undoing WHERE status = 'COMPENSATING')
     FROM sagas INDEXED BY sagas_open WHERE status IN ('RUNNING', 'COMPENSATING')
+"""
+# The index holds them group by group, so that only the groups are sorted.
+SIGNATURES: Final = """
+    SELECT saga_name, signature, count(*) AS sagas
+    FROM sagas INDEXED BY sagas_by_signature WHERE needs_person = 1
+    GROUP BY signature, saga_name ORDER BY sagas DESC, saga_name, signature LIMIT ?
 """
 _REQUEST: Final = "SELECT content, saga_id FROM requests WHERE front_door = ? AND request_id = ?"
 _DEFINITION: Final = "SELECT text FROM definitions WHERE digest = ?"
@@ -121,10 +138,17 @@ class Reader:
         return [_summary(row) for row in rows]
 
     async def census(self, now: float) -> Census:
-        (row,) = await self._read(_limited(lambda db: db.execute(CENSUS, (now,)).fetchall(), self._limit_s))
+        row, groups = await self._read(_limited(lambda db: _census_rows(db, now), self._limit_s))
         running, compensating, waiting, dead_letters, *oldest, oldest_undo_at = row
-        oldest_open_at = min((moment for moment in oldest if moment is not None), default=None)
-        return Census(running, compensating, waiting, dead_letters, oldest_open_at, oldest_undo_at)
+        return Census(
+            running,
+            compensating,
+            waiting,
+            dead_letters,
+            oldest_open_at=min((moment for moment in oldest if moment is not None), default=None),
+            oldest_undo_at=oldest_undo_at,
+            signatures=tuple(_alike(groups)),
+        )
 
     async def close(self) -> None:
         await self._db.close()
@@ -192,15 +216,34 @@ def _limited(work: Callable[[sqlite3.Connection], _T], limit_s: float) -> Callab
     return watched
 
 
+def _census_rows(db: sqlite3.Connection, now: float) -> tuple[Sequence[Any], Sequence[Sequence[Any]]]:
+    with _one_moment(db):
+        (row,) = db.execute(CENSUS, (now,)).fetchall()
+        return row, db.execute(SIGNATURES, (SIGNATURES_MAX,)).fetchall()
+
+
+def _alike(groups: Sequence[Sequence[Any]]) -> Iterator[Alike]:
+    for saga_name, text, sagas in groups:
+        # A damaged row still counts as a dead letter, and the others are counted whole.
+        with suppress(ValueError):
+            yield Alike(saga_name, signature_of(text or ""), sagas)
+
+
 _Head = tuple[int, bytes]
 _Row = tuple[int, FencingToken, float, str, str, bytes]
 
 
 def _head_and_records(db: sqlite3.Connection, saga_id: SagaId) -> tuple[_Head | None, Sequence[_Row]]:
-    # One transaction, so that the row and the records are of the same moment.
+    with _one_moment(db):
+        return db.execute(_HEAD, (saga_id,)).fetchone(), db.execute(_RECORDS, (saga_id,)).fetchall()
+
+
+@contextmanager
+def _one_moment(db: sqlite3.Connection) -> Iterator[None]:
+    """One transaction, so that what is read in it is of the same moment."""
     db.execute("BEGIN")
     try:
-        return db.execute(_HEAD, (saga_id,)).fetchone(), db.execute(_RECORDS, (saga_id,)).fetchall()
+        yield
     finally:
         db.execute("ROLLBACK")
 

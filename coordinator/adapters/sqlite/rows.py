@@ -9,9 +9,9 @@ import orjson
 
 from coordinator.adapters.event_codec import encode
 from coordinator.domain.events import Event
-from coordinator.domain.ids import FencingToken, SagaId
+from coordinator.domain.ids import FencingToken, SagaId, StepName
 from coordinator.domain.saga import Status
-from coordinator.domain.summary import SagaSummary
+from coordinator.domain.summary import DeadLetterCause, SagaSummary, Signature
 
 _SUMMARY_FIELDS: Final = tuple(field.name for field in fields(SagaSummary))
 SUMMARY_COLUMNS: Final = ", ".join(_SUMMARY_FIELDS)
@@ -74,6 +74,7 @@ def summary_row(summary: SagaSummary) -> Parameters:
         summary.seq,
         orjson.dumps(summary.flags).decode(),
         int(summary.forced),
+        None if summary.signature is None else signature_text(summary.signature),
     )
     check_text(*(value for value in row if isinstance(value, str)))
     return row
@@ -96,4 +97,21 @@ def summary_of(row: Sequence[object]) -> SagaSummary:
     for name in ("needs_person", "forced"):
         given[name] = bool(given[name])
     given["flags"] = tuple(orjson.loads(given["flags"]))
+    if given["signature"] is not None:
+        given["signature"] = signature_of(given["signature"])
     return SagaSummary(**given)
+
+
+def signature_text(signature: Signature) -> str:
+    """*signature* as it stands in a row: the step, if there is one, a space, and the cause."""
+    return f"{signature.step or ''} {signature.cause}"
+
+
+def signature_of(text: str) -> Signature:
+    """What `signature_text` wrote.
+
+    Raises:
+        ValueError: the row is damaged.
+    """
+    step, _, cause = text.rpartition(" ")
+    return Signature(StepName(step) if step else None, DeadLetterCause(cause))
