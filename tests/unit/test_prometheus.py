@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from coordinator.adapters.prometheus import (
 )
 from coordinator.domain.errors import Overloaded
 from coordinator.domain.events import Verb
+from coordinator.domain.ids import StepName
 from coordinator.domain.outcomes import (
     Answer,
     Direction,
@@ -31,8 +33,9 @@ from coordinator.domain.outcomes import (
     Unproved,
 )
 from coordinator.domain.saga import Status
+from coordinator.domain.summary import SET_ASIDE, DeadLetterCause, Signature
 from coordinator.engine.dispatcher import Load
-from coordinator.ports.journal import Census
+from coordinator.ports.journal import SIGNATURES_MAX, Alike, Census
 
 NOW = 1_000_000.0
 ANSWERS: list[Answer] = [
@@ -70,14 +73,19 @@ class Counted(MemoryJournal):
         return self.answer
 
 
+SHIP = StepName("ship")
 SOME = Census(
     running=7,
     compensating=2,
     waiting=3,
-    dead_letters=4,
+    dead_letters=904,
     oldest_open_at=NOW - 90.5,
     oldest_undo_at=NOW - 30,
-    signatures=(),
+    signatures=(
+        Alike("Order", Signature(SHIP, DeadLetterCause.BUDGET_SPENT), 900),
+        Alike("Order", Signature(SHIP, DeadLetterCause.REFUSED), 3),
+        Alike("Trip", SET_ASIDE, 1),
+    ),
 )
 NONE = Census(0, 0, 0, 0, None, None, ())
 
@@ -244,9 +252,53 @@ async def test_the_census_is_shown_with_ages_in_seconds() -> None:
     assert at(series, "saga_open", status="RUNNING") == 7
     assert at(series, "saga_open", status="COMPENSATING") == 2
     assert at(series, "saga_waiting") == 3
-    assert at(series, "saga_dead_letters") == 4
+    assert at(series, "saga_dead_letters") == 904
     assert at(series, "saga_oldest_open_age_seconds") == 90.5
     assert at(series, "saga_oldest_undo_age_seconds") == 30
+
+
+def by_signature(series: Series) -> dict[tuple[str, str, str], float]:
+    return {
+        (labels["definition"], labels["step"], labels["cause"]): value
+        for name, pairs in series
+        if name == "saga_dead_letters_by_signature"
+        for labels, value in [(dict(pairs), series[name, pairs])]
+    }
+
+
+async def test_dead_letters_are_shown_by_what_failed_and_nothing_else_is() -> None:
+    assert by_signature(await Scraper(telemetry()).scrape()) == {
+        ("Order", "ship", "BUDGET_SPENT"): 900,
+        ("Order", "ship", "REFUSED"): 3,
+        ("Trip", "", "SET_ASIDE"): 1,
+    }
+    assert by_signature(await Scraper(telemetry(), Counted(NONE)).scrape()) == {}
+
+
+async def test_dead_letters_of_what_can_be_no_label_are_others_and_none_is_lost() -> None:
+    hostile = StepName('ship"} 1\nplanted 1')
+    told = telemetry()
+    for number in range(NAMES_SEEN_MAX):
+        told.saga_started(f"Name{number}")
+    alike = [
+        *(Alike(f"Late{number}", Signature(SHIP, DeadLetterCause.REFUSED), 2) for number in range(50)),
+        *(Alike("tok-canary-3 4", Signature(step, DeadLetterCause.REFUSED), 7) for step in (SHIP, hostile)),
+        Alike("Name7", Signature(hostile, DeadLetterCause.BUDGET_SPENT), 11),
+        Alike("Name7", Signature(StepName("ü"), DeadLetterCause.BUDGET_SPENT), 13),
+    ]
+    census = replace(NONE, dead_letters=138, signatures=tuple(alike))
+    assert len(alike) <= SIGNATURES_MAX
+    expected = {
+        ("other", "ship", "REFUSED"): 107,
+        ("other", "other", "REFUSED"): 7,
+        ("Name7", "other", "BUDGET_SPENT"): 24,
+    }
+    scraper = Scraper(told, Counted(census))
+    assert by_signature(await scraper.scrape()) == expected
+    text, _ = await scraper.page.text("application/openmetrics-text")
+    samples = [sample for family in parse_openmetrics(text.decode()) for sample in family.samples]
+    opened = {(sample.name, tuple(sample.labels.items())): sample.value for sample in samples}
+    assert by_signature(opened) == expected
 
 
 async def test_where_no_saga_is_open_the_oldest_has_no_age() -> None:

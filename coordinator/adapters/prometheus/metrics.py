@@ -75,6 +75,13 @@ WAITING: Final = Metric("saga_waiting", "gauge", (), "open sagas whose next work
 DEAD_LETTERS: Final = Metric(
     "saga_dead_letters", "gauge", (), "sagas that need a person, those that still undo something among them"
 )
+DEAD_LETTERS_BY_SIGNATURE: Final = Metric(
+    "saga_dead_letters_by_signature",
+    "gauge",
+    ("definition", "step", "cause"),
+    "sagas that need a person by whose undo failed and why, the 100 commonest; SET_ASIDE, of no step: it "
+    "cannot be driven",
+)
 OLDEST_OPEN_AGE: Final = Metric(
     "saga_oldest_open_age_seconds", "gauge", (), "since the start of the oldest open saga; 0: none is open"
 )
@@ -112,6 +119,7 @@ METRICS: Final = (
     OPEN,
     WAITING,
     DEAD_LETTERS,
+    DEAD_LETTERS_BY_SIGNATURE,
     OLDEST_OPEN_AGE,
     OLDEST_UNDO_AGE,
     CENSUS_UP,

@@ -6,6 +6,7 @@ Whatever the journal or the crowd of scrapers does, there is a page, and no queu
 import asyncio
 import logging
 import re
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -20,14 +21,18 @@ from coordinator.adapters.prometheus.metrics import (
     BUILD_INFO,
     CENSUS_UP,
     DEAD_LETTERS,
+    DEAD_LETTERS_BY_SIGNATURE,
     OLDEST_OPEN_AGE,
     OLDEST_UNDO_AGE,
     OPEN,
     WAITING,
+    Labels,
     Writing,
     gauge,
 )
-from coordinator.adapters.prometheus.telemetry import PrometheusTelemetry
+from coordinator.adapters.prometheus.telemetry import OTHER, PrometheusTelemetry
+from coordinator.domain.ids import StepName
+from coordinator.domain.relations import NAME
 from coordinator.domain.saga import Status
 from coordinator.engine.dispatcher import Load
 from coordinator.ports.clock import Clock
@@ -136,12 +141,26 @@ class MetricsPage:
         )
         yield partial(gauge, WAITING, {(): census.waiting})
         yield partial(gauge, DEAD_LETTERS, {(): census.dead_letters})
+        yield partial(gauge, DEAD_LETTERS_BY_SIGNATURE, self._by_signature(census))
         yield partial(gauge, OLDEST_OPEN_AGE, {(): self._age_s(census.oldest_open_at)})
         yield partial(gauge, OLDEST_UNDO_AGE, {(): self._age_s(census.oldest_undo_at)})
+
+    def _by_signature(self, census: Census) -> Mapping[Labels, int]:
+        sagas: Counter[Labels] = Counter()
+        for alike in census.signatures:
+            definition = self._telemetry._name("definition", alike.saga_name)
+            sagas[definition, _step(alike.signature.step), alike.signature.cause.value] += alike.sagas
+        return sagas
 
     def _age_s(self, since: float | None) -> float:
         # The clock may have been set back since the saga's start, by a restart.
         return 0.0 if since is None else max(0.0, self._clock.now() - since)
+
+
+def _step(name: StepName | None) -> str:
+    if name is None:
+        return ""
+    return name if _NAME.fullmatch(name) else OTHER
 
 
 class _Snapshot(Collector):
@@ -167,4 +186,5 @@ def _prefers_openmetrics(accept: str) -> bool:
     return openmetrics_quality > 0 and openmetrics_quality >= text_quality
 
 
+_NAME: Final = re.compile(NAME)
 _QUALITY: Final = re.compile(r"[01](?:\.[0-9]{0,3})?")
