@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
-from participants import barrier, fault_counts, ledger
+from participants import barrier, fault_counts, ledger, tracing
 from participants.barrier import Verdict
 from participants.base import Business, Participant
 from participants.calls import Call, Reply
@@ -48,6 +48,8 @@ class Hosted:
         also: Callable[[sqlite3.Connection], None] | None = None,
     ) -> Reply:
         """As `perform`, with the business code given; *also* is committed together with it."""
+        if business is not None:
+            business = tracing.within(business)
 
         def work(db: sqlite3.Connection) -> Verdict:
             verdict = by(db, call, business)

@@ -7,11 +7,13 @@ from collections.abc import Mapping
 from google.protobuf.duration_pb2 import Duration
 from grpc.aio import ServicerContext as Context
 
-from participants.calls import Answer, Call, Faulted, Pending, Refused, Reply, Succeeded
+from participants import tracing
+from participants.calls import Answer, Call, Faulted, Operation, Pending, Refused, Reply, Succeeded
 from participants.errors import UnknownService
 from participants.hosting import Performer
 from participants.requests import read_compensate, read_execute
 from participants.status import answered
+from participants.tracing import Traced
 from participants.turns import TurnNotReached, Turns
 from saga.v1 import participant_pb2 as pb
 from saga.v1 import participant_pb2_grpc as rpc
@@ -28,27 +30,33 @@ class ParticipantServicer(rpc.ParticipantServiceServicer):
         self, request: pb.ExecuteRequest, context: Context[pb.ExecuteRequest, pb.ExecuteResponse]
     ) -> pb.ExecuteResponse:
         async def work() -> pb.ExecuteResponse:
-            reply = await self._perform(read_execute(request), context.time_remaining())
+            reply = await self._perform(read_execute(request), context.time_remaining(), traced)
             response = pb.ExecuteResponse(idempotency_key=reply.idempotency_key)
             _set_outcome(response, reply.answer)
             return response
 
-        about = {"service": request.service, "saga_id": request.saga_id, "step": request.step}
-        return await answered(context, work(), **about)
+        with tracing.served(context, Operation.EXECUTE) as traced:
+            return await answered(context, traced.noting(work()), **_about(request, traced))
 
     async def Compensate(
         self, request: pb.CompensateRequest, context: Context[pb.CompensateRequest, pb.CompensateResponse]
     ) -> pb.CompensateResponse:
         async def work() -> pb.CompensateResponse:
-            reply = await self._perform(read_compensate(request), context.time_remaining())
+            reply = await self._perform(read_compensate(request), context.time_remaining(), traced)
             response = pb.CompensateResponse(idempotency_key=reply.idempotency_key)
             _set_outcome(response, reply.answer)
             return response
 
-        about = {"service": request.service, "saga_id": request.saga_id, "step": request.step}
-        return await answered(context, work(), **about)
+        with tracing.served(context, Operation.COMPENSATE) as traced:
+            return await answered(context, traced.noting(work()), **_about(request, traced))
 
-    async def _perform(self, call: Call, time_left_s: float | None) -> Reply:
+    async def _perform(self, call: Call, time_left_s: float | None, traced: Traced) -> Reply:
+        traced.concerns(call)
+        reply = await self._take_turn(call, time_left_s)
+        traced.answered(reply.answer)
+        return reply
+
+    async def _take_turn(self, call: Call, time_left_s: float | None) -> Reply:
         service = self._services.get(call.service)
         if service is None:
             raise UnknownService("This server hosts no service of that name.")
@@ -58,6 +66,11 @@ class ParticipantServicer(rpc.ParticipantServiceServicer):
         except TurnNotReached:
             busy = Faulted("STEP_BUSY", "An earlier call for this step is still being performed.")
             return Reply(call.idempotency_key, busy)
+
+
+def _about(request: pb.ExecuteRequest | pb.CompensateRequest, traced: Traced) -> dict[str, str]:
+    about = {"service": request.service, "saga_id": request.saga_id, "step": request.step}
+    return {**about, "trace": traced.trace} if traced.trace else about
 
 
 def _set_outcome(response: pb.ExecuteResponse | pb.CompensateResponse, answer: Answer | None) -> None:

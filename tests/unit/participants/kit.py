@@ -149,7 +149,13 @@ class Client:
         self._faults = faults_pb2_grpc.FaultServiceStub(channel)
 
     async def execute(
-        self, saga: str = "saga-1", step: str = "pay", *, timeout_s: float = 10, **more: Any
+        self,
+        saga: str = "saga-1",
+        step: str = "pay",
+        *,
+        timeout_s: float = 10,
+        trace: str = "",
+        **more: Any,
     ) -> participant_pb2.ExecuteResponse | Failure:
         given = {
             "idempotency_key": f"{saga}/{step}/E",
@@ -160,12 +166,18 @@ class Client:
         }
         request = participant_pb2.ExecuteRequest(saga_id=saga, step=step, saga_name="TestSaga", **given)
         try:
-            return await self._calls.Execute(request, timeout=timeout_s)
+            return await self._calls.Execute(request, timeout=timeout_s, metadata=_metadata(trace))
         except grpc.aio.AioRpcError as error:
             return read_failure(error)
 
     async def compensate(
-        self, saga: str = "saga-1", step: str = "pay", *, timeout_s: float = 10, **more: Any
+        self,
+        saga: str = "saga-1",
+        step: str = "pay",
+        *,
+        timeout_s: float = 10,
+        trace: str = "",
+        **more: Any,
     ) -> participant_pb2.CompensateResponse | Failure:
         given = {
             "idempotency_key": f"{saga}/{step}/C",
@@ -176,7 +188,7 @@ class Client:
         }
         request = participant_pb2.CompensateRequest(saga_id=saga, step=step, saga_name="TestSaga", **given)
         try:
-            return await self._calls.Compensate(request, timeout=timeout_s)
+            return await self._calls.Compensate(request, timeout=timeout_s, metadata=_metadata(trace))
         except grpc.aio.AioRpcError as error:
             return read_failure(error)
 
@@ -210,6 +222,12 @@ class Client:
 
     async def get_faults(self) -> str:
         return (await self._faults.GetFaults(faults_pb2.GetFaultsRequest())).faults_json
+
+
+def _metadata(trace: str) -> list[tuple[str, str | bytes]]:
+    """Beside the trace, what a caller in the middle may add: none of it is for a span."""
+    added = [("tracestate", "vendor=tok-canary"), ("baggage", "user=tok-canary"), ("token", "tok-canary")]
+    return [("traceparent", trace), *added] if trace else []
 
 
 @asynccontextmanager

@@ -1,0 +1,219 @@
+"""A call as part of the trace that its caller goes on with, where this process follows traces at all.
+
+Nothing is imported here that is not loaded already.  What may enter a span is named here: ids, names,
+an outcome and its code.  Never a payload, a key or a text: what a service says is for its saga alone.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import sys
+from asyncio import CancelledError
+from collections.abc import Awaitable
+from contextvars import copy_context
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
+
+import grpc
+from grpc import StatusCode
+
+from participants.base import Business, Output
+from participants.calls import Answer, Call, Faulted, Operation, Pending, Refused, Succeeded
+from participants.errors import BusinessError, Rejected, Unavailable
+from participants.requests import NAME_LENGTH_MAX
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
+    from opentelemetry.trace import Span
+
+API: Final = "opentelemetry.trace"
+SCOPE: Final = "participants"
+HEADER: Final = "traceparent"
+METHODS: Final = {
+    Operation.EXECUTE: "saga.v1.ParticipantService/Execute",
+    Operation.COMPENSATE: "saga.v1.ParticipantService/Compensate",
+}
+# The semantic conventions count these as the server's failure; of any other status the caller is the cause.
+FAILURES: Final = frozenset(
+    {
+        StatusCode.UNKNOWN,
+        StatusCode.DEADLINE_EXCEEDED,
+        StatusCode.UNIMPLEMENTED,
+        StatusCode.INTERNAL,
+        StatusCode.UNAVAILABLE,
+        StatusCode.DATA_LOSS,
+    }
+)
+OUTCOMES: Final[dict[type[Answer], str]] = {
+    Succeeded: "SUCCEEDED",
+    Refused: "REFUSED",
+    Pending: "PENDING",
+    Faulted: "FAULTED",
+}
+Answered = TypeVar("Answered")
+
+
+class Traced:
+    """One call while it is served; this one is part of no trace, and costs nothing."""
+
+    trace = ""
+    """The span of the call, as a `traceparent`."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        return None
+
+    def concerns(self, call: Call) -> None:
+        """The call has been understood."""
+
+    def answered(self, answer: Answer | None) -> None:
+        """What the call will be told."""
+
+    def noting(self, work: Awaitable[Answered]) -> Awaitable[Answered]:
+        """*work*, noting the reason of an error on its way to the caller."""
+        return work
+
+
+_UNTRACED: Final = Traced()
+
+
+def served(context: grpc.aio.ServicerContext[Any, Any], operation: Operation) -> Traced:
+    """The call that *context* belongs to, to be entered while it is served."""
+    if sys.modules.get(API) is None:
+        return _UNTRACED
+    from opentelemetry.trace import SpanKind, get_current_span, get_tracer
+
+    caller = _caller(context)
+    current = get_current_span()
+    if _is_of_the_same_call(current, caller):
+        return _Joined(current)
+    method = METHODS[operation]
+    attributes = {"rpc.system.name": "grpc", "rpc.method": method}
+    span = get_tracer(SCOPE).start_span(method, context=caller, kind=SpanKind.SERVER, attributes=attributes)
+    return _Spanned(span, context)
+
+
+def within(business: Business) -> Business:
+    """*business*, to run with the context of the call that is served now, so that what it does belongs to the
+    trace: the thread that it runs on has a context of its own."""
+    if sys.modules.get(API) is None:
+        return business
+    from opentelemetry.trace import get_current_span
+
+    if not get_current_span().get_span_context().is_valid:
+        return business
+    context = copy_context()
+
+    def run(db: sqlite3.Connection, call: Call) -> Output:
+        return context.run(business, db, call)
+
+    return run
+
+
+class _Joined(Traced):
+    """A call whose span is another's, such as an instrumentation's: it is told what it cannot know."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self.trace = _header(span)
+
+    def concerns(self, call: Call) -> None:
+        self._span.set_attributes(
+            {
+                "saga.id": call.saga_id,
+                "saga.name": call.saga_name,
+                "saga.step": call.step,
+                # Of all names this one may be of any length.
+                "saga.service": call.service[:NAME_LENGTH_MAX],
+                "saga.attempt": call.attempt,
+            }
+        )
+
+    def answered(self, answer: Answer | None) -> None:
+        if answer is None:
+            return
+        self._span.set_attribute("saga.outcome", OUTCOMES[type(answer)])
+        if isinstance(answer, Refused | Faulted):
+            self._span.set_attribute("saga.code", answer.code)
+
+    async def noting(self, work: Awaitable[Answered]) -> Answered:
+        try:
+            return await work
+        except (BusinessError, Rejected, Unavailable) as error:
+            self._span.set_attribute("saga.code", error.reason)
+            raise
+
+
+class _Spanned(_Joined):
+    """A call with a span of ours, which is the current one while it is served."""
+
+    def __init__(self, span: Span, served: grpc.aio.ServicerContext[Any, Any]) -> None:
+        super().__init__(span)
+        self._served = served
+
+    def __enter__(self) -> Self:
+        from opentelemetry.context import attach
+        from opentelemetry.trace import set_span_in_context
+
+        self._token = attach(set_span_in_context(self._span))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        from opentelemetry import trace as api
+        from opentelemetry.context import detach
+
+        detach(self._token)
+        code = self._code(error)
+        self._span.set_attribute("rpc.response.status_code", code.name)
+        if code in FAILURES:
+            # Without a description, and without the error: both may quote what a service said.
+            self._span.set_attribute("error.type", code.name)
+            self._span.set_status(api.StatusCode.ERROR)
+        self._span.end()
+
+    def _code(self, error: BaseException | None) -> StatusCode:
+        if error is None:
+            return StatusCode.OK
+        if isinstance(error, CancelledError):
+            # The caller is gone, or its time is: gRPC cancels for both, and tells neither.
+            return StatusCode.CANCELLED if self._served.time_remaining() else StatusCode.DEADLINE_EXCEEDED
+        code: StatusCode | None = self._served.code()
+        return StatusCode.UNKNOWN if code is None else code
+
+
+def _caller(context: grpc.aio.ServicerContext[Any, Any]) -> Context:
+    """The span that the call's metadata names, and nothing else; empty where that is none.  What was current
+    when the server was started is no caller, and tracestate may hold anything."""
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier = {key: value for key, value in context.invocation_metadata() or () if key == HEADER}
+    return TraceContextTextMapPropagator().extract(carrier)
+
+
+def _is_of_the_same_call(current: Span, caller: Context) -> bool:
+    """Whether somebody has made a span for this call already: one that is recorded, serves, and has this
+    call's caller.  But for the last, a span in which the server was started would be taken for it."""
+    from opentelemetry.trace import SpanKind, get_current_span
+
+    if not current.is_recording() or getattr(current, "kind", None) is not SpanKind.SERVER:
+        return False
+    theirs = getattr(current, "parent", None)
+    ours = get_current_span(caller).get_span_context()
+    if theirs is None:
+        return not ours.is_valid
+    return bool((theirs.trace_id, theirs.span_id) == (ours.trace_id, ours.span_id))
+
+
+def _header(span: Span) -> str:
+    from opentelemetry.trace import set_span_in_context
+    from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+
+    carrier: dict[str, str] = {}
+    TraceContextTextMapPropagator().inject(carrier, set_span_in_context(span))
+    return carrier.get(HEADER, "")
