@@ -142,9 +142,10 @@ def test_an_order_that_failed_is_one_trace_with_all_that_was_tried_and_undone(
         ("saga.retry", "saga.backoff"),
         ("saga.retry", "saga.abort"),
     ]
-    assert [span.name for span in trace.spans if span.status == "ERROR" and span not in attempts] == [
-        "saga PlaceOrder ended"
-    ]
+    # What a participant that hangs is told first, that its time is over or that its caller has left, is luck.
+    hung = {span.span_id for span in attempts}
+    others = [span for span in trace.spans if not {span.span_id, span.parent_id} & hung]
+    assert [span.name for span in others if span.status == "ERROR"] == ["saga PlaceOrder ended"]
 
     # Both sides of one call say so.
     undo = named(trace, "Compensate processPayment")[0]
