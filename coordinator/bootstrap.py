@@ -10,12 +10,12 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from grpc import StatusCode, aio
 
@@ -25,7 +25,8 @@ from coordinator.adapters.grpc_participants import GrpcParticipants
 from coordinator.adapters.logs import configure_logs
 from coordinator.adapters.loop_lag import watch_lag
 from coordinator.adapters.no_tracing import NoTracing
-from coordinator.adapters.opentelemetry.environment import Push, Wanted, wanted
+from coordinator.adapters.opentelemetry.delivery import Deliveries, Delivery
+from coordinator.adapters.opentelemetry.environment import NOTHING_ASKED, Wanted, wanted
 from coordinator.adapters.prometheus import MetricsPage, PrometheusTelemetry
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.api.http import HttpPort
@@ -39,9 +40,6 @@ from coordinator.engine.pool import Pool
 from coordinator.engine.sagas import Sagas
 from coordinator.ports.tracing import Tracing
 from coordinator.settings import Settings
-
-if TYPE_CHECKING:
-    from coordinator.adapters.opentelemetry.exporting import Delivery
 
 PACKAGE: Final = "saga-coordinator"
 EXIT_STOPPED: Final = 0
@@ -65,7 +63,7 @@ def main(flags: Mapping[str, object] = MappingProxyType({})) -> int:
         return EXIT_NOT_STARTED
 
 
-async def serve(settings: Settings, asked: Wanted) -> int:
+async def serve(settings: Settings, asked: Wanted = NOTHING_ASKED) -> int:
     """Serve until SIGTERM, SIGINT or a failing journal. *asked* is what goes to an OpenTelemetry collector.
 
     Raises:
@@ -77,11 +75,12 @@ async def serve(settings: Settings, asked: Wanted) -> int:
     telemetry = PrometheusTelemetry(
         definitions=[definition.name for definition in catalog.all()], services=settings.services, clock=clock
     )
-    async with (
-        _followed(asked.traces, settings, telemetry) as followed,
-        _journal(settings, telemetry.committed) as journal,
-        _participants(settings) as participants,
-    ):
+    deliveries = Deliveries(asked)
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        followed = await enter(_followed(deliveries.traces, settings, telemetry))
+        journal = await enter(_journal(settings, telemetry.committed))
+        participants = await enter(_participants(settings))
         feed = Feed()
         dispatcher = Dispatcher(participants, telemetry, calls_per_service_max=settings.calls_per_service_max)
         tools = Tools(journal, dispatcher, feed, clock, SystemChance(), telemetry, followed.tracing)
@@ -95,37 +94,21 @@ async def serve(settings: Settings, asked: Wanted) -> int:
             around=followed.around,
             call_ended=followed.call_ended,
         )
-        page = MetricsPage(telemetry, journal, clock, dispatcher.loads, version=metadata.version(PACKAGE))
-        http = HttpPort(page.text, has_failed=lambda: pool.failed.done() or journal.failed.done())
-        address = await api.bind(settings.listen)
-        http_address = await http.bind(settings.http_listen)
-        await api.start()
-        http.start()
-        endings = (stop, pool.failed, journal.failed)
-        recovery = asyncio.create_task(_recover(pool, settings))
+        page = MetricsPage(
+            telemetry,
+            journal,
+            clock,
+            dispatcher.loads,
+            version=metadata.version(PACKAGE),
+            open_max=settings.sagas_open_max,
+            pushed=deliveries.counts,
+        )
+        stack.push_async_callback(page.close)
+        await enter(_pushing(deliveries.metrics, page, clock, asked.metrics_interval_s))
         lag = asyncio.create_task(watch_lag(telemetry.loop_lagged), name="event loop lag")
-        try:
-            await asyncio.wait((recovery, *endings), return_when=asyncio.FIRST_COMPLETED)
-            if not any(ending.done() for ending in endings):
-                sagas = recovery.result()
-                await api.serving()
-                http.serving()
-                also = f", metrics and probes at {http_address}" if http_address else ""
-                _log.info("serving at %s%s", address, also, extra={"sagas": sagas})
-                print(f"coordinator ready {address}", flush=True)
-                if http_address:
-                    print(f"http ready {http_address}", flush=True)
-                await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
-            recovery.cancel()
-            failure = next((f.result() for f in (pool.failed, journal.failed) if f.done()), None)
-            http.draining()
-            await api.draining()
-            await pool.park(grace_s=0.0 if failure else settings.drain_grace_s)
-        finally:
-            lag.cancel()
-            feed.close()
-            await asyncio.gather(api.stop(settings.drain_grace_s), http.stop(settings.drain_grace_s))
-            await page.close()
+        stack.callback(lag.cancel)
+        http = HttpPort(page.text, has_failed=lambda: pool.failed.done() or journal.failed.done())
+        failure = await _live(settings, pool, journal, api, http, feed, stop)
     if failure is None and journal.failed.done():  # in its last moments: it was not checked in
         failure = journal.failed.result()
     if failure is not None:
@@ -133,6 +116,46 @@ async def serve(settings: Settings, asked: Wanted) -> int:
         return EXIT_JOURNAL_FAILED
     _log.info("stopped")
     return EXIT_STOPPED
+
+
+async def _live(
+    settings: Settings,
+    pool: Pool,
+    journal: SqliteJournal,
+    api: ApiServer,
+    http: HttpPort,
+    feed: Feed,
+    stop: asyncio.Future[None],
+) -> str | None:
+    """Open the ports, recover, serve, drain: until *stop*, or until the journal or memory fails. Then the
+    sentence that says so."""
+    address = await api.bind(settings.listen)
+    http_address = await http.bind(settings.http_listen)
+    await api.start()
+    http.start()
+    endings = (stop, pool.failed, journal.failed)
+    recovery = asyncio.create_task(_recover(pool, settings))
+    try:
+        await asyncio.wait((recovery, *endings), return_when=asyncio.FIRST_COMPLETED)
+        if not any(ending.done() for ending in endings):
+            sagas = recovery.result()
+            await api.serving()
+            http.serving()
+            also = f", metrics and probes at {http_address}" if http_address else ""
+            _log.info("serving at %s%s", address, also, extra={"sagas": sagas})
+            print(f"coordinator ready {address}", flush=True)
+            if http_address:
+                print(f"http ready {http_address}", flush=True)
+            await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
+        recovery.cancel()
+        failure = next((f.result() for f in (pool.failed, journal.failed) if f.done()), None)
+        http.draining()
+        await api.draining()
+        await pool.park(grace_s=0.0 if failure else settings.drain_grace_s)
+    finally:
+        feed.close()
+        await asyncio.gather(api.stop(settings.drain_grace_s), http.stop(settings.drain_grace_s))
+    return failure
 
 
 def _catalog(settings: Settings) -> DefinitionFiles:
@@ -188,27 +211,43 @@ class _Followed:
     tracing: Tracing
     around: Sequence[aio.ServerInterceptor] = ()
     call_ended: Callable[[StatusCode, str], None] | None = None
-    delivery: "Delivery | None" = None
 
 
 @asynccontextmanager
 async def _followed(
-    push: Push | None, settings: Settings, telemetry: PrometheusTelemetry
+    delivery: Delivery | None, settings: Settings, telemetry: PrometheusTelemetry
 ) -> AsyncIterator[_Followed]:
-    if push is None:
+    if delivery is None:
         yield _Followed(NoTracing())
         return
     # Here, because it takes a third of a second, and nobody pays for what is off.
     from coordinator.adapters.opentelemetry.library import Traces
     from coordinator.adapters.opentelemetry.server import call_ended
 
-    traces = Traces(push, targets=settings.services, header_ignored=telemetry.trace_header_ignored)
-    _log.info("traces go to %s (%s)", push.place, push.protocol)
+    traces = Traces(delivery, targets=settings.services, header_ignored=telemetry.trace_header_ignored)
+    _log.info("traces go to %s (%s)", delivery.push.place, delivery.push.protocol)
     try:
-        yield _Followed(traces.spans, [traces.interceptor(UNARY_METHODS)], call_ended, traces.delivery)
+        yield _Followed(traces.spans, [traces.interceptor(UNARY_METHODS)], call_ended)
     finally:
         # It blocks, in bounded time: nothing else is left to do by now.
         traces.close()
+
+
+@asynccontextmanager
+async def _pushing(
+    delivery: Delivery | None, page: MetricsPage, clock: SystemClock, interval_s: float
+) -> AsyncIterator[None]:
+    if delivery is None:
+        yield
+        return
+    from coordinator.adapters.opentelemetry.metrics import MetricsPush
+
+    push = MetricsPush(delivery, page.read, clock, interval_s=interval_s)
+    _log.info("metrics go to %s (%s) every %g s", delivery.push.place, delivery.push.protocol, interval_s)
+    try:
+        yield
+    finally:
+        await push.close()
 
 
 def _current_trace(asked: Wanted) -> Callable[[], str] | None:

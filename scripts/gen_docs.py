@@ -7,6 +7,7 @@ import re
 import sys
 from typing import Final
 
+from coordinator.adapters.prometheus import METRICS
 from coordinator.settings import PREFIX, Settings, flag_of
 from scripts.cluster import ROOT
 
@@ -17,6 +18,7 @@ def main(arguments: list[str]) -> int:
     """Bring the README's generated parts up to date, or say that they are not."""
     before = README.read_text()
     after = with_part(before, "settings", settings_table())
+    after = with_part(after, "metrics", metrics_table())
     if after == before:
         return 0
     if "--check" in arguments:
@@ -55,6 +57,15 @@ def settings_table() -> str:
             f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |".replace("  ", " ")
         )
     return "\n".join(lines) + "\n"
+
+
+def metrics_table() -> str:
+    """Every metric in a row."""
+    rows = (
+        f"| `{metric.name}` | {', '.join(f'`{label}`' for label in metric.labels)} | {metric.help} |"
+        for metric in METRICS
+    )
+    return "\n".join(["| metric | labels | meaning |", "|---|---|---|", *rows]) + "\n"
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from prometheus_client.openmetrics import parser as openmetrics_parser
 from prometheus_client.parser import text_string_to_metric_families as parse_text
 
 from coordinator import bootstrap
+from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.prometheus import MetricsPage, PrometheusTelemetry
 from coordinator.api import http as port_module
 from coordinator.api.http import HttpPort
@@ -399,7 +400,7 @@ async def test_every_address_of_a_host_is_served_at_one_port() -> None:
 
 
 def telemetry_of(house_services: Iterable[str]) -> PrometheusTelemetry:
-    return PrometheusTelemetry(definitions=["Order", "Trip"], services=house_services)
+    return PrometheusTelemetry(definitions=["Order", "Trip"], services=house_services, clock=SystemClock())
 
 
 async def scraped(page: MetricsPage) -> Series:
@@ -455,7 +456,7 @@ async def test_ten_thousand_sagas_have_as_many_series_as_a_hundred_and_each_is_c
     order = define(step("a", service="Stock"), step("b", service="Funds"))
     told = telemetry_of(["Stock", "Funds"])
     async with House(order, services=answers, telemetry=told, sagas_max=20_000) as house:
-        page = MetricsPage(told, house.store, house.clock, house.dispatcher.loads, version="1")
+        page = MetricsPage(told, house.store, house.clock, house.dispatcher.loads, version="1", open_max=10)
         ends: Counter[str] = Counter()
 
         async def run(numbers: Iterator[int]) -> None:

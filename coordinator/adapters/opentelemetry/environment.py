@@ -35,6 +35,9 @@ class Wanted:
     metrics_interval_s: float = 60.0
 
 
+NOTHING_ASKED: Final = Wanted()
+
+
 def wanted(environ: Mapping[str, str]) -> Wanted:
     """What *environ* asks for.
 
@@ -44,7 +47,7 @@ def wanted(environ: Mapping[str, str]) -> Wanted:
     ours = {name: value.strip() for name, value in environ.items() if name.startswith("OTEL_")}
     given = {name: value for name, value in ours.items() if value}
     if given.get("OTEL_SDK_DISABLED", "").lower() == "true":
-        return Wanted()
+        return NOTHING_ASKED
     for name, (fits, expected) in _EXPECTED.items():
         if name in given and not fits(given[name]):
             raise StartupFailed(f"{name}: expected {expected}")

@@ -3,8 +3,6 @@
 Everything here runs in the threads that send, so that no saga pays for it.
 """
 
-import logging
-import threading
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -13,54 +11,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, Spa
 from opentelemetry.trace import SpanKind, Status
 from opentelemetry.util.types import AttributeValue
 
-from coordinator.adapters.opentelemetry.environment import Push, Signal
-
-_log = logging.getLogger(__name__)
-
-
-class Delivery:
-    """Whether the collector takes one signal: counted, and told when that changes, in one line each."""
-
-    def __init__(self, signal: Signal, push: Push) -> None:
-        self._signal = signal
-        self._place = push.place
-        self._lock = threading.Lock()
-        self._is_taken = True
-        self._lost_in_a_row = 0
-        self.sent = 0
-        self.lost = 0
-
-    def report(self, items: int, *, taken: bool) -> None:
-        """*items* were sent; or not *taken*, and are lost."""
-        with self._lock:
-            before, self._is_taken = self._is_taken, taken
-            lost_in_a_row = self._lost_in_a_row
-            if taken:
-                self.sent += items
-                self._lost_in_a_row = 0
-            else:
-                self.lost += items
-                self._lost_in_a_row += items
-        if before and not taken:
-            _log.warning(
-                "the OpenTelemetry collector at %s does not take %s: they are dropped and counted, and sagas "
-                "are not held up; look whether it runs, and at OTEL_EXPORTER_OTLP_ENDPOINT and _PROTOCOL",
-                self._place,
-                self._signal.lower(),
-            )
-        elif taken and not before:
-            _log.warning(
-                "the OpenTelemetry collector at %s takes %s again; lost meanwhile: %d",
-                self._place,
-                self._signal.lower(),
-                lost_in_a_row,
-            )
-
-    def dropped(self) -> None:
-        """One item was dropped unsent: the queue for the collector is full."""
-        with self._lock:
-            self.lost += 1
-            self._lost_in_a_row += 1
+from coordinator.adapters.opentelemetry.delivery import Delivery
 
 
 class AllowedSpans(SpanExporter):

@@ -14,13 +14,15 @@ from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, SERVI
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
 
+from coordinator.adapters.opentelemetry.delivery import Delivery
 from coordinator.adapters.opentelemetry.environment import Push, Signal
-from coordinator.adapters.opentelemetry.exporting import AllowedSpans, CountingProcessor, Delivery
+from coordinator.adapters.opentelemetry.exporting import AllowedSpans, CountingProcessor
 from coordinator.adapters.opentelemetry.server import CallerContext, server_interceptor
 from coordinator.adapters.opentelemetry.spans import ChosenIds, SagaSpans
 from coordinator.domain.errors import StartupFailed
 
 PACKAGE: Final = "saga-coordinator"
+SCOPE: Final = "saga.coordinator"
 CLOSE_S: Final = 2.0
 """What the collector has at the end to take what is left; then it is dropped."""
 ABORT_S: Final = 0.5
@@ -30,17 +32,16 @@ class Traces:
     """The spans of this process: who makes them, and how they leave."""
 
     def __init__(
-        self, push: Push, *, targets: Mapping[str, str], header_ignored: Callable[[str], None]
+        self, delivery: Delivery, *, targets: Mapping[str, str], header_ignored: Callable[[str], None]
     ) -> None:
         """*targets* says where each service is; *header_ignored* is told of headers that break rules.
 
         Raises:
             StartupFailed: the exporter is not installed, or refuses its settings.
         """
-        _quiet()
-        self.delivery = Delivery("TRACES", push)
-        self._exporter = AllowedSpans(_span_exporter(push), self.delivery)
-        self._processor = CountingProcessor(self._exporter, self.delivery)
+        quiet()
+        self._exporter = AllowedSpans(_span_exporter(delivery.push), delivery)
+        self._processor = CountingProcessor(self._exporter, delivery)
         ids = ChosenIds()
         self._provider = TracerProvider(resource=resource(), id_generator=ids, shutdown_on_exit=False)
         self._provider.add_span_processor(self._processor)
@@ -77,7 +78,7 @@ def resource() -> Resource:
     return ours.merge(given)
 
 
-def _quiet() -> None:
+def quiet() -> None:
     """The library tells of each try that fails, with what the peer said, and quotes headers that it cannot
     read. What there is to say is said by `Delivery`."""
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)

@@ -9,7 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from itertools import product
 from typing import Final
 
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, generate_latest
@@ -25,10 +25,12 @@ from coordinator.adapters.prometheus.metrics import (
     OLDEST_OPEN_AGE,
     OLDEST_UNDO_AGE,
     OPEN,
+    OPEN_LIMIT,
+    TELEMETRY_ITEMS,
     WAITING,
     Labels,
-    Writing,
-    gauge,
+    Reading,
+    family,
 )
 from coordinator.adapters.prometheus.telemetry import OTHER, PrometheusTelemetry
 from coordinator.domain.ids import StepName
@@ -66,12 +68,18 @@ class MetricsPage:
         loads: Callable[[], Mapping[str, Load]],
         *,
         version: str,
+        open_max: int,
+        pushed: Callable[[], Mapping[Labels, int]] = dict,
     ) -> None:
+        """*open_max* is how many sagas may be open; *pushed* tells what went to a collector, by the labels of
+        its metric."""
         self._telemetry = telemetry
         self._index = index
         self._clock = clock
         self._loads = loads
         self._version = version
+        self._open_max = open_max
+        self._pushed = pushed
         self._census: asyncio.Task[Census | None] | None = None
         self._census_asked_at = 0.0
         self._next: dict[_Format, asyncio.Task[bytes]] = {}
@@ -92,6 +100,11 @@ class MetricsPage:
             task.add_done_callback(self._writing.discard)
         return await asyncio.shield(task), wanted.content_type
 
+    async def read(self) -> Sequence[Reading]:
+        """All numbers as they stand."""
+        census = await self._counted()
+        return [*self._telemetry.read(self._loads()), *self._gauges(census)]
+
     async def close(self) -> None:
         """Ask nothing more of the journal, and write no page any more."""
         tasks = [*self._writing, *([self._census] if self._census is not None else [])]
@@ -102,8 +115,7 @@ class MetricsPage:
     async def _write(self, wanted: _Format) -> bytes:
         async with self._turn:
             del self._next[wanted]
-            census = await self._counted()
-            snapshot = _Snapshot([*self._telemetry.snapshot(self._loads()), *self._gauges(census)])
+            snapshot = _Snapshot(await self.read())
             # In a thread, but for copying the numbers: with a hundred services it is a tenth of a second of
             # work, and the event loop drives the sagas.
             return await asyncio.to_thread(wanted.write, snapshot)
@@ -126,29 +138,30 @@ class MetricsPage:
             )
             return None
 
-    def _gauges(self, census: Census | None) -> Iterable[Writing]:
-        yield partial(gauge, BUILD_INFO, {(self._version,): 1})
-        yield partial(gauge, CENSUS_UP, {(): 0 if census is None else 1})
+    def _gauges(self, census: Census | None) -> Iterable[Reading]:
+        yield Reading(BUILD_INFO, {(self._version,): 1})
+        yield Reading(OPEN_LIMIT, {(): self._open_max})
+        yield Reading(TELEMETRY_ITEMS, {**_NOTHING_PUSHED, **self._pushed()})
+        yield Reading(CENSUS_UP, {(): 0 if census is None else 1})
         if census is None:
             return
-        yield partial(
-            gauge,
+        yield Reading(
             OPEN,
             {
                 (Status.RUNNING.value,): census.running,
                 (Status.COMPENSATING.value,): census.compensating,
             },
         )
-        yield partial(gauge, WAITING, {(): census.waiting})
-        yield partial(gauge, DEAD_LETTERS, {(): census.dead_letters})
-        yield partial(gauge, DEAD_LETTERS_BY_SIGNATURE, self._by_signature(census))
-        yield partial(gauge, OLDEST_OPEN_AGE, {(): self._age_s(census.oldest_open_at)})
-        yield partial(gauge, OLDEST_UNDO_AGE, {(): self._age_s(census.oldest_undo_at)})
+        yield Reading(WAITING, {(): census.waiting})
+        yield Reading(DEAD_LETTERS, {(): census.dead_letters})
+        yield Reading(DEAD_LETTERS_BY_SIGNATURE, self._by_signature(census))
+        yield Reading(OLDEST_OPEN_AGE, {(): self._age_s(census.oldest_open_at)})
+        yield Reading(OLDEST_UNDO_AGE, {(): self._age_s(census.oldest_undo_at)})
 
     def _by_signature(self, census: Census) -> Mapping[Labels, int]:
         sagas: Counter[Labels] = Counter()
         for alike in census.signatures:
-            definition = self._telemetry._name("definition", alike.saga_name)
+            definition = self._telemetry.label("definition", alike.saga_name)
             sagas[definition, _step(alike.signature.step), alike.signature.cause.value] += alike.sagas
         return sagas
 
@@ -166,11 +179,11 @@ def _step(name: StepName | None) -> str:
 class _Snapshot(Collector):
     """What is written down, while the event loop goes on counting."""
 
-    def __init__(self, writings: Sequence[Writing]) -> None:
-        self._writings = writings
+    def __init__(self, readings: Sequence[Reading]) -> None:
+        self._readings = readings
 
     def collect(self) -> Iterable[Family]:
-        return (writing() for writing in self._writings)
+        return map(family, self._readings)
 
 
 def _prefers_openmetrics(accept: str) -> bool:
@@ -187,4 +200,7 @@ def _prefers_openmetrics(accept: str) -> bool:
 
 
 _NAME: Final = re.compile(NAME)
+_NOTHING_PUSHED: Final[Mapping[Labels, int]] = dict.fromkeys(
+    product(("TRACES", "METRICS"), ("SENT", "LOST")), 0
+)
 _QUALITY: Final = re.compile(r"[01](?:\.[0-9]{0,3})?")

@@ -7,7 +7,6 @@ is there from the moment its names are, so that their number does not grow with 
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
-from functools import partial
 from itertools import product
 from typing import Final
 
@@ -26,13 +25,11 @@ from coordinator.adapters.prometheus.metrics import (
     SAGAS_STARTED,
     STARTS_REFUSED,
     TRACE_HEADERS_IGNORED,
+    Distribution,
     Example,
     Labels,
     Metric,
-    Writing,
-    counter,
-    gauge,
-    histogram,
+    Reading,
 )
 from coordinator.domain.events import Cause, Verb
 from coordinator.domain.outcomes import (
@@ -118,27 +115,27 @@ class PrometheusTelemetry:
             tally.begin(self._series(tally.metric.labels))
 
     def saga_started(self, saga_name: str) -> None:
-        self._started.add(self._name("definition", saga_name))
+        self._started.add(self.label("definition", saga_name))
 
     def start_refused(self, reason: str) -> None:
         self._refused.add(reason)
 
     def saga_rested(self, saga_name: str, status: Status, duration_s: float, trace: str) -> None:
-        definition = self._name("definition", saga_name)
+        definition = self.label("definition", saga_name)
         self._rested.add(definition, status.value)
         self._duration.observe(duration_s, definition, status.value, example=self._example(trace, duration_s))
 
     def attempt_ended(
         self, service: str, direction: Direction, answer: Answer, duration_s: float, trace: str
     ) -> None:
-        name = self._name("service", service)
+        name = self.label("service", service)
         outcome = _OUTCOMES[answer.kind if isinstance(answer, NoProof) else type(answer)]
         self._attempts.add(name, direction.name, outcome)
         example = self._example(trace, duration_s)
         self._attempt_duration.observe(duration_s, name, direction.name, example=example)
 
     def backed_off(self, service: str, direction: Direction, wait_s: float) -> None:
-        self._backoff.observe(wait_s, self._name("service", service), direction.name)
+        self._backoff.observe(wait_s, self.label("service", service), direction.name)
 
     def operator_acted(self, verb: Verb) -> None:
         self._actions.add(verb.value)
@@ -156,18 +153,18 @@ class PrometheusTelemetry:
         """A caller sent a *header* (`traceparent`, `baggage`) that breaks its rules."""
         self._headers_ignored.add(header)
 
-    def snapshot(self, loads: Mapping[str, Load]) -> list[Writing]:
+    def read(self, loads: Mapping[str, Load]) -> list[Reading]:
         """All that was told, and what the dispatcher has under way, as it stands at this moment."""
-        load_of = [(self._name("service", service), load) for service, load in loads.items()]
+        load_of = [(self.label("service", service), load) for service, load in loads.items()]
         in_flight = dict.fromkeys(self._names["service"].known, 0)
         queued = dict(in_flight)
         for service, load in load_of:
             in_flight[service] += load.in_flight
             queued[service] += load.queued
         return [
-            *(tally.snapshot() for tally in self._tallies),
-            partial(gauge, CALLS_IN_FLIGHT, {(service,): number for service, number in in_flight.items()}),
-            partial(gauge, CALLS_QUEUED, {(service,): number for service, number in queued.items()}),
+            *(tally.read() for tally in self._tallies),
+            Reading(CALLS_IN_FLIGHT, {(service,): number for service, number in in_flight.items()}),
+            Reading(CALLS_QUEUED, {(service,): number for service, number in queued.items()}),
         ]
 
     def _example(self, trace: str, value: float) -> Example | None:
@@ -177,7 +174,8 @@ class PrometheusTelemetry:
             return None
         return Example(context.trace_id, context.span_id, value, self._clock.now())
 
-    def _name(self, label: str, name: str) -> str:
+    def label(self, label: str, name: str) -> str:
+        """What stands for *name* as a value of *label* ("definition", "service"): itself."""
         names = self._names[label]
         if name in names.known:
             return name
@@ -222,8 +220,8 @@ class _Counter:
     def add(self, *labels: str) -> None:
         self._values[labels] = self._values.get(labels, 0) + 1
 
-    def snapshot(self) -> Writing:
-        return partial(counter, self.metric, dict(self._values))
+    def read(self) -> Reading:
+        return Reading(self.metric, dict(self._values))
 
 
 class _Histogram:
@@ -249,7 +247,9 @@ class _Histogram:
         # A sum that falls would look like a restart: durations across one may come out negative.
         self._sums[labels] += max(0.0, value)
 
-    def snapshot(self) -> Writing:
-        counts = {labels: list(counts) for labels, counts in self._counts.items()}
-        examples = {labels: list(examples) for labels, examples in self._examples.items() if any(examples)}
-        return partial(histogram, self.metric, counts, dict(self._sums), examples)
+    def read(self) -> Reading:
+        values = {
+            labels: Distribution(list(counts), self._sums[labels], list(self._examples[labels]))
+            for labels, counts in self._counts.items()
+        }
+        return Reading(self.metric, values)
