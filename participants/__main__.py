@@ -20,6 +20,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from participants.calls import Operation
 from participants.errors import CannotStart, InvalidRequest
+from participants.exporting import WrongVariable, exporting
 from participants.fault_parser import parse_plan
 from participants.fault_plan import FaultPlan, Known
 from participants.logs import set_up
@@ -53,10 +54,11 @@ def main(arguments: list[str] | None = None) -> int:
         return EXIT_USAGE
     set_up()
     try:
-        return asyncio.run(_serve(given, plan))
+        with exporting():
+            return asyncio.run(_serve(given, plan))
     except CannotStart as error:
         print(f"participants: {error}", file=sys.stderr)
-        return EXIT_FAILED
+        return EXIT_USAGE if isinstance(error, WrongVariable) else EXIT_FAILED
 
 
 def _parse(arguments: list[str]) -> argparse.Namespace:

@@ -1,0 +1,244 @@
+"""Sends the spans of `python -m participants` where its environment asks for that, in OpenTelemetry's words.
+
+Nothing of OpenTelemetry is loaded where it does not.  Of a wrong variable its name is told, and its value
+only where that should be a word or a number: endpoints and headers may hold secrets.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import os
+import re
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Final, TypeAlias
+from urllib.parse import urlsplit
+
+from participants.errors import CannotStart
+
+if TYPE_CHECKING:
+    from opentelemetry.sdk.resources import Resource
+    from opentelemetry.sdk.trace.export import SpanExporter
+
+Environment: TypeAlias = Mapping[str, str]
+
+SERVICE_NAME: Final = "saga-participants"
+STOP_S: Final = 2.0
+EXPORTERS: Final = ("otlp", "console", "none")
+PROTOCOLS: Final = ("grpc", "http/protobuf")
+COMPRESSIONS: Final = ("none", "gzip")
+SAMPLERS: Final = tuple(
+    f"{parent}{name}"
+    for parent in ("parentbased_", "")
+    for name in ("always_on", "always_off", "traceidratio")
+)
+QUEUE: Final = ("OTEL_BSP_MAX_QUEUE_SIZE", 2048)
+BATCH: Final = ("OTEL_BSP_MAX_EXPORT_BATCH_SIZE", 512)
+LIMITS: Final = (
+    "OTEL_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT",
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT",
+    "OTEL_SPAN_EVENT_COUNT_LIMIT",
+    "OTEL_SPAN_LINK_COUNT_LIMIT",
+)
+HOST_PORT: Final = re.compile(r"[^\s/:@]+:[0-9]{1,5}")
+# Who speaks of spans that were not sent.
+SENDERS: Final = ("opentelemetry.exporter.", "opentelemetry.sdk._shared_internal")
+log = logging.getLogger("participants")
+
+
+class WrongVariable(CannotStart):
+    """A variable of the environment says what it cannot; the sentence names it."""
+
+
+@contextmanager
+def exporting() -> Iterator[None]:
+    """Send spans until the block is left, if the environment asks for it; then for no longer than STOP_S.
+
+    Raises:
+        WrongVariable: a variable is none that can be followed.
+        CannotStart: what sends spans is not installed.
+    """
+    if not is_asked_for(os.environ):
+        yield
+        return
+    for name in [
+        name for name, value in os.environ.items() if name.startswith("OTEL_") and not value.strip()
+    ]:
+        # Empty is as good as unset, says the specification; the SDK stumbles on some of them.
+        del os.environ[name]
+    check(os.environ)
+    lost = Lost()
+    try:
+        stop = _start(os.environ, lost)
+    except ModuleNotFoundError as error:
+        raise CannotStart(
+            f"the environment asks for traces, and {error.name} is not installed: "
+            "pip install 'saga-coordinator[otlp]' brings what sends them"
+        ) from None
+    try:
+        yield
+    finally:
+        # A call to a collector that hangs cannot be broken off: it is left behind.
+        stopping = threading.Thread(target=stop, name="stop-exporting", daemon=True)
+        stopping.start()
+        stopping.join(STOP_S)
+        if stopping.is_alive():
+            lost.tell()
+
+
+def is_asked_for(given: Environment) -> bool:
+    """Whether there is anybody to send spans to."""
+    if given.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
+        return False
+    wanted = _exporters(given)
+    return wanted != ["none"] if wanted else any(given.get(name, "").strip() for name in _both("ENDPOINT"))
+
+
+def check(given: Environment) -> None:
+    """Look at what the SDK would pass over in silence, or stumble on.
+
+    Raises:
+        WrongVariable: for the first that is wrong.
+    """
+    for word in _exporters(given):
+        _one_of("OTEL_TRACES_EXPORTER", word, EXPORTERS)
+    for name in _both("PROTOCOL"):
+        _one_of(name, given.get(name, PROTOCOLS[0]), PROTOCOLS)
+    for name in _both("ENDPOINT"):
+        if name in given and not _is_endpoint(given[name], _protocol(given)):
+            raise WrongVariable(f"{name}: expected a URL, such as http://127.0.0.1:4317")
+    for name in _both("COMPRESSION"):
+        _one_of(name, given.get(name, COMPRESSIONS[0]), COMPRESSIONS)
+    for name in (*_both("HEADERS"), "OTEL_RESOURCE_ATTRIBUTES"):
+        if not all("=" in pair for pair in given.get(name, "=").split(",")):
+            raise WrongVariable(f"{name}: expected name=value, with commas between")
+    for kind in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE"):
+        for name in _both(kind):
+            if name in given and not (os.path.isfile(given[name]) and os.access(given[name], os.R_OK)):
+                raise WrongVariable(f"{name}: expected a file that can be read")
+    for name in _both("TIMEOUT"):
+        _number(given, name, lambda timeout: 0 < timeout < math.inf, "a number above 0")
+    _one_of("OTEL_TRACES_SAMPLER", given.get("OTEL_TRACES_SAMPLER", SAMPLERS[0]).lower(), SAMPLERS)
+    _number(given, "OTEL_TRACES_SAMPLER_ARG", lambda ratio: 0 <= ratio <= 1, "a number from 0 to 1")
+    _number(given, "OTEL_BSP_SCHEDULE_DELAY", lambda ms: 0 < ms < math.inf, "milliseconds above 0")
+    for name in (QUEUE[0], BATCH[0]):
+        _number(given, name, lambda count: count >= 1, "a whole number above 0", int)
+    if int(given.get(*BATCH)) > int(given.get(*QUEUE)):
+        raise WrongVariable(f"{BATCH[0]}: expected no more than {QUEUE[0]}")
+    for name in LIMITS:
+        _number(given, name, lambda count: count >= 0, "a whole number", int)
+
+
+def _start(given: Environment, lost: Lost) -> Callable[[], None]:
+    """Set the process's tracer provider up; returns what ends it."""
+    from opentelemetry import trace
+    from opentelemetry.sdk.trace import TracerProvider
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+    exporters = [_exporter(word, given) for word in _exporters(given) or ["otlp"] if word != "none"]
+    for name in ("opentelemetry", "urllib3"):
+        # They tell the same at every batch, at length, and quote what they were given.
+        logging.getLogger(name).propagate = False
+        logging.getLogger(name).addHandler(lost)
+    provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+    for exporter in exporters:
+        provider.add_span_processor(BatchSpanProcessor(exporter))
+    trace.set_tracer_provider(provider)
+    return provider.shutdown
+
+
+class Lost(logging.Handler):
+    """Of all that the SDK says about spans that were not sent, one line."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self._is_told = False
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if record.name.startswith(SENDERS):
+            self.tell()
+
+    def tell(self) -> None:
+        if not self._is_told:
+            self._is_told = True
+            log.warning("the collector does not take the spans; they come late or are lost")
+
+
+def _resource() -> Resource:
+    from opentelemetry.sdk.resources import OTELResourceDetector, Resource
+
+    # What is given here wins over the environment: so a name of the environment's is given, too.
+    return Resource.create({"service.name": SERVICE_NAME, **OTELResourceDetector().detect().attributes})
+
+
+def _exporter(word: str, given: Environment) -> SpanExporter:
+    if word == "console":
+        from opentelemetry.sdk.trace.export import ConsoleSpanExporter
+
+        return ConsoleSpanExporter()
+    if _protocol(given) == "grpc":
+        import grpc
+        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+
+        specific, general = _both("COMPRESSION")
+        # This exporter does not know the specification's "none".
+        is_gzip = given.get(specific, given.get(general)) == "gzip"
+        return OTLPSpanExporter(
+            compression=grpc.Compression.Gzip if is_gzip else grpc.Compression.NoCompression
+        )
+    from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as HttpSpanExporter
+
+    return HttpSpanExporter()
+
+
+def _exporters(given: Environment) -> list[str]:
+    return [word.strip() for word in given.get("OTEL_TRACES_EXPORTER", "").split(",") if word.strip()]
+
+
+def _both(kind: str) -> tuple[str, str]:
+    """The variable for traces, and that for all signals."""
+    return f"OTEL_EXPORTER_OTLP_TRACES_{kind}", f"OTEL_EXPORTER_OTLP_{kind}"
+
+
+def _protocol(given: Environment) -> str:
+    specific, general = _both("PROTOCOL")
+    return given.get(specific, given.get(general, PROTOCOLS[0]))
+
+
+def _is_endpoint(text: str, protocol: str) -> bool:
+    if protocol == "grpc" and HOST_PORT.fullmatch(text):
+        return True
+    try:
+        url = urlsplit(text)
+        return url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
+    except ValueError:
+        return False
+
+
+def _one_of(name: str, word: str, words: Sequence[str]) -> None:
+    if word not in words:
+        expected = f"{', '.join(words[:-1])} or {words[-1]}"
+        raise WrongVariable(f"{name}: expected {expected}, found {word!r}")
+
+
+def _number(
+    given: Environment,
+    name: str,
+    is_right: Callable[[float], bool],
+    expected: str,
+    kind: Callable[[str], float] = float,
+) -> None:
+    if name not in given:
+        return
+    try:
+        found = kind(given[name])
+    except ValueError:
+        found = math.nan
+    if not is_right(found):
+        raise WrongVariable(f"{name}: expected {expected}, found {given[name]!r}")
