@@ -43,10 +43,13 @@ class CountingProcessor(BatchSpanProcessor):
     """The library's queue and thread. It drops the oldest span of a full queue, which is counted here."""
 
     def __init__(self, exporter: AllowedSpans, delivery: Delivery) -> None:
-        super().__init__(exporter)
+        queue_max: int = self._default_max_queue_size()  # type: ignore[no-untyped-call]
+        batch_max: int = self._default_max_export_batch_size()  # type: ignore[no-untyped-call]
+        # The library refuses a batch that is larger than the queue, also where only one of them was set.
+        super().__init__(exporter, queue_max, max_export_batch_size=min(batch_max, queue_max))
         self._exporter = exporter
         self._delivery = delivery
-        self._queue_max: int = self._default_max_queue_size()  # type: ignore[no-untyped-call]
+        self._queue_max = queue_max
         self._kept = 0
 
     def on_end(self, span: ReadableSpan) -> None:

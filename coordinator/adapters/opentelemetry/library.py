@@ -41,9 +41,12 @@ class Traces:
         """
         quiet()
         self._exporter = AllowedSpans(_span_exporter(delivery.push), delivery)
-        self._processor = CountingProcessor(self._exporter, delivery)
         ids = ChosenIds()
-        self._provider = TracerProvider(resource=resource(), id_generator=ids, shutdown_on_exit=False)
+        try:
+            self._processor = CountingProcessor(self._exporter, delivery)
+            self._provider = TracerProvider(resource=resource(), id_generator=ids, shutdown_on_exit=False)
+        except ValueError as error:
+            raise StartupFailed(f"OTEL_*: {error}") from None
         self._provider.add_span_processor(self._processor)
         propagate.set_global_textmap(CallerContext(header_ignored))
         self.spans = SagaSpans(self._provider, ids, targets)

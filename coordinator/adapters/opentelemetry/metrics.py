@@ -86,7 +86,8 @@ class MetricsPush:
 
     def _send(self, readings: Sequence[Reading]) -> tuple[int, MetricExportResult]:
         """In a thread: it writes thousands of points, and waits for the collector."""
-        metrics = [_metric(reading, self._since_ns, _moment(self._clock.now())) for reading in readings]
+        at_ns = _moment(self._clock.now())
+        metrics = [_metric(reading, self._since_ns, at_ns) for reading in readings if reading.values]
         points = sum(len(metric.data.data_points) for metric in metrics)
         scope = ScopeMetrics(InstrumentationScope(SCOPE), metrics, "")
         data = MetricsData([ResourceMetrics(self._resource, [scope], "")])
