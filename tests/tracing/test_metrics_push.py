@@ -64,12 +64,9 @@ def test_they_are_those_of_the_page(
     (example,) = lasted.exemplars
     assert example.trace_id.hex() == trace_id
 
-    families = {family.name: family for family in parse_openmetrics(shown)}
-    (bucket,) = [
-        s
-        for s in families["saga_duration_seconds"].samples
-        if s.exemplar and s.labels["status"] == "COMPLETED"
-    ]
+    parsed = list(parser.text_string_to_metric_families(shown))  # type: ignore[no-untyped-call]
+    durations = next(family for family in parsed if family.name == "saga_duration_seconds").samples
+    (bucket,) = [s for s in durations if s.exemplar and s.labels["status"] == "COMPLETED"]
     assert bucket.exemplar.labels["trace_id"] == trace_id
     assert set(bucket.exemplar.labels) == {"trace_id", "span_id"}
     assert bucket.exemplar.value == example.as_double == lasted.sum
