@@ -8,6 +8,7 @@ from typing import Literal
 
 import pytest
 from opentelemetry.proto.metrics.v1 import metrics_pb2
+from prometheus_client.openmetrics import parser
 
 from coordinator.adapters.prometheus import METRICS
 from coordinator.client import BlockingClient
