@@ -137,6 +137,7 @@ def test_every_alert_has_its_paragraph_and_no_other_is_spoken_of() -> None:
     for alert in read_alerts():
         assert alert.said["runbook"] == f"docs/monitoring.md#{alert.name.lower()}"
         assert alert.severity in ("page", "ticket")
+        assert re.fullmatch(r"\d+m", alert.for_), alert.name
 
 
 def test_the_numbers_that_a_team_should_change_are_those_of_the_rules() -> None:
