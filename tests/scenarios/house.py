@@ -250,11 +250,12 @@ class House:
         self.services = services or Services()
         self.dice = dice or Dice()
         self.clock = clock or SystemClock()
+        self.tracing = tracing or NoTracing()
         self.feed = Feed()
         telemetry = telemetry or NoTelemetry()
         self.dispatcher = Dispatcher(self.services, telemetry, calls_per_service_max=calls_max)
         tools = Tools(
-            self.journal, self.dispatcher, self.feed, self.clock, self.dice, telemetry, tracing or NoTracing()
+            self.journal, self.dispatcher, self.feed, self.clock, self.dice, telemetry, self.tracing
         )
         index = index or self.store
         self.pool = Pool(tools, index, sagas_open_max=sagas_max)
@@ -336,7 +337,12 @@ class House:
         await settled()
 
     def successor(
-        self, *, journal: Journal | None = None, store: MemoryJournal | None = None, calls_max: int = 100
+        self,
+        *,
+        journal: Journal | None = None,
+        store: MemoryJournal | None = None,
+        calls_max: int = 100,
+        tracing: Tracing | None = None,
     ) -> "House":
         """The next coordinator over the same journal and the same world."""
         return House(
@@ -347,6 +353,7 @@ class House:
             dice=self.dice,
             clock=self.clock,
             calls_max=calls_max,
+            tracing=tracing or self.tracing,
         )
 
 

@@ -1,0 +1,283 @@
+"""The engine tells whoever follows a saga all that happens, once it is durable, and leaves no span open."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
+from opentelemetry.trace import StatusCode
+
+from coordinator.adapters.opentelemetry.spans import ChosenIds, SagaSpans
+from coordinator.domain.events import Verb
+from coordinator.domain.outcomes import NoProof, Pending, Unproved
+from coordinator.domain.saga import Status
+from coordinator.domain.trace import parse_trace
+from tests.scenarios.house import House, define, settled, soon, step, until
+from tests.scenarios.test_operators import act
+from tests.unit.machine.world import Reaction
+
+
+class Followed(SpanProcessor):
+    """A process's spans: those that were begun, and those that have ended."""
+
+    def __init__(self, sampler: Sampler | None = None) -> None:
+        self.begun: list[int] = []
+        self.ended: list[ReadableSpan] = []
+        ids = ChosenIds()
+        provider = TracerProvider(sampler=sampler, id_generator=ids, shutdown_on_exit=False)
+        provider.add_span_processor(self)
+        self.spans = SagaSpans(provider, ids, {"a_service": "127.0.0.1:1"})
+
+    def on_start(self, span: Span, parent_context: Context | None = None) -> None:
+        self.begun.append(span.get_span_context().span_id)
+
+    def on_end(self, span: ReadableSpan) -> None:
+        self.ended.append(span)
+
+    def names(self) -> list[str]:
+        return [span.name.removeprefix("saga ") for span in self.ended]
+
+    def one(self, name: str, number: int = 0) -> ReadableSpan:
+        return [span for span in self.ended if span.name.removeprefix("saga ") == name][number]
+
+    def check(self) -> None:
+        """One trace, nothing left open, no id twice, and every link leads somewhere."""
+        ended = [span.context.span_id for span in self.ended if span.context is not None]
+        assert sorted(self.begun) == sorted(ended)
+        assert len(set(ended)) == len(ended)
+        for span in self.ended:
+            for link in span.links:
+                assert link.context.span_id in ended, span.name
+
+
+@pytest.fixture
+def followed() -> Iterator[Followed]:
+    viewer = Followed()
+    yield viewer
+    viewer.check()
+
+
+def events_of(span: ReadableSpan) -> list[str]:
+    return [event.name for event in span.events]
+
+
+def attribute(span: ReadableSpan, name: str) -> object:
+    return (span.attributes or {}).get(name)
+
+
+async def test_a_cancel_is_told_and_the_answer_that_comes_late_too(followed: Followed) -> None:
+    async with House(define("a", "b"), tracing=followed.spans) as house:
+        held = house.services.hold("b")
+        saga_id = await house.start()
+        await soon(held.arrived)
+        await house.sagas.cancel(saga_id, "a reason that nobody else should read")
+        held.answer()
+        await house.end(saga_id)
+    assert followed.names() == [
+        "Order",
+        "Execute a",
+        "Order cancelled",
+        "Execute b",
+        "Compensate b",
+        "Compensate a",
+        "Order ended",
+    ]
+    cancelled = followed.one("Order cancelled")
+    assert events_of(cancelled) == ["saga.abort"]
+    assert cancelled.events[0].attributes == {"saga.abort": "CANCELLED"}
+    assert attribute(followed.one("Execute b"), "saga.outcome") == "SUCCEEDED"
+    assert "reason" not in str([span.to_json() for span in followed.ended])
+    for name in ("a", "b"):
+        (link,) = followed.one(f"Compensate {name}").links
+        execute = followed.one(f"Execute {name}").context
+        assert execute is not None
+        assert (link.context.trace_id, link.context.span_id) == (execute.trace_id, execute.span_id)
+
+
+async def test_a_deadline_is_told(followed: Followed) -> None:
+    async with House(define("a", "b", ttl_s=0.2), tracing=followed.spans) as house:
+        house.services.otherwise = lambda call: (
+            Reaction.SUCCEED if call.step == "a" or not hasattr(call, "input") else Reaction.SUCCEED
+        )
+        held = house.services.hold("b")
+        saga_id = await house.start()
+        await soon(held.arrived)
+        assert (await house.end(saga_id)).status is Status.COMPENSATED
+    deadline = followed.one("Order deadline")
+    assert events_of(deadline) == ["saga.deadline", "saga.abort"]
+    assert deadline.events[1].attributes == {"saga.abort": "DEADLINE"}
+
+
+async def test_pending_answers_are_attempts_that_end_well(followed: Followed) -> None:
+    async with House(define("a"), tracing=followed.spans) as house:
+        house.services.plan("a", "do", Pending(0.001), Pending(0.001))
+        await house.run()
+    first, second, third = (followed.one("Execute a", number) for number in range(3))
+    assert [attribute(s, "saga.outcome") for s in (first, second, third)] == [
+        "PENDING",
+        "PENDING",
+        "SUCCEEDED",
+    ]
+    assert [events_of(s) for s in (first, second, third)] == [
+        ["saga.backoff"],
+        ["saga.retry", "saga.backoff"],
+        ["saga.retry"],
+    ]
+    assert {s.status.status_code for s in (first, second, third)} == {StatusCode.UNSET}
+    assert {attribute(s, "saga.attempt") for s in (first, second, third)} == {1}
+
+
+async def test_a_call_that_an_operator_cuts_off_is_abandoned(followed: Followed) -> None:
+    async with House(define("a", "b"), tracing=followed.spans) as house:
+        house.services.hold("b")
+        saga_id = await house.start()
+        await until(lambda: "do b" in house.services.sent())
+        await act(house, saga_id, Verb.SKIP, "b")
+        await house.end(saga_id)
+        await settled()
+    cut = followed.one("Execute b")
+    assert attribute(cut, "saga.outcome") == attribute(cut, "error.type") == "ABANDONED"
+    assert cut.status.status_code is StatusCode.ERROR
+    assert followed.names().index("Execute b") < followed.names().index("Order operator SKIP")
+
+
+async def test_a_dead_letter_is_told_where_it_came_about(followed: Followed) -> None:
+    async with House(define("a", "b"), tracing=followed.spans) as house:
+        house.services.plan("b", "do", Reaction.REFUSE)
+        house.services.plan("a", "undo", Reaction.REFUSE)
+        assert (await house.run()).status is Status.DEAD_LETTERED
+        await settled()
+    assert events_of(followed.one("Compensate a")) == ["saga.dead_letter"]
+    assert events_of(followed.one("Order ended")) == ["saga.dead_letter"]
+    assert attribute(followed.one("Order ended"), "saga.status") == "DEAD_LETTERED"
+    assert followed.one("Order ended").status.status_code is StatusCode.ERROR
+
+
+async def test_a_saga_that_breaks_is_ended_in_its_trace(followed: Followed) -> None:
+    async with House(define("a"), tracing=followed.spans) as house:
+        house.services.plan("a", "do", ValueError("a bug of ours"))
+        saga_id = await house.start()
+        await until(lambda: "Order ended" in followed.names())
+        assert (await house.sagas.get(saga_id)).summary.status is Status.DEAD_LETTERED
+    assert attribute(followed.one("Execute a"), "saga.outcome") == "ABANDONED"
+
+
+async def test_after_a_restart_the_trace_goes_on_and_links_to_what_was_before() -> None:
+    before, after = Followed(), Followed()
+    async with House(define("a", "b"), tracing=before.spans) as house:
+        held = house.services.hold("b")
+        saga_id = await house.start()
+        await soon(held.arrived)
+        trace = parse_trace((await house.saga(saga_id)).trace)
+        await house.dies()
+        following = house.successor()
+        following.tracing = after.spans
+    assert trace is not None
+    async with House(
+        *house.definitions,
+        store=house.store.reopened(),
+        services=house.services,
+        dice=house.dice,
+        tracing=after.spans,
+    ) as house:
+        house.services.plan("b", "do", Reaction.REFUSE)
+        await house.pool.recover()
+        await house.end(saga_id)
+    assert after.names() == ["Order resumed", "Execute b", "Compensate b", "Compensate a", "Order ended"]
+    assert attribute(after.one("Execute b"), "saga.attempt") == 2
+    for span in (*before.ended, *after.ended):
+        assert span.context is not None
+        assert f"{span.context.trace_id:032x}" == trace.trace_id
+        if span.name != "saga Order":
+            assert span.parent is not None
+            assert f"{span.parent.span_id:016x}" == trace.span_id
+    # What undoes "a" was sent by another process than what it undoes.
+    (link,) = after.one("Compensate a").links
+    execute = before.one("Execute a").context
+    assert execute is not None
+    assert link.context.span_id == execute.span_id
+
+
+async def test_a_trace_that_is_not_recorded_is_carried_on_all_the_same() -> None:
+    followed = Followed(sampler=ALWAYS_OFF)
+    async with House(define("a"), tracing=followed.spans) as house:
+        saga_id = (await house.run()).id
+        trace = (await house.saga(saga_id)).trace
+        assert trace.endswith("-00")
+        assert [call.trace for call in house.services.calls] == [trace]
+    assert not followed.begun
+
+
+async def test_each_call_carries_the_place_of_its_own_attempt(followed: Followed) -> None:
+    async with House(define("a"), tracing=followed.spans) as house:
+        house.services.plan("a", "do", NoProof(Unproved.TRANSIENT, "UNAVAILABLE", "secret words"))
+        await house.run()
+        sent = [parse_trace(call.trace) for call in house.services.calls]
+    attempts = [span.context for span in followed.ended if span.name == "Execute a"]
+    assert [place.span_id for place in sent if place] == [f"{c.span_id:016x}" for c in attempts if c]
+    failed = followed.one("Execute a")
+    assert attribute(failed, "rpc.response.status_code") == "UNAVAILABLE"
+    assert "secret" not in failed.to_json()
+
+
+async def test_where_nobody_follows_nothing_is_kept_or_sent() -> None:
+    async with House(define("a")) as house:
+        saga_id = (await house.run()).id
+        assert (await house.saga(saga_id)).trace == ""
+        assert [call.trace for call in house.services.calls] == [""]
+
+
+@pytest.mark.parametrize("seed", range(30))
+async def test_whatever_happens_no_span_is_left_open(seed: int) -> None:
+    """Random answers, cancels, operators and deaths; the spans of all processes together make sense."""
+    dice = random.Random(seed)
+    order = define(
+        step("a"), step("b", on_failure="continue"), step("c", undo=None), ttl_s=dice.choice([None, 0.05])
+    )
+    every: list[Followed] = []
+    house: House | None = None
+    sagas = []
+    for life in range(3):
+        followed = Followed()
+        every.append(followed)
+        if house is None:
+            house = House(order, tracing=followed.spans)
+        else:
+            house = House(
+                order,
+                store=house.store.reopened(),
+                services=house.services,
+                dice=house.dice,
+                clock=house.clock,
+                tracing=followed.spans,
+            )
+        house.services.otherwise = lambda call: dice.choice([*Reaction, *[Reaction.SUCCEED] * 12])
+        async with house:
+            await house.pool.recover()
+            sagas += [await house.start() for _ in range(4)]
+            for saga_id in dice.sample(sagas, 2):
+                try:
+                    await house.sagas.cancel(saga_id, "")
+                except Exception:  # it may have ended
+                    continue
+            if life < 2:
+                for _ in range(dice.randrange(30)):
+                    await settled()
+                await house.dies()
+            else:
+                for saga_id in sagas:
+                    await house.sagas.wait(saga_id, timeout_s=20)
+                await settled()
+    ids: list[int] = []
+    for followed in every:
+        ended = [span.context.span_id for span in followed.ended if span.context is not None]
+        assert sorted(followed.begun) == sorted(ended)
+        ids += ended
+    assert len(set(ids)) == len(ids), "an id was given to two spans"
+    last = every[-1]
+    assert sum(name == "Order ended" for followed in every for name in followed.names()) >= len(sagas)
+    for span in last.ended:
+        for link in span.links:
+            assert link.context.trace_id == (span.context.trace_id if span.context else 0)
