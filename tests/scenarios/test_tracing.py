@@ -98,9 +98,6 @@ async def test_a_cancel_is_told_and_the_answer_that_comes_late_too(followed: Fol
 
 async def test_a_deadline_is_told(followed: Followed) -> None:
     async with House(define("a", "b", ttl_s=0.2), tracing=followed.spans) as house:
-        house.services.otherwise = lambda call: (
-            Reaction.SUCCEED if call.step == "a" or not hasattr(call, "input") else Reaction.SUCCEED
-        )
         held = house.services.hold("b")
         saga_id = await house.start()
         await soon(held.arrived)
@@ -115,18 +112,15 @@ async def test_pending_answers_are_attempts_that_end_well(followed: Followed) ->
         house.services.plan("a", "do", Pending(0.001), Pending(0.001))
         await house.run()
     first, second, third = (followed.one("Execute a", number) for number in range(3))
-    assert [attribute(s, "saga.outcome") for s in (first, second, third)] == [
-        "PENDING",
-        "PENDING",
-        "SUCCEEDED",
-    ]
-    assert [events_of(s) for s in (first, second, third)] == [
+    asked = (first, second, third)
+    assert [attribute(span, "saga.outcome") for span in asked] == ["PENDING", "PENDING", "SUCCEEDED"]
+    assert [events_of(span) for span in asked] == [
         ["saga.backoff"],
         ["saga.retry", "saga.backoff"],
         ["saga.retry"],
     ]
-    assert {s.status.status_code for s in (first, second, third)} == {StatusCode.UNSET}
-    assert {attribute(s, "saga.attempt") for s in (first, second, third)} == {1}
+    assert {span.status.status_code for span in asked} == {StatusCode.UNSET}
+    assert {attribute(span, "saga.attempt") for span in asked} == {1}
 
 
 async def test_a_call_that_an_operator_cuts_off_is_abandoned(followed: Followed) -> None:
@@ -172,16 +166,8 @@ async def test_after_a_restart_the_trace_goes_on_and_links_to_what_was_before() 
         await soon(held.arrived)
         trace = parse_trace((await house.saga(saga_id)).trace)
         await house.dies()
-        following = house.successor()
-        following.tracing = after.spans
     assert trace is not None
-    async with House(
-        *house.definitions,
-        store=house.store.reopened(),
-        services=house.services,
-        dice=house.dice,
-        tracing=after.spans,
-    ) as house:
+    async with house.successor(tracing=after.spans) as house:
         house.services.plan("b", "do", Reaction.REFUSE)
         await house.pool.recover()
         await house.end(saga_id)
@@ -233,26 +219,13 @@ async def test_where_nobody_follows_nothing_is_kept_or_sent() -> None:
 async def test_whatever_happens_no_span_is_left_open(seed: int) -> None:
     """Random answers, cancels, operators and deaths; the spans of all processes together make sense."""
     dice = random.Random(seed)
-    order = define(
-        step("a"), step("b", on_failure="continue"), step("c", undo=None), ttl_s=dice.choice([None, 0.05])
-    )
-    every: list[Followed] = []
-    house: House | None = None
+    steps = (step("a"), step("b", on_failure="continue"), step("c", undo=None))
+    every = [Followed() for _ in range(3)]
+    house = House(define(*steps, ttl_s=dice.choice([None, 0.05])), tracing=every[0].spans)
     sagas = []
-    for life in range(3):
-        followed = Followed()
-        every.append(followed)
-        if house is None:
-            house = House(order, tracing=followed.spans)
-        else:
-            house = House(
-                order,
-                store=house.store.reopened(),
-                services=house.services,
-                dice=house.dice,
-                clock=house.clock,
-                tracing=followed.spans,
-            )
+    for life, followed in enumerate(every):
+        if life:
+            house = house.successor(tracing=followed.spans)
         house.services.otherwise = lambda call: dice.choice([*Reaction, *[Reaction.SUCCEED] * 12])
         async with house:
             await house.pool.recover()
