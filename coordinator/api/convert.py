@@ -123,7 +123,7 @@ def to_saga_with_steps(view: SagaView) -> types_pb2.Saga:
     saga = to_saga(view.summary)
     if view.saga is not None:
         trace = parse_trace(view.saga.trace)
-        saga.trace_id = trace.trace_id if trace is not None else ""
+        saga.trace_id = trace.trace_id if trace is not None and trace.sampled else ""
         saga.steps.extend(_to_steps(view.saga, view.records))
     return saga
 

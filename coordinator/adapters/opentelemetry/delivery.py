@@ -10,57 +10,80 @@ from coordinator.adapters.opentelemetry.environment import Push, Signal, Wanted
 _log = logging.getLogger(__name__)
 
 
-class Delivery:
-    """Whether the collector takes one signal: counted, and told when that changes, in one line each."""
+class Outage:
+    """What a collector at one place does not take: told in one line when that begins, and in one when it is
+    over, however many signals go there. Called from the threads that send."""
 
-    def __init__(self, signal: Signal, push: Push) -> None:
+    def __init__(self, place: str) -> None:
+        self._place = place
+        self._lock = threading.Lock()
+        self._refused: set[Signal] = set()
+        self._lost = 0
+
+    def report(self, signal: Signal, *, taken: bool, lost: int) -> None:
+        """*signal* was sent, and *taken* or not; *lost* items of it were dropped since the last report."""
+        with self._lock:
+            before = bool(self._refused)
+            (self._refused.discard if taken else self._refused.add)(signal)
+            self._lost += lost
+            is_over = before and not self._refused
+            total = self._lost
+            if not self._refused:
+                self._lost = 0
+        if not taken and not before:
+            _log.warning(
+                "the OpenTelemetry collector at %s does not take %s: they are dropped and counted, and sagas "
+                "are not held up; look whether it runs, and at OTEL_EXPORTER_OTLP_ENDPOINT and _PROTOCOL",
+                self._place,
+                signal.lower(),
+            )
+        elif is_over:
+            _log.warning(
+                "the OpenTelemetry collector at %s takes what it is sent again; lost meanwhile: %d items",
+                self._place,
+                total,
+            )
+
+
+class Delivery:
+    """One signal on its way to a collector: how much of it arrived."""
+
+    def __init__(self, signal: Signal, push: Push, outage: Outage) -> None:
         self.push: Final = push
         self._signal = signal
+        self._outage = outage
         self._lock = threading.Lock()
-        self._is_taken = True
-        self._lost_in_a_row = 0
+        self._lost_since = 0
         self.sent = 0
         self.lost = 0
 
     def report(self, items: int, *, taken: bool) -> None:
         """*items* were sent; or not *taken*, and are lost."""
         with self._lock:
-            before, self._is_taken = self._is_taken, taken
-            lost_in_a_row = self._lost_in_a_row
             if taken:
                 self.sent += items
-                self._lost_in_a_row = 0
             else:
                 self.lost += items
-                self._lost_in_a_row += items
-        if before and not taken:
-            _log.warning(
-                "the OpenTelemetry collector at %s does not take %s: they are dropped and counted, and sagas "
-                "are not held up; look whether it runs, and at OTEL_EXPORTER_OTLP_ENDPOINT and _PROTOCOL",
-                self.push.place,
-                self._signal.lower(),
-            )
-        elif taken and not before:
-            _log.warning(
-                "the OpenTelemetry collector at %s takes %s again; lost meanwhile: %d",
-                self.push.place,
-                self._signal.lower(),
-                lost_in_a_row,
-            )
+                self._lost_since += items
+            lost, self._lost_since = self._lost_since, 0
+        self._outage.report(self._signal, taken=taken, lost=lost)
 
     def dropped(self) -> None:
         """One item was dropped unsent: the queue for the collector is full."""
         with self._lock:
             self.lost += 1
-            self._lost_in_a_row += 1
+            self._lost_since += 1
 
 
 class Deliveries:
     """One for each signal that is to be sent."""
 
     def __init__(self, asked: Wanted) -> None:
-        self.traces = None if asked.traces is None else Delivery("TRACES", asked.traces)
-        self.metrics = None if asked.metrics is None else Delivery("METRICS", asked.metrics)
+        outages = {
+            push.place: Outage(push.place) for push in (asked.traces, asked.metrics) if push is not None
+        }
+        self.traces = _delivery("TRACES", asked.traces, outages)
+        self.metrics = _delivery("METRICS", asked.metrics, outages)
 
     def counts(self) -> Mapping[tuple[str, ...], int]:
         """What became of all items so far, by signal and outcome."""
@@ -69,3 +92,7 @@ class Deliveries:
             if delivery is not None:
                 counts |= {(signal, "SENT"): delivery.sent, (signal, "LOST"): delivery.lost}
         return counts
+
+
+def _delivery(signal: Signal, push: Push | None, outages: Mapping[str, Outage]) -> Delivery | None:
+    return None if push is None else Delivery(signal, push, outages[push.place])
