@@ -141,11 +141,11 @@ def _start(given: Environment, lost: Lost) -> Callable[[], None]:
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    exporters = [_exporter(word, given) for word in _exporters(given) or ["otlp"] if word != "none"]
     for name in ("opentelemetry", "urllib3"):
-        # They tell the same at every batch, at length, and quote what they were given.
+        # They tell the same at every batch, at length, and quote what they were given: from the first on.
         logging.getLogger(name).propagate = False
         logging.getLogger(name).addHandler(lost)
+    exporters = [_exporter(word, given) for word in _exporters(given) or ["otlp"] if word != "none"]
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
     for exporter in exporters:
         provider.add_span_processor(BatchSpanProcessor(exporter))

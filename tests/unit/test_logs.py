@@ -1,5 +1,6 @@
 """Log lines: what may stand in them, how they look, and that each is written or counted exactly once."""
 
+import asyncio
 import gc
 import io
 import json
@@ -27,6 +28,7 @@ from scripts.cluster import ROOT
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 TRACE = f"00-{TRACE_ID}-{SPAN_ID}-01"
 OTHER_TRACE = f"00-{'ab' * 16}-{'cd' * 8}-00"
+SECRET = "canary-token"
 WINDOW_S = 10.0
 # Quarters of a second: sums of them are exact.
 PAUSES_S = st.integers(0, 60).map(lambda quarters: quarters / 4)
@@ -108,7 +110,6 @@ def test_a_trace_becomes_two_fields(log: Log) -> None:
     [
         "",
         "x",
-        f"01-{TRACE_ID}-{SPAN_ID}-01",
         f"00-{TRACE_ID.upper()}-{SPAN_ID}-01",
         f"00-{'0' * 32}-{SPAN_ID}-01",
         f"00-{TRACE_ID}-{'0' * 16}-01",
@@ -558,3 +559,35 @@ def test_the_form_is_as_asked_or_as_stderr_is(
     found = "json" if said.startswith("{") else "colour" if "\x1b[" in said else "plain"
     assert found == expected
     assert "m" in said
+
+
+def test_what_asyncio_shows_of_a_fault_stays_out() -> None:
+    log = Log()
+    log.logger.name = "asyncio"
+    loop = asyncio.new_event_loop()
+
+    def tell(context: dict[str, object]) -> None:
+        log.logger.error("%s\nexception=%r", context["message"], context.get("exception"))
+
+    loop.set_exception_handler(lambda _, context: tell(context))
+
+    def callback(token: str) -> None:
+        raise ValueError(token)
+
+    async def task() -> None:
+        raise ValueError(SECRET)
+
+    loop.call_soon(callback, SECRET)
+    lost = loop.create_task(task())
+    loop.run_until_complete(asyncio.sleep(0))
+    loop.run_until_complete(asyncio.sleep(0))
+    del lost
+    gc.collect()
+    loop.close()
+    log.handler.close()
+    assert SECRET not in log.stream.getvalue()
+    told = [str(line["message"]) for line in log.lines]
+    assert [message.split(" test_", 1)[0] for message in told] == [
+        "Exception in callback",
+        "Task exception was never retrieved",
+    ]

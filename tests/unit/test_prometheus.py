@@ -208,31 +208,42 @@ async def test_a_duration_below_nothing_lets_no_sum_fall() -> None:
     assert at(series, "saga_duration_seconds_count", **ended) == 2
 
 
-async def test_the_number_of_series_is_the_same_after_ten_thousand_sagas_as_after_a_hundred() -> None:
+async def test_a_hundred_thousand_ids_and_names_make_no_more_series_than_a_hundred() -> None:
     dice = random.Random(7)
     told = telemetry()
     scraper = Scraper(told, loads={f"Service{number}": Load(1, 1) for number in range(500)})
 
     def run(name: str) -> None:
+        trace = f"00-{dice.getrandbits(128) | 1:032x}-{dice.getrandbits(64) | 1:016x}-01"
+        direction, service = dice.choice(list(Direction)), dice.choice(["Stock", name])
         told.saga_started(name)
-        for _ in range(3):
-            told.attempt_ended(name, dice.choice(list(Direction)), dice.choice(ANSWERS), dice.random(), "")
-        told.saga_rested(name, dice.choice(RESTING), dice.random() * 1e6, "")
+        told.attempt_ended(service, direction, dice.choice(ANSWERS), dice.random(), trace)
+        told.backed_off(service, direction, dice.random())
+        told.saga_rested(name, dice.choice(RESTING), dice.random() * 1e6, trace)
         told.committed(dice.randrange(2000), dice.random())
         told.operator_acted(dice.choice(list(Verb)))
+        told.trace_header_ignored(dice.choice(["traceparent", "baggage"]))
+        told.start_refused(dice.choice(["OVERLOADED", "DRAINING"]))
+        told.loop_lagged(dice.random())
 
     for number in range(NAMES_SEEN_MAX):
         run(f"Name{number}")
     before = (await scraper.scrape()).keys()
-    for number in range(10_000):
-        run(dice.choice([f"Name{number}", "Order", f'hostile"\n{number}', "x" * 101, "\udcff", ""]))
+    for number in range(100_000):
+        run(dice.choice([f"Later{number}", "Order", f'hostile"\n{number}', "x" * 101, "\udcff", ""]))
     series = await scraper.scrape()
     assert series.keys() == before
     assert at(series, "saga_started_total", definition="Name7") == 1
     started = [value for (name, _), value in series.items() if name == "saga_started_total"]
-    assert sum(started) == 10_000 + NAMES_SEEN_MAX
+    assert sum(started) == 100_000 + NAMES_SEEN_MAX
     in_flight = [value for (name, _), value in series.items() if name == "saga_calls_in_flight"]
     assert sum(in_flight) == 500
+    # With an example in each bucket, too, it is text that the parser of OpenMetrics takes.
+    text, _ = await scraper.page.text("application/openmetrics-text")
+    samples = [sample for family in parse_openmetrics(text.decode()) for sample in family.samples]
+    examples = [sample.exemplar for sample in samples if sample.exemplar]
+    assert len(examples) > 100
+    assert all(set(example.labels) == {"trace_id", "span_id"} for example in examples)
 
 
 @pytest.mark.parametrize("name", ['a"} 1\nplanted 1', "tok-canary-1 2", "\udcff", "ü", "", "x" * 101])

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final, TypeAlias
 
+from coordinator.domain.trace import parse_trace
+
 Value: TypeAlias = str | int | float | tuple[str, ...]
 
 _FIELDS: Final = (
@@ -29,7 +31,8 @@ _FIELDS: Final = (
 )
 # They differ from call to call where the same thing is said.
 _VARYING: Final = frozenset({"duration_ms", "at", "trace_id", "span_id"})
-_TRACEPARENT: Final = re.compile("00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
+# asyncio says what failed, and then shows it: callbacks with their arguments, tasks with their exceptions.
+_WITHOUT_ARGUMENTS: Final = re.compile(r"[^(<\n]*")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +55,27 @@ class Line:
 def line_of(record: logging.LogRecord, current_trace: Callable[[], str] | None) -> Line:
     """The line of *record*; of one that makes no sense a line that says where it was logged. Never raises."""
     try:
-        message, fields = record.getMessage(), _fields(record, current_trace)
+        message, fields = _message(record), _fields(record, current_trace)
     except Exception as error:
         place = f"{PurePath(record.pathname).name}:{record.lineno}"
         message, fields = f"what was logged at {place} makes no line: {type(error).__name__}", {}
     return Line(record.created, record.levelname, record.name, message, fields)
 
 
+def _message(record: logging.LogRecord) -> str:
+    message = record.getMessage()
+    if record.name != "asyncio":
+        return message
+    match = _WITHOUT_ARGUMENTS.match(message)
+    return match[0].strip() if match is not None else ""
+
+
 def _fields(record: logging.LogRecord, current_trace: Callable[[], str] | None) -> dict[str, Value]:
     given = record.__dict__
     fields = {name: _value(given[name]) for name in _FIELDS if given.get(name) is not None}
-    trace = _TRACEPARENT.fullmatch(_trace(given.get("trace"), current_trace))
+    trace = parse_trace(_trace(given.get("trace"), current_trace))
     if trace is not None:
-        fields |= {"trace_id": trace[1], "span_id": trace[2]}
+        fields |= {"trace_id": trace.trace_id, "span_id": trace.span_id}
     if record.exc_info:
         fields["traceback"] = _frames(record)
     return fields

@@ -4,6 +4,7 @@ The library reads the variables itself, and falls back to a default where one ma
 the start with the variable's name; a value is never quoted, for credentials may stand in one.
 """
 
+import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ class Push:
     exporter: Exporter
     protocol: Protocol
     place: str
+    gzip: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,16 +61,22 @@ def wanted(environ: Mapping[str, str]) -> Wanted:
 
 
 def _push(given: Mapping[str, str], signal: Signal) -> Push | None:
-    endpoint = given.get(f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT") or given.get("OTEL_EXPORTER_OTLP_ENDPOINT")
+    endpoint = _said(given, signal, "ENDPOINT")
     exporter = given.get(f"OTEL_{signal}_EXPORTER", "otlp" if endpoint else "none").lower()
     if exporter == "console":
         return Push("console", "grpc", "stderr")
     if exporter != "otlp":
         return None
-    protocol = given.get(f"OTEL_EXPORTER_OTLP_{signal}_PROTOCOL") or given.get("OTEL_EXPORTER_OTLP_PROTOCOL")
-    if protocol == "http/protobuf":
-        return Push("otlp", "http/protobuf", _shown(endpoint or "http://localhost:4318"))
-    return Push("otlp", "grpc", _shown(endpoint or "http://localhost:4317"))
+    gzip = _said(given, signal, "COMPRESSION") == "gzip"
+    if _said(given, signal, "PROTOCOL") == "http/protobuf":
+        return Push("otlp", "http/protobuf", _shown(endpoint or "http://localhost:4318"), gzip)
+    return Push("otlp", "grpc", _shown(endpoint or "http://localhost:4317"), gzip)
+
+
+def _said(given: Mapping[str, str], signal: Signal, kind: str) -> str:
+    """What is said for *signal*, or else for all of them."""
+    said = given.get(f"OTEL_EXPORTER_OTLP_{signal}_{kind}") or given.get(f"OTEL_EXPORTER_OTLP_{kind}")
+    return (said or "").lower()
 
 
 def _shown(endpoint: str) -> str:
@@ -93,6 +101,18 @@ def _is_count(value: str) -> bool:
     return bool(_WHOLE.fullmatch(value)) and int(value) > 0
 
 
+def _is_limit(value: str) -> bool:
+    return bool(_WHOLE.fullmatch(value))
+
+
+def _is_file(value: str) -> bool:
+    return os.path.isfile(value) and os.access(value, os.R_OK)
+
+
+def _is_pairs(value: str) -> bool:
+    return all("=" in pair for pair in value.split(","))
+
+
 def _is_time(value: str) -> bool:
     return bool(_NUMBER.fullmatch(value)) and float(value) > 0
 
@@ -103,27 +123,30 @@ def _one_of(*values: str) -> tuple[Callable[[str], bool], str]:
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
-_ENDPOINT: Final = (_is_endpoint, 'a URL such as "http://127.0.0.1:4317"')
-_PROTOCOL: Final = _one_of("grpc", "http/protobuf")
-_COMPRESSION: Final = _one_of("none", "gzip")
 _COUNT: Final = (_is_count, "a whole number, 1 or more")
+_LIMIT: Final = (_is_limit, "a whole number, 0 or more")
 _MILLISECONDS: Final = (_is_count, "a whole number of milliseconds, 1 or more")
-_SECONDS: Final = (_is_time, "a number of seconds above 0")
+_FILE: Final = (_is_file, "the path of a file that can be read")
+_PAIRS: Final = (_is_pairs, "name=value, with commas between")
+_OF_A_SIGNAL: Final = {
+    "ENDPOINT": (_is_endpoint, 'a URL such as "http://127.0.0.1:4317"'),
+    "PROTOCOL": _one_of("grpc", "http/protobuf"),
+    "COMPRESSION": _one_of("none", "gzip"),
+    "HEADERS": _PAIRS,
+    "TIMEOUT": (_is_time, "a number of seconds above 0"),
+    "CERTIFICATE": _FILE,
+    "CLIENT_KEY": _FILE,
+    "CLIENT_CERTIFICATE": _FILE,
+}
 _EXPECTED: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
     "OTEL_TRACES_EXPORTER": _one_of("otlp", "console", "none"),
     "OTEL_METRICS_EXPORTER": _one_of("otlp", "console", "prometheus", "none"),
-    "OTEL_EXPORTER_OTLP_ENDPOINT": _ENDPOINT,
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": _ENDPOINT,
-    "OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": _ENDPOINT,
-    "OTEL_EXPORTER_OTLP_PROTOCOL": _PROTOCOL,
-    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL": _PROTOCOL,
-    "OTEL_EXPORTER_OTLP_METRICS_PROTOCOL": _PROTOCOL,
-    "OTEL_EXPORTER_OTLP_COMPRESSION": _COMPRESSION,
-    "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": _COMPRESSION,
-    "OTEL_EXPORTER_OTLP_METRICS_COMPRESSION": _COMPRESSION,
-    "OTEL_EXPORTER_OTLP_TIMEOUT": _SECONDS,
-    "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": _SECONDS,
-    "OTEL_EXPORTER_OTLP_METRICS_TIMEOUT": _SECONDS,
+    **{
+        f"OTEL_EXPORTER_OTLP_{signal}{kind}": expected
+        for signal in ("", "TRACES_", "METRICS_")
+        for kind, expected in _OF_A_SIGNAL.items()
+    },
+    "OTEL_RESOURCE_ATTRIBUTES": _PAIRS,
     "OTEL_TRACES_SAMPLER": _one_of(
         "always_on",
         "always_off",
@@ -137,4 +160,12 @@ _EXPECTED: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": _COUNT,
     "OTEL_BSP_SCHEDULE_DELAY": _MILLISECONDS,
     "OTEL_METRIC_EXPORT_INTERVAL": _MILLISECONDS,
+    "OTEL_ATTRIBUTE_COUNT_LIMIT": _LIMIT,
+    "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": _LIMIT,
+    "OTEL_EVENT_ATTRIBUTE_COUNT_LIMIT": _LIMIT,
+    "OTEL_LINK_ATTRIBUTE_COUNT_LIMIT": _LIMIT,
+    "OTEL_SPAN_ATTRIBUTE_COUNT_LIMIT": _LIMIT,
+    "OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT": _LIMIT,
+    "OTEL_SPAN_EVENT_COUNT_LIMIT": _LIMIT,
+    "OTEL_SPAN_LINK_COUNT_LIMIT": _LIMIT,
 }

@@ -1,6 +1,7 @@
 """OpenTelemetry at work: loaded only where the environment asks for it, and closed in bounded time."""
 
 import logging
+import os
 import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
@@ -8,7 +9,7 @@ from importlib import metadata
 from typing import Final
 
 import uuid_utils
-from grpc import aio
+from grpc import Compression, aio
 from opentelemetry import propagate
 from opentelemetry.sdk.resources import SERVICE_INSTANCE_ID, SERVICE_NAME, SERVICE_VERSION, Resource
 from opentelemetry.sdk.trace import TracerProvider
@@ -39,7 +40,7 @@ class Traces:
         Raises:
             StartupFailed: the exporter is not installed, or refuses its settings.
         """
-        quiet()
+        prepare()
         self._exporter = AllowedSpans(_span_exporter(delivery.push), delivery)
         ids = ChosenIds()
         try:
@@ -81,11 +82,22 @@ def resource() -> Resource:
     return ours.merge(given)
 
 
-def quiet() -> None:
-    """The library tells of each try that fails, with what the peer said, and quotes headers that it cannot
-    read. What there is to say is said by `Delivery`."""
-    logging.getLogger("opentelemetry").setLevel(logging.CRITICAL + 1)
-    logging.getLogger("urllib3").setLevel(logging.CRITICAL + 1)
+def prepare() -> None:
+    """Before anything of the library is made.
+
+    It tells of each try that fails, with what the peer said, and quotes headers that it cannot read: what
+    there is to say is said by `Outage`. And it stumbles on variables that are empty, as good as unset.
+    """
+    for name in ("opentelemetry", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    for name, value in list(os.environ.items()):
+        if name.startswith("OTEL_") and not value.strip():
+            del os.environ[name]
+
+
+def grpc_compression(push: Push) -> Compression:
+    """The exporters over gRPC do not know the specification's "none"."""
+    return Compression.Gzip if push.gzip else Compression.NoCompression
 
 
 def _span_exporter(push: Push) -> SpanExporter:
@@ -95,7 +107,7 @@ def _span_exporter(push: Push) -> SpanExporter:
         if push.protocol == "grpc":
             from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
 
-            return OTLPSpanExporter()
+            return OTLPSpanExporter(compression=grpc_compression(push))
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as OverHttp
 
         return OverHttp()

@@ -30,7 +30,14 @@ from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from coordinator.adapters.opentelemetry.delivery import Delivery
 from coordinator.adapters.opentelemetry.environment import Push
-from coordinator.adapters.opentelemetry.library import CLOSE_S, SCOPE, quiet, refused, resource
+from coordinator.adapters.opentelemetry.library import (
+    CLOSE_S,
+    SCOPE,
+    grpc_compression,
+    prepare,
+    refused,
+    resource,
+)
 from coordinator.adapters.prometheus.metrics import Distribution, Example, Labels, Reading
 from coordinator.ports.clock import Clock
 
@@ -55,7 +62,7 @@ class MetricsPush:
         Raises:
             StartupFailed: the exporter is not installed, or refuses its settings.
         """
-        quiet()
+        prepare()
         self._read = read
         self._clock = clock
         self._interval_s = interval_s
@@ -155,7 +162,7 @@ def _exporter(push: Push) -> MetricExporter:
         if push.protocol == "grpc":
             from opentelemetry.exporter.otlp.proto.grpc.metric_exporter import OTLPMetricExporter
 
-            return OTLPMetricExporter()
+            return OTLPMetricExporter(compression=grpc_compression(push))
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as OverHttp
 
         return OverHttp()

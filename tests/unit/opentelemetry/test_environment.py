@@ -42,6 +42,10 @@ GRPC = Push("otlp", "grpc", "collector:4317")
             {"OTEL_TRACES_EXPORTER": " OTLP ", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
             Wanted(Push("otlp", "http/protobuf", "localhost:4318"), None),
         ),
+        (
+            {ENDPOINT: "collector:4317", "OTEL_EXPORTER_OTLP_TRACES_COMPRESSION": "gzip"},
+            Wanted(Push("otlp", "grpc", "collector:4317", gzip=True), GRPC),
+        ),
         ({"OTEL_TRACES_EXPORTER": "console"}, Wanted(Push("console", "grpc", "stderr"), None)),
         (
             {
@@ -78,6 +82,11 @@ def test_what_is_asked_for(environ: dict[str, str], expected: Wanted) -> None:
         ("OTEL_BSP_MAX_QUEUE_SIZE", "0"),
         ("OTEL_BSP_SCHEDULE_DELAY", "-5"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "1e3"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api-key"),
+        ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "a=b,c"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/file"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "shop"),
+        ("OTEL_SPAN_EVENT_COUNT_LIMIT", "many"),
     ],
 )
 def test_a_wrong_one_stops_the_start_by_its_name(name: str, value: str) -> None:

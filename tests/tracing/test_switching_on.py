@@ -1,0 +1,156 @@
+"""Traces are there where the environment asks for them; where it does not, nothing is loaded or paid."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+
+import grpc
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from coordinator.client import BlockingClient
+from saga.orders.v1 import orders_pb2_grpc
+from scripts.cluster import ROOT, Cluster
+from tests.tracing.collector import Collector
+from tests.tracing.conftest import ORDER, Shop
+from tests.tracing.test_secrets import an_order
+
+SECRET = "canary-of-the-environment"
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
+LOADED = """
+import atexit, json, os, sys
+atexit.register(lambda: open(os.environ["LOADED"], "w").write(json.dumps(sorted(sys.modules))))
+"""
+
+
+def start(environment: dict[str, str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """Run a coordinator that is not expected to start."""
+    return subprocess.run(
+        [sys.executable, "-m", "coordinator"],
+        cwd=ROOT,
+        env={
+            **os.environ,
+            "SAGA_LISTEN": "127.0.0.1:0",
+            "SAGA_JOURNAL": str(folder / "journal"),
+            "SAGA_DEFINITIONS": str(ROOT / "definitions"),
+            **environment,
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("disabled", [{}, {ENDPOINT: "http://127.0.0.1:4317", "OTEL_SDK_DISABLED": "true"}])
+def test_where_nobody_asks_nothing_of_it_is_loaded(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, disabled: dict[str, str]
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text(LOADED)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    for name in [name for name in os.environ if name.startswith("OTEL_")]:
+        monkeypatch.delenv(name)
+    loaded = {}
+    for process in ("coordinator", "participants"):
+        monkeypatch.setenv("LOADED", str(tmp_path / process))
+        for name, value in disabled.items():
+            monkeypatch.setenv(name, value)
+    with Cluster(
+        tmp_path / "shop", listen="127.0.0.1:0", settings={"LOADED": str(tmp_path / "coordinator")}
+    ) as cluster:
+        cluster.start()
+        with BlockingClient(cluster.address) as client:
+            order = client.place_order(order_id="o-1", user_id="u-1", **ORDER)
+            assert client.get(order.saga_id).trace_id == ""
+    for process in ("coordinator", "participants"):
+        loaded[process] = json.loads((tmp_path / process).read_text())
+        assert f"{process}.__main__" in loaded[process] or "grpc.aio" in loaded[process]
+        assert not [module for module in loaded[process] if module.split(".")[0] == "opentelemetry"]
+
+
+@pytest.mark.parametrize(
+    ("environment", "sentence"),
+    [
+        ({"OTEL_TRACES_EXPORTER": "jaeger"}, "OTEL_TRACES_EXPORTER: expected otlp, console or none"),
+        (
+            {ENDPOINT: f"http://{SECRET}:bad/", "OTEL_TRACES_EXPORTER": "otlp"},
+            f'{ENDPOINT}: expected a URL such as "http://127.0.0.1:4317"',
+        ),
+        (
+            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_TRACES_SAMPLER": SECRET},
+            "OTEL_TRACES_SAMPLER: expected always_on, always_off",
+        ),
+        (
+            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_SPAN_EVENT_COUNT_LIMIT": "many"},
+            "OTEL_SPAN_EVENT_COUNT_LIMIT: expected a whole number",
+        ),
+    ],
+)
+def test_a_wrong_variable_stops_the_start_with_its_name(
+    tmp_path: Path, environment: dict[str, str], sentence: str
+) -> None:
+    ran = start(environment, tmp_path)
+    assert ran.returncode == 2
+    assert ran.stderr.splitlines()[-1].startswith(f"The coordinator did not start: {sentence}")
+    assert "Traceback" not in ran.stderr
+    assert SECRET not in ran.stderr
+
+
+def test_an_exporter_that_is_not_installed_is_named_with_what_brings_it(tmp_path: Path) -> None:
+    (tmp_path / "sitecustomize.py").write_text(
+        "import sys; sys.modules['opentelemetry.exporter.otlp'] = None"
+    )
+    ran = start({ENDPOINT: "http://127.0.0.1:4317", "PYTHONPATH": str(tmp_path)}, tmp_path)
+    assert ran.returncode == 2
+    assert "pip install 'saga-coordinator[otlp]'" in ran.stderr.splitlines()[-1]
+
+
+def test_credentials_of_a_collector_are_sent_and_not_shown(tmp_path: Path) -> None:
+    with Collector() as collector, pytest.MonkeyPatch.context() as patched:
+        for name, value in collector.environment.items():
+            patched.setenv(name, value)
+        # Empty is as good as unset, where the library would stumble on it.
+        patched.setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "")
+        patched.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+        patched.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"api-key={SECRET},no header at all={SECRET}")
+        with Cluster(tmp_path, listen="127.0.0.1:0", settings={"SAGA_LOG_LEVEL": "DEBUG"}) as cluster:
+            cluster.start()
+            with BlockingClient(cluster.address) as client:
+                client.place_order(order_id="o-1", user_id="u-1", **ORDER)
+            collector.await_spans(lambda spans: len(spans) >= 11, "the spans of an order")
+    assert {headers.get("api-key") for headers in collector.received.headers} == {SECRET}
+    for log in tmp_path.glob("*.log"):
+        assert SECRET not in log.read_text(), log.name
+
+
+def test_headers_that_break_the_rules_are_counted_and_cost_no_order(shop: Shop) -> None:
+    def counted() -> dict[str, float]:
+        with urllib.request.urlopen(f"http://{shop.cluster.http_address}/metrics", timeout=10) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+            samples = [sample for family in families for sample in family.samples]
+        return {s.labels["header"]: s.value for s in samples if s.name == "saga_trace_headers_ignored_total"}
+
+    hostile = [
+        (("traceparent", "00-" + "z" * 52),),
+        (("traceparent", "x" * 4000), ("baggage", ",".join(["a=b"] * 1000))),
+        (("baggage", "=,;=" * 100),),
+        (
+            ("traceparent", f"00-{uuid.uuid4().hex}-00f067aa0ba902b7-01"),
+            ("baggage", "a=b"),
+            ("tracestate", "?"),
+        ),
+    ]
+    before = counted()
+    with grpc.insecure_channel(shop.cluster.address) as channel:
+        orders = orders_pb2_grpc.OrderPlacementServiceStub(channel)
+        for number, metadata in enumerate(hostile):
+            order = an_order(f"hostile-{number}-{time.monotonic_ns()}", "u-1", "no-secret")
+            assert orders.PlaceOrder(order, timeout=20, metadata=metadata).error_message == ""
+    after = counted()
+    assert after["traceparent"] - before["traceparent"] == 2
+    assert after["baggage"] - before["baggage"] == 2
