@@ -1,5 +1,6 @@
 """The engine tells whoever follows a saga all that happens, once it is durable, and leaves no span open."""
 
+import asyncio
 import random
 from collections.abc import Iterator
 
@@ -9,12 +10,14 @@ from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerPro
 from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, Sampler
 from opentelemetry.trace import StatusCode
 
+from coordinator.adapters.memory import MemoryJournal
 from coordinator.adapters.opentelemetry.spans import ChosenIds, SagaSpans
 from coordinator.domain.events import Verb
 from coordinator.domain.outcomes import NoProof, Pending, Unproved
 from coordinator.domain.saga import Status
 from coordinator.domain.trace import parse_trace
-from tests.scenarios.house import House, define, settled, soon, step, until
+from coordinator.ports.journal import Journal
+from tests.scenarios.house import House, JournalAround, define, settled, soon, step, until
 from tests.scenarios.test_operators import act
 from tests.unit.machine.world import Reaction
 
@@ -156,6 +159,33 @@ async def test_a_saga_that_breaks_is_ended_in_its_trace(followed: Followed) -> N
         await until(lambda: "Order ended" in followed.names())
         assert (await house.sagas.get(saga_id)).summary.status is Status.DEAD_LETTERED
     assert attribute(followed.one("Execute a"), "saga.outcome") == "ABANDONED"
+
+
+async def test_an_answer_that_is_never_written_is_told_as_none(followed: Followed) -> None:
+    """Killed while the journal writes it: whoever comes next asks again."""
+    store = MemoryJournal()
+    journal = Stuck(store, at=2)  # the first holds what "a" answered
+    house = House(define("a", "b"), journal=journal, store=store, tracing=followed.spans)
+    await house.start()
+    await soon(journal.is_stuck)
+    await house.dies()
+    assert attribute(followed.one("Execute b"), "saga.outcome") == "ABANDONED"
+
+
+class Stuck(JournalAround):
+    """Never comes back from one of its writes."""
+
+    def __init__(self, inner: Journal, *, at: int) -> None:
+        super().__init__(inner)
+        self.is_stuck = asyncio.Event()
+        self._left = at
+
+    async def append(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        self._left -= 1
+        if self._left == 0:
+            self.is_stuck.set()
+            await asyncio.Event().wait()
+        return await self.inner.append(*args, **kwargs)
 
 
 async def test_after_a_restart_the_trace_goes_on_and_links_to_what_was_before() -> None:

@@ -1,0 +1,168 @@
+"""What may leave of a span, and what is counted and said of what does not arrive."""
+
+import logging
+from collections.abc import Mapping, Sequence
+
+import pytest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.trace import SpanKind, Status, StatusCode
+
+from coordinator.adapters.opentelemetry.delivery import Deliveries, Delivery
+from coordinator.adapters.opentelemetry.environment import Push, Wanted
+from coordinator.adapters.opentelemetry.exporting import AllowedSpans, CountingProcessor, allowed
+
+SECRET = "canary-7d1f"
+PUSH = Push("otlp", "grpc", "collector:4317")
+
+
+def a_span(attributes: Mapping[str, str | int] | None = None) -> ReadableSpan:
+    tracer = TracerProvider(shutdown_on_exit=False).get_tracer("test")
+    span = tracer.start_span(
+        "/saga.v1.CoordinatorService/GetSaga", kind=SpanKind.SERVER, attributes=attributes
+    )
+    span.record_exception(ValueError(SECRET))
+    span.add_event("saga.backoff", {"saga.backoff_s": 0.5, "message": SECRET})
+    span.set_status(Status(StatusCode.ERROR, SECRET))
+    span.end()
+    assert isinstance(span, ReadableSpan)
+    return span
+
+
+def test_only_what_is_on_the_list_leaves() -> None:
+    span = a_span(
+        {
+            "rpc.system": "grpc",
+            "rpc.service": "saga.v1.CoordinatorService",
+            "rpc.method": "GetSaga",
+            "rpc.grpc.status_code": 0,
+            "rpc.user_agent": SECRET,
+            "rpc.response.status_code": "OK",
+            "net.peer.ip": "127.0.0.1",
+            "net.peer.port": "4242",
+            "net.peer.name": SECRET,
+            "http.request.header.authorization": SECRET,
+            "saga.id": "s-1",
+        }
+    )
+    left = allowed(span)
+    assert SECRET in span.to_json()
+    assert SECRET not in left.to_json()
+    assert left.attributes == {
+        "rpc.system.name": "grpc",
+        "rpc.method": "saga.v1.CoordinatorService/GetSaga",
+        "rpc.response.status_code": "OK",
+        "network.peer.address": "127.0.0.1",
+        "network.peer.port": 4242,
+        "saga.id": "s-1",
+    }
+    assert left.name == "saga.v1.CoordinatorService/GetSaga"
+    assert [(event.name, event.attributes) for event in left.events] == [
+        ("saga.backoff", {"saga.backoff_s": 0.5})
+    ]
+    assert (left.status.status_code, left.status.description) == (StatusCode.ERROR, None)
+    same = (
+        "context",
+        "parent",
+        "kind",
+        "start_time",
+        "end_time",
+        "resource",
+        "instrumentation_scope",
+        "links",
+    )
+    for name in same:
+        assert getattr(left, name) == getattr(span, name), name
+
+
+class Peer(SpanExporter):
+    def __init__(self, result: SpanExportResult | Exception) -> None:
+        self.result = result
+        self.spans: list[ReadableSpan] = []
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        if isinstance(self.result, Exception):
+            raise self.result
+        self.spans += spans
+        return self.result
+
+    def shutdown(self) -> None:
+        """Nothing is held."""
+
+
+def a_delivery() -> Delivery:
+    delivery = Deliveries(Wanted(PUSH)).traces
+    assert delivery is not None
+    return delivery
+
+
+@pytest.mark.parametrize(
+    ("result", "sent", "lost"),
+    [
+        (SpanExportResult.SUCCESS, 3, 0),
+        (SpanExportResult.FAILURE, 0, 3),
+        (RuntimeError(SECRET), 0, 3),
+    ],
+)
+def test_each_span_is_sent_or_lost(
+    result: SpanExportResult | Exception, sent: int, lost: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    delivery = a_delivery()
+    AllowedSpans(Peer(result), delivery).export([a_span()] * 3)
+    assert (delivery.sent, delivery.lost) == (sent, lost)
+    assert SECRET not in caplog.text
+
+
+def test_what_a_full_queue_drops_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "4")
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
+    delivery, peer = a_delivery(), Peer(SpanExportResult.SUCCESS)
+    exporter = AllowedSpans(peer, delivery)
+    processor = CountingProcessor(exporter, delivery)
+    try:
+        with processor._batch_processor._export_lock:  # the thread that sends stands still
+            for _ in range(10):
+                processor.on_end(a_span())
+    finally:
+        processor.shutdown()  # type: ignore[no-untyped-call]
+    assert delivery.sent == len(peer.spans)
+    assert delivery.sent + delivery.lost == 10
+    assert delivery.lost >= 6
+
+
+def test_one_outage_is_told_once_whatever_is_sent_there(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    deliveries = Deliveries(Wanted(PUSH, PUSH))
+    traces, metrics = deliveries.traces, deliveries.metrics
+    assert traces is not None
+    assert metrics is not None
+    for _ in range(3):
+        traces.report(5, taken=False)
+        metrics.report(100, taken=False)
+    traces.dropped()
+    assert len(caplog.records) == 1
+    assert "collector:4317 does not take traces" in caplog.text
+    traces.report(5, taken=True)
+    assert len(caplog.records) == 1
+    metrics.report(100, taken=True)
+    metrics.report(100, taken=True)
+    assert len(caplog.records) == 2
+    assert "takes what it is sent again; lost meanwhile: 316 items" in caplog.text
+    assert deliveries.counts() == {
+        ("TRACES", "SENT"): 5,
+        ("TRACES", "LOST"): 16,
+        ("METRICS", "SENT"): 200,
+        ("METRICS", "LOST"): 300,
+    }
+    traces.report(1, taken=False)
+    assert len(caplog.records) == 3
+
+
+def test_two_collectors_have_an_outage_each(caplog: pytest.LogCaptureFixture) -> None:
+    deliveries = Deliveries(Wanted(PUSH, Push("otlp", "http/protobuf", "other:4318")))
+    assert deliveries.traces is not None
+    assert deliveries.metrics is not None
+    deliveries.traces.report(1, taken=False)
+    deliveries.metrics.report(1, taken=False)
+    assert "collector:4317 does not take traces" in caplog.text
+    assert "other:4318 does not take metrics" in caplog.text
