@@ -16,6 +16,9 @@ class NoTracing:
     def started(self, saga: Saga) -> None:
         """Nobody is told."""
 
+    def concerns(self, trace: str) -> None:
+        """Nobody is told."""
+
     def attempt(self, saga: Saga, call: Call) -> "NoAttempt":
         return _NO_ATTEMPT
 

@@ -59,6 +59,11 @@ class Pool:
         driver = self._drivers.get(saga_id)
         return driver.summary if driver is not None else None
 
+    def trace(self, saga_id: SagaId) -> str:
+        """Where a saga that is driven at this moment is followed; "" for any other."""
+        driver = self._drivers.get(saga_id)
+        return driver.trace if driver is not None else ""
+
     async def launch(
         self, definition: SagaDefinition, born: SagaStarted, request: Request
     ) -> tuple[Request, SagaSummary | None]:

@@ -230,6 +230,7 @@ class Sagas:
         """
         is_driven = await self._pool.cancel(saga_id, reason)
         view = await self.get(saga_id)
+        self._concern(view)
         if is_driven or (view.saga is not None and view.saga.is_cancelled):
             return view
         if view.summary.status.is_open:
@@ -245,7 +246,9 @@ class Sagas:
             Draining, JournalUnavailable: as `Pool.act`.
         """
         # Against what the operator has seen: if it moves before the action, that is refused.
-        effect = (await self.preview(saga_id, action)).effect
+        before = await self.preview(saga_id, action)
+        self._concern(before.view)
+        effect = before.effect
         if effect is not None and not await self._pool.act(saga_id, action):
             effect = None
         return Acted(await self.get(saga_id), effect)
@@ -301,9 +304,14 @@ class Sagas:
                 raise
             return parse_definition(text, source=f"the journal's definition {name}")
 
+    def _concern(self, view: SagaView) -> None:
+        if view.saga is not None:
+            self._tools.tracing.concerns(view.saga.trace)
+
     async def _join(self, holder: Request, content: Digest) -> Accepted:
         if holder.content != content:
             raise RequestIdTaken(holder.request_id)
+        self._tools.tracing.concerns(self._pool.trace(holder.saga_id))
         return Accepted(await self._summary(holder.saga_id), joined=True)
 
     async def _summary(self, saga_id: SagaId) -> SagaSummary:

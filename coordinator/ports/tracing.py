@@ -45,6 +45,10 @@ class Tracing(Protocol):
         """The saga whose trace `begin` made is durable. Told in the context of the call that asked for it."""
         ...
 
+    def concerns(self, trace: str) -> None:
+        """The call being handled concerns the saga with this trace, which another call began."""
+        ...
+
     def attempt(self, saga: Saga, call: Call) -> Attempt:
         """*call* is about to be sent."""
         ...

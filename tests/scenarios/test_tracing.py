@@ -29,9 +29,9 @@ class Followed(SpanProcessor):
         self.begun: list[int] = []
         self.ended: list[ReadableSpan] = []
         ids = ChosenIds()
-        provider = TracerProvider(sampler=sampler, id_generator=ids, shutdown_on_exit=False)
-        provider.add_span_processor(self)
-        self.spans = SagaSpans(provider, ids, {"a_service": "127.0.0.1:1"})
+        self.provider = TracerProvider(sampler=sampler, id_generator=ids, shutdown_on_exit=False)
+        self.provider.add_span_processor(self)
+        self.spans = SagaSpans(self.provider, ids, {"a_service": "127.0.0.1:1"})
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         self.begun.append(span.get_span_context().span_id)
@@ -236,6 +236,30 @@ async def test_each_call_carries_the_place_of_its_own_attempt(followed: Followed
     failed = followed.one("Execute a")
     assert attribute(failed, "rpc.response.status_code") == "UNAVAILABLE"
     assert "secret" not in failed.to_json()
+
+
+async def test_a_call_of_another_trace_leads_to_that_of_its_saga(followed: Followed) -> None:
+    tracer = followed.provider.get_tracer("test")
+    async with House(define("a"), tracing=followed.spans) as house:
+        held = house.services.hold("a")
+        with tracer.start_as_current_span("first"):
+            saga_id = await house.start(request_id="r-1")
+        await soon(held.arrived)
+        with tracer.start_as_current_span("joins"):
+            assert await house.start(request_id="r-1") == saga_id
+        with tracer.start_as_current_span("cancels"):
+            await house.sagas.cancel(saga_id, "")
+        held.answer()
+        await house.end(saga_id)
+    begun = followed.one("Order").context
+    assert begun is not None
+    assert not followed.one("first").links
+    for name in ("joins", "cancels"):
+        (link,) = followed.one(name).links
+        assert (link.context.trace_id, link.context.span_id) == (begun.trace_id, begun.span_id)
+        context = followed.one(name).context
+        assert context is not None
+        assert context.trace_id != begun.trace_id
 
 
 async def test_where_nobody_follows_nothing_is_kept_or_sent() -> None:

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from grpc import StatusCode as RpcStatus
-from opentelemetry import trace
 from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
@@ -25,6 +24,7 @@ from opentelemetry.trace import (
     Status,
     StatusCode,
     TraceFlags,
+    get_current_span,
     set_span_in_context,
 )
 from opentelemetry.util.types import AttributeValue
@@ -88,7 +88,7 @@ class SagaSpans:
         self._servers = {service: _server(target) for service, target in targets.items()}
 
     def begin(self) -> str:
-        handled = trace.get_current_span().get_span_context()
+        handled = get_current_span().get_span_context()
         if handled.is_valid:
             trace_id, sampled = handled.trace_id, handled.trace_flags.sampled
         else:
@@ -110,6 +110,14 @@ class SagaSpans:
             span_id=int(context.span_id, 16),
             start_time=_nanoseconds(saga.started_at),
         ).end()
+
+    def concerns(self, trace: str) -> None:
+        context = _sampled(trace)
+        handled = get_current_span()
+        if context is None or not handled.is_recording():
+            return
+        if handled.get_span_context().trace_id != int(context.trace_id, 16):
+            handled.add_link(_span_context(context.trace_id, int(context.span_id, 16)))
 
     def attempt(self, saga: Saga, call: Call) -> Attempt:
         context = _sampled(saga.trace)
