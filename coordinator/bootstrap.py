@@ -26,7 +26,7 @@ from coordinator.adapters.logs import configure_logs
 from coordinator.adapters.loop_lag import watch_lag
 from coordinator.adapters.no_tracing import NoTracing
 from coordinator.adapters.opentelemetry.delivery import Deliveries, Delivery
-from coordinator.adapters.opentelemetry.environment import NOTHING_ASKED, Wanted, wanted
+from coordinator.adapters.opentelemetry.environment import NOTHING_ASKED, Wanted, prepare, wanted
 from coordinator.adapters.prometheus import MetricsPage, PrometheusTelemetry
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.api.http import HttpPort
@@ -56,6 +56,8 @@ def main(flags: Mapping[str, object] = MappingProxyType({})) -> int:
     try:
         settings = Settings.load(os.environ, flags)
         asked = wanted(os.environ)
+        if asked != NOTHING_ASKED:
+            prepare(os.environ)
         configure_logs(settings.log_level, format=settings.log_format, current_trace=_current_trace(asked))
         return asyncio.run(serve(settings, asked))
     except StartupFailed as error:

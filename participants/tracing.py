@@ -182,7 +182,10 @@ class _Spanned(_Joined):
             return StatusCode.OK
         if isinstance(error, CancelledError):
             # The caller is gone, or its time is: gRPC cancels for both, and tells neither.
-            return StatusCode.CANCELLED if self._served.time_remaining() else StatusCode.DEADLINE_EXCEEDED
+            # Its types say that there is a time in any case; a call without a deadline has none.
+            left_s: float | None = self._served.time_remaining()
+            out_of_time = left_s is not None and left_s <= 0
+            return StatusCode.DEADLINE_EXCEEDED if out_of_time else StatusCode.CANCELLED
         code: StatusCode | None = self._served.code()
         return StatusCode.UNKNOWN if code is None else code
 

@@ -36,7 +36,7 @@ def acted(saga: Saga, event: OperatorActed) -> Saga:
     return replace(after, actions=(*saga.actions, event))
 
 
-def resumed(saga: Saga) -> Saga:
+def resumed(saga: Saga, at: float) -> Saga:
     """A call may have been under way for every step that is begun and unsettled: count it as lost.
 
     Raises:
@@ -49,7 +49,8 @@ def resumed(saga: Saga) -> Saga:
         if step.undo is not None and step.undo.outcome is None:
             return replace(step, undo=replace(step.undo, lost=step.undo.lost + 1))
         if step.begun and step.outcome is None:
-            return replace(step, lost=step.lost + 1)
+            waits = step.waits if _is_under_way(step, at) else step.waits + 1
+            return replace(step, lost=step.lost + 1, waits=waits)
         return step
 
     return replace(saga, steps=tuple(map(counted, saga.steps)))
@@ -66,7 +67,7 @@ def _changed(saga: Saga, event: OperatorActed) -> Saga:
         case Verb.CANCEL:
             raise IllegalTransition(f"saga {saga.id} is {saga.status}: there is nothing left to cancel")
         case Verb.RETRY if event.step is None:
-            return resumed(saga)
+            return resumed(saga, event.at)
         case _:
             step = _step(saga, event)
             if saga.heading is Heading.FORWARD:
@@ -87,6 +88,8 @@ def _forward(saga: Saga, step: StepState, event: OperatorActed) -> Saga:
     if current is None or step.name != current.name:
         state = "is passed" if step.is_passed else "has not been reached"
         raise IllegalTransition(f"saga {saga.id} is {saga.status} and step {step.name!r} {state}")
+    # A call that may be under way has no say any more, and was made all the same.
+    cut_off = replace(step, lost=step.lost + _is_under_way(step, event.at))
     match event.verb:
         case Verb.RETRY:
             if step.due_at is None or step.due_at <= event.at:
@@ -95,11 +98,11 @@ def _forward(saga: Saga, step: StepState, event: OperatorActed) -> Saga:
                 )
             return saga.with_step(replace(step, due_at=None))
         case Verb.SKIP:
-            return saga.with_step(replace(step, outcome=StepOutcome.SKIPPED, due_at=None))
+            return saga.with_step(replace(cut_off, outcome=StepOutcome.SKIPPED, due_at=None))
         case Verb.COMPLETE:
             # What a person vouches for has happened, whether or not a call of ours did it: so it is begun.
             done = replace(
-                step,
+                cut_off,
                 begun=True,
                 outcome=StepOutcome.SUCCEEDED,
                 output=event.output,
@@ -108,9 +111,14 @@ def _forward(saga: Saga, step: StepState, event: OperatorActed) -> Saga:
             )
             return saga.with_step(done)
         case _:
-            given_up = replace(step, outcome=StepOutcome.GIVEN_UP, due_at=None)
+            given_up = replace(cut_off, outcome=StepOutcome.GIVEN_UP, due_at=None)
             abort = Abort(AbortKind.GIVEN_UP, event.at, step.name, FAILED_BY_HAND, event.reason)
             return replace(saga.with_step(given_up), abort=abort)
+
+
+def _is_under_way(step: StepState, at: float) -> bool:
+    """Whether an Execute may be under way: it is begun, and does not wait for its time."""
+    return step.begun and (step.due_at is None or step.due_at <= at)
 
 
 def _undone(saga: Saga, step: StepState, event: OperatorActed) -> Undo:

@@ -125,8 +125,8 @@ def _folded(saga: Saga, event: Event) -> Saga:
     match event:
         case SagaStarted():
             raise IllegalTransition(f"saga {saga.id} is started already")
-        case SagaResumed():
-            return resumed(saga)
+        case SagaResumed(at=at):
+            return resumed(saga, at)
         case CancelRequested(reason=reason):
             if saga.status is not Status.RUNNING:
                 raise SagaEnded(f"saga {saga.id} is {saga.status} and cannot be cancelled any more")

@@ -102,6 +102,9 @@ class StepState:
     undo: Undo | None = None
     by_hand: bool = False
     """Whether a person vouched for its success."""
+    waits: int = 0
+    """Of those lost, how many were none: a restart came upon a wait, and no call was under way. No rule
+    looks at it."""
 
     @property
     def name(self) -> StepName:
@@ -111,6 +114,11 @@ class StepState:
     def attempt(self) -> int:
         """The number of the attempt that is under way or comes next."""
         return self.failures + self.lost + 1
+
+    @property
+    def calls(self) -> int:
+        """How many calls have been made, as far as it is known; the one under way is not among them."""
+        return self.failures + self.lost - self.waits + self.pendings
 
     @property
     def needs_undo(self) -> bool:

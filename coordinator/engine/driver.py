@@ -337,20 +337,28 @@ class Driver:
                 pass
 
     def _answered(self, answered: Answered) -> None:
-        sent, command = answered.sent, answered.sent.command
-        if not self._calls.take(sent):
+        attempt = answered.sent.attempt
+        if not self._calls.take(answered.sent):
             return  # an operator settled the step while this answer was on its way
+        try:
+            event = self._verdict(answered)
+        except Exception:
+            attempt.abandoned()
+            raise
+        self._answers[len(self._unwritten)] = attempt
+        self._fold(event)
+
+    def _verdict(self, answered: Answered) -> Event:
+        command = answered.sent.command
         at = self._moment()
         draw = self._tools.chance.draw()
         event = verdict(self._decision.saga, command, answered.answer, at=at, draw=draw)
         if event is None:
-            sent.attempt.abandoned()
             raise Superseded(
                 f"{self._service(command)} has seen a newer fencing token for saga {self._saga_id}: "
                 "another coordinator drives it, or this journal was restored from an old copy"
             )
-        self._answers[len(self._unwritten)] = sent.attempt
-        self._fold(event)
+        return event
 
     def _use_slot(self, granted: Granted) -> None:
         """A slot was taken for a command, which may have become pointless while it waited."""

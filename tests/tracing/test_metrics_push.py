@@ -57,7 +57,7 @@ def test_they_are_those_of_the_page(
 
     ended = {"definition": "PlaceOrder", "status": "COMPLETED"}
     (rested,) = [p for p in pushed["saga.rested"].sum.data_points if labels_of(p) == ended]
-    assert rested.as_double or rested.as_int == 1
+    assert (rested.as_double or rested.as_int) == 1
     (lasted,) = [p for p in pushed["saga.duration"].histogram.data_points if labels_of(p) == ended]
     assert lasted.count == sum(lasted.bucket_counts) == 1
     assert len(lasted.bucket_counts) == len(lasted.explicit_bounds) + 1

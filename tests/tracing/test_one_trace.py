@@ -204,7 +204,7 @@ def test_kill_9_in_the_middle(shop: Shop) -> None:
             "transaction": "processPayment",
             "fault": "latency",
             "distribution": "fixed",
-            "ms": 700,
+            "ms": 1500,
             "times": 1,
         }
     )

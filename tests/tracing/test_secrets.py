@@ -77,6 +77,10 @@ def test_a_planted_secret_is_nowhere(shop: Shop) -> None:
         with pytest.raises(grpc.RpcError) as refused:
             orders.PlaceOrder(wrong, timeout=20, metadata=headers)
         assert refused.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+        no_id = coordinator_pb2.GetSagaRequest(saga_id=f"{secret} and no id")
+        with pytest.raises(grpc.RpcError) as refused:
+            coordinator_pb2_grpc.CoordinatorServiceStub(channel).GetSaga(no_id, timeout=20)
+        assert refused.value.code() is grpc.StatusCode.NOT_FOUND
         watched = coordinator_pb2_grpc.CoordinatorServiceStub(channel)
         for saga_id in sagas:
             watched.GetSaga(coordinator_pb2.GetSagaRequest(saga_id=saga_id), timeout=20, metadata=headers)

@@ -17,25 +17,26 @@ class Outage:
     def __init__(self, place: str) -> None:
         self._place = place
         self._lock = threading.Lock()
-        self._refused: set[Signal] = set()
+        self._unwell: set[Signal] = set()
         self._lost = 0
 
     def report(self, signal: Signal, *, taken: bool, lost: int) -> None:
         """*signal* was sent, and *taken* or not; *lost* items of it were dropped since the last report."""
+        is_well = taken and not lost
         with self._lock:
-            before = bool(self._refused)
-            (self._refused.discard if taken else self._refused.add)(signal)
+            before = bool(self._unwell)
+            (self._unwell.discard if is_well else self._unwell.add)(signal)
             self._lost += lost
-            is_over = before and not self._refused
-            total = self._lost
-            if not self._refused:
+            is_over, total = before and not self._unwell, self._lost
+            if not self._unwell:
                 self._lost = 0
-        if not taken and not before:
+        if not is_well and not before:
             _log.warning(
-                "the OpenTelemetry collector at %s does not take %s: they are dropped and counted, and sagas "
+                "the OpenTelemetry collector at %s does not take %s%s: they are dropped and counted, sagas "
                 "are not held up; look whether it runs, and at OTEL_EXPORTER_OTLP_ENDPOINT and _PROTOCOL",
                 self._place,
                 signal.lower(),
+                " fast enough" if taken else "",
             )
         elif is_over:
             _log.warning(
@@ -68,11 +69,11 @@ class Delivery:
             lost, self._lost_since = self._lost_since, 0
         self._outage.report(self._signal, taken=taken, lost=lost)
 
-    def dropped(self) -> None:
-        """One item was dropped unsent: the queue for the collector is full."""
+    def dropped(self, items: int) -> None:
+        """*items* were dropped unsent: the queue for the collector is full, or its time is over."""
         with self._lock:
-            self.lost += 1
-            self._lost_since += 1
+            self.lost += items
+            self._lost_since += items
 
 
 class Deliveries:

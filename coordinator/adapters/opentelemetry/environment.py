@@ -4,10 +4,11 @@ The library reads the variables itself, and falls back to a default where one ma
 the start with the variable's name; a value is never quoted, for credentials may stand in one.
 """
 
+import logging
 import os
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
@@ -50,14 +51,37 @@ def wanted(environ: Mapping[str, str]) -> Wanted:
     given = {name: value for name, value in ours.items() if value}
     if given.get("OTEL_SDK_DISABLED", "").lower() == "true":
         return NOTHING_ASKED
-    for name, (fits, expected) in _EXPECTED.items():
-        if name in given and not fits(given[name]):
-            raise StartupFailed(f"{name}: expected {expected}")
-    return Wanted(
-        traces=_push(given, "TRACES"),
-        metrics=_push(given, "METRICS"),
-        metrics_interval_s=float(given.get("OTEL_METRIC_EXPORT_INTERVAL", "60000")) / 1000,
-    )
+    # What nobody asks for may be set all the same, for others.
+    for name in ("OTEL_TRACES_EXPORTER", "OTEL_METRICS_EXPORTER"):
+        _check(given, name)
+    asked = Wanted(_push(given, "TRACES"), _push(given, "METRICS"))
+    if asked == NOTHING_ASKED:
+        return NOTHING_ASKED
+    for name in _EXPECTED:
+        _check(given, name)
+    interval_s = float(given.get("OTEL_METRIC_EXPORT_INTERVAL", "60000")) / 1000
+    return replace(asked, metrics_interval_s=interval_s)
+
+
+def prepare(environ: MutableMapping[str, str]) -> None:
+    """Before anything of the library is loaded.
+
+    It stumbles on variables that are empty, which are as good as unset, and on propagators that are not
+    installed, though ours takes their place. And it tells of each try that fails, with what the peer said,
+    and quotes headers that it cannot read: what there is to say is said by `Outage`.
+    """
+    environ.pop("OTEL_PROPAGATORS", None)
+    for name, value in list(environ.items()):
+        if name.startswith("OTEL_") and not value.strip():
+            del environ[name]
+    for name in ("opentelemetry", "urllib3"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+
+
+def _check(given: Mapping[str, str], name: str) -> None:
+    fits, expected = _EXPECTED[name]
+    if name in given and not fits(given[name]):
+        raise StartupFailed(f"{name}: expected {expected}")
 
 
 def _push(given: Mapping[str, str], signal: Signal) -> Push | None:
@@ -81,8 +105,10 @@ def _said(given: Mapping[str, str], signal: Signal, kind: str) -> str:
 
 def _shown(endpoint: str) -> str:
     """Host and port of *endpoint*: what stands before or behind them may be a secret."""
-    place = urlsplit(endpoint if "://" in endpoint else f"//{endpoint}")
-    return place.netloc.rpartition("@")[2]
+    try:
+        return urlsplit(endpoint if "://" in endpoint else f"//{endpoint}").netloc.rpartition("@")[2]
+    except ValueError:  # it is refused in the end
+        return ""
 
 
 def _is_endpoint(value: str) -> bool:
@@ -110,7 +136,7 @@ def _is_file(value: str) -> bool:
 
 
 def _is_pairs(value: str) -> bool:
-    return all("=" in pair for pair in value.split(","))
+    return all("=" in pair for pair in value.split(",") if pair.strip())
 
 
 def _is_time(value: str) -> bool:

@@ -3,6 +3,7 @@
 Everything here runs in the threads that send, so that no saga pays for it.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -12,6 +13,8 @@ from opentelemetry.trace import SpanKind, Status
 from opentelemetry.util.types import AttributeValue
 
 from coordinator.adapters.opentelemetry.delivery import Delivery
+
+_log = logging.getLogger(__name__)
 
 
 class AllowedSpans(SpanExporter):
@@ -55,11 +58,21 @@ class CountingProcessor(BatchSpanProcessor):
     def on_end(self, span: ReadableSpan) -> None:
         if span.context is None or not span.context.trace_flags.sampled:
             return
-        if self._kept - self._exporter.handed_over >= self._queue_max:
-            self._delivery.dropped()
+        if self._waiting >= self._queue_max:
+            self._delivery.dropped(1)
         else:
             self._kept += 1
         super().on_end(span)
+
+    def tell_what_is_left(self) -> None:
+        """At the end: what has not been sent by now is lost."""
+        if self._waiting:
+            self._delivery.dropped(self._waiting)
+            _log.warning("spans that the OpenTelemetry collector did not take in time: %d", self._waiting)
+
+    @property
+    def _waiting(self) -> int:
+        return self._kept - self._exporter.handed_over
 
 
 def allowed(span: ReadableSpan) -> ReadableSpan:

@@ -1,10 +1,9 @@
 """OpenTelemetry at work: loaded only where the environment asks for it, and closed in bounded time."""
 
-import logging
-import os
 import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
+from functools import cache
 from importlib import metadata
 from typing import Final
 
@@ -18,8 +17,9 @@ from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
 from coordinator.adapters.opentelemetry.delivery import Delivery
 from coordinator.adapters.opentelemetry.environment import Push, Signal
 from coordinator.adapters.opentelemetry.exporting import AllowedSpans, CountingProcessor
+from coordinator.adapters.opentelemetry.ids import ChosenIds
 from coordinator.adapters.opentelemetry.server import CallerContext, server_interceptor
-from coordinator.adapters.opentelemetry.spans import ChosenIds, SagaSpans
+from coordinator.adapters.opentelemetry.spans import SagaSpans
 from coordinator.domain.errors import StartupFailed
 
 PACKAGE: Final = "saga-coordinator"
@@ -40,7 +40,6 @@ class Traces:
         Raises:
             StartupFailed: the exporter is not installed, or refuses its settings.
         """
-        prepare()
         self._exporter = AllowedSpans(_span_exporter(delivery.push), delivery)
         ids = ChosenIds()
         try:
@@ -65,8 +64,10 @@ class Traces:
         if closing.is_alive():
             self._exporter.shutdown()  # which cuts off the call under way
             closing.join(ABORT_S)
+        self._processor.tell_what_is_left()
 
 
+@cache
 def resource() -> Resource:
     """Who we are, for the collector; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
     ours = Resource(
@@ -80,19 +81,6 @@ def resource() -> Resource:
     if str(given.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
         return given.merge(ours)
     return ours.merge(given)
-
-
-def prepare() -> None:
-    """Before anything of the library is made.
-
-    It tells of each try that fails, with what the peer said, and quotes headers that it cannot read: what
-    there is to say is said by `Outage`. And it stumbles on variables that are empty, as good as unset.
-    """
-    for name in ("opentelemetry", "urllib3"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    for name, value in list(os.environ.items()):
-        if name.startswith("OTEL_") and not value.strip():
-            del os.environ[name]
 
 
 def grpc_compression(push: Push) -> Compression:

@@ -6,9 +6,13 @@ are used. A name is the table's, less what OTLP says in fields of its own: `saga
 """
 
 import asyncio
+import logging
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Final
+from contextlib import suppress
+from functools import partial
+from typing import Final, TypeVar, cast
 
 from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
@@ -34,12 +38,15 @@ from coordinator.adapters.opentelemetry.library import (
     CLOSE_S,
     SCOPE,
     grpc_compression,
-    prepare,
     refused,
     resource,
 )
 from coordinator.adapters.prometheus.metrics import Distribution, Example, Labels, Reading
 from coordinator.ports.clock import Clock
+
+_Result = TypeVar("_Result")
+
+_log = logging.getLogger(__name__)
 
 _CUMULATIVE: Final = AggregationTemporality.CUMULATIVE
 _NANOSECONDS: Final = 1_000_000_000
@@ -62,7 +69,6 @@ class MetricsPush:
         Raises:
             StartupFailed: the exporter is not installed, or refuses its settings.
         """
-        prepare()
         self._read = read
         self._clock = clock
         self._interval_s = interval_s
@@ -73,12 +79,12 @@ class MetricsPush:
         self._task = asyncio.create_task(self._run(), name="push metrics")
 
     async def close(self) -> None:
-        """Push once more, for at most `CLOSE_S`."""
+        """Push once more, for at most `CLOSE_S`. What is under way then is left behind."""
         self._task.cancel()
         last = asyncio.create_task(self._push())
         await asyncio.wait([last], timeout=CLOSE_S)
-        # Cuts off what is still under way, in whichever thread.
-        await asyncio.to_thread(self._exporter.shutdown)
+        last.cancel()
+        threading.Thread(target=self._exporter.shutdown, name="close metrics", daemon=True).start()
         await asyncio.gather(self._task, last, return_exceptions=True)
 
     async def _run(self) -> None:
@@ -87,8 +93,12 @@ class MetricsPush:
             await self._push()
 
     async def _push(self) -> None:
-        readings = await self._read()
-        points, result = await asyncio.to_thread(self._send, readings)
+        try:
+            readings = await self._read()
+            points, result = await _in_a_thread(partial(self._send, readings))
+        except Exception:  # also a bug of ours: the next turn may go better
+            _log.exception("the metrics cannot be pushed")
+            points, result = 0, MetricExportResult.FAILURE
         self._delivery.report(points, taken=result is MetricExportResult.SUCCESS)
 
     def _send(self, readings: Sequence[Reading]) -> tuple[int, MetricExportResult]:
@@ -102,6 +112,32 @@ class MetricsPush:
             return points, self._exporter.export(data, timeout_millis=_EXPORT_MS)
         except Exception:  # whatever the library has with its settings or its peer: these points are lost
             return points, MetricExportResult.FAILURE
+
+
+def _in_a_thread(work: Callable[[], _Result]) -> asyncio.Future[_Result]:
+    """Run *work* in a thread that nobody waits for at the end: a collector may hold it for ever."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[_Result] = loop.create_future()
+
+    def settle(result: _Result | None, error: BaseException | None) -> None:
+        if done.done():
+            return
+        if error is not None:
+            done.set_exception(error)
+        else:
+            done.set_result(cast(_Result, result))
+
+    def run() -> None:
+        result, error = None, None
+        try:
+            result = work()
+        except Exception as raised:
+            error = raised
+        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=run, name="push metrics", daemon=True).start()
+    return done
 
 
 def _metric(reading: Reading, since_ns: int, at_ns: int) -> Metric:

@@ -24,6 +24,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, TraceFlags, set_span_in_context
 from opentelemetry.trace import StatusCode as SpanStatus
 
+from coordinator.adapters.opentelemetry.ids import written
 from coordinator.domain.trace import parse_trace
 
 # Of a server's answers those that say something about the server, by the RPC semantic conventions.
@@ -40,6 +41,7 @@ _SERVER_FAULTS: Final = frozenset(
 # W3C Baggage, 3.2: at most 64 members are to be kept, and 8192 bytes.
 _BAGGAGE_BYTES_MAX: Final = 8192
 _BAGGAGE_MEMBERS_MAX: Final = 64
+_SAGA_ID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _VALUE: Final = r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*"
 _MEMBER: Final = re.compile(rf"[ \t]*{_TOKEN}[ \t]*=[ \t]*{_VALUE}[ \t]*(?:;[\x20-\x2b\x2d-\x7e]*)?")
@@ -107,7 +109,8 @@ def call_ended(code: StatusCode, saga_id: str) -> None:
     if not span.is_recording():
         return
     span.set_attribute("rpc.response.status_code", code.name)
-    if saga_id:
+    # A request may name anything, of any length.
+    if _SAGA_ID.fullmatch(saga_id):
         span.set_attribute("saga.id", saga_id)
     if code in _SERVER_FAULTS:
         span.set_attribute("error.type", code.name)
@@ -117,9 +120,7 @@ def call_ended(code: StatusCode, saga_id: str) -> None:
 def current_trace() -> str:
     """The `traceparent` of the call that is being handled; "" where none is."""
     context = trace.get_current_span().get_span_context()
-    if not context.is_valid:
-        return ""
-    return f"00-{context.trace_id:032x}-{context.span_id:016x}-{int(context.trace_flags.sampled):02x}"
+    return written(context) if context.is_valid else ""
 
 
 def _is_text(values: Sequence[object]) -> bool:

@@ -18,6 +18,13 @@ ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
         {ENDPOINT: "nonsense://", "OTEL_SDK_DISABLED": "true"},
         {ENDPOINT: "http://c:1", "OTEL_TRACES_EXPORTER": "none", "OTEL_METRICS_EXPORTER": "none"},
         {"OTEL_METRICS_EXPORTER": "prometheus"},
+        # For others, who may know what they mean.
+        {
+            "OTEL_TRACES_SAMPLER": "jaeger_remote",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+            "OTEL_EXPORTER_OTLP_CERTIFICATE": "/no/such/file",
+            "OTEL_RESOURCE_ATTRIBUTES": "shop",
+        },
     ],
 )
 def test_nothing_is_asked_for(environ: dict[str, str]) -> None:
@@ -38,6 +45,10 @@ GRPC = Push("otlp", "grpc", "collector:4317")
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4317"}, Wanted(GRPC, None)),
         ({"OTEL_EXPORTER_OTLP_METRICS_ENDPOINT": "http://collector:4317"}, Wanted(None, GRPC)),
         ({"OTEL_TRACES_EXPORTER": "otlp"}, Wanted(Push("otlp", "grpc", "localhost:4317"), None)),
+        (
+            {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_RESOURCE_ATTRIBUTES": "team=shop,"},
+            Wanted(Push("otlp", "grpc", "localhost:4317"), None),
+        ),
         (
             {"OTEL_TRACES_EXPORTER": " OTLP ", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"},
             Wanted(Push("otlp", "http/protobuf", "localhost:4318"), None),
@@ -90,7 +101,8 @@ def test_what_is_asked_for(environ: dict[str, str], expected: Wanted) -> None:
     ],
 )
 def test_a_wrong_one_stops_the_start_by_its_name(name: str, value: str) -> None:
+    asked = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_METRICS_EXPORTER": "otlp"}
     with pytest.raises(StartupFailed) as failed:
-        wanted({name: value})
+        wanted({**asked, name: value})
     assert str(failed.value).startswith(f"{name}: expected ")
     assert value not in str(failed.value).removeprefix(f"{name}: expected ")

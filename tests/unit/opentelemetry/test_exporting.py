@@ -139,23 +139,29 @@ def test_one_outage_is_told_once_whatever_is_sent_there(caplog: pytest.LogCaptur
     for _ in range(3):
         traces.report(5, taken=False)
         metrics.report(100, taken=False)
-    traces.dropped()
+    traces.dropped(1)
     assert len(caplog.records) == 1
     assert "collector:4317 does not take traces" in caplog.text
     traces.report(5, taken=True)
-    assert len(caplog.records) == 1
     metrics.report(100, taken=True)
+    # One was lost since the last report: it is not over yet.
+    assert len(caplog.records) == 1
+    traces.report(5, taken=True)
+    assert len(caplog.records) == 2
     metrics.report(100, taken=True)
     assert len(caplog.records) == 2
     assert "takes what it is sent again; lost meanwhile: 316 items" in caplog.text
     assert deliveries.counts() == {
-        ("TRACES", "SENT"): 5,
+        ("TRACES", "SENT"): 10,
         ("TRACES", "LOST"): 16,
         ("METRICS", "SENT"): 200,
         ("METRICS", "LOST"): 300,
     }
-    traces.report(1, taken=False)
+    # One that answers, and is too slow, is told of as well.
+    traces.dropped(7)
+    traces.report(1, taken=True)
     assert len(caplog.records) == 3
+    assert "does not take traces fast enough" in caplog.text
 
 
 def test_two_collectors_have_an_outage_each(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,0 +1,57 @@
+"""Places in a trace: how they are written, and which ids our own spans have."""
+
+import hashlib
+
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
+from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+
+from coordinator.domain.ids import IdempotencyKey
+from coordinator.domain.trace import TraceContext, parse_trace
+
+
+class ChosenIds(RandomIdGenerator):
+    """Ids by chance, but for those of a span that is about to be started: its ids follow from what it is."""
+
+    def __init__(self) -> None:
+        self.trace_id: int | None = None
+        self.span_id: int | None = None
+
+    def generate_trace_id(self) -> int:
+        return super().generate_trace_id() if self.trace_id is None else self.trace_id
+
+    def generate_span_id(self) -> int:
+        return super().generate_span_id() if self.span_id is None else self.span_id
+
+
+def written(context: SpanContext) -> str:
+    """As a `traceparent`."""
+    return str(
+        TraceContext(f"{context.trace_id:032x}", f"{context.span_id:016x}", context.trace_flags.sampled)
+    )
+
+
+def recorded(text: str) -> TraceContext | None:
+    """The place that *text* names, if its trace is recorded."""
+    context = parse_trace(text) if text else None
+    return context if context is not None and context.sampled else None
+
+
+def span_context(trace_id: str, span_id: int) -> SpanContext:
+    """A place in a trace that is recorded, as the library has it."""
+    sampled = TraceFlags(TraceFlags.SAMPLED)
+    return SpanContext(int(trace_id, 16), span_id, is_remote=False, trace_flags=sampled)
+
+
+def under(context: TraceContext) -> Context:
+    """What makes a span that is begun next a child of the one at *context*."""
+    return set_span_in_context(
+        NonRecordingSpan(span_context(context.trace_id, int(context.span_id, 16))), Context()
+    )
+
+
+def execute_span_id(context: TraceContext, key: IdempotencyKey, number: int) -> int:
+    """The id of the span of a step's Execute number *number*: what undoes it can link to it, also after a
+    restart, while the journal keeps nothing of it."""
+    text = f"{context.trace_id}/{context.span_id}/{key}/{number}"
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8], "big") or 1
