@@ -20,7 +20,8 @@ from participants.errors import CannotStart
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.resources import Resource
-    from opentelemetry.sdk.trace.export import SpanExporter
+    from opentelemetry.sdk.trace import ReadableSpan
+    from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 
 Environment: TypeAlias = Mapping[str, str]
 
@@ -47,8 +48,6 @@ LIMITS: Final = (
     "OTEL_SPAN_LINK_COUNT_LIMIT",
 )
 HOST_PORT: Final = re.compile(r"[^\s/:@]+:[0-9]{1,5}")
-# Who speaks of spans that were not sent.
-SENDERS: Final = ("opentelemetry.exporter.", "opentelemetry.sdk._shared_internal")
 log = logging.getLogger("participants")
 
 
@@ -73,9 +72,9 @@ def exporting() -> Iterator[None]:
         # Empty is as good as unset, says the specification; the SDK stumbles on some of them.
         del os.environ[name]
     check(os.environ)
-    lost = Lost()
+    outage = Outage()
     try:
-        stop = _start(os.environ, lost)
+        stop = _start(os.environ, outage)
     except ModuleNotFoundError as error:
         raise CannotStart(
             f"the environment asks for traces, and {error.name} is not installed: "
@@ -89,7 +88,7 @@ def exporting() -> Iterator[None]:
         stopping.start()
         stopping.join(STOP_S)
         if stopping.is_alive():
-            lost.tell()
+            outage.report(0, taken=False)
 
 
 def is_asked_for(given: Environment) -> bool:
@@ -135,7 +134,7 @@ def check(given: Environment) -> None:
         _number(given, name, lambda count: count >= 0, "a whole number", int)
 
 
-def _start(given: Environment, lost: Lost) -> Callable[[], None]:
+def _start(given: Environment, outage: Outage) -> Callable[[], None]:
     """Set the process's tracer provider up; returns what ends it."""
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
@@ -143,31 +142,47 @@ def _start(given: Environment, lost: Lost) -> Callable[[], None]:
 
     for name in ("opentelemetry", "urllib3"):
         # They tell the same at every batch, at length, and quote what they were given: from the first on.
-        logging.getLogger(name).propagate = False
-        logging.getLogger(name).addHandler(lost)
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     exporters = [_exporter(word, given) for word in _exporters(given) or ["otlp"] if word != "none"]
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
     for exporter in exporters:
-        provider.add_span_processor(BatchSpanProcessor(exporter))
+        provider.add_span_processor(BatchSpanProcessor(_watched(exporter, outage)))
     trace.set_tracer_provider(provider)
     return provider.shutdown
 
 
-class Lost(logging.Handler):
-    """Of all that the SDK says about spans that were not sent, one line."""
+class Outage:
+    """Whether the collector takes the spans: one line when it does not, and one when it does again."""
 
     def __init__(self) -> None:
-        super().__init__(logging.WARNING)
-        self._is_told = False
+        self._is_taken = True
+        self._lost = 0
 
-    def emit(self, record: logging.LogRecord) -> None:
-        if record.name.startswith(SENDERS):
-            self.tell()
+    def report(self, spans: int, *, taken: bool) -> None:
+        """*spans* were sent, and *taken* or lost."""
+        before, self._is_taken = self._is_taken, taken
+        if not taken:
+            self._lost += spans
+            if before:
+                log.warning("the collector does not take the spans; they are dropped until it does")
+        elif not before:
+            log.warning("the collector takes the spans again; lost meanwhile: %d", self._lost)
+            self._lost = 0
 
-    def tell(self) -> None:
-        if not self._is_told:
-            self._is_told = True
-            log.warning("the collector does not take the spans; they come late or are lost")
+
+def _watched(exporter: SpanExporter, outage: Outage) -> SpanExporter:
+    """*exporter*, which reports what becomes of its spans."""
+    from opentelemetry.sdk.trace.export import SpanExportResult
+
+    export = exporter.export
+
+    def watched(spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = export(spans)
+        outage.report(len(spans), taken=result is SpanExportResult.SUCCESS)
+        return result
+
+    exporter.export = watched  # type: ignore[method-assign]
+    return exporter
 
 
 def _resource() -> Resource:

@@ -196,7 +196,7 @@ def test_a_collector_that_is_not_there_is_told_of_in_one_line(
             time.sleep(0.2)
         _, _, logged = ended(process)
     assert [line["message"] for line in logged if line["level"] != "INFO"] == [
-        "the collector does not take the spans; they come late or are lost"
+        "the collector does not take the spans; they are dropped until it does"
     ]
 
 

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import logging
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +13,8 @@ from participants import exporting
 from participants.exporting import WrongVariable, check, is_asked_for
 
 ENDPOINT = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:4317"}
+
+TAKES_NOT = "the collector does not take the spans; they are dropped until it does"
 
 
 @pytest.mark.parametrize(
@@ -111,26 +111,19 @@ def test_a_bare_address_is_for_grpc_only() -> None:
         )
 
 
-@pytest.fixture
-def lost() -> Iterator[logging.Handler]:
-    """Put where the SDK's own loggers have it."""
-    handler = exporting.Lost()
-    logger = logging.getLogger("opentelemetry")
-    logger.addHandler(handler)
-    yield handler
-    logger.removeHandler(handler)
-
-
-def test_of_all_that_is_said_about_a_missing_collector_one_line_is_left(
-    lost: logging.Handler, caplog: pytest.LogCaptureFixture
+def test_one_line_says_that_an_outage_begins_and_one_that_it_is_over(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    logging.getLogger("opentelemetry.sdk.trace").warning("tok-canary, which is about nothing that is lost")
-    assert not [record for record in caplog.records if record.name == "participants"]
-    for number in range(3):
-        logging.getLogger("opentelemetry.exporter.otlp.proto.grpc.exporter").warning("tok-canary %d", number)
-    logging.getLogger("opentelemetry.sdk._shared_internal").error("tok-canary")
-    told = [record.getMessage() for record in caplog.records if record.name == "participants"]
-    assert told == ["the collector does not take the spans; they come late or are lost"]
+    outage = exporting.Outage()
+    outage.report(3, taken=True)
+    for _ in range(3):
+        outage.report(2, taken=False)
+    for _ in range(3):
+        outage.report(5, taken=True)
+    assert [record.getMessage() for record in caplog.records] == [
+        TAKES_NOT,
+        "the collector takes the spans again; lost meanwhile: 6",
+    ]
 
 
 @pytest.mark.parametrize("name", ["opentelemetry.exporter", "opentelemetry.sdk"])
@@ -159,6 +152,4 @@ def test_an_end_that_does_not_come_is_waited_for_no_longer_than_told(
     with exporting.exporting():
         leaving = time.monotonic()
     assert time.monotonic() - leaving < 2
-    assert [record.getMessage() for record in caplog.records] == [
-        "the collector does not take the spans; they come late or are lost"
-    ]
+    assert [record.getMessage() for record in caplog.records] == [TAKES_NOT]
