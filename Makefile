@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo viewer trace-demo test test-quick test-kill check fmt format lint types layers dependencies \
+.PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill check fmt format lint types layers dependencies \
 	proto proto-fresh proto-lint proto-baseline docs docs-fresh tour lock audit clean
 
 BIN := .venv/bin
@@ -34,7 +34,11 @@ trace-demo: $(RUNTIME) $(VIEWER) ## play the demo with tracing on, and show its 
 test: test-quick test-kill ## run all tests
 
 test-quick: $(DEV) ## run all tests but the kill tests
-	$(BIN)/python -m pytest -n 2 -m "not kill"
+	$(BIN)/python -m pytest -n 2 -m "not kill and not viewer"
+
+# By itself, for whoever has a gigabyte for it.
+test-viewer: $(DEV) $(VIEWER) ## read an order's trace back from a real viewer
+	$(BIN)/python -m pytest -n 0 -m viewer
 
 # By themselves and seen: they load both cores, and print what they killed.
 test-kill: $(DEV) ## kill the coordinator under load, many times, and judge what is left

@@ -17,6 +17,7 @@ from scripts.cluster import ROOT, NotReady
 from scripts.viewer import PYTHON, Span, Trace, Traces
 
 pytestmark = [
+    pytest.mark.viewer,
     pytest.mark.skipif(not PYTHON.exists(), reason="the viewer's environment is not here ('make viewer')"),
     pytest.mark.timeout(240),
 ]

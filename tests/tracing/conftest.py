@@ -1,9 +1,10 @@
 """Real processes whose spans go to a real collector in this one."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import grpc
 import pytest
@@ -48,19 +49,28 @@ def impatient_definitions(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(params=["grpc", "http/protobuf"], scope="module")
-def shop(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, impatient_definitions: Path
-) -> Iterator[Shop]:
-    with Collector(request.param) as collector, pytest.MonkeyPatch.context() as patched:
-        for name, value in collector.environment.items():
-            patched.setenv(name, value)
-        with Cluster(
-            tmp_path_factory.mktemp("shop"),
+@pytest.fixture(scope="session")
+def shop(tmp_path_factory: pytest.TempPathFactory, impatient_definitions: Path) -> Iterator[Shop]:
+    """One for all tests of a worker: what it takes is its start."""
+    with a_shop("grpc", tmp_path_factory.mktemp("shop"), impatient_definitions) as shop:
+        yield shop
+
+
+@contextmanager
+def a_shop(
+    protocol: Literal["grpc", "http/protobuf"], folder: Path, definitions: Path
+) -> Generator[Shop, None, None]:
+    """Spans go out by *protocol*."""
+    with (
+        Collector(protocol) as collector,
+        Cluster(
+            folder,
             listen="127.0.0.1:0",
             http_listen="127.0.0.1:0",
             faults={},
-            settings={"SAGA_DEFINITIONS": str(impatient_definitions), "SAGA_LOG_LEVEL": "DEBUG"},
-        ) as cluster:
-            cluster.start()
-            yield Shop(cluster, collector)
+            settings={"SAGA_DEFINITIONS": str(definitions), "SAGA_LOG_LEVEL": "DEBUG"},
+            environment=collector.environment,
+        ) as cluster,
+    ):
+        cluster.start()
+        yield Shop(cluster, collector)

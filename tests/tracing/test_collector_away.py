@@ -1,6 +1,5 @@
 """A collector that is down, stalls or refuses costs spans, which are counted, and no saga anything."""
 
-import os
 import statistics
 import time
 import urllib.request
@@ -26,9 +25,7 @@ STOPS_IN_S = 8.0
 @contextmanager
 def coordinator(folder: Path, environment: dict[str, str]) -> Iterator[Cluster]:
     """A shop whose coordinator alone has spans to send."""
-    with Cluster(
-        folder, listen="127.0.0.1:0", http_listen="127.0.0.1:0", settings={**os.environ, **environment}
-    ) as cluster:
+    with Cluster(folder, listen="127.0.0.1:0", http_listen="127.0.0.1:0", settings=environment) as cluster:
         cluster.start()
         yield cluster
 

@@ -22,15 +22,16 @@ def labels_of(point: metrics_pb2.NumberDataPoint | metrics_pb2.HistogramDataPoin
 
 
 @pytest.mark.parametrize("protocol", ["grpc", "http/protobuf"])
-def test_they_are_those_of_the_page(
-    tmp_path: Path, protocol: Literal["grpc", "http/protobuf"], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_they_are_those_of_the_page(tmp_path: Path, protocol: Literal["grpc", "http/protobuf"]) -> None:
     with Collector(protocol) as collector:
-        for name, value in collector.environment.items():
-            monkeypatch.setenv(name, value)
-        monkeypatch.setenv("OTEL_METRICS_EXPORTER", "otlp")
-        monkeypatch.setenv("OTEL_METRIC_EXPORT_INTERVAL", "200")
-        with Cluster(tmp_path, listen="127.0.0.1:0", http_listen="127.0.0.1:0") as cluster:
+        environment = {
+            **collector.environment,
+            "OTEL_METRICS_EXPORTER": "otlp",
+            "OTEL_METRIC_EXPORT_INTERVAL": "200",
+        }
+        with Cluster(
+            tmp_path, listen="127.0.0.1:0", http_listen="127.0.0.1:0", environment=environment
+        ) as cluster:
             cluster.start()
             with BlockingClient(cluster.address) as client:
                 order = client.place_order(order_id="o-1", user_id="u-1", **ORDER)

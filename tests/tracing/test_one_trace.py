@@ -3,12 +3,13 @@
 import threading
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from coordinator.client import BlockingClient, Operator, OrderStatus, SagaStatus
 from tests.tracing.collector import Span
-from tests.tracing.conftest import ORDER, Shop
+from tests.tracing.conftest import ORDER, Shop, a_shop
 
 COORDINATOR = "saga-coordinator"
 PARTICIPANTS = "saga-participants"
@@ -16,15 +17,17 @@ SHORT_S = 3.0
 """No span of these tests may last longer: the longest call has 2 s."""
 
 
-def story_of(shop: Shop, trace_id: str, *, last: str = "saga PlaceOrder ended") -> list[Span]:
-    """The spans of a trace, once the one called *last* and all parents are there."""
+def story_of(shop: Shop, trace_id: str) -> list[Span]:
+    """The spans of a trace, once its end is there, and all parents, and what each participant had to tell."""
 
     def is_told(spans: Sequence[Span]) -> bool:
         there = [span for span in spans if span.trace_id == trace_id]
-        ids = {span.span_id for span in there} | {""}
-        return any(span.name == last for span in there) and all(span.parent_id in ids for span in there)
+        ids, parents = {span.span_id for span in there}, {span.parent_id for span in there}
+        calls = {span.span_id for span in there if span.name.startswith(("Execute ", "Compensate "))}
+        ended = any(span.name == "saga PlaceOrder ended" for span in there)
+        return ended and parents <= ids | {""} and calls <= parents
 
-    shop.collector.await_spans(is_told, f"the whole trace {trace_id} with {last!r}")
+    shop.collector.await_spans(is_told, f"the whole trace {trace_id}")
     return shop.collector.trace(trace_id)
 
 
@@ -71,6 +74,15 @@ def check_shape(spans: Sequence[Span], saga_id: str) -> None:
 
 
 def test_a_success(shop: Shop) -> None:
+    check_success(shop)
+
+
+def test_a_success_that_is_told_over_http(tmp_path: Path, impatient_definitions: Path) -> None:
+    with a_shop("http/protobuf", tmp_path, impatient_definitions) as shop:
+        check_success(shop)
+
+
+def check_success(shop: Shop) -> None:
     with shop.client() as client:
         order = client.place_order(order_id="good", user_id="u-1", **ORDER)
         trace_id = client.get(order.saga_id).trace_id

@@ -111,14 +111,17 @@ def test_an_exporter_that_is_not_installed_is_named_with_what_brings_it(tmp_path
 
 
 def test_credentials_of_a_collector_are_sent_and_not_shown(tmp_path: Path) -> None:
-    with Collector() as collector, pytest.MonkeyPatch.context() as patched:
-        for name, value in collector.environment.items():
-            patched.setenv(name, value)
-        # Empty is as good as unset, where the library would stumble on it.
-        patched.setenv("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "")
-        patched.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
-        patched.setenv("OTEL_EXPORTER_OTLP_HEADERS", f"api-key={SECRET},no header at all={SECRET}")
-        with Cluster(tmp_path, listen="127.0.0.1:0", settings={"SAGA_LOG_LEVEL": "DEBUG"}) as cluster:
+    with Collector() as collector:
+        environment = {
+            **collector.environment,
+            # Empty is as good as unset, where the library would stumble on it.
+            "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "",
+            "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
+            "OTEL_PROPAGATORS": "b3,baggage",
+            "OTEL_EXPORTER_OTLP_HEADERS": f"api-key={SECRET},no header at all={SECRET}",
+        }
+        settings = {"SAGA_LOG_LEVEL": "DEBUG"}
+        with Cluster(tmp_path, listen="127.0.0.1:0", settings=settings, environment=environment) as cluster:
             cluster.start()
             with BlockingClient(cluster.address) as client:
                 client.place_order(order_id="o-1", user_id="u-1", **ORDER)
@@ -137,7 +140,7 @@ def test_headers_that_break_the_rules_are_counted_and_cost_no_order(shop: Shop) 
 
     hostile = [
         (("traceparent", "00-" + "z" * 52),),
-        (("traceparent", "x" * 4000), ("baggage", ",".join(["a=b"] * 1000))),
+        (("traceparent", "x" * 3000), ("baggage", ",".join(["a=b"] * 900))),
         (("baggage", "=,;=" * 100),),
         (
             ("traceparent", f"00-{uuid.uuid4().hex}-00f067aa0ba902b7-01"),

@@ -86,6 +86,7 @@ def test_json_has_the_clients_fields_short_enums_and_times_in_utc() -> None:
         "flags": [],
         "needs_person": True,
         "forced": False,
+        "trace_id": "",
     }
 
 
