@@ -17,6 +17,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
+# gRPC's core would print lines of its own between ours; it reads this when it is loaded, which is here.
+os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+
 from grpc import StatusCode, aio
 
 from coordinator.adapters.clock import SystemChance, SystemClock

@@ -1,7 +1,7 @@
 """Sends the spans of `python -m participants` where its environment asks for that, in OpenTelemetry's words.
 
-Nothing of OpenTelemetry is loaded where it does not.  Of a wrong variable its name is told, and its value
-only where that should be a word or a number: endpoints and headers may hold secrets.
+Nothing of OpenTelemetry is loaded where it does not.  Of a wrong variable its name is told and never its
+value, which may be a secret.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ LIMITS: Final = (
     "OTEL_SPAN_EVENT_COUNT_LIMIT",
     "OTEL_SPAN_LINK_COUNT_LIMIT",
 )
-HOST_PORT: Final = re.compile(r"[^\s/:@]+:[0-9]{1,5}")
+HOST_PORT: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
 log = logging.getLogger("participants")
 
 
@@ -95,8 +95,8 @@ def is_asked_for(given: Environment) -> bool:
     """Whether there is anybody to send spans to."""
     if given.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return False
-    wanted = _exporters(given)
-    return wanted != ["none"] if wanted else any(given.get(name, "").strip() for name in _both("ENDPOINT"))
+    wanted = _exporter_name(given)
+    return wanted != "none" if wanted else any(given.get(name, "").strip() for name in _both("ENDPOINT"))
 
 
 def check(given: Environment) -> None:
@@ -105,17 +105,16 @@ def check(given: Environment) -> None:
     Raises:
         WrongVariable: for the first that is wrong.
     """
-    for word in _exporters(given):
-        _one_of("OTEL_TRACES_EXPORTER", word, EXPORTERS)
+    _one_of("OTEL_TRACES_EXPORTER", _exporter_name(given) or EXPORTERS[0], EXPORTERS)
     for name in _both("PROTOCOL"):
-        _one_of(name, given.get(name, PROTOCOLS[0]), PROTOCOLS)
+        _one_of(name, given.get(name, PROTOCOLS[0]).lower(), PROTOCOLS)
     for name in _both("ENDPOINT"):
         if name in given and not _is_endpoint(given[name], _protocol(given)):
             raise WrongVariable(f"{name}: expected a URL, such as http://127.0.0.1:4317")
     for name in _both("COMPRESSION"):
-        _one_of(name, given.get(name, COMPRESSIONS[0]), COMPRESSIONS)
+        _one_of(name, given.get(name, COMPRESSIONS[0]).lower(), COMPRESSIONS)
     for name in (*_both("HEADERS"), "OTEL_RESOURCE_ATTRIBUTES"):
-        if not all("=" in pair for pair in given.get(name, "=").split(",")):
+        if not all("=" in pair for pair in given.get(name, "").split(",") if pair.strip()):
             raise WrongVariable(f"{name}: expected name=value, with commas between")
     for kind in ("CERTIFICATE", "CLIENT_KEY", "CLIENT_CERTIFICATE"):
         for name in _both(kind):
@@ -128,25 +127,27 @@ def check(given: Environment) -> None:
     _number(given, "OTEL_BSP_SCHEDULE_DELAY", lambda ms: 0 < ms < math.inf, "milliseconds above 0")
     for name in (QUEUE[0], BATCH[0]):
         _number(given, name, lambda count: count >= 1, "a whole number above 0", int)
-    if int(given.get(*BATCH)) > int(given.get(*QUEUE)):
-        raise WrongVariable(f"{BATCH[0]}: expected no more than {QUEUE[0]}")
     for name in LIMITS:
         _number(given, name, lambda count: count >= 0, "a whole number", int)
 
 
 def _start(given: Environment, outage: Outage) -> Callable[[], None]:
     """Set the process's tracer provider up; returns what ends it."""
+    for name in ("opentelemetry", "urllib3"):
+        # They tell the same at every batch, at length, and quote what they were given: from the first on.
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
     from opentelemetry import trace
     from opentelemetry.sdk.trace import TracerProvider
     from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
-    for name in ("opentelemetry", "urllib3"):
-        # They tell the same at every batch, at length, and quote what they were given: from the first on.
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    exporters = [_exporter(word, given) for word in _exporters(given) or ["otlp"] if word != "none"]
+    exporter = _exporter(_exporter_name(given) or "otlp", given)
     provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
-    for exporter in exporters:
-        provider.add_span_processor(BatchSpanProcessor(_watched(exporter, outage)))
+    queue_max, batch_max = int(given.get(*QUEUE)), int(given.get(*BATCH))
+    # The SDK refuses a batch that is larger than the queue, also where only one of them was set.
+    processor = BatchSpanProcessor(
+        _watched(exporter, outage), queue_max, max_export_batch_size=min(batch_max, queue_max)
+    )
+    provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
     return provider.shutdown
 
@@ -203,7 +204,7 @@ def _exporter(word: str, given: Environment) -> SpanExporter:
 
         specific, general = _both("COMPRESSION")
         # This exporter does not know the specification's "none".
-        is_gzip = given.get(specific, given.get(general)) == "gzip"
+        is_gzip = given.get(specific, given.get(general, "")).lower() == "gzip"
         return OTLPSpanExporter(
             compression=grpc.Compression.Gzip if is_gzip else grpc.Compression.NoCompression
         )
@@ -212,8 +213,8 @@ def _exporter(word: str, given: Environment) -> SpanExporter:
     return HttpSpanExporter()
 
 
-def _exporters(given: Environment) -> list[str]:
-    return [word.strip() for word in given.get("OTEL_TRACES_EXPORTER", "").split(",") if word.strip()]
+def _exporter_name(given: Environment) -> str:
+    return given.get("OTEL_TRACES_EXPORTER", "").strip().lower()
 
 
 def _both(kind: str) -> tuple[str, str]:
@@ -223,7 +224,7 @@ def _both(kind: str) -> tuple[str, str]:
 
 def _protocol(given: Environment) -> str:
     specific, general = _both("PROTOCOL")
-    return given.get(specific, given.get(general, PROTOCOLS[0]))
+    return given.get(specific, given.get(general, PROTOCOLS[0])).lower()
 
 
 def _is_endpoint(text: str, protocol: str) -> bool:
@@ -239,7 +240,7 @@ def _is_endpoint(text: str, protocol: str) -> bool:
 def _one_of(name: str, word: str, words: Sequence[str]) -> None:
     if word not in words:
         expected = f"{', '.join(words[:-1])} or {words[-1]}"
-        raise WrongVariable(f"{name}: expected {expected}, found {word!r}")
+        raise WrongVariable(f"{name}: expected {expected}")
 
 
 def _number(
@@ -256,4 +257,4 @@ def _number(
     except ValueError:
         found = math.nan
     if not is_right(found):
-        raise WrongVariable(f"{name}: expected {expected}, found {given[name]!r}")
+        raise WrongVariable(f"{name}: expected {expected}")

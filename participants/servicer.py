@@ -11,7 +11,7 @@ from participants import tracing
 from participants.calls import Answer, Call, Faulted, Operation, Pending, Refused, Reply, Succeeded
 from participants.errors import UnknownService
 from participants.hosting import Performer
-from participants.requests import read_compensate, read_execute
+from participants.requests import NAME_LENGTH_MAX, read_compensate, read_execute
 from participants.status import answered
 from participants.tracing import Traced
 from participants.turns import TurnNotReached, Turns
@@ -69,7 +69,9 @@ class ParticipantServicer(rpc.ParticipantServiceServicer):
 
 
 def _about(request: pb.ExecuteRequest | pb.CompensateRequest, traced: Traced) -> dict[str, str]:
-    about = {"service": request.service, "saga_id": request.saga_id, "step": request.step}
+    given = {"service": request.service, "saga_id": request.saga_id, "step": request.step}
+    # A stranger may send names of any length.
+    about = {name: value[:NAME_LENGTH_MAX] for name, value in given.items()}
     return {**about, "trace": traced.trace} if traced.trace else about
 
 

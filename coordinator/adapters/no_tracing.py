@@ -25,7 +25,7 @@ class NoTracing:
     def happened(self, saga: Saga, event: Event) -> None:
         """Nobody is told."""
 
-    def rested(self, trace: str, summary: SagaSummary) -> None:
+    def rested(self, summary: SagaSummary) -> None:
         """Nobody is told."""
 
 

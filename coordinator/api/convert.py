@@ -100,6 +100,7 @@ def from_timestamp(timestamp: Timestamp) -> float:
 
 def to_saga(summary: SagaSummary) -> types_pb2.Saga:
     """A row of a list."""
+    trace = parse_trace(summary.trace)
     return types_pb2.Saga(
         saga_id=summary.id,
         saga_name=summary.saga_name,
@@ -115,6 +116,8 @@ def to_saga(summary: SagaSummary) -> types_pb2.Saga:
         flags=summary.flags,
         needs_person=summary.needs_person,
         forced=summary.forced,
+        # One that is not recorded is not to be found.
+        trace_id=trace.trace_id if trace is not None and trace.sampled else "",
     )
 
 
@@ -122,8 +125,6 @@ def to_saga_with_steps(view: SagaView) -> types_pb2.Saga:
     """A saga with its steps, as far as its records can be read."""
     saga = to_saga(view.summary)
     if view.saga is not None:
-        trace = parse_trace(view.saga.trace)
-        saga.trace_id = trace.trace_id if trace is not None and trace.sampled else ""
         saga.steps.extend(_to_steps(view.saga, view.records))
     return saga
 

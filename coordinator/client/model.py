@@ -241,7 +241,7 @@ class Saga:
     forced: bool = False
     """Whether a person decided a part of the outcome."""
     trace_id: str = ""
-    """The trace that it can be found in; empty in lists, and where none is recorded."""
+    """The trace that it can be found in; empty where none is recorded."""
 
 
 @dataclass(frozen=True, slots=True)

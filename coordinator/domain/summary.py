@@ -59,6 +59,8 @@ class SagaSummary:
     """Whether a person decided a part of its outcome."""
     signature: Signature | None = None
     """There if and only if it needs a person."""
+    trace: str = ""
+    """Where it is followed, as in `SagaStarted`."""
 
 
 def summarize(decision: Decision, seq: int) -> SagaSummary:
@@ -83,6 +85,7 @@ def summarize(decision: Decision, seq: int) -> SagaSummary:
         flags=saga.flags,
         forced=saga.forced,
         signature=_signature(saga),
+        trace=saga.trace,
     )
 
 

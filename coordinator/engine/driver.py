@@ -207,11 +207,6 @@ class Driver:
         return not self.summary.status.is_open and not self._was_resting
 
     @property
-    def trace(self) -> str:
-        """The trace that the saga is followed in."""
-        return self._decision.saga.trace
-
-    @property
     def _saga_id(self) -> SagaId:
         return self._decision.saga.id
 

@@ -59,11 +59,6 @@ class Pool:
         driver = self._drivers.get(saga_id)
         return driver.summary if driver is not None else None
 
-    def trace(self, saga_id: SagaId) -> str:
-        """Where a saga that is driven at this moment is followed; "" for any other."""
-        driver = self._drivers.get(saga_id)
-        return driver.trace if driver is not None else ""
-
     async def launch(
         self, definition: SagaDefinition, born: SagaStarted, request: Request
     ) -> tuple[Request, SagaSummary | None]:
@@ -284,7 +279,7 @@ class Pool:
             await self._quarantine(row.id, f"It cannot be read back: {error}.")
             raise
         self._tools.feed.publish(summary)
-        self._rested(summary, trace="")
+        self._rested(summary)
 
     def _spawn(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         """Every task has an owner, so that none is lost and each can be awaited at the end."""
@@ -378,42 +373,45 @@ class Pool:
         except (JournalUnavailable, MemoryError) as error:
             self._fail(error)
         except Exception as error:
-            _log.exception("a saga cannot be driven on", extra={"saga_id": saga_id, "trace": driver.trace})
+            _log.exception(
+                "a saga cannot be driven on", extra={"saga_id": saga_id, "trace": driver.summary.trace}
+            )
             reason = f"The coordinator could not drive it on: {_told(error)}."
         finally:
             self._open -= 1
             del self._drivers[saga_id]
         if reason is not None:
-            await self._quarantine(saga_id, reason, driver.trace)
+            await self._quarantine(saga_id, reason)
         elif driver.has_come_to_rest:
-            self._rested(driver.summary, driver.trace)
+            self._rested(driver.summary)
 
-    async def _quarantine(self, saga_id: SagaId, reason: str, trace: str = "") -> None:
+    async def _quarantine(self, saga_id: SagaId, reason: str) -> None:
         """Nothing is half done in silence: a saga that cannot be driven is put before a person."""
         text = f"{reason} Its effects stand as they are: a person has to look at it."
-        _log.error("saga needs a person: %s", text, extra={"saga_id": saga_id, "trace": trace})
         done = self._setting_aside[saga_id] = asyncio.Event()
+        summary = None
         try:
             await self._tools.journal.quarantine(Quarantine(saga_id, text, self._tools.clock.now()))
             summary = await self._index.find(saga_id)
         except JournalUnavailable as error:
             self._fail(error)
-            return
         finally:
+            trace = "" if summary is None else summary.trace
+            _log.error("saga needs a person: %s", text, extra={"saga_id": saga_id, "trace": trace})
             del self._setting_aside[saga_id]
             done.set()
         if summary is not None:
             self._tools.feed.publish(summary)
-            self._rested(summary, trace)
+            self._rested(summary)
 
-    def _rested(self, summary: SagaSummary, trace: str) -> None:
+    def _rested(self, summary: SagaSummary) -> None:
         lasted_s = summary.updated_at - summary.started_at
-        self._tools.telemetry.saga_rested(summary.saga_name, summary.status, lasted_s, trace)
-        self._tools.tracing.rested(trace, summary)
+        self._tools.telemetry.saga_rested(summary.saga_name, summary.status, lasted_s, summary.trace)
+        self._tools.tracing.rested(summary)
         if not summary.needs_person:
-            _log.info("saga ended", extra=_described(summary, trace))
+            _log.info("saga ended", extra=_described(summary))
         else:
-            _log.warning("saga needs a person", extra=_described(summary, trace))
+            _log.warning("saga needs a person", extra=_described(summary))
 
     def _fail(self, error: JournalUnavailable | MemoryError) -> None:
         if not self.failed.done():
@@ -425,10 +423,10 @@ def _told(error: Exception) -> str:
     return str(error) if isinstance(error, SagaError | Superseded) else type(error).__name__
 
 
-def _described(summary: SagaSummary, trace: str) -> dict[str, str]:
+def _described(summary: SagaSummary) -> dict[str, str]:
     return {
         "saga_id": summary.id,
         "saga_name": summary.saga_name,
         "status": str(summary.status),
-        "trace": trace,
+        "trace": summary.trace,
     }

@@ -230,7 +230,7 @@ class Sagas:
         """
         is_driven = await self._pool.cancel(saga_id, reason)
         view = await self.get(saga_id)
-        self._concern(view)
+        self._tools.tracing.concerns(view.summary.trace)
         if is_driven or (view.saga is not None and view.saga.is_cancelled):
             return view
         if view.summary.status.is_open:
@@ -247,7 +247,7 @@ class Sagas:
         """
         # Against what the operator has seen: if it moves before the action, that is refused.
         before = await self.preview(saga_id, action)
-        self._concern(before.view)
+        self._tools.tracing.concerns(before.view.summary.trace)
         effect = before.effect
         if effect is not None and not await self._pool.act(saga_id, action):
             effect = None
@@ -304,15 +304,12 @@ class Sagas:
                 raise
             return parse_definition(text, source=f"the journal's definition {name}")
 
-    def _concern(self, view: SagaView) -> None:
-        if view.saga is not None:
-            self._tools.tracing.concerns(view.saga.trace)
-
     async def _join(self, holder: Request, content: Digest) -> Accepted:
         if holder.content != content:
             raise RequestIdTaken(holder.request_id)
-        self._tools.tracing.concerns(self._pool.trace(holder.saga_id))
-        return Accepted(await self._summary(holder.saga_id), joined=True)
+        summary = await self._summary(holder.saga_id)
+        self._tools.tracing.concerns(summary.trace)
+        return Accepted(summary, joined=True)
 
     async def _summary(self, saga_id: SagaId) -> SagaSummary:
         summary = self._pool.live(saga_id) or await self._index.find(saga_id)

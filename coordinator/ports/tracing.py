@@ -57,6 +57,6 @@ class Tracing(Protocol):
         """*event*, which no call brought about, is durable; *saga* is how it stands after that."""
         ...
 
-    def rested(self, trace: str, summary: SagaSummary) -> None:
+    def rested(self, summary: SagaSummary) -> None:
         """No automatic work is left."""
         ...

@@ -225,9 +225,7 @@ def test_a_wrong_variable_ends_the_start_with_its_name(
     command = [sys.executable, "-m", "participants", "OrderService", "--data", str(tmp_path)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stdout) == (2, "")
-    assert run.stderr == (
-        "participants: OTEL_TRACES_EXPORTER: expected otlp, console or none, found 'zipkin'\n"
-    )
+    assert run.stderr == ("participants: OTEL_TRACES_EXPORTER: expected otlp, console or none\n")
 
 
 @pytest.mark.parametrize("given", ["", "none"])

@@ -13,6 +13,7 @@ from opentelemetry.trace import StatusCode
 from coordinator.adapters.memory import MemoryJournal
 from coordinator.adapters.opentelemetry.ids import ChosenIds
 from coordinator.adapters.opentelemetry.spans import SagaSpans
+from coordinator.domain.errors import JournalCorrupt
 from coordinator.domain.events import Verb
 from coordinator.domain.outcomes import Faulted, NoProof, Pending, Unproved
 from coordinator.domain.saga import Status
@@ -187,6 +188,33 @@ class Stuck(JournalAround):
             self.is_stuck.set()
             await asyncio.Event().wait()
         return await self.inner.append(*args, **kwargs)
+
+
+async def test_a_saga_that_cannot_be_read_back_is_set_aside_in_its_trace() -> None:
+    before, after = Followed(), Followed()
+    async with House(define("a", "b"), tracing=before.spans) as house:
+        house.services.hold("b")
+        saga_id = await house.start()
+        await until(lambda: "do b" in house.services.sent())
+        trace = parse_trace((await house.saga(saga_id)).trace)
+        await house.dies()
+    store = house.store.reopened()
+    async with house.successor(store=store, journal=Damaged(store), tracing=after.spans) as house:
+        await house.pool.recover()
+        await until(lambda: bool(after.ended))
+    (ended,) = after.ended
+    assert ended.name == "saga Order ended"
+    assert events_of(ended) == ["saga.dead_letter"]
+    assert ended.context is not None
+    assert trace is not None
+    assert f"{ended.context.trace_id:032x}" == trace.trace_id
+
+
+class Damaged(JournalAround):
+    """None of its records can be read."""
+
+    async def history(self, saga_id):  # type: ignore[no-untyped-def]
+        raise JournalCorrupt(saga_id, 2, "its digest does not fit")
 
 
 async def test_after_a_restart_the_trace_goes_on_and_links_to_what_was_before() -> None:

@@ -1,5 +1,6 @@
 """A collector that is down, stalls or refuses costs spans, which are counted, and no saga anything."""
 
+import json
 import statistics
 import time
 import urllib.request
@@ -16,6 +17,7 @@ from scripts.cluster import Cluster
 from tests.tracing.collector import PATIENCE_S, Behaviour, Collector
 from tests.tracing.conftest import ORDER
 
+ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 TAKES_NOT = "does not take "
 TAKES_AGAIN = "takes what it is sent again"
 QUEUE_MAX = 32
@@ -171,3 +173,14 @@ def test_sagas_take_as_long_whatever_the_collector_does(tmp_path: Path) -> None:
                 took_s[behaviour] += place(client, f"{behaviour}-{turn}", 10)
     medians = {behaviour: statistics.median(times) for behaviour, times in took_s.items()}
     assert max(medians.values()) < 3 * medians["takes"], medians
+
+
+def test_whatever_goes_wrong_below_each_line_is_one_of_ours(tmp_path: Path) -> None:
+    """gRPC's core would tell of each handshake that fails, in lines that are no JSON."""
+    with Collector() as collector:
+        environment = {**collector.environment, ENDPOINT: f"https://127.0.0.1:{collector.port}"}
+        with coordinator(tmp_path, environment) as cluster, BlockingClient(cluster.address) as client:
+            place(client, "handshake", 2)
+            await_line(cluster, TAKES_NOT)
+    for line in (tmp_path / "coordinator.log").read_text().splitlines():
+        assert json.loads(line)["message"], line

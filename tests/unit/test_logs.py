@@ -591,3 +591,12 @@ def test_what_asyncio_shows_of_a_fault_stays_out() -> None:
         "Exception in callback",
         "Task exception was never retrieved",
     ]
+
+
+def test_news_is_written_in_its_order_however_often_it_comes() -> None:
+    log = Log()
+    for _ in range(3):
+        for message in ("it is away", "it is back"):
+            log.logger.warning(message, extra={"is_news": True})
+    log.handler.close()
+    assert [line["message"] for line in log.lines] == ["it is away", "it is back"] * 3

@@ -53,8 +53,10 @@ class LineHandler(logging.Handler):
         from_within = self._depth > 0
         with suppress(Exception), self._one_deeper():
             line = line_of(record, None if from_within else self._current_trace)
-            if from_within or self._ended.is_set():
-                # From within, the windows may be half changed; after the end, nobody looks at them.
+            is_news = getattr(record, "is_news", False)
+            if from_within or is_news or self._ended.is_set():
+                # From within, the windows may be half changed; after the end, nobody looks at them. And what
+                # says that things have changed must not come after what says that they changed back.
                 self._write([line])
             else:
                 self._write(self._repeats.take(line, stopwatch_s()))

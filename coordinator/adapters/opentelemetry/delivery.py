@@ -37,12 +37,14 @@ class Outage:
                 self._place,
                 signal.lower(),
                 " fast enough" if taken else "",
+                extra={"is_news": True},
             )
         elif is_over:
             _log.warning(
                 "the OpenTelemetry collector at %s takes what it is sent again; lost meanwhile: %d items",
                 self._place,
                 total,
+                extra={"is_news": True},
             )
 
 

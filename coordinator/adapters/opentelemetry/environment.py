@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, replace
 from typing import Final, Literal
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from coordinator.domain.errors import StartupFailed
 
@@ -59,6 +59,10 @@ def wanted(environ: Mapping[str, str]) -> Wanted:
         return NOTHING_ASKED
     for name in _EXPECTED:
         _check(given, name)
+    for signal, push in (("TRACES", asked.traces), ("METRICS", asked.metrics)):
+        endpoint = _said(given, signal, "ENDPOINT")
+        if push is not None and push.protocol == "http/protobuf" and endpoint and "://" not in endpoint:
+            raise StartupFailed(f"OTEL_EXPORTER_OTLP_ENDPOINT: expected {_URL} for http/protobuf")
     interval_s = float(given.get("OTEL_METRIC_EXPORT_INTERVAL", "60000")) / 1000
     return replace(asked, metrics_interval_s=interval_s)
 
@@ -97,7 +101,7 @@ def _push(given: Mapping[str, str], signal: Signal) -> Push | None:
     return Push("otlp", "grpc", _shown(endpoint or "http://localhost:4317"), gzip)
 
 
-def _said(given: Mapping[str, str], signal: Signal, kind: str) -> str:
+def _said(given: Mapping[str, str], signal: str, kind: str) -> str:
     """What is said for *signal*, or else for all of them."""
     said = given.get(f"OTEL_EXPORTER_OTLP_{signal}_{kind}") or given.get(f"OTEL_EXPORTER_OTLP_{kind}")
     return (said or "").lower()
@@ -112,15 +116,21 @@ def _shown(endpoint: str) -> str:
 
 
 def _is_endpoint(value: str) -> bool:
+    if _HOST_AND_PORT.fullmatch(value):
+        return True  # gRPC can do without a scheme
     try:
-        place = urlsplit(value if "://" in value else f"//{value}")
-        return place.scheme in ("", "http", "https") and bool(place.hostname) and place.port != 0
+        place = urlsplit(value)
+        has_place = bool(place.hostname) and not re.search(r"[\s\x00-\x1f]", value) and place.port != 0
     except ValueError:
         return False
+    return place.scheme in ("http", "https") and has_place
 
 
 def _is_share(value: str) -> bool:
-    return bool(_NUMBER.fullmatch(value)) and float(value) <= 1
+    try:
+        return 0 <= float(value) <= 1
+    except ValueError:
+        return False
 
 
 def _is_count(value: str) -> bool:
@@ -136,7 +146,13 @@ def _is_file(value: str) -> bool:
 
 
 def _is_pairs(value: str) -> bool:
-    return all("=" in pair for pair in value.split(",") if pair.strip())
+    return all(_PAIR.fullmatch(pair) for pair in value.split(",") if pair.strip())
+
+
+def _is_headers(value: str) -> bool:
+    """What HTTP can carry: no blank in a name, and nothing in a value that ends a line."""
+    names = (pair.partition("=")[0].strip() for pair in value.split(",") if pair.strip())
+    return _is_pairs(value) and all(map(_TOKEN.fullmatch, names)) and unquote(value).isprintable()
 
 
 def _is_time(value: str) -> bool:
@@ -149,16 +165,20 @@ def _one_of(*values: str) -> tuple[Callable[[str], bool], str]:
 
 _NUMBER: Final = re.compile(r"[0-9]{1,9}(?:\.[0-9]{1,9})?")
 _WHOLE: Final = re.compile(r"[0-9]{1,9}")
+_HOST_AND_PORT: Final = re.compile(r"(?:[A-Za-z0-9_.-]+|\[[0-9A-Fa-f:.]+\]):[0-9]{1,5}")
+_PAIR: Final = re.compile(r"[^=]+=.*")
+_TOKEN: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_URL: Final = 'a URL such as "http://127.0.0.1:4317"'
 _COUNT: Final = (_is_count, "a whole number, 1 or more")
 _LIMIT: Final = (_is_limit, "a whole number, 0 or more")
 _MILLISECONDS: Final = (_is_count, "a whole number of milliseconds, 1 or more")
 _FILE: Final = (_is_file, "the path of a file that can be read")
 _PAIRS: Final = (_is_pairs, "name=value, with commas between")
 _OF_A_SIGNAL: Final = {
-    "ENDPOINT": (_is_endpoint, 'a URL such as "http://127.0.0.1:4317"'),
+    "ENDPOINT": (_is_endpoint, _URL),
     "PROTOCOL": _one_of("grpc", "http/protobuf"),
     "COMPRESSION": _one_of("none", "gzip"),
-    "HEADERS": _PAIRS,
+    "HEADERS": (_is_headers, "name=value, with commas between, as HTTP's headers can be"),
     "TIMEOUT": (_is_time, "a number of seconds above 0"),
     "CERTIFICATE": _FILE,
     "CLIENT_KEY": _FILE,
@@ -185,6 +205,7 @@ _EXPECTED: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
     "OTEL_BSP_MAX_QUEUE_SIZE": _COUNT,
     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": _COUNT,
     "OTEL_BSP_SCHEDULE_DELAY": _MILLISECONDS,
+    "OTEL_BSP_EXPORT_TIMEOUT": _MILLISECONDS,
     "OTEL_METRIC_EXPORT_INTERVAL": _MILLISECONDS,
     "OTEL_ATTRIBUTE_COUNT_LIMIT": _LIMIT,
     "OTEL_ATTRIBUTE_VALUE_LENGTH_LIMIT": _LIMIT,

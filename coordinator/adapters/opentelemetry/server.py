@@ -70,7 +70,8 @@ class CallerContext(TextMapPropagator):
         given = getter.get(carrier, "traceparent")
         if not given:
             return context
-        caller = parse_trace(given[0]) if _is_text(given) and len(given) == 1 else None
+        # Of several headers gRPC hands out one.
+        caller = parse_trace(given[0]) if _is_text(given) else None
         if caller is None:
             self._ignored("traceparent")
             return context

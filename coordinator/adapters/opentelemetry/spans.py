@@ -54,6 +54,7 @@ class SagaSpans:
         return str(TraceContext(f"{trace_id:032x}", f"{self._ids.generate_span_id():016x}", sampled))
 
     def started(self, saga: Saga) -> None:
+        get_current_span().set_attribute("saga.id", saga.id)
         context = recorded(saga.trace)
         if context is None:
             return
@@ -132,8 +133,8 @@ class SagaSpans:
         add_consequences(span, event, saga)
         span.end()
 
-    def rested(self, trace: str, summary: SagaSummary) -> None:
-        context = recorded(trace)
+    def rested(self, summary: SagaSummary) -> None:
+        context = recorded(summary.trace)
         if context is None:
             return
         attributes = _about(summary.id, summary.saga_name)

@@ -75,6 +75,7 @@ def summary_row(summary: SagaSummary) -> Parameters:
         orjson.dumps(summary.flags).decode(),
         int(summary.forced),
         None if summary.signature is None else signature_text(summary.signature),
+        summary.trace,
     )
     check_text(*(value for value in row if isinstance(value, str)))
     return row

@@ -280,9 +280,7 @@ class Saga(_message.Message):
     forced: _builtins.bool
     """Whether a person decided a part of the outcome: a step completed or skipped by hand, or a termination."""
     trace_id: _builtins.str
-    """The trace that it can be found in, 32 hexadecimal digits; empty where none is recorded. Only in GetSaga's
-    and StartSaga's answers.
-    """
+    """The trace that it can be found in, 32 hexadecimal digits; empty where none is recorded."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""

@@ -40,6 +40,7 @@ GRPC = Push("otlp", "grpc", "collector:4317")
     [
         ({ENDPOINT: "http://collector:4317"}, Wanted(GRPC, GRPC)),
         ({ENDPOINT: "collector:4317"}, Wanted(GRPC, GRPC)),
+        ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "[::1]:9"}, Wanted(Push("otlp", "grpc", "[::1]:9"))),
         ({ENDPOINT: "http://collector:4317", "OTEL_METRICS_EXPORTER": "none"}, Wanted(GRPC, None)),
         ({ENDPOINT: "http://collector:4317", "OTEL_METRICS_EXPORTER": "prometheus"}, Wanted(GRPC, None)),
         ({"OTEL_EXPORTER_OTLP_TRACES_ENDPOINT": "http://collector:4317"}, Wanted(GRPC, None)),
@@ -74,6 +75,16 @@ def test_what_is_asked_for(environ: dict[str, str], expected: Wanted) -> None:
     assert wanted(environ) == expected
 
 
+def test_without_a_scheme_there_is_no_http() -> None:
+    with pytest.raises(StartupFailed, match=r"expected a URL such as .* for http/protobuf"):
+        wanted({ENDPOINT: "collector:4318", "OTEL_EXPORTER_OTLP_PROTOCOL": "http/protobuf"})
+
+
+@pytest.mark.parametrize("share", ["0", "1", "1e-3", ".5", "0.0000000001"])
+def test_a_share_is_any_number_up_to_one(share: str) -> None:
+    assert wanted({"OTEL_TRACES_EXPORTER": "otlp", "OTEL_TRACES_SAMPLER_ARG": share}).traces
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -94,6 +105,12 @@ def test_what_is_asked_for(environ: dict[str, str], expected: Wanted) -> None:
         ("OTEL_BSP_SCHEDULE_DELAY", "-5"),
         ("OTEL_METRIC_EXPORT_INTERVAL", "1e3"),
         ("OTEL_EXPORTER_OTLP_HEADERS", "api-key"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "api key=1"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", "a=x%0d%0ab"),
+        (ENDPOINT, "http://exa mple:9"),
+        (ENDPOINT, "some host"),
+        (ENDPOINT, "unix:/tmp/x.sock"),
+        ("OTEL_BSP_EXPORT_TIMEOUT", "abc"),
         ("OTEL_EXPORTER_OTLP_METRICS_HEADERS", "a=b,c"),
         ("OTEL_EXPORTER_OTLP_CERTIFICATE", "/no/such/file"),
         ("OTEL_RESOURCE_ATTRIBUTES", "shop"),
