@@ -118,7 +118,7 @@ def test_credentials_of_a_collector_are_sent_and_not_shown(tmp_path: Path) -> No
             "OTEL_EXPORTER_OTLP_TRACES_TIMEOUT": "",
             "OTEL_EXPORTER_OTLP_COMPRESSION": "none",
             "OTEL_PROPAGATORS": "b3,baggage",
-            "OTEL_EXPORTER_OTLP_HEADERS": f"api-key={SECRET},no header at all={SECRET}",
+            "OTEL_EXPORTER_OTLP_HEADERS": f"api-key={SECRET},odd={SECRET}é",
         }
         settings = {"SAGA_LOG_LEVEL": "DEBUG"}
         with Cluster(tmp_path, listen="127.0.0.1:0", settings=settings, environment=environment) as cluster:
