@@ -129,7 +129,9 @@ def test_one_that_stalls_fills_a_queue_and_no_more(tmp_path: Path) -> None:
             orders = 20
             place(client, "stalled", orders)
             # Seven spans an order; one batch is on its way, one queue waits, and the rest is dropped.
-            assert 7 * orders - QUEUE_MAX - 8 <= items(cluster, "LOST") <= 7 * orders - QUEUE_MAX
+            # Of the last order, not all of them may have ended.
+            least = 7 * (orders - 1) - QUEUE_MAX - 8
+            assert least <= items(cluster, "LOST") <= 7 * orders - QUEUE_MAX
             assert items(cluster, "SENT") == 0
 
 
