@@ -225,7 +225,7 @@ async def _followed(
     if delivery is None:
         yield _Followed(NoTracing())
         return
-    # Here, because it takes a third of a second, and nobody pays for what is off.
+    # Loaded here, because it takes its time, and nobody pays for what is off.
     from coordinator.adapters.opentelemetry.library import Traces
     from coordinator.adapters.opentelemetry.server import call_ended
 

@@ -13,7 +13,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 from urllib.parse import urlsplit
 
 from participants.errors import CannotStart
@@ -145,7 +145,9 @@ def _start(given: Environment, outage: Outage) -> Callable[[], None]:
     queue_max, batch_max = int(given.get(*QUEUE)), int(given.get(*BATCH))
     # The SDK refuses a batch that is larger than the queue, also where only one of them was set.
     processor = BatchSpanProcessor(
-        _watched(exporter, outage), queue_max, max_export_batch_size=min(batch_max, queue_max)
+        cast("SpanExporter", Watched(exporter, outage)),
+        queue_max,
+        max_export_batch_size=min(batch_max, queue_max),
     )
     provider.add_span_processor(processor)
     trace.set_tracer_provider(provider)
@@ -171,19 +173,20 @@ class Outage:
             self._lost = 0
 
 
-def _watched(exporter: SpanExporter, outage: Outage) -> SpanExporter:
-    """*exporter*, which reports what becomes of its spans."""
-    from opentelemetry.sdk.trace.export import SpanExportResult
+class Watched:
+    """A span exporter of the SDK's kind, which reports what becomes of the spans.  Not derived from it, for
+    it is loaded only where somebody asks for spans."""
 
-    export = exporter.export
+    def __init__(self, exporter: SpanExporter, outage: Outage) -> None:
+        self._exporter = exporter
+        self._outage = outage
+        self.shutdown = exporter.shutdown
+        self.force_flush = exporter.force_flush
 
-    def watched(spans: Sequence[ReadableSpan]) -> SpanExportResult:
-        result = export(spans)
-        outage.report(len(spans), taken=result is SpanExportResult.SUCCESS)
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        result = self._exporter.export(spans)
+        self._outage.report(len(spans), taken=result.name == "SUCCESS")
         return result
-
-    exporter.export = watched  # type: ignore[method-assign]
-    return exporter
 
 
 def _resource() -> Resource:

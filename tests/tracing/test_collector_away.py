@@ -128,10 +128,13 @@ def test_one_that_stalls_fills_a_queue_and_no_more(tmp_path: Path) -> None:
         with coordinator(tmp_path, environment) as cluster, BlockingClient(cluster.address) as client:
             orders = 20
             place(client, "stalled", orders)
-            # Seven spans an order; one batch is on its way, one queue waits, and the rest is dropped.
-            # Of the last order, not all of them may have ended.
-            least = 7 * (orders - 1) - QUEUE_MAX - 8
-            assert least <= items(cluster, "LOST") <= 7 * orders - QUEUE_MAX
+            # Seven spans an order; one batch is on its way, one queue waits, and the rest is dropped: as soon
+            # as the last order has ended its spans, which is after its answer.
+            until = time.monotonic() + PATIENCE_S
+            while items(cluster, "LOST") < 7 * orders - QUEUE_MAX - 8:
+                assert time.monotonic() < until
+                time.sleep(0.05)
+            assert items(cluster, "LOST") <= 7 * orders - QUEUE_MAX
             assert items(cluster, "SENT") == 0
 
 

@@ -1,5 +1,10 @@
 """The row of a saga, and the sentences that its caller reads, letter by letter."""
 
+from dataclasses import replace
+
+import pytest
+
+from coordinator.api.convert import to_saga
 from coordinator.domain.events import Verb
 from coordinator.domain.ids import StepName
 from coordinator.domain.outcomes import Answer, NoProof, Refused, Unproved
@@ -203,3 +208,12 @@ def test_the_signature_is_gone_once_nobody_is_needed_any_more() -> None:
     tale = refused(turned_back())
     assert signature(tale.begins().is_answered(DONE)) == ("c", "REFUSED")
     assert signature(tale.happens(acted(Verb.TERMINATE))) is None
+
+
+@pytest.mark.parametrize(
+    ("flags", "shown"), [("01", "4bf92f3577b34da6a3ce929d0e0e4736"), ("00", ""), (None, "")]
+)
+def test_a_trace_is_named_to_callers_where_it_is_recorded(flags: str | None, shown: str) -> None:
+    trace = "" if flags is None else f"00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-{flags}"
+    tale = Tale(define("a"))
+    assert to_saga(replace(tale.summary, trace=trace)).trace_id == shown

@@ -60,9 +60,10 @@ def wanted(environ: Mapping[str, str]) -> Wanted:
     for name in _EXPECTED:
         _check(given, name)
     for signal, push in (("TRACES", asked.traces), ("METRICS", asked.metrics)):
-        endpoint = _said(given, signal, "ENDPOINT")
-        if push is not None and push.protocol == "http/protobuf" and endpoint and "://" not in endpoint:
-            raise StartupFailed(f"OTEL_EXPORTER_OTLP_ENDPOINT: expected {_URL} for http/protobuf")
+        own = f"OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"
+        name = own if own in given else "OTEL_EXPORTER_OTLP_ENDPOINT"
+        if push is not None and push.protocol == "http/protobuf" and "://" not in given.get(name, "://"):
+            raise StartupFailed(f"{name}: expected {_URL} for http/protobuf")
     interval_s = float(given.get("OTEL_METRIC_EXPORT_INTERVAL", "60000")) / 1000
     return replace(asked, metrics_interval_s=interval_s)
 

@@ -1,6 +1,6 @@
 """Between the library and the collector: what may leave, under which names, and what is said where it cannot.
 
-Everything here runs in the threads that send, so that no saga pays for it.
+A span that ends is only queued; what is done to it is done in the thread that sends, so that no saga pays.
 """
 
 import logging

@@ -10,9 +10,9 @@ import logging
 import sys
 import threading
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import suppress
+from concurrent.futures import Future
 from functools import partial
-from typing import Final, TypeVar, cast
+from typing import Final, TypeVar
 
 from opentelemetry.sdk.metrics import Exemplar
 from opentelemetry.sdk.metrics.export import (
@@ -116,28 +116,18 @@ class MetricsPush:
 
 def _in_a_thread(work: Callable[[], _Result]) -> asyncio.Future[_Result]:
     """Run *work* in a thread that nobody waits for at the end: a collector may hold it for ever."""
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[_Result] = loop.create_future()
-
-    def settle(result: _Result | None, error: BaseException | None) -> None:
-        if done.done():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(cast(_Result, result))
+    done: Future[_Result] = Future()
+    # From here on, whoever leaves cancels only the wait.
+    done.set_running_or_notify_cancel()
 
     def run() -> None:
-        result, error = None, None
         try:
-            result = work()
-        except Exception as raised:
-            error = raised
-        with suppress(RuntimeError):  # the loop is closed: nobody waits any more
-            loop.call_soon_threadsafe(settle, result, error)
+            done.set_result(work())
+        except Exception as error:
+            done.set_exception(error)
 
     threading.Thread(target=run, name="push metrics", daemon=True).start()
-    return done
+    return asyncio.wrap_future(done)
 
 
 def _metric(reading: Reading, since_ns: int, at_ns: int) -> Metric:

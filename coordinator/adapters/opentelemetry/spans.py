@@ -183,16 +183,15 @@ def _undone(context: TraceContext, saga: Saga, step: StepState) -> Sequence[Link
 
 
 def _server(target: str) -> _Attributes:
-    """Where a gRPC target leads, as far as its text says."""
-    place = target.rpartition("/")[2] if "//" in target else target
-    scheme, _, rest = place.partition(":")
-    if scheme in ("unix", "unix-abstract"):
-        return {"server.address": rest}
-    if scheme in ("dns", "ipv4", "ipv6", "vsock", "xds"):
-        place = rest
-    host, _, port = place.partition(",")[0].rpartition(":")
-    if not port.isdigit():
-        return {"server.address": place}
+    """Where a gRPC target leads: host and port or a socket's path if that is one place, else the target."""
+    scheme, _, rest = target.partition(":")
+    if scheme == "unix":
+        return {"server.address": rest.removeprefix("//")}
+    # "dns://asked-server/host:port": of what names a server to be asked, nothing is shown.
+    place = rest.rpartition("/")[2] if scheme in ("dns", "ipv4", "ipv6") else target
+    host, _, port = place.rpartition(":")
+    if not port.isdigit() or "," in place or not host:
+        return {"server.address": target}
     return {"server.address": host.strip("[]"), "server.port": int(port)}
 
 

@@ -175,7 +175,7 @@ class PrometheusTelemetry:
         return Example(context.trace_id, context.span_id, value, self._clock.now())
 
     def label(self, label: str, name: str) -> str:
-        """What stands for *name* as a value of *label* ("definition", "service"): itself."""
+        """The value of *label* ("definition", "service") that stands for *name*: itself, or "other"."""
         names = self._names[label]
         if name in names.known:
             return name

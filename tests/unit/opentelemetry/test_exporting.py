@@ -157,6 +157,8 @@ def test_one_outage_is_told_once_whatever_is_sent_there(caplog: pytest.LogCaptur
         ("METRICS", "SENT"): 200,
         ("METRICS", "LOST"): 300,
     }
+    # However soon one follows the other, both are written, and in this order: none is held back as a repeat.
+    assert all(record.__dict__["is_news"] for record in caplog.records)
     # One that answers, and is too slow, is told of as well.
     traces.dropped(7)
     traces.report(1, taken=True)
