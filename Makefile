@@ -31,7 +31,7 @@ viewer: $(VIEWER) ## make the environment of the trace viewer in .venv-viewer (8
 trace-demo: $(RUNTIME) $(VIEWER) ## play the demo with tracing on, and show its orders as traces in a viewer
 	@$(BIN)/python -m scripts.trace_demo
 
-test: test-quick test-kill ## run all tests
+test: test-quick test-kill ## run all tests but the one that needs a trace viewer
 
 test-quick: $(DEV) ## run all tests but the kill tests
 	$(BIN)/python -m pytest -n 2 -m "not kill and not viewer"
