@@ -9,6 +9,7 @@ import coordinator.client
 # grpc itself looks whether grpc_health and grpc_reflection are there.
 SERVER_ONLY = {
     "aiosqlite",
+    "cel_expr_python",
     "grpc_status",
     "orjson",
     "prometheus_client",
@@ -17,6 +18,7 @@ SERVER_ONLY = {
     "starlette",
     "typer",
     "uvicorn",
+    "yaml",
 }
 OURS = {"coordinator.adapters", "coordinator.api", "coordinator.domain", "coordinator.engine"}
 
