@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, TypeVar
 
 from participants.calls import Call, CompensateCall, ExecuteCall, Operation
@@ -44,6 +45,16 @@ def compensation(name: str) -> Callable[[CompensationT], CompensationT]:
         return method
 
     return marked
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """What a service says of itself: what it can perform, and whether the barrier stands around it."""
+
+    service: str
+    transactions: frozenset[str]
+    compensations: frozenset[str]
+    barrier: bool
 
 
 class Participant:

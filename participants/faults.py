@@ -17,11 +17,11 @@ from functools import partial
 
 from participants import barrier, fault_counts, ledger
 from participants.barrier import Verdict
-from participants.base import Business, Output
+from participants.base import Business, Offer, Output
 from participants.calls import Call, Faulted, Pending, Refused, Reply, Succeeded, sha256
 from participants.errors import ParticipantError, Rejected, StatusInjected
 from participants.fault_counts import Adopted
-from participants.fault_plan import FaultPlan, Rule, Stage
+from participants.fault_plan import ANY, FaultPlan, Rule, Stage
 from participants.hosting import Hosted
 from participants.ledger import Outcome
 
@@ -84,6 +84,14 @@ class Faulty:
         self._adopted, self._fired = await self._hosted.store.submit(adopt)
         self._seen = [0] * len(plan.rules)
         self._plan = plan
+
+    def offer(self) -> Offer:
+        """As the service's own, without the barrier while the plan puts that aside for any of its calls."""
+        offer = self._hosted.offer()
+        unguarded = any(
+            rule.kind == "barrier_off" and rule.service in (ANY, offer.service) for rule in self._plan.rules
+        )
+        return replace(offer, barrier=False) if unguarded else offer
 
     async def perform(self, call: Call) -> Reply:
         fate = self._draw(call)

@@ -9,8 +9,8 @@ from typing import Protocol
 
 from participants import barrier, fault_counts, ledger, tracing
 from participants.barrier import Verdict
-from participants.base import Business, Participant
-from participants.calls import Call, Reply
+from participants.base import Business, Offer, Participant
+from participants.calls import Call, Operation, Reply
 from participants.database import Database, open_database
 from participants.errors import BusinessError, Rejected, Unavailable
 from participants.store import Store
@@ -19,9 +19,11 @@ Judge = Callable[[sqlite3.Connection, Call, Business | None], Verdict]
 
 
 class Performer(Protocol):
-    """Whatever answers calls: a hosted participant, or one with faults around it."""
+    """Whatever answers for a service: a hosted participant, or one with faults around it."""
 
     def perform(self, call: Call) -> Awaitable[Reply]: ...
+
+    def offer(self) -> Offer: ...
 
 
 class Hosted:
@@ -34,6 +36,11 @@ class Hosted:
     @property
     def name(self) -> str:
         return self.participant.name
+
+    def offer(self) -> Offer:
+        """What it tells of itself, by what its author has marked."""
+        names = self.participant.names
+        return Offer(self.name, names(Operation.EXECUTE), names(Operation.COMPENSATE), barrier=True)
 
     async def perform(self, call: Call) -> Reply:
         """Put *call* through the barrier; the reply comes after its commit."""

@@ -8,6 +8,7 @@ from google.protobuf.duration_pb2 import Duration
 from grpc.aio import ServicerContext as Context
 
 from participants import tracing
+from participants.base import Offer
 from participants.calls import Answer, Call, Faulted, Operation, Pending, Refused, Reply, Succeeded
 from participants.errors import UnknownService
 from participants.hosting import Performer
@@ -23,7 +24,7 @@ class ParticipantServicer(rpc.ParticipantServiceServicer):
     """Answers for every service that the server hosts."""
 
     def __init__(self, services: Mapping[str, Performer]) -> None:
-        self._services = dict(services)
+        self._services = dict(sorted(services.items()))
         self._turns = {name: Turns() for name in services}
 
     async def Execute(
@@ -50,6 +51,15 @@ class ParticipantServicer(rpc.ParticipantServiceServicer):
         with tracing.served(context, Operation.COMPENSATE) as traced:
             return await answered(context, traced.noting(work()), **_about(request, traced))
 
+    async def Describe(
+        self, request: pb.DescribeRequest, context: Context[pb.DescribeRequest, pb.DescribeResponse]
+    ) -> pb.DescribeResponse:
+        async def work() -> pb.DescribeResponse:
+            asked = [self._find(request.service)] if request.service else self._services.values()
+            return pb.DescribeResponse(services=[_description(service.offer()) for service in asked])
+
+        return await answered(context, work(), service=request.service[:NAME_LENGTH_MAX])
+
     async def _perform(self, call: Call, time_left_s: float | None, traced: Traced) -> Reply:
         traced.concerns(call)
         reply = await self._take_turn(call, time_left_s)
@@ -57,9 +67,7 @@ class ParticipantServicer(rpc.ParticipantServiceServicer):
         return reply
 
     async def _take_turn(self, call: Call, time_left_s: float | None) -> Reply:
-        service = self._services.get(call.service)
-        if service is None:
-            raise UnknownService("This server hosts no service of that name.")
+        service = self._find(call.service)
         try:
             async with self._turns[call.service].take(call.saga_id, call.step, time_left_s):
                 return await service.perform(call)
@@ -67,12 +75,27 @@ class ParticipantServicer(rpc.ParticipantServiceServicer):
             busy = Faulted("STEP_BUSY", "An earlier call for this step is still being performed.")
             return Reply(call.idempotency_key, busy)
 
+    def _find(self, name: str) -> Performer:
+        service = self._services.get(name)
+        if service is None:
+            raise UnknownService("This server hosts no service of that name.")
+        return service
+
 
 def _about(request: pb.ExecuteRequest | pb.CompensateRequest, traced: Traced) -> dict[str, str]:
     given = {"service": request.service, "saga_id": request.saga_id, "step": request.step}
     # A stranger may send names of any length.
     about = {name: value[:NAME_LENGTH_MAX] for name, value in given.items()}
     return {**about, "trace": traced.trace} if traced.trace else about
+
+
+def _description(offer: Offer) -> pb.ServiceDescription:
+    return pb.ServiceDescription(
+        service=offer.service,
+        transactions=sorted(offer.transactions),
+        compensations=sorted(offer.compensations),
+        barrier=offer.barrier,
+    )
 
 
 def _set_outcome(response: pb.ExecuteResponse | pb.CompensateResponse, answer: Answer | None) -> None:

@@ -134,6 +134,38 @@ async def test_an_unknown_service_is_unimplemented(client: Client) -> None:
     assert failed(await client.execute(service="")) == ("UNIMPLEMENTED", "UNKNOWN_SERVICE")
 
 
+TILL = pb.ServiceDescription(
+    service="TillService", transactions=["put"], compensations=["take"], barrier=True
+)
+
+
+async def test_a_service_says_what_its_author_has_marked(client: Client) -> None:
+    assert await client.describe("TillService") == pb.DescribeResponse(services=[TILL])
+
+
+async def test_a_server_that_is_asked_for_no_service_describes_all_by_name(tmp_path: Path) -> None:
+    participants = [EXAMPLES["PaymentService"](), EXAMPLES["OrderService"](), TillService()]
+    async with (
+        serving(participants, data=tmp_path, grace_s=1) as served,
+        a_client(served.address) as client,
+    ):
+        told = await client.describe()
+    assert isinstance(told, pb.DescribeResponse)
+    orders, payment, till = told.services
+    assert list(orders.transactions) == ["confirmOrder", "createOrder"]
+    assert payment == pb.ServiceDescription(
+        service="PaymentService",
+        transactions=["processPayment", "reserveFunds"],
+        compensations=["refundPayment", "releaseFunds"],
+        barrier=True,
+    )
+    assert till == TILL
+
+
+async def test_a_service_that_is_not_hosted_is_not_described(client: Client) -> None:
+    assert failed(await client.describe("Nobody")) == ("UNIMPLEMENTED", "UNKNOWN_SERVICE")
+
+
 async def test_a_duplicate_waits_for_the_first_ones_answer(client: Client) -> None:
     await client.set_faults(
         {"transaction": "put", "fault": "latency", "distribution": "fixed", "ms": 300, "times": 1}

@@ -143,6 +143,24 @@ async def test_without_the_barrier_a_duplicate_does_harm(client: Client) -> None
     assert await client.ledger() == [("take", "APPLIED"), ("put", "APPLIED"), ("put", "APPLIED")]
 
 
+@pytest.mark.parametrize(
+    ("more", "barrier"),
+    [
+        ({}, False),
+        ({"service": "TillService"}, False),
+        ({"service": "OtherService"}, True),
+        ({"fault": "pending"}, True),
+    ],
+)
+async def test_a_service_says_that_its_barrier_is_put_aside(
+    client: Client, more: dict[str, object], barrier: bool
+) -> None:
+    await client.set_faults({"transaction": "*", "fault": "barrier_off", **more})
+    told = await client.describe()
+    assert isinstance(told, pb.DescribeResponse)
+    assert [service.barrier for service in told.services] == [barrier]
+
+
 async def test_of_several_rules_the_first_that_fires_answers(client: Client) -> None:
     await client.set_faults(a_rule("faulted", probability=0), a_rule("pending"), a_rule("refused"))
     assert [told(await client.execute()) for _ in range(2)] == ["pending", "refused"]

@@ -61,6 +61,13 @@ class Hotel(rpc.ParticipantServiceServicer):
     ) -> pb.CompensateResponse:
         raise AssertionError("nothing fails here")
 
+    async def Describe(
+        self,
+        request: pb.DescribeRequest,
+        context: "grpc.aio.ServicerContext[pb.DescribeRequest, pb.DescribeResponse]",
+    ) -> pb.DescribeResponse:
+        raise AssertionError("nobody asks here")
+
 
 @asynccontextmanager
 async def serving(hotel: Hotel) -> AsyncIterator[tuple[grpc.aio.Server, int]]:

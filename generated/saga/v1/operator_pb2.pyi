@@ -753,6 +753,7 @@ class Participant(_message.Message):
     STATE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
+    OFFER_FIELD_NUMBER: _builtins.int
     service: _builtins.str
     """Its name in definitions."""
     target: _builtins.str
@@ -765,6 +766,10 @@ class Participant(_message.Message):
     def steps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The steps that need it, as "sagaName/step", of all loaded definitions."""
 
+    @_builtins.property
+    def offer(self) -> Global___ParticipantOffer:
+        """What it says of itself; absent where it does not."""
+
     def __init__(
         self,
         *,
@@ -773,14 +778,45 @@ class Participant(_message.Message):
         state: Global___ParticipantState.ValueType = ...,
         message: _builtins.str = ...,
         steps: _abc.Iterable[_builtins.str] | None = ...,
+        offer: Global___ParticipantOffer | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["offer", b"offer"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "service", b"service", "state", b"state", "steps", b"steps", "target", b"target"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["message", b"message", "offer", b"offer", "service", b"service", "state", b"state", "steps", b"steps", "target", b"target"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Participant: _TypeAlias = Participant  # noqa: Y015
+
+@_typing.final
+class ParticipantOffer(_message.Message):
+    """What a participant offers, as its Describe tells it, in numbers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TRANSACTIONS_FIELD_NUMBER: _builtins.int
+    COMPENSATIONS_FIELD_NUMBER: _builtins.int
+    BARRIER_FIELD_NUMBER: _builtins.int
+    transactions: _builtins.int
+    """How many transactions."""
+    compensations: _builtins.int
+    """How many compensations."""
+    barrier: _builtins.bool
+    """Whether it keeps the rules of participant.proto, so that a call that comes twice has its effect once."""
+    def __init__(
+        self,
+        *,
+        transactions: _builtins.int = ...,
+        compensations: _builtins.int = ...,
+        barrier: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "compensations", b"compensations", "transactions", b"transactions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ParticipantOffer: _TypeAlias = ParticipantOffer  # noqa: Y015
 
 @_typing.final
 class BackupJournalRequest(_message.Message):

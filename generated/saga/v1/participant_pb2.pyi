@@ -24,9 +24,11 @@ The coordinator sends each call at least once. The rules that make this safe:
 ErrorInfo is google.rpc.ErrorInfo in the status details, domain "saga.v1".
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -362,3 +364,91 @@ class Faulted(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Faulted: _TypeAlias = Faulted  # noqa: Y015
+
+@_typing.final
+class DescribeRequest(_message.Message):
+    """Which services to describe."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """The service that is meant, since one server may host several. Empty: all that the server hosts."""
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["service", b"service"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeRequest: _TypeAlias = DescribeRequest  # noqa: Y015
+
+@_typing.final
+class DescribeResponse(_message.Message):
+    """What the services offer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICES_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___ServiceDescription]:
+        """One entry for each service, by name."""
+
+    def __init__(
+        self,
+        *,
+        services: _abc.Iterable[Global___ServiceDescription] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["services", b"services"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DescribeResponse: _TypeAlias = DescribeResponse  # noqa: Y015
+
+@_typing.final
+class ServiceDescription(_message.Message):
+    """What one service offers."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SERVICE_FIELD_NUMBER: _builtins.int
+    TRANSACTIONS_FIELD_NUMBER: _builtins.int
+    COMPENSATIONS_FIELD_NUMBER: _builtins.int
+    BARRIER_FIELD_NUMBER: _builtins.int
+    service: _builtins.str
+    """Its name in definitions."""
+    barrier: _builtins.bool
+    """Whether it keeps the rules above, with key and effect in one local transaction. Where it does not, a call
+    that comes twice may have its effect twice.
+    """
+    @_builtins.property
+    def transactions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The transactions that Execute knows, sorted, at most 1000. A definition can name those that are a letter,
+        then up to 99 letters, digits, '_', '.' or '-'; others are passed over.
+        """
+
+    @_builtins.property
+    def compensations(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The compensations that Compensate knows: as transactions."""
+
+    def __init__(
+        self,
+        *,
+        service: _builtins.str = ...,
+        transactions: _abc.Iterable[_builtins.str] | None = ...,
+        compensations: _abc.Iterable[_builtins.str] | None = ...,
+        barrier: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["barrier", b"barrier", "compensations", b"compensations", "service", b"service", "transactions", b"transactions"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ServiceDescription: _TypeAlias = ServiceDescription  # noqa: Y015

@@ -45,6 +45,11 @@ class ParticipantServiceStub(object):
                 request_serializer=saga_dot_v1_dot_participant__pb2.CompensateRequest.SerializeToString,
                 response_deserializer=saga_dot_v1_dot_participant__pb2.CompensateResponse.FromString,
                 _registered_method=True)
+        self.Describe = channel.unary_unary(
+                '/saga.v1.ParticipantService/Describe',
+                request_serializer=saga_dot_v1_dot_participant__pb2.DescribeRequest.SerializeToString,
+                response_deserializer=saga_dot_v1_dot_participant__pb2.DescribeResponse.FromString,
+                _registered_method=True)
 
 
 class ParticipantServiceServicer(object):
@@ -65,6 +70,15 @@ class ParticipantServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Describe(self, request, context):
+        """Say what is offered here, so that a definition can be checked before any saga runs. No saga needs it: a
+        participant without it answers UNIMPLEMENTED, as gRPC does by itself. For a service that is not hosted
+        here the status is UNIMPLEMENTED too, with reason UNKNOWN_SERVICE.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ParticipantServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -77,6 +91,11 @@ def add_ParticipantServiceServicer_to_server(servicer, server):
                     servicer.Compensate,
                     request_deserializer=saga_dot_v1_dot_participant__pb2.CompensateRequest.FromString,
                     response_serializer=saga_dot_v1_dot_participant__pb2.CompensateResponse.SerializeToString,
+            ),
+            'Describe': grpc.unary_unary_rpc_method_handler(
+                    servicer.Describe,
+                    request_deserializer=saga_dot_v1_dot_participant__pb2.DescribeRequest.FromString,
+                    response_serializer=saga_dot_v1_dot_participant__pb2.DescribeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -134,6 +153,33 @@ class ParticipantService(object):
             '/saga.v1.ParticipantService/Compensate',
             saga_dot_v1_dot_participant__pb2.CompensateRequest.SerializeToString,
             saga_dot_v1_dot_participant__pb2.CompensateResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Describe(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/saga.v1.ParticipantService/Describe',
+            saga_dot_v1_dot_participant__pb2.DescribeRequest.SerializeToString,
+            saga_dot_v1_dot_participant__pb2.DescribeResponse.FromString,
             options,
             channel_credentials,
             insecure,

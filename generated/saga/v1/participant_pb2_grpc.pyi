@@ -58,6 +58,11 @@ class ParticipantServiceStub:
     """Perform a step's forward transaction."""
     Compensate: _grpc.UnaryUnaryMultiCallable[_participant_pb2.CompensateRequest, _participant_pb2.CompensateResponse]
     """Undo a step, whether or not its Execute ever arrived."""
+    Describe: _grpc.UnaryUnaryMultiCallable[_participant_pb2.DescribeRequest, _participant_pb2.DescribeResponse]
+    """Say what is offered here, so that a definition can be checked before any saga runs. No saga needs it: a
+    participant without it answers UNIMPLEMENTED, as gRPC does by itself. For a service that is not hosted
+    here the status is UNIMPLEMENTED too, with reason UNKNOWN_SERVICE.
+    """
 
 @_typing.type_check_only
 class ParticipantServiceAsyncStub(ParticipantServiceStub):
@@ -68,6 +73,11 @@ class ParticipantServiceAsyncStub(ParticipantServiceStub):
     """Perform a step's forward transaction."""
     Compensate: _aio.UnaryUnaryMultiCallable[_participant_pb2.CompensateRequest, _participant_pb2.CompensateResponse]  # type: ignore[assignment]
     """Undo a step, whether or not its Execute ever arrived."""
+    Describe: _aio.UnaryUnaryMultiCallable[_participant_pb2.DescribeRequest, _participant_pb2.DescribeResponse]  # type: ignore[assignment]
+    """Say what is offered here, so that a definition can be checked before any saga runs. No saga needs it: a
+    participant without it answers UNIMPLEMENTED, as gRPC does by itself. For a service that is not hosted
+    here the status is UNIMPLEMENTED too, with reason UNKNOWN_SERVICE.
+    """
 
 class ParticipantServiceServicer(metaclass=_abc_1.ABCMeta):
     """Performs the steps of sagas and undoes them."""
@@ -87,5 +97,16 @@ class ParticipantServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_participant_pb2.CompensateResponse, _abc.Awaitable[_participant_pb2.CompensateResponse]]:
         """Undo a step, whether or not its Execute ever arrived."""
+
+    @_abc_1.abstractmethod
+    def Describe(
+        self,
+        request: _participant_pb2.DescribeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_participant_pb2.DescribeResponse, _abc.Awaitable[_participant_pb2.DescribeResponse]]:
+        """Say what is offered here, so that a definition can be checked before any saga runs. No saga needs it: a
+        participant without it answers UNIMPLEMENTED, as gRPC does by itself. For a service that is not hosted
+        here the status is UNIMPLEMENTED too, with reason UNKNOWN_SERVICE.
+        """
 
 def add_ParticipantServiceServicer_to_server(servicer: ParticipantServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

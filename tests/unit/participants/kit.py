@@ -192,6 +192,12 @@ class Client:
         except grpc.aio.AioRpcError as error:
             return read_failure(error)
 
+    async def describe(self, service: str = "") -> participant_pb2.DescribeResponse | Failure:
+        try:
+            return await self._calls.Describe(participant_pb2.DescribeRequest(service=service))
+        except grpc.aio.AioRpcError as error:
+            return read_failure(error)
+
     async def page(self, **more: Any) -> ledger_pb2.ListLedgerEntriesResponse | Failure:
         try:
             return await self._ledger.ListLedgerEntries(ledger_pb2.ListLedgerEntriesRequest(**more))
