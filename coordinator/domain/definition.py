@@ -7,28 +7,33 @@ finds. Its `text`, defaults filled in, is what sagas are pinned to.
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
+    Discriminator,
     Field,
     PlainSerializer,
+    Tag,
     ValidationError,
     ValidationInfo,
+    field_validator,
     model_validator,
 )
 
 from coordinator.domain import durations, jsontext
 from coordinator.domain.errors import InvalidDefinition, InvalidJson, Violation
+from coordinator.domain.graph import Graph, graph, places
 from coordinator.domain.ids import Digest, StepName
 from coordinator.domain.jsontext import JsonValue
-from coordinator.domain.relations import NAME, Sketch, is_output, relation_faults, sketch
-from coordinator.domain.sentences import Entries, Loc, fault, found, sentences
+from coordinator.domain.relations import NAME, Sketch, dependencies, is_output, relation_faults, sketch
+from coordinator.domain.sentences import TAG, Entries, Fault, Loc, fault, found, sentences
 
 STEPS_MAX: Final = 1_000
 VIOLATIONS_MAX: Final = 100
+PARALLEL_DEFAULT: Final = 10
 
 _A_NAME: Final = "a letter, then up to 99 letters, digits, '_', '.' or '-'"
 _FROM_JSON: Final = "the value comes from JSON, where only camelCase keys and written durations are taken"
@@ -58,6 +63,21 @@ _Name = Annotated[str, Field(strict=True, pattern=f"^{NAME}$")]
 _StepName = Annotated[StepName, Field(strict=True, pattern=f"^{NAME}$")]
 _Version = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$")]
 _InputEntry = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+_Expression = Annotated[str, Field(strict=True, min_length=1, max_length=500)]
+
+_A_MAPPING: Final = "an object whose texts are expressions"
+Shape = dict[str, Any]
+"""A mapping: JSON whose texts are expressions (expressions.py); what they yield stands in their places."""
+
+
+def _form_of_input(value: object) -> str:
+    return TAG + ("object" if isinstance(value, dict) else "list")
+
+
+_Input = Annotated[
+    Annotated[tuple[_InputEntry, ...], Tag(TAG + "list")] | Annotated[Shape, Tag(TAG + "object")],
+    Discriminator(_form_of_input),
+]
 
 
 class _Document(BaseModel):
@@ -77,6 +97,14 @@ class OnCompensationFailure(StrEnum):
     CONTINUE = "continue"
 
 
+class StepKind(StrEnum):
+    """Whether a step can be undone, is the decision, or must succeed in the end."""
+
+    COMPENSATABLE = "compensatable"
+    PIVOT = "pivot"
+    RETRIABLE = "retriable"
+
+
 class _Backoff(_Document):
     initial_backoff_s: float
     max_backoff_s: float
@@ -93,14 +121,28 @@ class _Backoff(_Document):
 
 
 class RetryPolicy(_Backoff):
-    """How often a forward transaction is tried; the first attempt counts."""
+    """How often a forward transaction is tried; the first attempt counts.
 
-    max_attempts: Annotated[int, Field(strict=True, ge=1, le=1000)] = Field(
+    Its defaults are those of a compensatable step. A pivot or a retriable one is not given up in favour of an
+    undo, so `LASTING` holds what is different there.
+    """
+
+    max_attempts: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = Field(
         5, description="a whole number from 1 to 1000"
     )
     initial_backoff_s: _Duration = Field(0.2, description=durations.EXPECTED)
     multiplier: _Multiplier = Field(2.0, description="a number from 1 to 100")
     max_backoff_s: _Duration = Field(5.0, description=durations.EXPECTED)
+    budget_s: _Duration | None = Field(None, description=durations.EXPECTED)
+
+    @model_validator(mode="after")
+    def _ends(self) -> Self:
+        if self.max_attempts is None and self.budget_s is None:
+            raise fault("expected a number of maxAttempts or a budget: tried without end, it would never end")
+        return self
+
+
+LASTING: Final[Mapping[str, object]] = {"max_attempts": None, "max_backoff_s": 60.0, "budget_s": 86_400.0}
 
 
 class CompensationRetryPolicy(_Backoff):
@@ -124,8 +166,18 @@ class StepDefinition(_Document):
         default_factory=lambda fields: StepName(fields["transaction"]),
         description=f"the name of a step: {_A_NAME}",
     )
+    depends_on: Annotated[tuple[_StepName, ...] | None, Entries("the name of a step")] = Field(
+        None, description="a list of names of steps"
+    )
+    kind: StepKind = Field(StepKind.COMPENSATABLE, description='"compensatable", "pivot" or "retriable"')
+    when: _Expression | None = Field(
+        None, description="an expression that yields true or false, of 1 to 500 characters"
+    )
     timeout_s: _Duration = Field(10.0, description=durations.EXPECTED)
-    retry: RetryPolicy = Field(RetryPolicy(), description="an object that holds a retry policy")
+    retry: RetryPolicy = Field(
+        default_factory=lambda fields: _default_retry(fields.get("kind")),
+        description="an object that holds a retry policy",
+    )
     compensation_retry: CompensationRetryPolicy = Field(
         CompensationRetryPolicy(), description="an object that holds a retry policy"
     )
@@ -133,9 +185,36 @@ class StepDefinition(_Document):
         OnCompensationFailure.HALT, description='"halt" or "continue"'
     )
     input: Annotated[
-        tuple[_InputEntry, ...] | None,
+        _Input | None,
         Entries("the name of an input field (1 to 200 characters), 'outputs' or 'outputs.<step>'"),
-    ] = Field(None, description="a list of names of input fields")
+    ] = Field(None, description=f"a list of names of input fields, or {_A_MAPPING}")
+    compensation_input: Shape | None = Field(None, description=_A_MAPPING)
+    default_output: Any = Field(None, description="any value")
+    allow: Annotated[tuple[str, ...] | None, Entries("the id of a rule of the linter")] = Field(
+        None, description="a list of ids of the linter's rules"
+    )
+
+    @field_validator("retry", mode="before")
+    @classmethod
+    def _lasts(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, dict) and _is_lasting(info.data.get("kind")):
+            return {**_default_retry(info.data["kind"]).model_dump(mode="json", by_alias=True), **value}
+        return value
+
+    @property
+    def has_default_output(self) -> bool:
+        """Whether it says what stands for its output where none is known; null counts."""
+        return "default_output" in self.model_fields_set
+
+    @property
+    def input_shape(self) -> Shape | None:
+        """Its input as a mapping, if it is one."""
+        return self.input if isinstance(self.input, dict) else None
+
+    @property
+    def input_entries(self) -> tuple[str, ...]:
+        """Its input as a list, if it is one; else nothing."""
+        return self.input if isinstance(self.input, tuple) else ()
 
 
 class SagaDefinition(_Document):
@@ -146,6 +225,13 @@ class SagaDefinition(_Document):
         None, description="a version in quotes: up to 100 letters, digits, '_', '.', '+' or '-'"
     )
     ttl_s: _Duration | None = Field(None, description=durations.EXPECTED)
+    max_parallel: Annotated[int, Field(strict=True, ge=1, le=STEPS_MAX)] | None = Field(
+        None, description=f"a whole number from 1 to {STEPS_MAX}"
+    )
+    sensitive: Annotated[tuple[_InputEntry, ...] | None, Entries("the name of an input field")] = Field(
+        None, description="a list of names of input fields"
+    )
+    output: Shape | None = Field(None, description=_A_MAPPING)
     steps: Annotated[
         tuple[StepDefinition, ...],
         Field(min_length=1, max_length=STEPS_MAX),
@@ -156,14 +242,27 @@ class SagaDefinition(_Document):
     def _steps_fit_together(self, info: ValidationInfo) -> Self:
         # A definition made in code is held to the same rules; from JSON they were checked before.
         if info.context != _FROM_JSON:
-            for loc, sentence in relation_faults([_checked(step) for step in self.steps], None):
-                raise fault(f"{_path(loc)} {sentence}")
+            for wrong in relation_faults([_checked(step) for step in self.steps], None):
+                raise fault(f"{_path(wrong.loc)} {wrong.sentence}")
         return self
 
     @cached_property
     def text(self) -> str:
-        """Canonical JSON with all defaults filled in; parsed, it is this definition again."""
-        return jsontext.canonical(self.model_dump(mode="json", by_alias=True))
+        """Canonical JSON with its defaults filled in; parsed, it is this definition again.
+
+        What came to the language later is left out where nothing is said of it: so the text, and the digest
+        that sagas are pinned to, of a definition that does not use it stay what they were.
+        """
+        document = self.model_dump(mode="json", by_alias=True)
+        _drop_unsaid(document, ("maxParallel", "sensitive", "output"))
+        for step, written in zip(self.steps, document["steps"], strict=True):
+            _drop_unsaid(written, ("dependsOn", "when", "compensationInput", "allow"))
+            if not step.has_default_output:
+                del written["defaultOutput"]
+            if step.kind is StepKind.COMPENSATABLE:
+                del written["kind"]
+                _drop_unsaid(written["retry"], ("budget",))
+        return jsontext.canonical(document)
 
     @cached_property
     def digest(self) -> Digest:
@@ -176,11 +275,34 @@ class SagaDefinition(_Document):
         return {step.name: position for position, step in enumerate(self.steps)}
 
     @cached_property
+    def graph(self) -> Graph:
+        """Which of its steps depends on which."""
+        drawn = graph(dependencies([_checked(step) for step in self.steps]))
+        if drawn is None:
+            raise ValueError("a definition without its checks has no graph")
+        return drawn
+
+    @cached_property
+    def pivot(self) -> int | None:
+        """The place of its pivot among the steps."""
+        kinds = [step.kind for step in self.steps]
+        return kinds.index(StepKind.PIVOT) if StepKind.PIVOT in kinds else None
+
+    @property
+    def parallel_max(self) -> int:
+        """How many of its steps may be at work at the same time."""
+        return PARALLEL_DEFAULT if self.max_parallel is None else self.max_parallel
+
+    def ancestors(self, name: StepName) -> tuple[StepDefinition, ...]:
+        """The steps that *name* depends on, directly or through others, in the definition's order."""
+        return tuple(self.steps[place] for place in places(self.graph.ancestors[self.positions[name]]))
+
+    @cached_property
     def needed_fields(self) -> Mapping[str, tuple[StepName, ...]]:
         """The fields that the saga's input must have, and the steps that ask for each."""
         needed: dict[str, tuple[StepName, ...]] = {}
         for step in self.steps:
-            for entry in step.input or ():
+            for entry in step.input_entries:
                 if not is_output(entry):
                     needed[entry] = (*needed.get(entry, ()), step.name)
         return needed
@@ -202,10 +324,10 @@ def parse_definition(
         InvalidDefinition: with every fault that was found.
     """
     value = _object(text, source)
-    faults: list[tuple[Loc, str]] = []
+    faults: list[Fault] = []
     steps = value.get("steps")
     if isinstance(steps, list) and len(steps) > STEPS_MAX:
-        faults.append((("steps",), f"expected a list of 1 to {STEPS_MAX} steps, found {found(steps)}"))
+        faults.append(Fault(("steps",), f"expected a list of 1 to {STEPS_MAX} steps, found {found(steps)}"))
         steps = steps[:STEPS_MAX]
         value = {**value, "steps": steps}
     definition: SagaDefinition | None = None
@@ -213,7 +335,7 @@ def parse_definition(
         definition = SagaDefinition.model_validate(value, by_alias=True, by_name=False, context=_FROM_JSON)
         faults += _pinned_text_faults(definition)
     except ValidationError as error:
-        faults += sentences(SagaDefinition, error)
+        faults += [Fault(loc, sentence) for loc, sentence in sentences(SagaDefinition, error)]
     if isinstance(steps, list):
         faults += relation_faults([sketch(step) for step in steps], services)
     if definition is None or faults:
@@ -231,25 +353,47 @@ def _object(text: str | bytes, source: str) -> dict[str, JsonValue]:
     return value
 
 
-def _pinned_text_faults(definition: SagaDefinition) -> Iterator[tuple[Loc, str]]:
+def _pinned_text_faults(definition: SagaDefinition) -> Iterator[Fault]:
     """Its text is longer than the file; if it could not be read again, its sagas could not go on."""
     try:
         jsontext.loads(definition.text)
     except InvalidJson as error:
-        yield (), f"{error.violation.sentence} once the defaults are filled in"
+        yield Fault((), f"{error.violation.sentence} once the defaults are filled in")
+
+
+def _is_lasting(kind: object) -> bool:
+    return kind in (StepKind.PIVOT, StepKind.RETRIABLE)
+
+
+def _default_retry(kind: object) -> RetryPolicy:
+    return RetryPolicy.model_validate(LASTING) if _is_lasting(kind) else RetryPolicy()
+
+
+def _drop_unsaid(document: dict[str, Any], keys: Collection[str]) -> None:
+    for key in keys:
+        if document[key] is None:
+            del document[key]
 
 
 def _checked(step: StepDefinition) -> Sketch:
-    return Sketch(step.name, "name", step.service, step.input or ())
+    return Sketch(
+        step.name,
+        "name",
+        step.service,
+        step.input_entries,
+        step.depends_on,
+        step.kind,
+        has_when=step.when is not None,
+    )
 
 
-def _violations(faults: Sequence[tuple[Loc, str]]) -> list[Violation]:
+def _violations(faults: Sequence[Fault]) -> list[Violation]:
     """In the order of the steps, bounded: a text of a megabyte can hold very many faults."""
     ordered = sorted(
         faults,
-        key=lambda fault: fault[0][1] if len(fault[0]) > 1 and isinstance(fault[0][1], int) else -1,
+        key=lambda fault: fault.loc[1] if len(fault.loc) > 1 and isinstance(fault.loc[1], int) else -1,
     )
-    shown = [Violation(_path(loc), sentence) for loc, sentence in ordered[:VIOLATIONS_MAX]]
+    shown = [Violation(_path(wrong.loc), wrong.sentence, wrong.rule) for wrong in ordered[:VIOLATIONS_MAX]]
     if len(ordered) > VIOLATIONS_MAX:
         shown.append(Violation("$", f"has {len(ordered) - VIOLATIONS_MAX} more faults, which are not listed"))
     return shown

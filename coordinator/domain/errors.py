@@ -27,10 +27,17 @@ class Unavailable(SagaError):
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One thing that is wrong: where (a field or a JSON path), and what was expected."""
+    """One thing that is wrong: where (a field or a JSON path), and what was expected.
+
+    `rule` is the id of the rule of definitions that it breaks. `line` and `column` count from 1; 0 where the
+    text is not known.
+    """
 
     path: str
     sentence: str
+    rule: str = ""
+    line: int = 0
+    column: int = 0
 
     def __str__(self) -> str:
         return f"{self.path}: {self.sentence}"

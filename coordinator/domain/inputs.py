@@ -35,7 +35,7 @@ def step_input(
     if step.input is None:
         chosen = dict(fields)
     else:
-        chosen = {entry: fields[entry] for entry in step.input if not is_output(entry)}
+        chosen = {entry: fields[entry] for entry in step.input_entries if not is_output(entry)}
     wanted = _wanted_outputs(definition, step)
     if wanted is not None:
         chosen[OUTPUTS] = {name: jsontext.reload(outputs[name]) for name in wanted if name in outputs}
@@ -62,7 +62,9 @@ def _wanted_outputs(definition: SagaDefinition, step: StepDefinition) -> list[St
     """The earlier steps whose outputs *step* gets; None where it gets no `outputs` at all."""
     if step.input is not None and OUTPUTS not in step.input:
         chosen = [
-            StepName(entry.removeprefix(OUTPUT_OF)) for entry in step.input if entry.startswith(OUTPUT_OF)
+            StepName(entry.removeprefix(OUTPUT_OF))
+            for entry in step.input_entries
+            if entry.startswith(OUTPUT_OF)
         ]
         return chosen or None
-    return [earlier.name for earlier in definition.steps[: definition.positions[step.name]]]
+    return [earlier.name for earlier in definition.ancestors(step.name)]

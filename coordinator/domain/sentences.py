@@ -16,6 +16,23 @@ TEXT_SHOWN_CHARS_MAX: Final = 40
 Loc = tuple[str | int, ...]
 
 
+INVALID: Final = "invalid"
+"""The rule of a fault that no rule of its own is about: a key, a value, a format."""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that is wrong with a document: where, in a sentence, and by which rule."""
+
+    loc: Loc
+    sentence: str
+    rule: str = INVALID
+
+
+TAG: Final = "form: "
+"""In front of the names of the forms that a value may have, which are no part of a path."""
+
+
 @dataclass(frozen=True, slots=True)
 class Entries:
     """Annotates a list: what each of its entries is expected to be."""
@@ -34,6 +51,7 @@ def sentences(
     """Where *error* found something, and one sentence for it; unless *quoting*, without values."""
     for detail in error.errors(include_url=False):
         if not _follows_from_another(detail):
+            detail["loc"] = tuple(part for part in detail["loc"] if not str(part).startswith(TAG))
             yield detail["loc"], _sentence(model, detail, quoting=quoting)
 
 

@@ -80,7 +80,7 @@ def _as_it_counts(saga: Saga, answer: Answer, at: float) -> Answer:
 
 def _retry_at(step: StepState, failure: Faulted | NoProof, at: float, draw: float) -> float | None:
     policy = step.definition.retry
-    if step.failures + 1 >= policy.max_attempts:
+    if policy.max_attempts is not None and step.failures + 1 >= policy.max_attempts:
         return None
     return at + backoff_s(
         initial_s=policy.initial_backoff_s,

@@ -44,7 +44,8 @@ def test_a_wrong_file_is_refused_and_the_others_keep_working(tmp_path: Path) -> 
     assert refusals(files) == {
         "b.json": [
             "$.steps: expected a list of 1 to 1000 steps, found an empty list",
-            "$.when: is not a key that is known here; known are sagaName, version, ttl, steps",
+            "$.when: is not a key that is known here; known are sagaName, version, ttl, maxParallel, "
+            "sensitive, output, steps",
         ]
     }
 

@@ -23,12 +23,14 @@ AN_EARLIER_STEP: Final = "expected 'outputs.' and the name of an earlier step"
 ITS_OWN_NAME: Final = "expected a step name of its own, found 'create' as in $.steps[0]"
 NAMED_AFTER: Final = "a step is named after its transaction unless it has a `name`"
 UNKNOWN: Final = "is not a key that is known here; known are"
-RETRY_KEYS: Final = "initialBackoff, maxBackoff, maxAttempts, multiplier"
+RETRY_KEYS: Final = "initialBackoff, maxBackoff, maxAttempts, multiplier, budget"
+DEFINITION_KEYS: Final = "sagaName, version, ttl, maxParallel, sensitive, output, steps"
+AN_INPUT: Final = "expected a list of names of input fields, or an object whose texts are expressions"
 UNDO_RETRY_KEYS: Final = "initialBackoff, maxBackoff, multiplier, budget"
 TOO_LOW: Final = "expected a maxBackoff not below the initialBackoff"
 STEP_KEYS: Final = (
-    "service, transaction, compensation, name, timeout, retry, compensationRetry, "
-    "onCompensationFailure, input"
+    "service, transaction, compensation, name, dependsOn, kind, when, timeout, retry, compensationRetry, "
+    "onCompensationFailure, input, compensationInput, defaultOutput, allow"
 )
 
 
@@ -141,13 +143,13 @@ WRONG: Final[dict[str, tuple[str | bytes, list[str]]]] = {
     "unknown key": (
         saga(STEP, stepz=[], note="x"),
         [
-            f"$.stepz: {UNKNOWN} sagaName, version, ttl, steps",
-            f"$.note: {UNKNOWN} sagaName, version, ttl, steps",
+            f"$.stepz: {UNKNOWN} {DEFINITION_KEYS}",
+            f"$.note: {UNKNOWN} {DEFINITION_KEYS}",
         ],
     ),
     "snake case key": (
         saga(STEP, saga_name="Trip"),
-        [f"$.saga_name: {UNKNOWN} sagaName, version, ttl, steps"],
+        [f"$.saga_name: {UNKNOWN} {DEFINITION_KEYS}"],
     ),
     "steps missing": ('{"sagaName": "Trip"}', ["$.steps: is missing; expected a list of 1 to 1000 steps"]),
     "no steps": (saga(), ["$.steps: expected a list of 1 to 1000 steps, found an empty list"]),
@@ -206,8 +208,8 @@ WRONG: Final[dict[str, tuple[str | bytes, list[str]]]] = {
         [f"$.steps[0].name: expected the name of a step: {A_NAME}, found null"],
     ),
     "unknown key in a step": (
-        step(dependsOn=["pay"]),
-        [f"$.steps[0].dependsOn: {UNKNOWN} {STEP_KEYS}"],
+        step(unless="x"),
+        [f"$.steps[0].unless: {UNKNOWN} {STEP_KEYS}"],
     ),
     "duplicate step name": (
         saga({**STEP, "name": "a"}, OTHER, {**OTHER, "name": "a"}),
@@ -282,9 +284,12 @@ WRONG: Final[dict[str, tuple[str | bytes, list[str]]]] = {
         step(retry={"max_attempts": 3}),
         [f"$.steps[0].retry.max_attempts: {UNKNOWN} {RETRY_KEYS}"],
     ),
-    "budget of a retry": (
-        step(retry={"budget": "1h"}),
-        [f"$.steps[0].retry.budget: {UNKNOWN} {RETRY_KEYS}"],
+    "tried without end": (
+        step(retry={"maxAttempts": None}),
+        [
+            "$.steps[0].retry: expected a number of maxAttempts or a budget: tried without end, it would never "
+            "end"
+        ],
     ),
     "attempts of a compensation": (
         step(compensationRetry={"maxAttempts": 3}),
@@ -305,11 +310,7 @@ WRONG: Final[dict[str, tuple[str | bytes, list[str]]]] = {
     # Inputs
     "input is a text": (
         step(input="order_id"),
-        ["$.steps[0].input: expected a list of names of input fields, found 'order_id'"],
-    ),
-    "input is an object": (
-        step(input={"order_id": "$.order_id"}),
-        ["$.steps[0].input: expected a list of names of input fields, found an object"],
+        [f"$.steps[0].input: {AN_INPUT}, found 'order_id'"],
     ),
     "input entry is a number": (step(input=["order_id", 1]), [f"$.steps[0].input[1]: {AN_ENTRY}, found 1"]),
     "input entry is empty": (step(input=[""]), [f"$.steps[0].input[0]: {AN_ENTRY}, found ''"]),
@@ -345,7 +346,7 @@ WRONG: Final[dict[str, tuple[str | bytes, list[str]]]] = {
                 "steps": [
                     {"service": "Order", "transaction": "create", "timeout": "soon"},
                     {**STEP, "retry": {"maxAttempts": 0}, "input": ["outputs.pay"]},
-                    {**OTHER, "service": "Hotel", "when": "input.total > 0"},
+                    {**OTHER, "service": "Hotel", "unless": "input.total > 0"},
                 ],
             }
         ),
@@ -354,9 +355,9 @@ WRONG: Final[dict[str, tuple[str | bytes, list[str]]]] = {
             f"$.steps[0].compensation: is missing; expected {A_COMPENSATION}",
             f"$.steps[0].timeout: {A_DURATION}, found 'soon'",
             "$.steps[1].retry.maxAttempts: expected a whole number from 1 to 1000, found 0",
-            f"$.steps[1].input[0]: {AN_EARLIER_STEP} (create), found 'outputs.pay'",
             f"$.steps[1].transaction: {ITS_OWN_NAME}; {NAMED_AFTER}",
-            f"$.steps[2].when: {UNKNOWN} {STEP_KEYS}",
+            f"$.steps[1].input[0]: {AN_EARLIER_STEP} (create), found 'outputs.pay'",
+            f"$.steps[2].unless: {UNKNOWN} {STEP_KEYS}",
             "$.steps[2].service: expected a configured service (Order, Payment), found 'Hotel'",
         ],
     ),
