@@ -7,7 +7,7 @@ Sums are made here, where integers have no largest.
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -107,6 +107,30 @@ class Shipment:
 
 
 @dataclass(frozen=True, slots=True)
+class Capacity:
+    """One flight, hotel or kind of car: so many places, each free or booked."""
+
+    item_id: str
+    places: int
+    free: int
+    booked: int
+
+    @property
+    def adds_up(self) -> bool:
+        return self.places == self.free + self.booked
+
+
+@dataclass(frozen=True, slots=True)
+class Booking:
+    """One place that a trip has taken; its id is what tickets are issued for."""
+
+    booking_id: str
+    trip_id: str
+    price_cents: int
+    cancelled: bool
+
+
+@dataclass(frozen=True, slots=True)
 class Email:
     """One e-mail of the outbox: a CONFIRMATION or a CANCELLATION."""
 
@@ -173,6 +197,38 @@ def shipments(directory: Path) -> list[Shipment]:
     with _reading(directory, "ShippingService") as db:
         found = db.execute("SELECT saga_id, order_id, pieces, status FROM shipments ORDER BY number")
         return [Shipment(*row) for row in found]
+
+
+def capacity(directory: Path, service: str) -> dict[str, Capacity]:
+    """Every flight of FlightService, hotel of HotelService or car of CarService, by its id."""
+    held = """
+    SELECT item_id, places, free, (
+        SELECT count(*) FROM bookings WHERE bookings.item_id = capacity.item_id AND NOT cancelled)
+    FROM capacity
+    """
+    with _reading(directory, service) as db:
+        return {row[0]: Capacity(*row) for row in db.execute(held)}
+
+
+def bookings(directory: Path, service: str) -> list[Booking]:
+    """All bookings at FlightService, HotelService or CarService, oldest first."""
+    with _reading(directory, service) as db:
+        found = db.execute(
+            "SELECT item_id || '/' || number, trip_id, price_cents, cancelled FROM bookings ORDER BY number"
+        )
+        return [
+            Booking(booking_id, trip_id, price_cents, bool(cancelled))
+            for booking_id, trip_id, price_cents, cancelled in found
+        ]
+
+
+def tickets(directory: Path) -> dict[str, list[str]]:
+    """The bookings that each trip has a ticket for, in the order in which they were issued."""
+    issued: defaultdict[str, list[str]] = defaultdict(list)
+    with _reading(directory, "TicketService") as db:
+        for trip_id, booking_id in db.execute("SELECT trip_id, booking_id FROM tickets ORDER BY number"):
+            issued[trip_id].append(booking_id)
+    return dict(issued)
 
 
 def emails(directory: Path) -> list[Email]:

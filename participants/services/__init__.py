@@ -1,11 +1,15 @@
-"""The five example services: business code only, on real state."""
+"""The example services, of a shop and of a travel agency: business code only, on real state."""
 
 from participants.base import Participant
+from participants.services.cars import CarService
+from participants.services.flights import FlightService
+from participants.services.hotels import HotelService
 from participants.services.inventory import InventoryService
 from participants.services.notification import NotificationService
 from participants.services.orders import OrderService
 from participants.services.payment import PaymentService
 from participants.services.shipping import ShippingService
+from participants.services.tickets import TicketService
 
 EXAMPLES: dict[str, type[Participant]] = {
     service.name: service
@@ -15,5 +19,9 @@ EXAMPLES: dict[str, type[Participant]] = {
         PaymentService,
         ShippingService,
         NotificationService,
+        FlightService,
+        HotelService,
+        CarService,
+        TicketService,
     )
 }

@@ -33,6 +33,23 @@ def read_text(given: Mapping[str, object], field: str, within: str = "") -> str:
     return value
 
 
+def read_texts(given: Mapping[str, object], field: str) -> list[str]:
+    listed = given.get(field)
+    if not isinstance(listed, list) or not listed:
+        raise _invalid(field, "must be a list that is not empty")
+    for number, value in enumerate(listed):
+        if not isinstance(value, str) or not value:
+            raise _invalid(f"{field}[{number}]", "must be a text that is not empty")
+    return listed
+
+
+def read_number(given: Mapping[str, object], field: str, most: int, within: str = "") -> int:
+    number = _whole(given.get(field))
+    if number is None or not 1 <= number <= most:
+        raise _invalid(within + field, f"must be a whole number from 1 to {most}")
+    return number
+
+
 def read_items(given: Mapping[str, object]) -> dict[str, int]:
     """The quantity of each item; one that is listed twice is added up."""
     listed = given.get("items")
@@ -44,9 +61,7 @@ def read_items(given: Mapping[str, object]) -> dict[str, int]:
         if not isinstance(item, dict):
             raise _invalid(within[:-1], "must be an object")
         item_id = read_text(item, "item_id", within)
-        quantity = _whole(item.get("quantity"))
-        if quantity is None or not 1 <= quantity <= QUANTITY_MAX:
-            raise _invalid(within + "quantity", f"must be a whole number from 1 to {QUANTITY_MAX}")
+        quantity = read_number(item, "quantity", QUANTITY_MAX, within)
         quantities[item_id] = quantities.get(item_id, 0) + quantity
     return quantities
 

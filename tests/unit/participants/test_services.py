@@ -1,4 +1,4 @@
-"""The five example services: what they keep, what they refuse, and that their books add up."""
+"""The services of an order: what they keep, what they refuse, and that their books add up."""
 
 from __future__ import annotations
 
@@ -10,13 +10,10 @@ from typing import Any
 
 import pytest
 
-from participants import audit, barrier
-from participants.calls import CompensateCall, ExecuteCall, Refused, Succeeded, request_hash
-from participants.hosting import open_file
-from participants.services import EXAMPLES
+from participants import audit
 from participants.services.fields import NANOS
 from participants.services.payment import OPENING_NANOS
-from participants.strict_json import encode, parse
+from tests.unit.participants.shop import Shop
 
 ORDER = {
     "order_id": "o-1",
@@ -40,53 +37,9 @@ STEPS = {
 }
 
 
-class Shop:
-    """All services, each on its file; every call is a transaction of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
-        self.services = {name: kind() for name, kind in EXAMPLES.items()}
-        self.files = {name: open_file(kind, directory) for name, kind in EXAMPLES.items()}
-
-    def execute(self, name: str, given: object = ORDER, saga: str = "s-1") -> object:
-        """Perform one step, and return its output or its refusal's code and message."""
-        return self._call(ExecuteCall, name, name, given, saga)
-
-    def undo(self, name: str, given: object = ORDER, saga: str = "s-1") -> object:
-        return self._call(CompensateCall, name, STEPS[name][1], given, saga)
-
-    def _call(self, kind: Any, step: str, name: str, given: Any, saga: str) -> object:
-        service = STEPS[step][0]
-        call = kind(
-            idempotency_key=f"{saga}/{step}/{kind.__name__}",
-            saga_id=saga,
-            saga_name="Test",
-            service=service,
-            step=step,
-            name=name,
-            attempt=1,
-            fencing_token=1,
-            input=given,
-            request_hash=request_hash(service, step, name, encode(given)),
-            arrived_ns=1,
-        )
-        db = self.files[service].connection
-        db.execute("BEGIN IMMEDIATE")
-        answer = barrier.perform(db, call, self.services[service].business(call)).answer
-        db.execute("COMMIT")
-        if isinstance(answer, Refused):
-            return answer.code, answer.message
-        assert isinstance(answer, Succeeded)
-        return parse(answer.output_json) if answer.output_json else None
-
-    def close(self) -> None:
-        for file in self.files.values():
-            file.close()
-
-
 @pytest.fixture
 def shop(tmp_path: Path) -> Iterator[Shop]:
-    opened = Shop(tmp_path)
+    opened = Shop(tmp_path, STEPS, ORDER)
     yield opened
     opened.close()
 
