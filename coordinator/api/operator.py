@@ -22,6 +22,7 @@ from coordinator.engine.operations import Operations, Surveyed
 from coordinator.engine.sagas import Sagas
 from coordinator.engine.upkeep import Verified
 from coordinator.ports.journal import SagaFilter
+from coordinator.ports.participants import Description, Told
 from saga.v1 import operator_pb2 as pb
 from saga.v1 import operator_pb2_grpc as rpc
 
@@ -149,6 +150,17 @@ def _to_participant(surveyed: Surveyed) -> pb.Participant:
         state=pb.ParticipantState.Value(f"PARTICIPANT_STATE_{surveyed.probe.reach}"),
         message=surveyed.probe.message,
         steps=surveyed.steps,
+        offer=_to_offer(surveyed.description),
+    )
+
+
+def _to_offer(description: Description) -> pb.ParticipantOffer | None:
+    if description.told is not Told.OFFER:
+        return None
+    return pb.ParticipantOffer(
+        transactions=len(description.transactions),
+        compensations=len(description.compensations),
+        barrier=description.barrier,
     )
 
 

@@ -22,6 +22,9 @@ def list_(
 ) -> int:
     """List the services that sagas call, and whether they answer.
 
+    Those that describe themselves are shown with how many transactions they offer, and whether a barrier
+    keeps a call that comes twice from having its effect twice.
+
     \b
     Example:
       saga participants list

@@ -328,6 +328,11 @@ class Participant:
     """Why it does not answer, where it does not."""
     steps: tuple[str, ...]
     """The steps that need it, as "sagaName/step"."""
+    transactions: int | None = None
+    """How many transactions it offers; None where it does not say."""
+    compensations: int | None = None
+    barrier: bool | None = None
+    """Whether a call that comes twice has its effect once, by its own word; None where it does not say."""
 
 
 class BackupPiece(NamedTuple):

@@ -277,12 +277,16 @@ def to_action_result(result: operator_pb2.ActionResult, *, has_own_id: bool) -> 
 
 
 def to_participant(participant: operator_pb2.Participant) -> Participant:
+    offer = participant.offer if participant.HasField("offer") else None
     return Participant(
         service=participant.service,
         target=participant.target,
         state=word(ParticipantState, operator_pb2.ParticipantState, "PARTICIPANT_STATE_", participant.state),
         message=participant.message,
         steps=tuple(participant.steps),
+        transactions=offer.transactions if offer else None,
+        compensations=offer.compensations if offer else None,
+        barrier=offer.barrier if offer else None,
     )
 
 

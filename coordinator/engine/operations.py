@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from coordinator.engine.upkeep import Verified, verify
 from coordinator.ports.catalog import Catalog
 from coordinator.ports.journal import Journal, Piece, SagaIndex, Upkeep
-from coordinator.ports.participants import Participants, Probe
+from coordinator.ports.participants import Description, Participants, Probe
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +16,7 @@ class Surveyed:
 
     service: str
     probe: Probe
+    description: Description
     steps: tuple[str, ...]
 
 
@@ -37,16 +38,19 @@ class Operations:
         self._catalog = catalog
 
     async def participants(self) -> Sequence[Surveyed]:
-        """Every service that a loaded definition names, asked side by side whether it serves; by name."""
+        """Every service that a loaded definition names, by name; all are asked side by side."""
         steps: dict[str, list[str]] = {}
         for definition in self._catalog.all():
             for step in definition.steps:
                 steps.setdefault(step.service, []).append(f"{definition.name}/{step.name}")
         services = sorted(steps)
-        probes = await asyncio.gather(*(self._participants.probe(service) for service in services))
+        asked = self._participants
+        probes, descriptions = await asyncio.gather(
+            asyncio.gather(*map(asked.probe, services)), asyncio.gather(*map(asked.describe, services))
+        )
         return [
-            Surveyed(service, probe, tuple(steps[service]))
-            for service, probe in zip(services, probes, strict=True)
+            Surveyed(service, probe, description, tuple(steps[service]))
+            for service, probe, description in zip(services, probes, descriptions, strict=True)
         ]
 
     def backup(self) -> AsyncGenerator[Piece, None]:

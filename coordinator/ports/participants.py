@@ -68,6 +68,36 @@ class Probe:
     message: str = ""
 
 
+class Told(StrEnum):
+    """What came of asking a participant what it offers."""
+
+    OFFER = "OFFER"
+    UNIMPLEMENTED = "UNIMPLEMENTED"
+    """It answers, and does not describe itself: that is its right, and proves nothing against it."""
+    UNKNOWN_SERVICE = "UNKNOWN_SERVICE"
+    """At its address no service of that name is hosted: its calls would fail."""
+    NO_ANSWER = "NO_ANSWER"
+    """Silence, or a status that says nothing of what it offers."""
+    BROKEN_CONTRACT = "BROKEN_CONTRACT"
+    UNKNOWN_ADDRESS = "UNKNOWN_ADDRESS"
+    """The settings name no address for it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Description:
+    """What a participant says that it offers; names that no definition can hold are not among them.
+
+    Where `told` is not OFFER, nothing is known, and `message` says why.
+    """
+
+    told: Told
+    message: str = ""
+    transactions: frozenset[str] = frozenset()
+    compensations: frozenset[str] = frozenset()
+    barrier: bool = False
+    """Whether a call that comes twice has its effect once, as participant.proto rules."""
+
+
 class Participants(Protocol):
     """Every service that the settings name."""
 
@@ -81,4 +111,8 @@ class Participants(Protocol):
 
     async def probe(self, service: str) -> Probe:
         """Ask *service* whether it serves, for at most two seconds. Never raises for what it answers."""
+        ...
+
+    async def describe(self, service: str) -> Description:
+        """Ask *service* what it offers, for at most two seconds. Never raises for what it answers."""
         ...

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.cluster import Cluster
+from scripts.cluster import SERVICES, Cluster
 from tests.e2e.cli_harness import ANY_ID, FATES, Shell, an_order
 
 # Each test starts several processes, on cores that others load.
@@ -236,6 +236,9 @@ def test_participants_are_listed_and_tell_what_they_did(shell: Shell, cluster: C
     listed = shell.saga("participants", "list", "-o", "jsonl").jsonl
     assert {str(row["service"]): row["state"] for row in listed}["PaymentService"] == "SERVING"
     assert {row["target"] for row in listed} == {cluster.participants_address}
+    assert {
+        (row["transactions"], row["barrier"]) for row in listed if row["service"] == "PaymentService"
+    } == {(2, True)}
     ledger = shell.saga("participants", "ledger", "PaymentService", "--saga", saga_id, "-o", "jsonl").jsonl
     assert [(row["operation"], row["outcome"]) for row in ledger] == [
         ("EXECUTE", "APPLIED"),
@@ -259,7 +262,7 @@ def test_a_service_that_is_gone_is_listed_as_unreachable(shell: Shell, cluster: 
         table = shell.saga("participants", "list")
         assert table.code == 0
         states = [line.split()[1] for line in table.out.splitlines()[1:]]
-        assert states == ["UNREACHABLE"] * 5
+        assert states == ["UNREACHABLE"] * len(SERVICES)
     finally:
         cluster.start_participants()
 

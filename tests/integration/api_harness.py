@@ -31,7 +31,7 @@ from coordinator.engine.operations import Operations
 from coordinator.engine.pool import Pool
 from coordinator.engine.sagas import Sagas
 from coordinator.ports.journal import Piece, Request
-from coordinator.ports.participants import Call, ExecuteCall, Probe, Reach
+from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from saga.orders.v1 import orders_pb2, orders_pb2_grpc
 from saga.v1 import coordinator_pb2, coordinator_pb2_grpc
 from tests.no_telemetry import NoTelemetry
@@ -121,6 +121,9 @@ class ScriptedParticipants:
 
     async def probe(self, service: str) -> Probe:
         return Probe(f"dns:///{service.lower()}:50061", Reach.SERVING)
+
+    async def describe(self, service: str) -> Description:
+        return Description(Told.UNIMPLEMENTED)
 
     async def perform(self, call: Call, *, timeout_s: float) -> Answer:
         name = call.transaction if isinstance(call, ExecuteCall) else call.compensation or "nothing"

@@ -13,7 +13,7 @@ from grpc import StatusCode
 from coordinator.domain.ids import SagaId
 from coordinator.domain.outcomes import Answer, Pending
 from coordinator.ports.journal import Piece
-from coordinator.ports.participants import CompensateCall, Probe, Reach
+from coordinator.ports.participants import CompensateCall, Description, Probe, Reach, Told
 from saga.orders.v1 import orders_pb2
 from saga.v1 import coordinator_pb2, operator_pb2_grpc
 from saga.v1 import operator_pb2 as pb
@@ -531,6 +531,19 @@ async def test_participants_are_listed_with_the_steps_that_need_them() -> None:
         assert {(p.state, p.message) for p in answer.participants} == {
             (pb.PARTICIPANT_STATE_UNREACHABLE, "nobody there")
         }
+
+
+async def test_a_participant_is_shown_with_what_it_says_that_it_offers() -> None:
+    offer = Description(Told.OFFER, "", frozenset({"bookRoom", "bookTable"}), frozenset({"cancelRoom"}), True)
+
+    async def describe(service: str) -> Description:
+        return offer if service == "Hotel" else Description(Told.NO_ANSWER, "no answer in time")
+
+    async with coordinator() as c:
+        c.participants.describe = describe  # type: ignore[method-assign]
+        answer = await operator(c).ListParticipants(pb.ListParticipantsRequest())
+    told = {p.service: p.offer for p in answer.participants if p.HasField("offer")}
+    assert told == {"Hotel": pb.ParticipantOffer(transactions=2, compensations=1, barrier=True)}
 
 
 async def test_the_journal_is_copied_and_verified_in_streams() -> None:

@@ -216,6 +216,11 @@ def test_participants_are_listed(operator: Operator, scripted: Scripted) -> None
         ParticipantState.UNKNOWN_ADDRESS,
         ("Order/charge",),
     )
+    assert (shown.transactions, shown.compensations, shown.barrier) == (None, None, None)
+    one.offer.CopyFrom(pb.ParticipantOffer(transactions=3, compensations=2))
+    scripted.answers["ListParticipants"] = pb.ListParticipantsResponse(participants=[one])
+    (shown,) = operator.participants()
+    assert (shown.transactions, shown.compensations, shown.barrier) == (3, 2, False)
 
 
 def test_a_backup_comes_in_pieces_and_one_that_breaks_off_is_told_of(

@@ -34,7 +34,7 @@ from coordinator.engine.pool import Pool
 from coordinator.engine.sagas import Accepted, Sagas, Wanted
 from coordinator.ports.clock import Clock
 from coordinator.ports.journal import Journal, Quarantine, Record, Request, SagaIndex
-from coordinator.ports.participants import Call, ExecuteCall, Probe, Reach
+from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from coordinator.ports.telemetry import Telemetry
 from coordinator.ports.tracing import Tracing
 from tests.no_telemetry import NoTelemetry
@@ -135,6 +135,9 @@ class Services:
 
     async def probe(self, service: str) -> Probe:
         return Probe("", Reach.SERVING)
+
+    async def describe(self, service: str) -> Description:
+        return Description(Told.UNIMPLEMENTED)
 
     async def perform(self, call: Call, *, timeout_s: float) -> Answer:
         self.calls.append(call)

@@ -8,7 +8,15 @@ from coordinator.domain.events import StepSucceeded
 from coordinator.domain.ids import FencingToken, StepName
 from coordinator.domain.outcomes import Answer, Direction, Succeeded
 from coordinator.engine.dispatcher import Dispatcher, Load, call_for
-from coordinator.ports.participants import Call, CompensateCall, ExecuteCall, Probe, Reach
+from coordinator.ports.participants import (
+    Call,
+    CompensateCall,
+    Description,
+    ExecuteCall,
+    Probe,
+    Reach,
+    Told,
+)
 from tests.no_telemetry import NoTelemetry
 from tests.unit.machine.tale import FAULT, Tale, define, step
 
@@ -29,6 +37,9 @@ class Recorder:
 
     async def probe(self, service: str) -> Probe:
         return Probe("", Reach.SERVING)
+
+    async def describe(self, service: str) -> Description:
+        return Description(Told.UNIMPLEMENTED)
 
 
 class Counts(NoTelemetry):

@@ -12,6 +12,8 @@ _COLUMNS: Final = (
     Column("SERVICE", "service"),
     Column("STATE", "state"),
     Column("TARGET", "target"),
+    Column("TRANSACTIONS", "transactions"),
+    Column("BARRIER", "barrier"),
     Column("STEPS", "steps"),
     Column("MESSAGE", "message"),
 )

@@ -1,0 +1,111 @@
+"""Calls as they are sent, and what becomes of what comes back: a malformed answer is an outcome too."""
+
+import grpc.aio
+from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+
+from coordinator.adapters.grpc_participants.words import exceeds_limit, fit_code, fit_message, reason_of
+from coordinator.domain import jsontext
+from coordinator.domain.errors import InvalidJson
+from coordinator.domain.inputs import OUTPUT_DEPTH_MAX
+from coordinator.domain.outcomes import (
+    Answer,
+    Faulted,
+    NoProof,
+    Pending,
+    Refused,
+    Succeeded,
+    Unproved,
+    status_kind,
+)
+from coordinator.ports.participants import Call, ExecuteCall
+from saga.v1 import participant_pb2 as pb
+
+_Response = pb.ExecuteResponse | pb.CompensateResponse
+
+
+def to_request(call: Call) -> pb.ExecuteRequest | pb.CompensateRequest:
+    """*call* as it is sent."""
+    if isinstance(call, ExecuteCall):
+        return pb.ExecuteRequest(
+            idempotency_key=call.key,
+            saga_id=call.saga_id,
+            saga_name=call.saga_name,
+            service=call.service,
+            step=call.step,
+            transaction=call.transaction,
+            attempt=call.attempt,
+            fencing_token=call.token,
+            input_json=call.input,
+        )
+    return pb.CompensateRequest(
+        idempotency_key=call.key,
+        saga_id=call.saga_id,
+        saga_name=call.saga_name,
+        service=call.service,
+        step=call.step,
+        compensation=call.compensation or "",
+        attempt=call.attempt,
+        fencing_token=call.token,
+        input_json=call.input,
+        execute_output_json=call.receipt,
+    )
+
+
+def to_answer(call: Call, raw: bytes) -> Answer:
+    """What *raw* answers to *call*."""
+    kind = pb.ExecuteResponse if isinstance(call, ExecuteCall) else pb.CompensateResponse
+    try:
+        response: _Response = kind.FromString(raw)
+    except DecodeError:
+        return broken("the answer is no message of this protocol")
+    if response.idempotency_key != call.key:
+        return broken("the answer echoes another idempotency key")
+    match response.WhichOneof("outcome"):
+        case "succeeded":
+            return _succeeded(response.succeeded.output_json)
+        case "refused":
+            refused = response.refused
+            return Refused(fit_code(refused.code), fit_message(refused.message))
+        case "pending":
+            pending = response.pending
+            return Pending(_seconds(pending, "ask_again_after", pending.ask_again_after))
+        case "faulted":
+            faulted = response.faulted
+            hint_s = _seconds(faulted, "retry_after", faulted.retry_after)
+            return Faulted(fit_code(faulted.code), fit_message(faulted.message), hint_s)
+        case _:
+            return broken("the answer holds no outcome that is known here")
+
+
+def no_proof(error: grpc.aio.AioRpcError) -> NoProof:
+    """What a status says of a call: nothing about its effect, but whether to ask again."""
+    if exceeds_limit(error):
+        return broken("the answer is larger than SAGA_MESSAGE_BYTES_MAX")
+    status, reason = error.code().name, reason_of(error)
+    # The words of a status are nobody's that we know: a stack may put a payload into them. Those beside a
+    # reason of our protocol are the participant's, as in a refusal.
+    message = fit_message(error.details() or "") if reason else ""
+    return NoProof(status_kind(status, reason), reason or status, message)
+
+
+def broken(sentence: str) -> NoProof:
+    """An answer that breaks the contract, and proves nothing."""
+    return NoProof(Unproved.BROKEN_CONTRACT, "BROKEN_CONTRACT", sentence)
+
+
+def _succeeded(output_json: str) -> Answer:
+    if not output_json:
+        return Succeeded("null")
+    try:
+        output = jsontext.loads(output_json, depth_max=OUTPUT_DEPTH_MAX)
+        return Succeeded(jsontext.canonical(output))
+    except InvalidJson as error:
+        # Not where: the path is made of the output's own keys, which may be secret.
+        return broken(f"the output is not the JSON that is taken here: it {error.violation.sentence}")
+
+
+def _seconds(message: pb.Pending | pb.Faulted, field: str, duration: Duration) -> float | None:
+    if not message.HasField(field):  # type: ignore[arg-type]
+        return None
+    return duration.seconds + duration.nanos / 1e9

@@ -1,0 +1,125 @@
+"""The channels to participants, and how long each is waited for.
+
+gRPC's own retries are off, so that attempts can be counted. Answers arrive as bytes, because a malformed
+one is an outcome of the saga and not an error of a library: answers.py and descriptions.py read them.
+"""
+
+import asyncio
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from coordinator.adapters.grpc_participants.answers import broken, no_proof, to_answer, to_request
+from coordinator.adapters.grpc_participants.descriptions import (
+    broken_description,
+    to_description,
+    undescribed,
+)
+from coordinator.adapters.grpc_participants.words import fit_message
+from coordinator.domain.outcomes import Answer, NoProof, Unproved
+from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
+from saga.v1 import participant_pb2 as pb
+
+PROBE_TIMEOUT_S: Final = 2.0
+_METHODS: Final = "/saga.v1.ParticipantService/"
+_NO_ADDRESS: Final = "no address is set for it (SAGA_SERVICES)"
+_TRACEPARENT: Final = "traceparent"
+# gRPC enforces the deadline; this is for a call that it would never end, such as one stuck in a resolver.
+_WATCHDOG_S: Final = 1.0
+
+_Method = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
+
+
+class GrpcParticipants:
+    """One channel for each service that the settings name."""
+
+    def __init__(self, services: Mapping[str, str], *, message_bytes_max: int) -> None:
+        options = [
+            ("grpc.enable_retries", 0),
+            ("grpc.max_receive_message_length", message_bytes_max),
+            ("grpc.max_send_message_length", -1),
+            # A participant that comes back is found again soon; gRPC's default lets it wait two minutes.
+            ("grpc.initial_reconnect_backoff_ms", 100),
+            ("grpc.min_reconnect_backoff_ms", 100),
+            ("grpc.max_reconnect_backoff_ms", 2_000),
+            # Servers tolerate a ping every five minutes by default: more often and they hang up.
+            ("grpc.keepalive_time_ms", 300_000),
+            ("grpc.keepalive_timeout_ms", 10_000),
+            ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
+        ]
+        self._targets = dict(services)
+        self._channels = {
+            service: grpc.aio.insecure_channel(target, options=options)
+            for service, target in services.items()
+        }
+        self._execute = self._methods("Execute")
+        self._compensate = self._methods("Compensate")
+        self._describe = self._methods("Describe")
+
+    async def perform(self, call: Call, *, timeout_s: float) -> Answer:
+        """Send *call* once, and say what came of it."""
+        methods = self._execute if isinstance(call, ExecuteCall) else self._compensate
+        if call.service not in methods:
+            sentence = f"no address is set for {call.service} (SAGA_SERVICES)"
+            return NoProof(Unproved.TRANSIENT, "UNAVAILABLE", sentence)
+        request = to_request(call).SerializeToString()
+        metadata = ((_TRACEPARENT, call.trace),) if call.trace else None
+        try:
+            async with asyncio.timeout(timeout_s + _WATCHDOG_S):
+                raw: object = await methods[call.service](request, timeout=timeout_s, metadata=metadata)
+        except grpc.aio.AioRpcError as error:
+            return no_proof(error)
+        except TimeoutError:
+            return NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
+        # A call that ends OK without any message yields gRPC's end-of-stream mark in place of bytes.
+        if not isinstance(raw, bytes):
+            return broken("the call ended OK without an answer")
+        return to_answer(call, raw)
+
+    async def probe(self, service: str) -> Probe:
+        """As the port says, by the standard health check."""
+        channel = self._channels.get(service)
+        if channel is None:
+            return Probe("", Reach.UNKNOWN_ADDRESS, _NO_ADDRESS)
+        target = self._targets[service]
+        stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know the blocking channel only
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S + _WATCHDOG_S):
+                answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNIMPLEMENTED:
+                return Probe(target, Reach.SERVING)
+            return Probe(target, Reach.UNREACHABLE, fit_message(error.details() or error.code().name))
+        except TimeoutError:
+            return Probe(target, Reach.UNREACHABLE, "no answer in time")
+        if answer.status == health_pb2.HealthCheckResponse.SERVING:
+            return Probe(target, Reach.SERVING)
+        status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+        return Probe(target, Reach.NOT_SERVING, f"its health service says {status}")
+
+    async def describe(self, service: str) -> Description:
+        """As the port says, by its Describe."""
+        if service not in self._describe:
+            return Description(Told.UNKNOWN_ADDRESS, _NO_ADDRESS)
+        request = pb.DescribeRequest(service=service).SerializeToString()
+        try:
+            async with asyncio.timeout(PROBE_TIMEOUT_S + _WATCHDOG_S):
+                raw: object = await self._describe[service](request, timeout=PROBE_TIMEOUT_S)
+        except grpc.aio.AioRpcError as error:
+            return undescribed(error)
+        except TimeoutError:
+            return Description(Told.NO_ANSWER, "no answer in time")
+        if not isinstance(raw, bytes):
+            return broken_description("the call ended OK without an answer")
+        return to_description(service, raw)
+
+    def _methods(self, name: str) -> dict[str, _Method]:
+        return {service: channel.unary_unary(_METHODS + name) for service, channel in self._channels.items()}
+
+    async def close(self) -> None:
+        """Close every channel; calls still under way end as cancelled."""
+        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
