@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from coordinator.domain.commands import Command, Invoke
+from coordinator.domain.definition import StepKind
 from coordinator.domain.errors import (
     ActionIdTaken,
     IllegalTransition,
@@ -20,15 +21,23 @@ from coordinator.domain.events import (
     DeadlinePassed,
     Event,
     OperatorActed,
-    StepBegun,
+    OutputShaped,
     StepCompensated,
     StepSucceeded,
     UndoBegun,
     Verb,
 )
 from coordinator.domain.ids import ActionId, StepName
-from coordinator.domain.machine import decide, outstanding
-from coordinator.domain.saga import SAGA_DATA_BYTES_MAX, Heading, Saga, Status, StepState, UndoOutcome
+from coordinator.domain.machine import begin, decide, outstanding
+from coordinator.domain.saga import (
+    SAGA_DATA_BYTES_MAX,
+    Heading,
+    Saga,
+    Status,
+    StepOutcome,
+    StepState,
+    UndoOutcome,
+)
 from coordinator.domain.summary import SagaSummary
 
 
@@ -159,12 +168,12 @@ def possible_actions(saga: Saga, *, at: float, set_aside: bool = False) -> tuple
 def _at_issue(saga: Saga) -> list[StepState]:
     """The steps to which anything may be possible: judging all verbs for each of a thousand takes long."""
     if saga.heading is Heading.FORWARD:
-        return [] if saga.current is None else [saga.current]
-    next_one = saga.undoing
+        return [step for step in saga.steps if step in saga.stuck or step in saga.at_work]
     return [
         step
         for step in saga.steps
-        if step is next_one or (step.undo is not None and step.undo.outcome in (None, UndoOutcome.FAILED))
+        if step in saga.undoable
+        or (step.undo is not None and step.undo.outcome in (None, UndoOutcome.FAILED))
     ]
 
 
@@ -207,24 +216,31 @@ def _wrong_output(sentence: str) -> InvalidRequest:
 def _plan(saga: Saga) -> tuple[tuple[Command, ...], Saga]:
     """The calls that come if each succeeds, by the machine's own rules, and where that ends."""
     planned: list[Command] = []
-    if saga.status is Status.RUNNING and saga.deadline_at is not None and saga.updated_at >= saga.deadline_at:
+    if _is_out_of_time(saga):
         saga = decide(saga, DeadlinePassed(saga.updated_at)).saga
     while commands := outstanding(saga):
-        command = commands[0]
-        planned.append(command)
-        for event in _success(saga, command):
+        planned.append(commands[0])
+        for event in success(saga, commands[0]):
             saga = decide(saga, event).saga
+    if saga.awaits_output:
+        saga = decide(saga, OutputShaped(saga.updated_at, "null")).saga
     return tuple(planned), saga
 
 
-def _success(saga: Saga, command: Command) -> list[Event]:
-    # All at the moment of the newest record: how long it will take is not what is asked.
+def _is_out_of_time(saga: Saga) -> bool:
+    is_late = saga.deadline_at is not None and saga.updated_at >= saga.deadline_at
+    return is_late and saga.status is Status.RUNNING and not saga.is_overdue
+
+
+def success(saga: Saga, command: Command) -> list[Event]:
+    """What happens if *command* succeeds, all at the moment of the newest record."""
     at, step = saga.updated_at, saga.step(command.step)
     if isinstance(command, Invoke):
-        begun: list[Event] = [] if step.begun else [StepBegun(at, step.name)]
+        begun: list[Event] = [] if step.begun else [begin(at, step)]
         return [*begun, StepSucceeded(at, step.name, step.attempt, "null")]
     undone = StepCompensated(at, step.name, step.undo.attempt if step.undo is not None else 1)
-    return [undone] if step.undo is not None else [UndoBegun(at, step.name, step.output), undone]
+    is_begun = step.undo is not None and not step.undo.unsendable
+    return [undone] if is_begun else [UndoBegun(at, step.name, step.output), undone]
 
 
 def _sentence(saga: Saga, event: OperatorActed) -> str:
@@ -232,7 +248,7 @@ def _sentence(saga: Saga, event: OperatorActed) -> str:
         return _sentence_of_saga(saga, event)
     step = saga.step(event.step)
     if saga.heading is Heading.FORWARD:
-        return _sentence_forward(step, event)
+        return _sentence_forward(saga, step, event)
     return _sentence_undoing(step, event)
 
 
@@ -250,15 +266,21 @@ def _sentence_of_saga(saga: Saga, event: OperatorActed) -> str:
             return f"The saga ends here for good, and nothing more is called{left}."
 
 
-def _sentence_forward(step: StepState, event: OperatorActed) -> str:
+def _sentence_forward(saga: Saga, step: StepState, event: OperatorActed) -> str:
     transaction = f"{step.definition.transaction} at {step.definition.service}"
     match event.verb:
+        case Verb.RETRY if step.refused:
+            return f"{transaction} is asked again with a new budget, under a new key because it was refused."
+        case Verb.RETRY if step.outcome is StepOutcome.FAILED:
+            return f"{transaction} is asked again with a new budget, under the same key."
         case Verb.RETRY:
             return f"{transaction} is asked again at once, under the same key."
         case Verb.SKIP:
             return f"The saga goes on without {transaction}; if it has an effect, that stands."
         case Verb.COMPLETE:
             return f"The saga goes on as if {transaction} had succeeded with this output."
+        case _ if saga.is_decided and step.definition.kind is not StepKind.PIVOT:
+            return f"{transaction} is given up and needs a person; what does not depend on it goes on."
         case _:
             return f"{transaction} is given up and the saga turns back: what was begun is undone."
 

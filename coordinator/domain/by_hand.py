@@ -6,6 +6,7 @@ acts or at what they have seen: that is judged before an action becomes an event
 
 from dataclasses import replace
 
+from coordinator.domain.definition import StepKind
 from coordinator.domain.errors import IllegalTransition, SagaEnded
 from coordinator.domain.events import OperatorActed, Verb
 from coordinator.domain.saga import (
@@ -56,11 +57,20 @@ def resumed(saga: Saga, at: float) -> Saga:
     return replace(saga, steps=tuple(map(counted, saga.steps)))
 
 
+def refuse_past_pivot(saga: Saga) -> None:
+    """Raise IllegalTransition if nothing turns *saga* back any more."""
+    if saga.is_decided:
+        raise IllegalTransition(
+            f"saga {saga.id} is past its pivot: it goes on to its end and cannot be cancelled any more"
+        )
+
+
 def _changed(saga: Saga, event: OperatorActed) -> Saga:
     match event.verb:
         case Verb.TERMINATE:
             return replace(saga, termination=event)
         case Verb.CANCEL if saga.status is Status.RUNNING:
+            refuse_past_pivot(saga)
             return replace(saga, abort=Abort(AbortKind.CANCELLED, event.at, message=event.reason))
         case Verb.CANCEL if saga.status is Status.COMPENSATING:
             return saga  # it is turning back already, which is what was wanted
@@ -84,13 +94,14 @@ def _step(saga: Saga, event: OperatorActed) -> StepState:
 
 
 def _forward(saga: Saga, step: StepState, event: OperatorActed) -> Saga:
-    current = saga.current
-    if current is None or step.name != current.name:
+    if step.outcome is not StepOutcome.FAILED and step not in saga.reached:
         state = "is passed" if step.is_passed else "has not been reached"
         raise IllegalTransition(f"saga {saga.id} is {saga.status} and step {step.name!r} {state}")
     # A call that may be under way has no say any more, and was made all the same.
-    cut_off = replace(step, lost=step.lost + _is_under_way(step, event.at))
+    cut_off = replace(step, lost=step.lost + (step.outcome is None and _is_under_way(step, event.at)))
     match event.verb:
+        case Verb.RETRY if step.outcome is StepOutcome.FAILED:
+            return saga.with_step(_tried_again(step, event.at))
         case Verb.RETRY:
             if step.due_at is None or step.due_at <= event.at:
                 raise IllegalTransition(
@@ -110,10 +121,30 @@ def _forward(saga: Saga, step: StepState, event: OperatorActed) -> Saga:
                 by_hand=True,
             )
             return saga.with_step(done)
+        case _ if saga.is_decided and step.definition.kind is not StepKind.PIVOT:
+            if step.outcome is StepOutcome.FAILED:
+                raise IllegalTransition(f"saga {saga.id}: step {step.name!r} has failed already")
+            return saga.with_step(replace(cut_off, outcome=StepOutcome.FAILED, due_at=None))
         case _:
+            # Of the pivot that says: the decision did not come about.
             given_up = replace(cut_off, outcome=StepOutcome.GIVEN_UP, due_at=None)
             abort = Abort(AbortKind.GIVEN_UP, event.at, step.name, FAILED_BY_HAND, event.reason)
             return replace(saga.with_step(given_up), abort=abort)
+
+
+def _tried_again(step: StepState, at: float) -> StepState:
+    """With a new budget, and another key if the refusal is stored under this one: as `_begun_again`."""
+    return replace(
+        step,
+        outcome=None,
+        refused=False,
+        unsendable=False,
+        round=step.round + 1 if step.refused else step.round,
+        attempts_before=step.attempt - 1,
+        failures=0,
+        lost=0,
+        budget_from=at,
+    )
 
 
 def _is_under_way(step: StepState, at: float) -> bool:
@@ -169,7 +200,7 @@ def _touchable(saga: Saga, step: StepState, event: OperatorActed) -> Undo:
     if not step.needs_undo:
         raise IllegalTransition(f"saga {saga.id} is {saga.status}: step {step.name!r} needs no undo")
     if step.undo is None:
-        if saga.undoing is None or saga.undoing.name != step.name:
+        if step not in saga.undoable:
             raise IllegalTransition(
                 f"saga {saga.id}: the undo of step {step.name!r} waits for that of a later step"
             )

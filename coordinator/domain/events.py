@@ -78,17 +78,58 @@ class CancelRequested:
 
 @dataclass(frozen=True, slots=True)
 class DeadlinePassed:
-    """The saga's ttl ran out while it was going forward."""
+    """The saga's ttl ran out while it was going forward. Past the pivot that only makes it overdue."""
 
     at: float
 
 
 @dataclass(frozen=True, slots=True)
 class StepBegun:
-    """The step's first Execute is about to be sent; from here on its effect may exist."""
+    """The step's first Execute is about to be sent; from here on its effect may exist.
+
+    `input` is what the step's mapping yielded, for good; None where it has none, and what it gets follows
+    from the records.
+    """
 
     at: float
     step: StepName
+    input: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PivotBegun(StepBegun):
+    """The pivot's first Execute is about to be sent: the decision. From here on only its refusal, or a
+    person, turns the saga back."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepOmitted:
+    """The step's condition was false: nothing is sent, and what depends on it goes on."""
+
+    at: float
+    step: StepName
+
+
+@dataclass(frozen=True, slots=True)
+class ExpressionFailed:
+    """An expression of the definition yielded nothing that can be used. `step` is None for the output.
+
+    `place` is where it stands in the step (or in the definition), as in `input.items[0].sku`; `message` is
+    ours and quotes no data.
+    """
+
+    at: float
+    step: StepName | None
+    place: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputShaped:
+    """Every step is passed, and this is the saga's result."""
+
+    at: float
+    output: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +144,7 @@ class StepSucceeded:
 
 @dataclass(frozen=True, slots=True)
 class StepRefused:
-    """The business says no; nothing was applied by this attempt."""
+    """The business says no; nothing was applied by this attempt. Past the pivot a person is needed."""
 
     at: float
     step: StepName
@@ -124,7 +165,8 @@ class StepPending:
 
 @dataclass(frozen=True, slots=True)
 class StepFaulted:
-    """The attempt failed. `retry_at` is None where no attempt follows: the step is given up."""
+    """The attempt failed. `retry_at` is None where no attempt follows: the step is given up, or past the
+    pivot a person is needed."""
 
     at: float
     step: StepName
@@ -137,14 +179,16 @@ class StepFaulted:
 
 @dataclass(frozen=True, slots=True)
 class UndoBegun:
-    """The step's first Compensate is about to be sent, with this receipt for good.
+    """The step's first Compensate is about to be sent, with this receipt and input for good.
 
-    `receipt` is the output of the Execute that is undone; None where no answer is known.
+    `receipt` is the output of the Execute that is undone; None where no answer is known. `input` is what the
+    step's mapping for it yielded; None where it has none.
     """
 
     at: float
     step: StepName
     receipt: str | None
+    input: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -209,6 +253,10 @@ Event = (
     | CancelRequested
     | DeadlinePassed
     | StepBegun
+    | PivotBegun
+    | StepOmitted
+    | ExpressionFailed
+    | OutputShaped
     | StepSucceeded
     | StepRefused
     | StepPending

@@ -70,7 +70,7 @@ def places(bits: int) -> Iterator[int]:
 
 
 def _order(depends_on: Sequence[Sequence[int]]) -> list[int]:
-    """A. B. Kahn, Topological sorting of large networks (1962). Steps on a cycle, or behind one, are left out."""
+    """A. B. Kahn, Topological sorting of large networks (1962). Leaves out what is on or behind a cycle."""
     waits_for = [len(set(parents)) for parents in depends_on]
     children: list[list[int]] = [[] for _ in depends_on]
     for place, parents in enumerate(depends_on):

@@ -8,21 +8,25 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import reduce
 
-from coordinator.domain.by_hand import acted, resumed
+from coordinator.domain.by_hand import acted, refuse_past_pivot, resumed
 from coordinator.domain.commands import Command, Compensate, Invoke
-from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.definition import SagaDefinition, StepKind
 from coordinator.domain.errors import IllegalTransition, SagaEnded
 from coordinator.domain.events import (
     CancelRequested,
     Cause,
     DeadlinePassed,
     Event,
+    ExpressionFailed,
     OperatorActed,
+    OutputShaped,
+    PivotBegun,
     SagaResumed,
     SagaStarted,
     StepBegun,
     StepCompensated,
     StepFaulted,
+    StepOmitted,
     StepPending,
     StepRefused,
     StepSucceeded,
@@ -31,7 +35,7 @@ from coordinator.domain.events import (
     UndoPending,
     UndoRefused,
 )
-from coordinator.domain.ids import compensate_key, execute_key
+from coordinator.domain.ids import StepName, compensate_key, execute_key
 from coordinator.domain.saga import (
     Abort,
     AbortKind,
@@ -100,15 +104,22 @@ def outstanding(saga: Saga) -> tuple[Command, ...]:
     if saga.termination is not None:
         return ()
     if saga.heading is Heading.FORWARD:
-        step = saga.current
-        if step is None:
-            return ()
-        return (Invoke(step.name, execute_key(saga.id, step.name), step.due_at),)
-    step = saga.undoing
-    if step is None:
-        return ()
-    undo = step.undo or Undo(step.output, budget_from=saga.updated_at)
-    return (Compensate(step.name, compensate_key(saga.id, step.name, undo.round), undo.due_at),)
+        return tuple(
+            Invoke(step.name, execute_key(saga.id, step.name, step.round), step.due_at)
+            for step in saga.at_work
+        )
+    return tuple(_compensate(saga, step) for step in saga.undoable)
+
+
+def _compensate(saga: Saga, step: StepState) -> Compensate:
+    round_number, due_at = (1, None) if step.undo is None else (step.undo.round, step.undo.due_at)
+    return Compensate(step.name, compensate_key(saga.id, step.name, round_number), due_at)
+
+
+def begin(at: float, step: StepState, step_input: str | None = None) -> StepBegun:
+    """The event that *step* begins."""
+    kind = PivotBegun if step.definition.kind is StepKind.PIVOT else StepBegun
+    return kind(at, step.name, step_input)
 
 
 def evolve(saga: Saga, event: Event) -> Saga:
@@ -130,15 +141,23 @@ def _folded(saga: Saga, event: Event) -> Saga:
         case CancelRequested(reason=reason):
             if saga.status is not Status.RUNNING:
                 raise SagaEnded(f"saga {saga.id} is {saga.status} and cannot be cancelled any more")
+            refuse_past_pivot(saga)
             return replace(saga, abort=Abort(AbortKind.CANCELLED, event.at, message=reason))
-        case DeadlinePassed(at=at):
-            if saga.status is not Status.RUNNING:
-                raise IllegalTransition(f"saga {saga.id} is {saga.status}: its deadline is no concern")
-            if saga.deadline_at is None or at < saga.deadline_at:
-                raise IllegalTransition(f"saga {saga.id}: its deadline has not come at {at}")
-            return replace(saga, abort=Abort(AbortKind.DEADLINE, at))
+        case DeadlinePassed():
+            return _out_of_time(saga, event)
         case StepBegun():
             return _begun(saga, event)
+        case StepOmitted(step=name):
+            step = _may_begin(saga, name)
+            if step.definition.when is None:
+                raise IllegalTransition(f"saga {saga.id}: {name!r} has no condition and cannot be omitted")
+            return saga.with_step(replace(step, outcome=StepOutcome.OMITTED))
+        case OutputShaped(output=output):
+            if not saga.awaits_output:
+                raise IllegalTransition(f"saga {saga.id} is {saga.status}: its output is not to be made now")
+            return replace(saga, is_shaped=True, output=output)
+        case ExpressionFailed():
+            return _expression_failed(saga, event)
         case StepSucceeded() | StepRefused() | StepPending() | StepFaulted():
             return _answered(saga, event)
         case UndoBegun():
@@ -149,13 +168,58 @@ def _folded(saga: Saga, event: Event) -> Saga:
             return _undo_answered(saga, event)
 
 
+def _out_of_time(saga: Saga, event: DeadlinePassed) -> Saga:
+    if saga.status is not Status.RUNNING or saga.is_overdue:
+        raise IllegalTransition(f"saga {saga.id} is {saga.status}: its deadline is no concern")
+    if not _too_late(saga, event.at):
+        raise IllegalTransition(f"saga {saga.id}: its deadline has not come at {event.at}")
+    if saga.is_decided:
+        return replace(saga, is_overdue=True)
+    return replace(saga, abort=Abort(AbortKind.DEADLINE, event.at))
+
+
 def _begun(saga: Saga, event: StepBegun) -> Saga:
-    step = saga.current
-    if saga.status is not Status.RUNNING or step is None or step.name != event.step or step.begun:
-        raise IllegalTransition(f"saga {saga.id} is {saga.status}: {event.step!r} cannot begin now")
-    if _too_late(saga, event.at):
+    step = _may_begin(saga, event.step)
+    if not saga.is_decided and _too_late(saga, event.at):
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} cannot begin after the deadline")
-    return saga.with_step(replace(step, begun=True))
+    if isinstance(event, PivotBegun) is not (step.definition.kind is StepKind.PIVOT):
+        raise IllegalTransition(f"saga {saga.id}: {event.step!r} is {step.definition.kind}")
+    return saga.with_step(replace(step, begun=True, input=event.input, budget_from=event.at))
+
+
+def _may_begin(saga: Saga, name: StepName) -> StepState:
+    """The step of that name, if it is not begun and nothing keeps it from beginning now."""
+    if saga.status is Status.RUNNING:
+        for step in saga.at_work:
+            if step.name == name and not step.begun:
+                return step
+    raise IllegalTransition(f"saga {saga.id} is {saga.status}: {name!r} cannot begin now")
+
+
+def _expression_failed(saga: Saga, event: ExpressionFailed) -> Saga:
+    """Before the pivot the saga turns back; past it, and in an undo, the step needs a person. An output that
+    cannot be made when nothing can be undone any more leaves the saga without one, and flagged."""
+    if saga.heading is Heading.BACKWARD:
+        return _undo_unsendable(saga, event)
+    abort = Abort(AbortKind.EXPRESSION, event.at, event.step, event.place, event.message)
+    if event.step is None:
+        if not saga.awaits_output:
+            raise IllegalTransition(f"saga {saga.id} is {saga.status}: its output is not to be made now")
+        if saga.is_decided:
+            return replace(saga, is_shaped=True, flags=(*saga.flags, f"{event.place}: {event.message}"))
+        return replace(saga, abort=abort)
+    step = _may_begin(saga, event.step)
+    if saga.is_decided:
+        return saga.with_step(replace(step, outcome=StepOutcome.FAILED, unsendable=True))
+    return replace(saga, abort=abort)
+
+
+def _undo_unsendable(saga: Saga, event: ExpressionFailed) -> Saga:
+    step = next((step for step in saga.undoable if step.name == event.step), None)
+    if step is None or (step.undo is not None and not step.undo.unsendable):
+        raise IllegalTransition(f"saga {saga.id} is {saga.status}: no undo of {event.step!r} begins now")
+    undo = step.undo or Undo(step.output, budget_from=event.at)
+    return saga.with_step(replace(step, undo=replace(undo, outcome=UndoOutcome.FAILED, unsendable=True)))
 
 
 def _answered(saga: Saga, event: ForwardAnswer) -> Saga:
@@ -164,44 +228,50 @@ def _answered(saga: Saga, event: ForwardAnswer) -> Saga:
     if saga.termination is not None or not step.begun or step.outcome is not None:
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} has no Execute to answer")
     forward = saga.heading is Heading.FORWARD
-    if forward and _too_late(saga, event.at):
+    if forward and not saga.is_decided and _too_late(saga, event.at):
         raise IllegalTransition(f"saga {saga.id}: an answer after the deadline proves nothing")
     match event:
         case StepSucceeded(output=output):
             changed = replace(step, outcome=StepOutcome.SUCCEEDED, output=output, due_at=None)
             return saga.with_step(changed)
+        case StepRefused() if saga.is_decided and step.definition.kind is not StepKind.PIVOT:
+            failed = replace(step, failures=step.failures + 1, outcome=StepOutcome.FAILED, refused=True)
+            return saga.with_step(replace(failed, due_at=None))
         case StepRefused(code=code, message=message):
             after = saga.with_step(replace(step, outcome=StepOutcome.REFUSED, due_at=None))
             return _turned_back(after, Abort(AbortKind.REFUSED, event.at, step.name, code, message))
-        case StepPending(ask_at=ask_at):
-            return saga.with_step(replace(step, pendings=step.pendings + 1, due_at=ask_at))
+        case StepPending(at=at, ask_at=ask_at):
+            # Waiting for a participant that has taken the work on spends no budget; asking it does.
+            spent_from = step.budget_from + ask_at - at
+            waiting = replace(step, pendings=step.pendings + 1, due_at=ask_at, budget_from=spent_from)
+            return saga.with_step(waiting)
         case StepFaulted(retry_at=retry_at, code=code, message=message):
-            given_up = forward and retry_at is None
-            changed = replace(
-                step,
-                failures=step.failures + 1,
-                due_at=retry_at,
-                outcome=StepOutcome.GIVEN_UP if given_up else None,
-            )
+            outcome = None
+            if forward and retry_at is None:
+                outcome = StepOutcome.FAILED if saga.is_decided else StepOutcome.GIVEN_UP
+            changed = replace(step, failures=step.failures + 1, due_at=retry_at, outcome=outcome)
             after = _flagged(saga.with_step(changed), event)
-            if not given_up:
+            if outcome is not StepOutcome.GIVEN_UP:
                 return after
             return _turned_back(after, Abort(AbortKind.GIVEN_UP, event.at, step.name, code, message))
 
 
 def _undo_begun(saga: Saga, event: UndoBegun) -> Saga:
-    step = saga.undoing
-    if saga.heading is Heading.FORWARD or step is None or step.name != event.step or step.undo:
+    step = next((step for step in saga.undoable if step.name == event.step), None)
+    known = None if step is None else step.undo
+    if saga.heading is Heading.FORWARD or step is None or (known is not None and not known.unsendable):
         raise IllegalTransition(f"saga {saga.id} is {saga.status}: no undo of {event.step!r} begins now")
     if event.receipt != step.output:
         raise IllegalTransition(f"saga {saga.id}: the receipt of {event.step!r} is not its output")
-    return saga.with_step(replace(step, undo=Undo(event.receipt, budget_from=event.at)))
+    undo = known or Undo(event.receipt, budget_from=event.at)
+    undo = replace(undo, budget_from=event.at, input=event.input, unsendable=False)
+    return saga.with_step(replace(step, undo=undo))
 
 
 def _undo_answered(saga: Saga, event: UndoAnswer) -> Saga:
     step = _known(saga, event)
     undo = step.undo
-    if saga.termination is not None or undo is None or undo.outcome is not None:
+    if saga.termination is not None or undo is None or undo.outcome is not None or undo.unsendable:
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} has no Compensate to answer")
     match event:
         case StepCompensated():
@@ -210,8 +280,7 @@ def _undo_answered(saga: Saga, event: UndoAnswer) -> Saga:
             failures = undo.failures + 1
             undo = replace(undo, failures=failures, refused=True, outcome=UndoOutcome.FAILED, due_at=None)
         case UndoPending(at=at, ask_at=ask_at):
-            # Waiting for a participant that has taken the work on spends no budget; asking it does.
-            spent_from = undo.budget_from + ask_at - at
+            spent_from = undo.budget_from + ask_at - at  # as in the other direction
             undo = replace(undo, pendings=undo.pendings + 1, due_at=ask_at, budget_from=spent_from)
         case UndoFaulted(retry_at=retry_at):
             outcome = UndoOutcome.FAILED if retry_at is None else None

@@ -76,7 +76,7 @@ class Meaning(Enum):
 
 
 class Direction(Enum):
-    """Forward is before the pivot; undo has its own column because it must not give up on a status."""
+    """Which of a step's two transactions a call is about."""
 
     FORWARD = auto()
     UNDO = auto()
@@ -85,13 +85,14 @@ class Direction(Enum):
 _Kind = type[Succeeded | Refused | Pending | Faulted] | Unproved
 
 _MEANINGS: Final[dict[_Kind, tuple[Meaning, Meaning]]] = {
-    #                            forward              undo
+    #                       forward, before pivot    undo, and forward past the pivot
     Succeeded: (Meaning.SETTLED, Meaning.SETTLED),
     Refused: (Meaning.REFUSED, Meaning.REFUSED),
     Pending: (Meaning.ASK_AGAIN, Meaning.ASK_AGAIN),
     Faulted: (Meaning.RETRY, Meaning.RETRY),
     Unproved.TRANSIENT: (Meaning.RETRY, Meaning.RETRY),
-    # A credential rotated wrongly must not make a thousand dead letters: undo retries every status.
+    # A credential rotated wrongly must not make a thousand dead letters: where nothing else helps, every
+    # status is retried.
     Unproved.PERMANENT: (Meaning.GIVE_UP, Meaning.RETRY),
     Unproved.BROKEN_CONTRACT: (Meaning.GIVE_UP, Meaning.RETRY),
     Unproved.KEY_REUSED: (Meaning.GIVE_UP, Meaning.RETRY),
@@ -123,11 +124,11 @@ _PERMANENT_STATUSES: Final = frozenset(
 )
 
 
-def meaning(answer: Answer, direction: Direction) -> Meaning:
-    """What *answer* means for a call in *direction*."""
+def meaning(answer: Answer, direction: Direction, *, decided: bool = False) -> Meaning:
+    """What *answer* means for a call in *direction*; *decided*: the saga goes forward past its pivot."""
     kind = answer.kind if isinstance(answer, NoProof) else type(answer)
-    forward, undo = _MEANINGS[kind]
-    return forward if direction is Direction.FORWARD else undo
+    turning_back_helps, lasting = _MEANINGS[kind]
+    return turning_back_helps if direction is Direction.FORWARD and not decided else lasting
 
 
 def cause(answer: Faulted | NoProof) -> Cause:

@@ -166,8 +166,8 @@ def _pivot_faults(steps: Sequence[Sketch], drawn: Graph) -> Iterator[Fault]:
                 yield Fault((*here, "kind"), sentence, "retriable-before-pivot")
         elif place != pivot:
             sentence = (
-                f"expected a step that the pivot {name} depends on, or one that depends on it: of a step beside "
-                "the pivot, nobody could say whether it can still be undone"
+                f"expected a step that the pivot {name} depends on, or one that depends on it: of a step "
+                "beside the pivot, nobody could say whether it can still be undone"
             )
             yield Fault(here, sentence, "beside-pivot")
 

@@ -1,8 +1,8 @@
 """A saga: the least there is to know. Status, error text and remaining work are derived from it."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from enum import Enum, StrEnum, auto
+from functools import cached_property
 from typing import Final
 
 from coordinator.domain.definition import OnCompensationFailure, SagaDefinition, StepDefinition
@@ -13,6 +13,10 @@ SAGA_INPUT_BYTES_MAX: Final = 1 << 20
 SAGA_DATA_BYTES_MAX: Final = 3 << 19
 """Of a saga's input and outputs together: every call carries at most all of them, so that no step can
 succeed whose undo would be too large to send (participants take 2 MiB)."""
+SHAPED_BYTES_MAX: Final = 1 << 20
+"""Of what a mapping yields."""
+CALL_BYTES_MAX: Final = 7 << 18
+"""Of a shaped input and an output together, which a Compensate carries."""
 
 
 class Status(StrEnum):
@@ -51,6 +55,10 @@ class StepOutcome(Enum):
     GIVEN_UP = auto()
     SKIPPED = auto()
     """A person let the saga go on without it: its effect may exist."""
+    OMITTED = auto()
+    """Its condition was false: nothing was sent."""
+    FAILED = auto()
+    """Past the pivot, where nothing is undone: it was refused, or its budget is spent. A person is needed."""
 
 
 class UndoOutcome(Enum):
@@ -68,6 +76,8 @@ class Undo:
 
     receipt: str | None
     budget_from: float
+    input: str | None = None
+    """As in `UndoBegun`."""
     failures: int = 0
     lost: int = 0
     pendings: int = 0
@@ -75,6 +85,8 @@ class Undo:
     due_at: float | None = None
     refused: bool = False
     """Whether it failed by a refusal, which the participant may have stored under the key."""
+    unsendable: bool = False
+    """Whether it failed by an expression, before it could be sent."""
     round: int = 1
     """Of its key: only an operator's retry of a refusal begins another one."""
     attempts_before: int = 0
@@ -93,6 +105,9 @@ class StepState:
 
     definition: StepDefinition
     begun: bool = False
+    input: str | None = None
+    """As in `StepBegun`."""
+    budget_from: float = 0.0
     failures: int = 0
     lost: int = 0
     pendings: int = 0
@@ -105,6 +120,14 @@ class StepState:
     waits: int = 0
     """Of those lost, how many were none: a restart came upon a wait, and no call was under way. No rule
     looks at it."""
+    refused: bool = False
+    """Whether it failed past the pivot by a refusal, which its participant has stored under the key."""
+    unsendable: bool = False
+    """Whether it failed past the pivot by an expression, before it could be sent."""
+    round: int = 1
+    """Of its key, as in `Undo`."""
+    attempts_before: int = 0
+    """As in `Undo`."""
 
     @property
     def name(self) -> StepName:
@@ -113,12 +136,12 @@ class StepState:
     @property
     def attempt(self) -> int:
         """The number of the attempt that is under way or comes next."""
-        return self.failures + self.lost + 1
+        return self.attempts_before + self.failures + self.lost + 1
 
     @property
     def calls(self) -> int:
         """How many calls have been made, as far as it is known; the one under way is not among them."""
-        return self.failures + self.lost - self.waits + self.pendings
+        return self.attempt - 1 - self.waits + self.pendings
 
     @property
     def needs_undo(self) -> bool:
@@ -142,7 +165,7 @@ class StepState:
     @property
     def is_passed(self) -> bool:
         """Whether a saga going forward goes on behind it."""
-        return self.outcome in (StepOutcome.SUCCEEDED, StepOutcome.SKIPPED)
+        return self.outcome in (StepOutcome.SUCCEEDED, StepOutcome.SKIPPED, StepOutcome.OMITTED)
 
     @property
     def is_forced(self) -> bool:
@@ -158,6 +181,7 @@ class AbortKind(Enum):
     GIVEN_UP = auto()
     CANCELLED = auto()
     DEADLINE = auto()
+    EXPRESSION = auto()
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,9 +195,9 @@ class Abort:
     message: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Saga:
-    """One run of a definition."""
+    """One run of a definition. What is derived is remembered: a saga never changes, it is replaced."""
 
     id: SagaId
     definition: SagaDefinition
@@ -185,6 +209,12 @@ class Saga:
     deadline_at: float | None
     steps: tuple[StepState, ...]
     abort: Abort | None = None
+    is_overdue: bool = False
+    """Whether its deadline has passed where that turns nothing back: past the pivot."""
+    is_shaped: bool = False
+    """Whether its output is made, or cannot be made."""
+    output: str | None = None
+    """As in `OutputShaped`."""
     flags: tuple[str, ...] = field(default=())
     actions: tuple[OperatorActed, ...] = field(default=())
     """What operators did, oldest first: each action id acts once."""
@@ -196,36 +226,90 @@ class Saga:
     def heading(self) -> Heading:
         return Heading.FORWARD if self.abort is None else Heading.BACKWARD
 
-    @property
+    @cached_property
     def status(self) -> Status:
         if self.termination is not None:
             return Status.TERMINATED
-        if self.heading is Heading.FORWARD:
-            return Status.COMPLETED if self.current is None else Status.RUNNING
-        if self.undoing is not None:
-            return Status.COMPENSATING
-        return Status.DEAD_LETTERED if self.needs_person else Status.COMPENSATED
+        if self.heading is Heading.BACKWARD:
+            if self.undoable:
+                return Status.COMPENSATING
+            return Status.DEAD_LETTERED if self.needs_person else Status.COMPENSATED
+        if self.reached or self.awaits_output:
+            return Status.RUNNING
+        return Status.DEAD_LETTERED if self.needs_person else Status.COMPLETED
 
     @property
-    def current(self) -> StepState | None:
-        """The step to run next while going forward; None when all are passed."""
-        return next((step for step in self.steps if not step.is_passed), None)
+    def is_decided(self) -> bool:
+        """Whether it goes forward past its pivot: no deadline, cancel or failure turns it back any more."""
+        pivot = self.definition.pivot
+        if pivot is None or self.abort is not None:
+            return False
+        return self.steps[pivot].begun or self.steps[pivot].is_passed
+
+    @cached_property
+    def reached(self) -> tuple[StepState, ...]:
+        """The steps that are not settled and wait for no other step, going forward."""
+        passed = 0
+        for place, step in enumerate(self.steps):
+            if step.is_passed:
+                passed |= 1 << place
+        return tuple(
+            step
+            for step, parents in zip(self.steps, self.definition.graph.parents, strict=True)
+            if step.outcome is None and not parents & ~passed
+        )
 
     @property
-    def undoing(self) -> StepState | None:
-        """The step to undo next: the last begun one that is unsettled and not blocked by a failed undo."""
-        for step in self._to_undo():
+    def at_work(self) -> tuple[StepState, ...]:
+        """Those of the steps reached that are begun, or may begin now: not more than may be at a time."""
+        begun = sum(step.begun for step in self.reached)
+        room = self.definition.parallel_max - begun
+        chosen = []
+        for step in self.reached:
+            if step.begun:
+                chosen.append(step)
+            elif room > 0:
+                chosen.append(step)
+                room -= 1
+        return tuple(chosen)
+
+    @property
+    def awaits_output(self) -> bool:
+        """Whether all is done but the shaping of its output."""
+        if self.definition.output is None or self.is_shaped or self.abort is not None:
+            return False
+        return all(step.is_passed for step in self.steps)
+
+    @cached_property
+    def undoable(self) -> tuple[StepState, ...]:
+        """The steps whose undo is not settled and may be asked for now, last ones first: no step that depends
+        on them, directly or through others, is still to be undone, or failed to be in a way that halts."""
+        blocked = 0
+        waiting = []
+        for place in reversed(self.definition.graph.order):
+            step = self.steps[place]
+            if not step.needs_undo:
+                continue
             if step.undo_outcome is None:
-                return step
-            if step.undo_outcome is UndoOutcome.FAILED and _halts(step):
-                return None
-        return None
+                waiting.append((place, step))
+            elif step.undo_outcome is not UndoOutcome.FAILED or not _halts(step):
+                continue
+            blocked |= self.definition.graph.ancestors[place]
+        return tuple(step for place, step in waiting if not blocked >> place & 1)
 
     @property
     def needs_person(self) -> bool:
-        """Whether some compensation failed for good, and nobody has decided about it yet."""
-        failed = any(step.undo_outcome is UndoOutcome.FAILED for step in self.steps)
-        return failed and self.termination is None
+        """Whether something failed for good, and nobody has decided about it yet."""
+        if self.termination is not None:
+            return False
+        return bool(self.stuck) or any(step.undo_outcome is UndoOutcome.FAILED for step in self.steps)
+
+    @property
+    def stuck(self) -> tuple[StepState, ...]:
+        """The steps past the pivot that failed for good."""
+        if self.heading is Heading.BACKWARD:
+            return ()
+        return tuple(step for step in self.steps if step.outcome is StepOutcome.FAILED)
 
     @property
     def is_cancelled(self) -> bool:
@@ -244,26 +328,24 @@ class Saga:
 
     @property
     def left_standing(self) -> tuple[StepState, ...]:
-        """Steps whose undo failed, or is blocked by one that failed; latest first."""
+        """Of a saga that turned back, the steps whose undo failed, or is blocked by one that failed; latest
+        first."""
+        if self.heading is Heading.FORWARD:
+            return ()
+        last_first = (self.steps[place] for place in reversed(self.definition.graph.order))
         if self.status is not Status.DEAD_LETTERED:
-            return tuple(s for s in self._to_undo() if s.undo_outcome is UndoOutcome.FAILED)
+            return tuple(step for step in last_first if step.undo_outcome is UndoOutcome.FAILED)
         settled = (UndoOutcome.COMPENSATED, UndoOutcome.SKIPPED)
-        return tuple(s for s in self._to_undo() if s.undo_outcome not in settled)
+        return tuple(step for step in last_first if step.needs_undo and step.undo_outcome not in settled)
 
     def step(self, name: StepName) -> StepState:
         """The step called *name*; KeyError where there is none."""
-        for step in self.steps:
-            if step.name == name:
-                return step
-        raise KeyError(name)
+        return self.steps[self.definition.positions[name]]
 
     def with_step(self, changed: StepState) -> "Saga":
         """This saga with the step of that name replaced."""
-        steps = tuple(changed if step.name == changed.name else step for step in self.steps)
-        return replace(self, steps=steps)
-
-    def _to_undo(self) -> Iterator[StepState]:
-        return (step for step in reversed(self.steps) if step.needs_undo)
+        place = self.definition.positions[changed.name]
+        return replace(self, steps=(*self.steps[:place], changed, *self.steps[place + 1 :]))
 
 
 def _halts(step: StepState) -> bool:

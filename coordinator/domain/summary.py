@@ -4,20 +4,24 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
+from coordinator.domain.definition import StepKind
 from coordinator.domain.ids import Digest, RequestId, SagaId, StepName
 from coordinator.domain.machine import Decision
-from coordinator.domain.saga import Abort, AbortKind, Saga, Status, StepOutcome, StepState, UndoOutcome
+from coordinator.domain.saga import Abort, AbortKind, Saga, Status, StepOutcome, StepState, Undo, UndoOutcome
 
 
 class DeadLetterCause(StrEnum):
     """Why a saga needs a person."""
 
     REFUSED = "REFUSED"
-    """A participant refused to undo."""
+    """A participant refused to undo, or refused a step past the pivot."""
     BUDGET_SPENT = "BUDGET_SPENT"
-    """An undo was tried in vain until its budget was spent, or until an operator gave it up."""
+    """An undo, or a step past the pivot, was tried in vain until its budget was spent, or until an operator
+    gave it up."""
     SET_ASIDE = "SET_ASIDE"
     """It cannot be driven: its record is damaged, or driving it failed by a bug of ours."""
+    EXPRESSION = "EXPRESSION"
+    """An expression of its definition yielded nothing that can be sent."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +29,7 @@ class Signature:
     """What dead letters of one definition have in common if one thing broke them all."""
 
     step: StepName | None
-    """Whose undo failed; None for a saga that was set aside."""
+    """Which failed for good, or whose undo did; None for a saga that was set aside."""
     cause: DeadLetterCause
 
 
@@ -91,9 +95,10 @@ def summarize(decision: Decision, seq: int) -> SagaSummary:
 
 def error_message(saga: Saga) -> str:
     """What went wrong and what became of it, for the saga's caller; empty for one that goes as defined."""
-    if saga.abort is None and saga.termination is None:
+    if saga.abort is None and saga.termination is None and not saga.stuck:
         return ""
     sentences = [] if saga.abort is None else [_reason(saga, saga.abort)]
+    sentences += [_stuck(step) for step in saga.stuck]
     if saga.termination is not None:
         sentences.append(f"Terminated by {saga.termination.actor} ({saga.termination.reason}).")
         sentences.append("What was begun and is not undone stands as it is.")
@@ -113,12 +118,22 @@ def error_message(saga: Saga) -> str:
 
 
 def _signature(saga: Saga) -> Signature | None:
-    """That of the failed undo which comes first in the order of undoing: it may hold up the others."""
+    """That of the failure which comes first in the order of work: it may hold up the others."""
     if not saga.needs_person:
         return None
-    undos = ((step.name, step.undo) for step in reversed(saga.steps) if step.undo is not None)
+    if saga.stuck:
+        first = saga.stuck[0]
+        return Signature(first.name, _cause(first))
+    last_first = (saga.steps[place] for place in reversed(saga.definition.graph.order))
+    undos = ((step.name, step.undo) for step in last_first if step.undo is not None)
     step, undo = next(pair for pair in undos if pair[1].outcome is UndoOutcome.FAILED)
-    return Signature(step, DeadLetterCause.REFUSED if undo.refused else DeadLetterCause.BUDGET_SPENT)
+    return Signature(step, _cause(undo))
+
+
+def _cause(failed: StepState | Undo) -> DeadLetterCause:
+    if failed.unsendable:
+        return DeadLetterCause.EXPRESSION
+    return DeadLetterCause.REFUSED if failed.refused else DeadLetterCause.BUDGET_SPENT
 
 
 def _due_at(decision: Decision) -> float | None:
@@ -126,7 +141,7 @@ def _due_at(decision: Decision) -> float | None:
     moments = [command.due_at for command in decision.commands]
     if not moments or None in moments:
         return None
-    if decision.saga.status is Status.RUNNING:
+    if decision.saga.status is Status.RUNNING and not decision.saga.is_overdue:
         moments.append(decision.saga.deadline_at)
     return min((moment for moment in moments if moment is not None), default=None)
 
@@ -140,8 +155,23 @@ def _reason(saga: Saga, abort: Abort) -> str:
             return "The time allowed for it ran out."
         case AbortKind.REFUSED:
             return f"{_place(saga, abort)} was refused{said}."
+        case AbortKind.EXPRESSION:
+            owner = "the saga" if abort.step is None else f"step {abort.step}"
+            return f"An expression of {owner} failed, at {abort.code}: {abort.message.rstrip('.')}."
         case AbortKind.GIVEN_UP:
             return f"{_place(saga, abort)} was given up{said}."
+
+
+def _stuck(step: StepState) -> str:
+    place = f"{step.definition.transaction} at {step.definition.service}"
+    if step.unsendable:
+        return f"{place} needs a person: its input could not be made."
+    if step.definition.kind is StepKind.PIVOT:
+        return (
+            f"{place} is the pivot, and is in doubt: nobody knows whether it has happened. It needs a person."
+        )
+    why = "it was refused" if step.refused else "it was tried in vain until its budget was spent"
+    return f"{place} needs a person: {why}, and past the pivot nothing is undone."
 
 
 def _place(saga: Saga, abort: Abort) -> str:

@@ -3,6 +3,8 @@
 Pure: the moment and the draw for the jitter come in as arguments and go into the event.
 """
 
+import math
+
 from coordinator.domain.commands import Command, Invoke
 from coordinator.domain.events import (
     Event,
@@ -29,7 +31,7 @@ from coordinator.domain.outcomes import (
     meaning,
 )
 from coordinator.domain.retry import ask_again_s, backoff_s
-from coordinator.domain.saga import SAGA_DATA_BYTES_MAX, Heading, Saga, StepState, Undo
+from coordinator.domain.saga import CALL_BYTES_MAX, SAGA_DATA_BYTES_MAX, Heading, Saga, StepState, Undo
 
 
 def verdict(saga: Saga, command: Command, answer: Answer, *, at: float, draw: float) -> Event | None:
@@ -46,8 +48,8 @@ def verdict(saga: Saga, command: Command, answer: Answer, *, at: float, draw: fl
 
 def _forward(saga: Saga, step: StepState, answer: Answer, at: float, draw: float) -> Event | None:
     attempt = step.attempt
-    answer = _as_it_counts(saga, answer, at)
-    match meaning(answer, Direction.FORWARD), answer:
+    answer = _as_it_counts(saga, step, answer, at)
+    match meaning(answer, Direction.FORWARD, decided=saga.is_decided), answer:
         case Meaning.SETTLED, Succeeded(output):
             return StepSucceeded(at, step.name, attempt, output)
         case Meaning.REFUSED, Refused(code, message):
@@ -65,14 +67,17 @@ def _forward(saga: Saga, step: StepState, answer: Answer, at: float, draw: float
             return None
 
 
-def _as_it_counts(saga: Saga, answer: Answer, at: float) -> Answer:
+def _as_it_counts(saga: Saga, step: StepState, answer: Answer, at: float) -> Answer:
     """An answer to an Execute, less what it cannot prove or what we cannot keep."""
     match answer:
-        case Refused() if saga.deadline_at is not None and at >= saga.deadline_at:
+        case Refused() if not saga.is_decided and saga.deadline_at is not None and at >= saga.deadline_at:
             # A reply that comes too late is unknown: it does not save the step its undo.
             return NoProof(Unproved.TRANSIENT, "TOO_LATE", "the refusal came after the deadline")
         case Succeeded(output) if saga.data_bytes + len(output.encode()) > SAGA_DATA_BYTES_MAX:
             sentence = f"with this output the saga would hold more than {SAGA_DATA_BYTES_MAX} bytes of data"
+            return NoProof(Unproved.BROKEN_CONTRACT, "OUTPUT_TOO_LARGE", sentence)
+        case Succeeded(output) if len(output.encode()) + len((step.input or "").encode()) > CALL_BYTES_MAX:
+            sentence = f"this output and the step's input take more than {CALL_BYTES_MAX} bytes together"
             return NoProof(Unproved.BROKEN_CONTRACT, "OUTPUT_TOO_LARGE", sentence)
         case _:
             return answer
@@ -82,7 +87,10 @@ def _retry_at(step: StepState, failure: Faulted | NoProof, at: float, draw: floa
     policy = step.definition.retry
     if policy.max_attempts is not None and step.failures + 1 >= policy.max_attempts:
         return None
-    return at + backoff_s(
+    spent_at = math.inf if policy.budget_s is None else step.budget_from + policy.budget_s
+    if at >= spent_at:
+        return None
+    retry_at = at + backoff_s(
         initial_s=policy.initial_backoff_s,
         multiplier=policy.multiplier,
         max_s=policy.max_backoff_s,
@@ -90,6 +98,8 @@ def _retry_at(step: StepState, failure: Faulted | NoProof, at: float, draw: floa
         draw=draw,
         hint_s=_hint_s(failure),
     )
+    # The last attempt comes when the budget ends, however long the wait before it should have been.
+    return min(retry_at, spent_at)
 
 
 def _undo(step: StepState, answer: Answer, at: float, draw: float) -> Event | None:
@@ -128,7 +138,6 @@ def _undo_retry_at(
         draw=draw,
         hint_s=_hint_s(failure),
     )
-    # The last attempt comes when the budget ends, however long the wait before it should have been.
     return min(retry_at, spent_at)
 
 
