@@ -18,12 +18,16 @@ from coordinator.domain.events import (
     CancelRequested,
     DeadlinePassed,
     Event,
+    ExpressionFailed,
     OperatorActed,
+    OutputShaped,
+    PivotBegun,
     SagaResumed,
     SagaStarted,
     StepBegun,
     StepCompensated,
     StepFaulted,
+    StepOmitted,
     StepPending,
     StepRefused,
     StepSucceeded,
@@ -33,7 +37,7 @@ from coordinator.domain.events import (
     UndoRefused,
 )
 
-FORMAT_VERSION: Final = 3
+FORMAT_VERSION: Final = 4
 """A journal keeps the newest version that wrote it; a newer one is refused when it is opened."""
 
 EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
@@ -42,6 +46,10 @@ EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
     "CancelRequested": CancelRequested,
     "DeadlinePassed": DeadlinePassed,
     "StepBegun": StepBegun,
+    "PivotBegun": PivotBegun,
+    "StepOmitted": StepOmitted,
+    "ExpressionFailed": ExpressionFailed,
+    "OutputShaped": OutputShaped,
     "StepSucceeded": StepSucceeded,
     "StepRefused": StepRefused,
     "StepPending": StepPending,

@@ -13,12 +13,16 @@ from coordinator.domain.events import (
     CancelRequested,
     DeadlinePassed,
     Event,
+    ExpressionFailed,
     OperatorActed,
+    OutputShaped,
+    PivotBegun,
     SagaResumed,
     SagaStarted,
     StepBegun,
     StepCompensated,
     StepFaulted,
+    StepOmitted,
     StepPending,
     StepRefused,
     StepSucceeded,
@@ -28,6 +32,7 @@ from coordinator.domain.events import (
     UndoRefused,
     Verb,
 )
+from coordinator.domain.graph import places
 from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue, child
 from coordinator.domain.saga import Saga, Status, StepOutcome, StepState, UndoOutcome
@@ -56,6 +61,10 @@ _EVENT_TYPES: Final[Mapping[type[Event], types_pb2.EventType.ValueType]] = {
     UndoPending: types_pb2.EVENT_TYPE_UNDO_PENDING,
     UndoFaulted: types_pb2.EVENT_TYPE_UNDO_FAULTED,
     OperatorActed: types_pb2.EVENT_TYPE_OPERATOR_ACTED,
+    PivotBegun: types_pb2.EVENT_TYPE_PIVOT_BEGUN,
+    StepOmitted: types_pb2.EVENT_TYPE_STEP_OMITTED,
+    ExpressionFailed: types_pb2.EVENT_TYPE_EXPRESSION_FAILED,
+    OutputShaped: types_pb2.EVENT_TYPE_OUTPUT_SHAPED,
 }
 
 _OUTCOMES: Final[Mapping[StepOutcome | None, types_pb2.StepStatus.ValueType]] = {
@@ -64,6 +73,8 @@ _OUTCOMES: Final[Mapping[StepOutcome | None, types_pb2.StepStatus.ValueType]] = 
     StepOutcome.REFUSED: types_pb2.STEP_STATUS_REFUSED,
     StepOutcome.GIVEN_UP: types_pb2.STEP_STATUS_GIVEN_UP,
     StepOutcome.SKIPPED: types_pb2.STEP_STATUS_SKIPPED,
+    StepOutcome.OMITTED: types_pb2.STEP_STATUS_OMITTED,
+    StepOutcome.FAILED: types_pb2.STEP_STATUS_FAILED,
 }
 
 _UNDO_OUTCOMES: Final[Mapping[UndoOutcome | None, types_pb2.StepStatus.ValueType]] = {
@@ -126,6 +137,8 @@ def to_saga_with_steps(view: SagaView) -> types_pb2.Saga:
     saga = to_saga(view.summary)
     if view.saga is not None:
         saga.steps.extend(_to_steps(view.saga, view.records))
+        saga.overdue = view.saga.is_overdue
+        saga.output_json = view.saga.output or ""
     return saga
 
 
@@ -152,6 +165,8 @@ def to_entry(record: Record) -> types_pb2.TimelineEntry:
             entry.message = reason
         case StepRefused(code=code, message=message) | UndoRefused(code=code, message=message):
             entry.code, entry.message = code, message
+        case ExpressionFailed(place=place, message=message):
+            entry.code, entry.message = place, message
         case StepPending(ask_at=ask_at) | UndoPending(ask_at=ask_at):
             entry.retry_time.CopyFrom(to_timestamp(ask_at))
         case StepFaulted() | UndoFaulted():
@@ -244,8 +259,10 @@ def _to_steps(saga: Saga, records: Sequence[Record]) -> list[types_pb2.Step]:
                 undo_attempts.get(step.name, 0), 0 if step.undo is None else step.undo.attempt - 1
             ),
             by_hand=step.is_forced,
+            depends_on=[saga.steps[parent].name for parent in places(parents)],
+            kind=types_pb2.StepKind.Value(f"STEP_KIND_{step.definition.kind.name}"),
         )
-        for step in saga.steps
+        for step, parents in zip(saga.steps, saga.definition.graph.parents, strict=True)
     ]
 
 

@@ -92,6 +92,10 @@ class _StepStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepStatus
     """An operator let the saga go on without it: its effect may exist."""
     STEP_STATUS_UNDO_SKIPPED: _StepStatus.ValueType  # 10
     """An operator left its effect in place: it is not undone."""
+    STEP_STATUS_OMITTED: _StepStatus.ValueType  # 11
+    """Its condition was false: nothing was sent, and what depends on it went on."""
+    STEP_STATUS_FAILED: _StepStatus.ValueType  # 12
+    """Past the pivot, where nothing is undone, it failed for good: a person has to look at it."""
 
 class StepStatus(_StepStatus, metaclass=_StepStatusEnumTypeWrapper):
     """Where one step of a saga stands."""
@@ -118,7 +122,39 @@ STEP_STATUS_SKIPPED: StepStatus.ValueType  # 9
 """An operator let the saga go on without it: its effect may exist."""
 STEP_STATUS_UNDO_SKIPPED: StepStatus.ValueType  # 10
 """An operator left its effect in place: it is not undone."""
+STEP_STATUS_OMITTED: StepStatus.ValueType  # 11
+"""Its condition was false: nothing was sent, and what depends on it went on."""
+STEP_STATUS_FAILED: StepStatus.ValueType  # 12
+"""Past the pivot, where nothing is undone, it failed for good: a person has to look at it."""
 Global___StepStatus: _TypeAlias = StepStatus  # noqa: Y015
+
+class _StepKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StepKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StepKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STEP_KIND_UNSPECIFIED: _StepKind.ValueType  # 0
+    """Never sent by the coordinator."""
+    STEP_KIND_COMPENSATABLE: _StepKind.ValueType  # 1
+    """It comes before the decision and can be undone."""
+    STEP_KIND_PIVOT: _StepKind.ValueType  # 2
+    """It is the decision: once it is begun, only its refusal turns the saga back."""
+    STEP_KIND_RETRIABLE: _StepKind.ValueType  # 3
+    """It comes after the decision and is repeated until it succeeds."""
+
+class StepKind(_StepKind, metaclass=_StepKindEnumTypeWrapper):
+    """What a step is to the saga's decision."""
+
+STEP_KIND_UNSPECIFIED: StepKind.ValueType  # 0
+"""Never sent by the coordinator."""
+STEP_KIND_COMPENSATABLE: StepKind.ValueType  # 1
+"""It comes before the decision and can be undone."""
+STEP_KIND_PIVOT: StepKind.ValueType  # 2
+"""It is the decision: once it is begun, only its refusal turns the saga back."""
+STEP_KIND_RETRIABLE: StepKind.ValueType  # 3
+"""It comes after the decision and is repeated until it succeeds."""
+Global___StepKind: _TypeAlias = StepKind  # noqa: Y015
 
 class _EventType:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -135,13 +171,13 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     EVENT_TYPE_CANCEL_REQUESTED: _EventType.ValueType  # 3
     """Somebody asked to cancel it before it ended."""
     EVENT_TYPE_DEADLINE_PASSED: _EventType.ValueType  # 4
-    """Its ttl ran out."""
+    """Its ttl ran out. Past the pivot that turns nothing back, and the saga is overdue."""
     EVENT_TYPE_STEP_BEGUN: _EventType.ValueType  # 5
     """The first Execute of a step is about to be sent."""
     EVENT_TYPE_STEP_SUCCEEDED: _EventType.ValueType  # 6
     """The step's effect stands."""
     EVENT_TYPE_STEP_REFUSED: _EventType.ValueType  # 7
-    """The business says no; nothing was applied."""
+    """The business says no; nothing was applied. Past the pivot a person has to look at it."""
     EVENT_TYPE_STEP_PENDING: _EventType.ValueType  # 8
     """Taken on, not done; to be asked again."""
     EVENT_TYPE_STEP_FAULTED: _EventType.ValueType  # 9
@@ -158,6 +194,14 @@ class _EventTypeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EventType.V
     """The undo attempt failed; retried at retry_time, given up where that is absent."""
     EVENT_TYPE_OPERATOR_ACTED: _EventType.ValueType  # 15
     """An operator acted."""
+    EVENT_TYPE_PIVOT_BEGUN: _EventType.ValueType  # 16
+    """The first Execute of the pivot is about to be sent: from here on only its refusal turns the saga back."""
+    EVENT_TYPE_STEP_OMITTED: _EventType.ValueType  # 17
+    """A step's condition was false: nothing is sent."""
+    EVENT_TYPE_EXPRESSION_FAILED: _EventType.ValueType  # 18
+    """An expression of the definition failed; code says where it stands, message why."""
+    EVENT_TYPE_OUTPUT_SHAPED: _EventType.ValueType  # 19
+    """Every step is passed, and the saga's output is made."""
 
 class EventType(_EventType, metaclass=_EventTypeEnumTypeWrapper):
     """What happened, in the journal's vocabulary."""
@@ -171,13 +215,13 @@ EVENT_TYPE_SAGA_RESUMED: EventType.ValueType  # 2
 EVENT_TYPE_CANCEL_REQUESTED: EventType.ValueType  # 3
 """Somebody asked to cancel it before it ended."""
 EVENT_TYPE_DEADLINE_PASSED: EventType.ValueType  # 4
-"""Its ttl ran out."""
+"""Its ttl ran out. Past the pivot that turns nothing back, and the saga is overdue."""
 EVENT_TYPE_STEP_BEGUN: EventType.ValueType  # 5
 """The first Execute of a step is about to be sent."""
 EVENT_TYPE_STEP_SUCCEEDED: EventType.ValueType  # 6
 """The step's effect stands."""
 EVENT_TYPE_STEP_REFUSED: EventType.ValueType  # 7
-"""The business says no; nothing was applied."""
+"""The business says no; nothing was applied. Past the pivot a person has to look at it."""
 EVENT_TYPE_STEP_PENDING: EventType.ValueType  # 8
 """Taken on, not done; to be asked again."""
 EVENT_TYPE_STEP_FAULTED: EventType.ValueType  # 9
@@ -194,6 +238,14 @@ EVENT_TYPE_UNDO_FAULTED: EventType.ValueType  # 14
 """The undo attempt failed; retried at retry_time, given up where that is absent."""
 EVENT_TYPE_OPERATOR_ACTED: EventType.ValueType  # 15
 """An operator acted."""
+EVENT_TYPE_PIVOT_BEGUN: EventType.ValueType  # 16
+"""The first Execute of the pivot is about to be sent: from here on only its refusal turns the saga back."""
+EVENT_TYPE_STEP_OMITTED: EventType.ValueType  # 17
+"""A step's condition was false: nothing is sent."""
+EVENT_TYPE_EXPRESSION_FAILED: EventType.ValueType  # 18
+"""An expression of the definition failed; code says where it stands, message why."""
+EVENT_TYPE_OUTPUT_SHAPED: EventType.ValueType  # 19
+"""Every step is passed, and the saga's output is made."""
 Global___EventType: _TypeAlias = EventType  # noqa: Y015
 
 class _OperatorVerb:
@@ -259,6 +311,8 @@ class Saga(_message.Message):
     NEEDS_PERSON_FIELD_NUMBER: _builtins.int
     FORCED_FIELD_NUMBER: _builtins.int
     TRACE_ID_FIELD_NUMBER: _builtins.int
+    OVERDUE_FIELD_NUMBER: _builtins.int
+    OUTPUT_JSON_FIELD_NUMBER: _builtins.int
     saga_id: _builtins.str
     """The saga's id, a UUIDv7."""
     saga_name: _builtins.str
@@ -281,6 +335,14 @@ class Saga(_message.Message):
     """Whether a person decided a part of the outcome: a step completed or skipped by hand, or a termination."""
     trace_id: _builtins.str
     """The trace that it can be found in, 32 hexadecimal digits; empty where none is recorded."""
+    overdue: _builtins.bool
+    """Whether its ttl ran out past the pivot, where that turns nothing back. Only in GetSaga's and StartSaga's
+    answers.
+    """
+    output_json: _builtins.str
+    """The result that its definition's `output` shapes, JSON; empty until it is COMPLETED, or where the definition
+    shapes none. Only in GetSaga's and StartSaga's answers.
+    """
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -325,10 +387,12 @@ class Saga(_message.Message):
         needs_person: _builtins.bool = ...,
         forced: _builtins.bool = ...,
         trace_id: _builtins.str = ...,
+        overdue: _builtins.bool = ...,
+        output_json: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "definition_digest", b"definition_digest", "definition_version", b"definition_version", "error_message", b"error_message", "expire_time", b"expire_time", "flags", b"flags", "forced", b"forced", "needs_person", b"needs_person", "request_id", b"request_id", "saga_id", b"saga_id", "saga_name", b"saga_name", "seq", b"seq", "status", b"status", "steps", b"steps", "timeline", b"timeline", "trace_id", b"trace_id", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "definition_digest", b"definition_digest", "definition_version", b"definition_version", "error_message", b"error_message", "expire_time", b"expire_time", "flags", b"flags", "forced", b"forced", "needs_person", b"needs_person", "output_json", b"output_json", "overdue", b"overdue", "request_id", b"request_id", "saga_id", b"saga_id", "saga_name", b"saga_name", "seq", b"seq", "status", b"status", "steps", b"steps", "timeline", b"timeline", "trace_id", b"trace_id", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -348,6 +412,8 @@ class Step(_message.Message):
     ATTEMPTS_FIELD_NUMBER: _builtins.int
     UNDO_ATTEMPTS_FIELD_NUMBER: _builtins.int
     BY_HAND_FIELD_NUMBER: _builtins.int
+    DEPENDS_ON_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     """The step's name, unique in its definition."""
     service: _builtins.str
@@ -364,6 +430,12 @@ class Step(_message.Message):
     """Compensate attempts known of so far."""
     by_hand: _builtins.bool
     """Whether a person, and no participant, decided where it stands."""
+    kind: Global___StepKind.ValueType
+    """Whether it can be undone, is the decision, or is repeated until it succeeds."""
+    @_builtins.property
+    def depends_on(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the steps that it depends on directly."""
+
     def __init__(
         self,
         *,
@@ -375,10 +447,12 @@ class Step(_message.Message):
         attempts: _builtins.int = ...,
         undo_attempts: _builtins.int = ...,
         by_hand: _builtins.bool = ...,
+        depends_on: _abc.Iterable[_builtins.str] | None = ...,
+        kind: Global___StepKind.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_compensation", b"_compensation", "compensation", b"compensation"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compensation", b"_compensation", "attempts", b"attempts", "by_hand", b"by_hand", "compensation", b"compensation", "name", b"name", "service", b"service", "status", b"status", "transaction", b"transaction", "undo_attempts", b"undo_attempts"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compensation", b"_compensation", "attempts", b"attempts", "by_hand", b"by_hand", "compensation", b"compensation", "depends_on", b"depends_on", "kind", b"kind", "name", b"name", "service", b"service", "status", b"status", "transaction", b"transaction", "undo_attempts", b"undo_attempts"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__compensation: _TypeAlias = _typing.Literal["compensation"]  # noqa: Y015
     _WhichOneofArgType__compensation: _TypeAlias = _typing.Literal["_compensation", b"_compensation"]  # noqa: Y015

@@ -4,7 +4,7 @@ After every event the replayed history must say what the decisions said: no test
 """
 
 from collections.abc import Sequence
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from coordinator.domain.commands import Command, Compensate, Invoke
 from coordinator.domain.definition import (
@@ -13,6 +13,7 @@ from coordinator.domain.definition import (
     RetryPolicy,
     SagaDefinition,
     StepDefinition,
+    StepKind,
 )
 from coordinator.domain.events import (
     CancelRequested,
@@ -48,19 +49,32 @@ def step(
     on_failure: Literal["halt", "continue"] = "halt",
     budget_s: float = 100.0,
     timeout_s: float = 10.0,
+    depends_on: Sequence[str] | None = None,
+    kind: StepKind = StepKind.COMPENSATABLE,
+    **others: Any,
 ) -> StepDefinition:
-    """A step whose waits are 1, 2, 4, … 8 s in both directions; `undo` is `undo_<name>` unless given."""
+    """A step whose waits are 1, 2, 4, … 8 s in both directions; `undo` is `undo_<name>` unless given. A pivot or
+    a retriable one is tried for *budget_s*, without a limit of attempts."""
+    is_lasting = kind is not StepKind.COMPENSATABLE
     return StepDefinition(
         service=f"{name}_service",
         transaction=f"do_{name}",
         compensation=f"undo_{name}" if undo == "" else undo,
         name=StepName(name),
         timeout_s=timeout_s,
-        retry=RetryPolicy(max_attempts=attempts_max, initial_backoff_s=1.0, max_backoff_s=8.0),
+        depends_on=None if depends_on is None else tuple(map(StepName, depends_on)),
+        kind=kind,
+        retry=RetryPolicy(
+            max_attempts=None if is_lasting else attempts_max,
+            initial_backoff_s=1.0,
+            max_backoff_s=8.0,
+            budget_s=budget_s if is_lasting else None,
+        ),
         compensation_retry=CompensationRetryPolicy(
             initial_backoff_s=1.0, max_backoff_s=8.0, budget_s=budget_s
         ),
         on_compensation_failure=OnCompensationFailure(on_failure),
+        **others,
     )
 
 

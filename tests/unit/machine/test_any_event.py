@@ -6,19 +6,23 @@ import hypothesis.strategies as st
 from hypothesis import example, given, settings
 
 from coordinator.domain.commands import Command, Compensate, Invoke
-from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.definition import SagaDefinition, StepKind
 from coordinator.domain.errors import IllegalTransition
 from coordinator.domain.events import (
     CancelRequested,
     Cause,
     DeadlinePassed,
     Event,
+    ExpressionFailed,
     OperatorActed,
+    OutputShaped,
+    PivotBegun,
     SagaResumed,
     SagaStarted,
     StepBegun,
     StepCompensated,
     StepFaulted,
+    StepOmitted,
     StepPending,
     StepRefused,
     StepSucceeded,
@@ -41,10 +45,23 @@ DEFINITIONS = st.sampled_from(
         define("a"),
         define("a", "b", ttl_s=10.0),
         define("a", step("b", undo=None, on_failure="continue"), "c", ttl_s=5.0),
+        SagaDefinition(
+            name="Order",
+            ttl_s=10.0,
+            max_parallel=2,
+            output={"of": "input.n"},
+            steps=(
+                step("a", depends_on=[], when="input.n > 0"),
+                step("b", depends_on=[]),
+                step("c", depends_on=["a", "b"], kind=StepKind.PIVOT),
+                step("d", undo=None, depends_on=["c"], kind=StepKind.RETRIABLE),
+                step("e", undo=None, depends_on=["c"], kind=StepKind.RETRIABLE),
+            ),
+        ),
     ]
 )
 AT = st.sampled_from([BORN_AT - 1, BORN_AT, BORN_AT + 5, BORN_AT + 10, BORN_AT + 11])
-STEP = st.sampled_from([StepName(name) for name in ("a", "b", "c", "nowhere", "")])
+STEP = st.sampled_from([StepName(name) for name in ("a", "b", "c", "d", "e", "nowhere", "")])
 NUMBER = st.integers(-1, 4)
 TEXT = st.sampled_from(["", "X", "{}"])
 MAYBE_AT = st.none() | AT
@@ -54,6 +71,10 @@ EVENTS: list[st.SearchStrategy[Event]] = [
     st.builds(CancelRequested, AT, TEXT),
     st.builds(DeadlinePassed, AT),
     st.builds(StepBegun, AT, STEP),
+    st.builds(PivotBegun, AT, STEP),
+    st.builds(StepOmitted, AT, STEP),
+    st.builds(ExpressionFailed, AT, st.none() | STEP, TEXT, TEXT),
+    st.builds(OutputShaped, AT, TEXT),
     st.builds(StepSucceeded, AT, STEP, NUMBER, TEXT),
     st.builds(StepRefused, AT, STEP, NUMBER, TEXT, TEXT),
     st.builds(StepPending, AT, STEP, NUMBER, AT),
@@ -104,7 +125,7 @@ def test_any_event_is_folded_in_or_refused_as_illegal(
         history.append(event)
         by_hand = isinstance(event, OperatorActed) and status is Status.DEAD_LETTERED
         assert status.is_open or by_hand or decision.saga.status is status
-        assert decision.saga.status.is_open == bool(decision.commands)
+        assert decision.saga.status.is_open == bool(decision.commands or decision.saga.awaits_output)
         assert (decision.saga.status is Status.DEAD_LETTERED) <= decision.saga.needs_person
         summarize(decision, len(history))
         assert resume(definition, history) == decision
