@@ -97,15 +97,19 @@ async def test_nobody_there_is_silence() -> None:
 
 async def test_silence_is_waited_for_in_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     assert adapter_module.PROBE_TIMEOUT_S == 2.0
-    monkeypatch.setattr(adapter_module, "PROBE_TIMEOUT_S", 0.1)
+    monkeypatch.setattr(adapter_module, "PROBE_TIMEOUT_S", 0.3)
+    allowed_s: list[float | None] = []
 
     async def hang(request: bytes, context: "grpc.aio.ServicerContext[bytes, bytes]") -> bytes:
+        allowed_s.append(context.time_remaining())
         await asyncio.sleep(30)
         return b""
 
     async with asyncio.timeout(5):
         description = await told_by({"Describe": by(hang)})
     assert description.told is Told.NO_ANSWER
+    # The participant knows, too, when nobody waits for it any more.
+    assert [left_s is not None and left_s < 1 for left_s in allowed_s] == [True]
 
 
 async def test_another_status_says_nothing_and_is_not_quoted() -> None:
