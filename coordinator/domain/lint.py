@@ -1,0 +1,328 @@
+"""The linter: what a definition that loads may yet do that nobody meant.
+
+Each finding is by a rule (rules.py). A rule is worth its place only if a sound definition is silent about it:
+what is a matter of taste is not looked at.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any, Final
+
+from pydantic import BaseModel
+
+from coordinator.domain import jsontext
+from coordinator.domain.definition import (
+    LASTING,
+    CompensationRetryPolicy,
+    OnCompensationFailure,
+    RetryPolicy,
+    SagaDefinition,
+    StepDefinition,
+    StepKind,
+)
+from coordinator.domain.durations import format_duration
+from coordinator.domain.expression_text import INPUT, OUTPUTS, Named, conditions, named
+from coordinator.domain.graph import mask, places
+from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.rules import RULES, Stage
+from coordinator.domain.sentences import Loc, found, listed
+from coordinator.domain.worst_case import Round, longest_stretch, one_round
+
+Constant = Callable[[str, Mapping[str, JsonValue] | None], bool | None]
+"""What a condition yields whatever the saga's input is: true, false, or None where it depends on that. Of
+`outputs` is known what is given: all that the expression names, or None for nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is found in a definition: by which rule, where, and in a sentence."""
+
+    rule: str
+    loc: Loc
+    sentence: str
+
+    @property
+    def path(self) -> str:
+        """Where, as a JSON path into the definition as it is written."""
+        return reduce(jsontext.child, self.loc, "$")
+
+    @property
+    def cure(self) -> str:
+        """What mends it."""
+        return RULES[self.rule].cure
+
+
+def lint(
+    definition: SagaDefinition,
+    expressions: Constant | None = None,
+    of_participants: Sequence[Finding] | None = None,
+) -> Sequence[Finding]:
+    """What is found in *definition* and accepted by no `allow`, in the order of its steps.
+
+    Without *expressions*, what is about what they yield is left out. *of_participants* is what else was
+    found, by asking the participants; None: they were not asked.
+    """
+    everything = [*_findings(definition, expressions), *(of_participants or ())]
+    not_looked_for = set[str]()
+    if expressions is None:
+        not_looked_for |= {_DEAD_BRANCH, _UNREACHABLE}
+    if of_participants is None:
+        not_looked_for |= {id_ for id_, rule in RULES.items() if rule.stage is Stage.PARTICIPANTS}
+    left = [finding for finding in everything if finding.rule not in _allowed(definition, finding)]
+    left += _allow(definition, everything, not_looked_for)
+    return sorted(left, key=lambda finding: _place(finding.loc))
+
+
+@dataclass(frozen=True, slots=True)
+class _Expression:
+    loc: Loc
+    text: str
+
+    def names(self, variable: str) -> Named:
+        return named(self.text, variable)
+
+
+def _findings(definition: SagaDefinition, constant: Constant | None) -> Iterator[Finding]:
+    expressions = list(_expressions(definition))
+    yield from _time(definition)
+    yield from _undo(definition)
+    yield from _lasting(definition)
+    yield from _sensitive(definition, expressions)
+    yield from _default_outputs(definition, expressions)
+    if constant is not None:
+        yield from _conditions(definition, expressions, constant)
+
+
+def _time(definition: SagaDefinition) -> Iterator[Finding]:
+    ttl_s = definition.ttl_s
+    if ttl_s is None:
+        return
+    stretch = longest_stretch(definition)
+    if stretch.length_s > ttl_s:
+        way = [f"{step.name} {_written(seconds)}" for step, seconds in stretch.steps]
+        until = "to the end" if definition.pivot is None else "to the end of the pivot's first attempt"
+        worst = f"the worst case {until} is {_written(stretch.length_s)} ({listed(way)})"
+        yield Finding("ttl-too-short", ("ttl",), f"{worst}, but the ttl is {_written(ttl_s)}")
+    for place, step in enumerate(definition.steps):
+        if step.kind is not StepKind.RETRIABLE and step.timeout_s > ttl_s:
+            sentence = (
+                f"one attempt may take {_written(step.timeout_s)}, but the saga's ttl is {_written(ttl_s)}"
+            )
+            yield Finding("no-timeout-room", _at(place, step, "timeout_s"), sentence)
+
+
+def _undo(definition: SagaDefinition) -> Iterator[Finding]:
+    drawn = definition.graph
+    turning_back = mask(
+        [place for place, step in enumerate(definition.steps) if step.kind is not StepKind.RETRIABLE]
+    )
+    for place, step in enumerate(definition.steps):
+        if step.kind is StepKind.RETRIABLE:
+            yield from _dead_compensation(place, step)
+            continue
+        others = turning_back & ~drawn.ancestors[place] & ~(1 << place)
+        if step.kind is StepKind.COMPENSATABLE and step.compensation is None and others:
+            names = listed((definition.steps[other].name for other in places(others)), shown_max=3)
+            sentence = f"nothing undoes {step.name}, and the saga may still turn back at {names}"
+            yield Finding("missing-undo", ("steps", place, "compensation"), sentence)
+        if step.compensation is None and step.compensation_input is not None:
+            sentence = "there is no compensation that it could be given to"
+            yield Finding("dead-compensation", ("steps", place, "compensationInput"), sentence)
+        one = one_round(step.timeout_s, step.compensation_retry)
+        if step.compensation_retry.budget_s < one.length_s:
+            loc = _at(place, step, "compensation_retry", "budget_s")
+            sentence = _round_sentence(one, step.timeout_s, step.compensation_retry)
+            yield Finding("undo-budget-too-short", loc, sentence)
+
+
+def _dead_compensation(place: int, step: StepDefinition) -> Iterator[Finding]:
+    said = {
+        "compensation": step.compensation is not None,
+        "compensationInput": step.compensation_input is not None,
+        "compensationRetry": step.compensation_retry != CompensationRetryPolicy(),
+        "onCompensationFailure": step.on_compensation_failure is not OnCompensationFailure.HALT,
+    }
+    for key, is_said in said.items():
+        if is_said:
+            sentence = f"{step.name} is retriable, and never undone"
+            yield Finding("dead-compensation", ("steps", place, key), sentence)
+
+
+def _lasting(definition: SagaDefinition) -> Iterator[Finding]:
+    for place, step in enumerate(definition.steps):
+        policy = step.retry
+        if step.kind is StepKind.COMPENSATABLE:
+            continue
+        if policy.max_attempts is not None:
+            failed = f"after {policy.max_attempts} failed attempts"
+            sentence = f"{step.name} is {_KIND[step.kind]}: {failed} it would be left to a person"
+            yield Finding("bounded-after-pivot", ("steps", place, "retry", "maxAttempts"), sentence)
+            continue
+        one = one_round(step.timeout_s, policy)
+        if policy.budget_s is not None and policy.budget_s < one.length_s:
+            # The default is filled in where `retry` says something else.
+            keys = ("retry", "budget_s") if policy.budget_s != LASTING["budget_s"] else ("retry",)
+            sentence = _round_sentence(one, step.timeout_s, policy)
+            yield Finding("lasting-budget-too-short", _at(place, step, *keys), sentence)
+
+
+def _round_sentence(one: Round, timeout_s: float, policy: RetryPolicy | CompensationRetryPolicy) -> str:
+    assert policy.budget_s is not None
+    attempts = f"{one.attempts} attempt{'s' * (one.attempts > 1)} of {_written(timeout_s)}"
+    waits = f"the waits after them, up to {_written(policy.max_backoff_s)},"
+    takes = f"take {_written(one.length_s)} at worst, but the budget is {_written(policy.budget_s)}"
+    return f"{attempts} and {waits} {takes}"
+
+
+def _sensitive(definition: SagaDefinition, expressions: Sequence[_Expression]) -> Iterator[Finding]:
+    fields = definition.sensitive or ()
+    if not fields:
+        return
+    given = set[str]()
+    for place, step in enumerate(definition.steps):
+        given.update(step.input_entries)
+        if step.input is None:
+            given.update(fields)
+            sentence = f"without an `input` {step.name} is given all fields, {listed(fields)} among them"
+            yield Finding("sensitive-unnamed", ("steps", place), sentence)
+    for expression in expressions:
+        names = expression.names(INPUT)
+        given.update(names.entries)
+        if names.whole:
+            given.update(fields)
+            if not _is_condition(expression):
+                sentence = f"it takes the whole `input`, {listed(fields)} included"
+                yield Finding("sensitive-unnamed", expression.loc, sentence)
+    for index, field in enumerate(fields):
+        if field not in given:
+            yield Finding("unused-sensitive", ("sensitive", index), f"no step names {found(field)}")
+
+
+def _default_outputs(definition: SagaDefinition, expressions: Sequence[_Expression]) -> Iterator[Finding]:
+    wanted = [expression.names(OUTPUTS) for expression in expressions]
+    named_somewhere = set[str]().union(*(names.entries for names in wanted))
+    if any(names.whole for names in wanted):
+        return
+    for place, step in enumerate(definition.steps):
+        if step.has_default_output and step.name not in named_somewhere:
+            sentence = f"no expression names the output of {step.name}"
+            yield Finding("default-output-unused", ("steps", place, "defaultOutput"), sentence)
+
+
+def _conditions(
+    definition: SagaDefinition, expressions: Sequence[_Expression], constant: Constant
+) -> Iterator[Finding]:
+    # What stands for the outputs of steps that never run: it is known.
+    never_run: dict[str, JsonValue] = {}
+
+    def yields(text: str) -> bool | None:
+        if not text:
+            return None
+        names = named(text, OUTPUTS)
+        is_known = bool(names.entries) and not names.whole and names.entries <= never_run.keys()
+        return constant(text, never_run if is_known else None)
+
+    for place in definition.graph.order:
+        step = definition.steps[place]
+        always = yields(step.when or "")
+        loc: Loc = ("steps", place, "when")
+        if always is False:
+            if step.has_default_output:
+                never_run[step.name] = step.default_output
+            yield Finding(_UNREACHABLE, loc, f"it is always false: {step.name} never runs")
+        elif always is True:
+            yield Finding(_DEAD_BRANCH, loc, f"it is always true: {step.name} is never omitted")
+    for expression in expressions:
+        for condition in conditions(expression.text):
+            always = yields(condition)
+            if always is not None:
+                sentence = f"the condition {found(condition)} is always {found(always)}"
+                yield Finding(_DEAD_BRANCH, expression.loc, sentence)
+
+
+def _allowed(definition: SagaDefinition, finding: Finding) -> Sequence[str]:
+    place = _place(finding.loc)
+    return () if place < 0 else definition.steps[place].allow or ()
+
+
+def _allow(
+    definition: SagaDefinition, everything: Sequence[Finding], not_looked_for: set[str]
+) -> Iterator[Finding]:
+    """What is wrong with what is allowed. This can not be allowed."""
+    found_at = {(_place(finding.loc), finding.rule) for finding in everything}
+    for place, step in enumerate(definition.steps):
+        seen = set[str]()
+        for index, rule in enumerate(step.allow or ()):
+            loc: Loc = ("steps", place, "allow", index)
+            if rule not in RULES:
+                yield Finding("allow-unknown-rule", loc, f"there is no rule {found(rule)}")
+            elif rule in seen:
+                yield Finding("allow-unused", loc, f"{rule} is accepted already")
+            elif RULES[rule].stage is Stage.LOAD:
+                yield Finding("allow-unused", loc, f"a definition that breaks {rule} is not loaded")
+            elif (place, rule) not in found_at and rule not in not_looked_for:
+                yield Finding("allow-unused", loc, f"nothing is found here by {rule}")
+            seen.add(rule)
+
+
+def _expressions(definition: SagaDefinition) -> Iterator[_Expression]:
+    """Every expression of the definition, in its order."""
+    for place, step in enumerate(definition.steps):
+        here: Loc = ("steps", place)
+        if step.when is not None:
+            yield _Expression((*here, "when"), step.when)
+        if step.input_shape is not None:
+            for loc, text in _texts((*here, "input"), step.input_shape):
+                yield _Expression(loc, text)
+        if step.compensation_input is not None:
+            for loc, text in _texts((*here, "compensationInput"), step.compensation_input):
+                yield _Expression(loc, text)
+    if definition.output is not None:
+        for loc, text in _texts(("output",), definition.output):
+            yield _Expression(loc, text)
+
+
+def _texts(loc: Loc, shape: Any) -> Iterator[tuple[Loc, str]]:
+    match shape:
+        case str():
+            yield loc, shape
+        case dict():
+            for key, entry in shape.items():
+                yield from _texts((*loc, key), entry)
+        case list():
+            for index, entry in enumerate(shape):
+                yield from _texts((*loc, index), entry)
+
+
+def _is_condition(expression: _Expression) -> bool:
+    return expression.loc[-1] == "when" and len(expression.loc) == 3
+
+
+def _at(place: int, step: StepDefinition, *fields: str) -> Loc:
+    """Where a field of *step* is written; where it has its default, the object that could hold it."""
+    loc: Loc = ("steps", place)
+    holder: BaseModel = step
+    for field in fields:
+        if field not in holder.model_fields_set:
+            break
+        loc = (*loc, type(holder).model_fields[field].alias or field)
+        value = getattr(holder, field)
+        if isinstance(value, BaseModel):
+            holder = value
+    return loc
+
+
+def _place(loc: Loc) -> int:
+    """The place of the step that *loc* is at; -1 for the definition as a whole."""
+    return loc[1] if loc[0] == "steps" and isinstance(loc[1], int) else -1
+
+
+def _written(seconds: float) -> str:
+    """A length of time as a definition has it, without fractions of milliseconds."""
+    return f"{seconds:.10g}s" if seconds % 60 else format_duration(seconds)
+
+
+_DEAD_BRANCH: Final = "dead-branch"
+_UNREACHABLE: Final = "unreachable-step"
+_KIND: Final = {StepKind.PIVOT: "the pivot", StepKind.RETRIABLE: "retriable"}
