@@ -22,6 +22,10 @@ SERVICES: Final = (
     "PaymentService",
     "ShippingService",
     "NotificationService",
+    "FlightService",
+    "HotelService",
+    "CarService",
+    "TicketService",
 )
 ROOT: Final = Path(__file__).resolve().parent.parent
 START_TIMEOUT_S: Final = 30.0

@@ -278,9 +278,10 @@ class Demo:
         self._expect(said.returncode in fine, f"saga {words[0]} exits with {fine}, not {said.returncode}")
 
     def _print_standing(self, moment: str) -> None:
-        rows = (f"{name.removesuffix('Service')} {len(self._entries(name, ''))}" for name in SERVICES)
+        counts = {name.removesuffix("Service"): len(self._entries(name, "")) for name in SERVICES}
+        rows = ", ".join(f"{name} {count}" for name, count in counts.items() if count)
         print(f"   {moment:<7} {_told(self._books())}")
-        print(f"           rows in the ledgers: {', '.join(rows)}")
+        print(f"           rows in the ledgers: {rows or 'none'}")
 
     def _print_ledger(self, saga_id: str) -> None:
         entries = self._entries("", saga_id)
@@ -382,7 +383,7 @@ def _run() -> int:
         Cluster(Path(folder), listen="127.0.0.1:0") as cluster,
     ):
         cluster.start()
-        print(f"The coordinator serves at {cluster.address}, five services at ", end="")
+        print(f"The coordinator serves at {cluster.address}, {len(SERVICES)} services at ", end="")
         print(f"{cluster.participants_address}: real processes, real files.")
         with BlockingClient(cluster.address) as client:
             ended_well = Demo(cluster, client).play()

@@ -19,7 +19,7 @@ from coordinator.domain.events import Verb
 from coordinator.domain.ids import ActionId, SagaId, StepName
 from coordinator.domain.outcomes import Succeeded
 from coordinator.engine.sagas import SagaView
-from scripts.cluster import Cluster
+from scripts.cluster import SERVICES, Cluster
 from tests.e2e.cli_harness import ANY_ID, FATES, Shell, an_order
 from tests.integration.api_harness import REFUSED, coordinator
 
@@ -362,14 +362,16 @@ def test_definitions_are_checked_without_a_coordinator(tmp_path: Path) -> None:
     shell = Shell()
     right = shell.saga("validate", "definitions")
     assert right.code == 0
-    assert right.out == "OrderPlacementSaga: 5 steps\nPlaceOrder (version 1): 4 steps\n"
-    assert right.err == "2 definitions would be loaded, no file refused\n"
+    assert right.out == (
+        "BookTrip (version 1): 6 steps\nOrderPlacementSaga: 5 steps\nPlaceOrder (version 1): 4 steps\n"
+    )
+    assert right.err == "3 definitions would be loaded, no file refused\n"
     wrong = tmp_path / "trip.json"
     wrong.write_text('{"sagaName": "Trip", "ttl": "soon", "steps": [{"service": "A", "transaction": "a"}]}')
     ran = shell.saga("validate", "definitions", str(wrong))
     assert ran.code == 1
-    assert ran.out.splitlines()[2] == "trip.json is not a saga definition and is not loaded:"
-    assert [line.split(":")[0] for line in ran.out.splitlines()[3:]] == [
+    assert ran.out.splitlines()[3] == "trip.json is not a saga definition and is not loaded:"
+    assert [line.split(":")[0] for line in ran.out.splitlines()[4:]] == [
         "  $.ttl",
         "  $.steps[0].compensation",
     ]
@@ -425,16 +427,7 @@ def test_a_wrong_flag_or_variable_stops_the_start_with_its_name(tmp_path: Path) 
 
 
 def test_a_coordinator_is_served_by_flags_and_stops_when_asked_to(cluster: Cluster, tmp_path: Path) -> None:
-    places = [
-        f"--service={name}={cluster.participants_address}"
-        for name in (
-            "OrderService",
-            "InventoryService",
-            "PaymentService",
-            "ShippingService",
-            "NotificationService",
-        )
-    ]
+    places = [f"--service={name}={cluster.participants_address}" for name in SERVICES]
     child = Shell().popen(
         "serve",
         "--listen",

@@ -9,6 +9,8 @@ import pytest
 from coordinator.adapters.definition_files import DefinitionFiles
 from coordinator.domain.errors import DefinitionNotFound, StartupFailed
 from coordinator.ports.catalog import Catalog
+from participants.calls import Operation
+from participants.services import EXAMPLES
 
 DEFINITIONS: Final = Path(__file__).parents[3] / "definitions"
 SERVICES: Final = ("Hotel", "Car")
@@ -27,10 +29,17 @@ def refusals(files: DefinitionFiles) -> dict[str, list[str]]:
 
 
 def test_the_definitions_that_we_ship_load() -> None:
-    services = [f"{name}Service" for name in ("Order", "Payment", "Inventory", "Notification", "Shipping")]
-    files = DefinitionFiles.load(DEFINITIONS, services)
-    assert [definition.name for definition in files.all()] == ["OrderPlacementSaga", "PlaceOrder"]
+    files = DefinitionFiles.load(DEFINITIONS, list(EXAMPLES))
+    assert [definition.name for definition in files.all()] == ["BookTrip", "OrderPlacementSaga", "PlaceOrder"]
     assert files.refused == ()
+
+
+def test_the_example_services_offer_what_the_definitions_that_we_ship_ask_for() -> None:
+    for definition in DefinitionFiles.load(DEFINITIONS, None).all():
+        for step in definition.steps:
+            service = EXAMPLES[step.service]
+            assert step.transaction in service.names(Operation.EXECUTE)
+            assert step.compensation in {None, *service.names(Operation.COMPENSATE)}
 
 
 def test_a_wrong_file_is_refused_and_the_others_keep_working(tmp_path: Path) -> None:
@@ -44,8 +53,10 @@ def test_a_wrong_file_is_refused_and_the_others_keep_working(tmp_path: Path) -> 
     assert refusals(files) == {
         "b.json": [
             "$.steps: expected a list of 1 to 1000 steps, found an empty list",
-            "$.when: is not a key that is known here; known are sagaName, version, ttl, maxParallel, "
-            "sensitive, output, steps",
+            (
+                "$.when: is not a key that is known here; known are sagaName, version, ttl, maxParallel, "
+                "sensitive, output, steps"
+            ),
         ]
     }
 
