@@ -10,6 +10,7 @@ import pytest
 from google.protobuf import any_pb2
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
+from grpc_health.v1 import health_pb2
 
 from coordinator.adapters.grpc_participants import GrpcParticipants
 from coordinator.domain.ids import FencingToken, IdempotencyKey, SagaId, StepName
@@ -22,7 +23,7 @@ from coordinator.domain.outcomes import (
     Succeeded,
     Unproved,
 )
-from coordinator.ports.participants import CompensateCall, ExecuteCall
+from coordinator.ports.participants import CompensateCall, ExecuteCall, Probe, Reach
 from saga.v1 import participant_pb2 as pb
 
 KEY = "s-1/charge/execute"
@@ -64,9 +65,11 @@ class _Anything(grpc.GenericRpcHandler):
 
 
 @asynccontextmanager
-async def participants(reply: Reply, *, message_bytes_max: int = 100_000) -> AsyncIterator[GrpcParticipants]:
+async def served(
+    handler: grpc.GenericRpcHandler, *, message_bytes_max: int = 100_000
+) -> AsyncIterator[GrpcParticipants]:
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers((_Anything(reply),))
+    server.add_generic_rpc_handlers((handler,))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     adapter = GrpcParticipants({"Payments": f"127.0.0.1:{port}"}, message_bytes_max=message_bytes_max)
@@ -85,7 +88,7 @@ async def answer_to(reply: Reply | bytes, *, timeout_s: float = 5.0) -> Answer:
             return fixed
 
         reply = reply_with
-    async with participants(reply) as adapter:
+    async with served(_Anything(reply)) as adapter:
         return await adapter.perform(EXECUTE, timeout_s=timeout_s)
 
 
@@ -214,30 +217,28 @@ async def test_nobody_listening_is_unknown_and_found_again_soon() -> None:
     assert (answer.kind, answer.code) == (Unproved.TRANSIENT, "UNAVAILABLE")
 
 
+class _Silent(grpc.GenericRpcHandler):
+    """Ends every call OK, without an answer."""
+
+    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_stream_rpc_method_handler(_say_nothing)
+        return handler
+
+
+async def _say_nothing(
+    request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
+) -> AsyncIterator[bytes]:
+    nothing: tuple[bytes, ...] = ()
+    for answer in nothing:
+        yield answer
+
+
 async def test_a_call_that_ends_ok_without_an_answer_proves_nothing() -> None:
-    async def say_nothing(
-        request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]
-    ) -> AsyncIterator[bytes]:
-        nothing: tuple[bytes, ...] = ()
-        for answer in nothing:
-            yield answer
-
-    class Silent(grpc.GenericRpcHandler):
-        def service(
-            self, handler_call_details: grpc.HandlerCallDetails
-        ) -> "grpc.RpcMethodHandler[bytes, bytes]":
-            handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_stream_rpc_method_handler(say_nothing)
-            return handler
-
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers((Silent(),))
-    port = server.add_insecure_port("127.0.0.1:0")
-    await server.start()
-    adapter = GrpcParticipants({"Payments": f"127.0.0.1:{port}"}, message_bytes_max=1 << 20)
-    answers = [await adapter.perform(call, timeout_s=5.0) for call in (EXECUTE, COMPENSATE)]
-    await adapter.close()
-    await server.stop(None)
+    async with served(_Silent()) as adapter:
+        answers = [await adapter.perform(call, timeout_s=5.0) for call in (EXECUTE, COMPENSATE)]
+        probe = await adapter.probe("Payments")
     assert [a.kind for a in answers if isinstance(a, NoProof)] == [Unproved.BROKEN_CONTRACT] * 2
+    assert probe.reach is Reach.UNREACHABLE
 
 
 async def test_a_service_without_an_address_is_named() -> None:
@@ -291,8 +292,49 @@ async def test_a_compensation_says_whether_a_receipt_is_known(receipt: str | Non
         input="{}",
         receipt=receipt,
     )
-    async with participants(settle) as adapter:
+    async with served(_Anything(settle)) as adapter:
         assert await adapter.perform(call, timeout_s=5.0) == Succeeded("null")
     assert received[0].HasField("execute_output_json") is present
     assert received[0].execute_output_json == (receipt or "")
     assert received[0].compensation == ""
+
+
+@pytest.mark.parametrize(
+    ("status", "reach", "message"),
+    [
+        (health_pb2.HealthCheckResponse.SERVING, Reach.SERVING, ""),
+        (
+            health_pb2.HealthCheckResponse.NOT_SERVING,
+            Reach.NOT_SERVING,
+            "its health service says NOT_SERVING",
+        ),
+        (9, Reach.NOT_SERVING, "its health service says 9"),
+    ],
+)
+async def test_a_participant_is_as_well_as_its_health_service_says(
+    status: int, reach: Reach, message: str
+) -> None:
+    async def say(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        return bytes((0x08, status))
+
+    async with served(_Anything(say)) as adapter:
+        probe = await adapter.probe("Payments")
+    assert (probe.reach, probe.message) == (reach, message)
+
+
+async def test_a_participant_without_a_health_service_serves_and_one_with_a_broken_one_is_not_reached() -> (
+    None
+):
+    async def fail(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+
+    async def garbage(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        return b"\xff"
+
+    async with served(_Anything(fail)) as adapter:
+        assert (await adapter.probe("Payments")).reach is Reach.SERVING
+        assert await adapter.probe("Nobody") == Probe(
+            "", Reach.UNKNOWN_ADDRESS, "no address is set for it (SAGA_SERVICES)"
+        )
+    async with served(_Anything(garbage)) as adapter:
+        assert (await adapter.probe("Payments")).reach is Reach.UNREACHABLE

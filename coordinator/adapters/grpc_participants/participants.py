@@ -96,9 +96,13 @@ class GrpcParticipants:
             return Probe(target, Reach.UNREACHABLE, fit_message(error.details() or error.code().name))
         except TimeoutError:
             return Probe(target, Reach.UNREACHABLE, "no answer in time")
+        if not isinstance(answer, health_pb2.HealthCheckResponse):
+            return Probe(target, Reach.UNREACHABLE, "its health service gave no answer that can be read")
         if answer.status == health_pb2.HealthCheckResponse.SERVING:
             return Probe(target, Reach.SERVING)
-        status = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+        # A status that is not known here is a number and has no name.
+        statuses = health_pb2.HealthCheckResponse.ServingStatus
+        status = statuses.Name(answer.status) if answer.status in statuses.values() else answer.status
         return Probe(target, Reach.NOT_SERVING, f"its health service says {status}")
 
     async def describe(self, service: str) -> Description:
