@@ -8,16 +8,20 @@ import stat
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
+from coordinator.adapters.definition_text import FORMAT_OF, format_of, read_definition
 from coordinator.domain import jsontext
-from coordinator.domain.definition import SagaDefinition, parse_definition
+from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import (
     DefinitionNotFound,
     InvalidDefinition,
     StartupFailed,
     Violation,
 )
+
+SCHEMA_FILE: Final = "schema.json"
+"""Beside the definitions, for the editors of those who write them; it is none itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,7 @@ class DefinitionFiles:
 
     @classmethod
     def load(cls, folder: Path | str, services: Collection[str] | None) -> Self:
-        """Read every `*.json` in *folder* that is not hidden, by file name.
+        """Read every `*.json`, `*.yaml` and `*.yml` in *folder* that is not hidden, by file name.
 
         A step of a service that is not in *services* is a fault; None allows any.
 
@@ -47,7 +51,8 @@ class DefinitionFiles:
         for path in paths:
             source = path.name if path.name.isprintable() else repr(path.name)
             try:
-                definition = parse_definition(_read(path, source), source=source, services=services)
+                text = _read(path, source)
+                definition = read_definition(text, format_of(path), source=source, services=services)
                 # The first file of a name stays: which one that is depends on file names only.
                 if definition.name in loaded:
                     raise _same_name(source, definition.name, file_of[definition.name])
@@ -84,7 +89,11 @@ def files_in(folder: Path) -> list[Path]:
         raise StartupFailed(
             f"the definitions folder {str(folder)!r} can not be read: {error.strerror}"
         ) from None
-    return [folder / name for name in names if name.endswith(".json") and name[0] != "."]
+    return [
+        folder / name
+        for name in names
+        if name.endswith(tuple(FORMAT_OF)) and name[0] != "." and name != SCHEMA_FILE
+    ]
 
 
 def _read(path: Path, source: str) -> bytes:

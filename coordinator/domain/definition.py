@@ -4,7 +4,7 @@ A definition that exists is right: `parse_definition` refuses a wrong one whole,
 finds. Its `text`, defaults filled in, is what sagas are pinned to.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
 from typing import Annotated, Any, Final, Self
@@ -24,17 +24,19 @@ from pydantic import (
 )
 
 from coordinator.domain import durations, jsontext
-from coordinator.domain.errors import InvalidDefinition, InvalidJson, Violation
+from coordinator.domain.documents import Document, Places, read_json
+from coordinator.domain.errors import InvalidDefinition, InvalidJson, InvalidText, Violation
 from coordinator.domain.graph import Graph, graph, places
 from coordinator.domain.ids import Digest, StepName
-from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.relations import NAME, Sketch, dependencies, is_output, relation_faults, sketch
-from coordinator.domain.sentences import TAG, Entries, Fault, Loc, fault, found, sentences
+from coordinator.domain.sentences import INVALID, TAG, Entries, Fault, fault, found, sentences
 
 STEPS_MAX: Final = 1_000
 VIOLATIONS_MAX: Final = 100
 PARALLEL_DEFAULT: Final = 10
 
+_SCHEMA_KEY: Final = "$schema"
+"""Tells an editor which schema it can help with; it says nothing of the saga."""
 _A_NAME: Final = "a letter, then up to 99 letters, digits, '_', '.' or '-'"
 _FROM_JSON: Final = "the value comes from JSON, where only camelCase keys and written durations are taken"
 
@@ -243,7 +245,7 @@ class SagaDefinition(_Document):
         # A definition made in code is held to the same rules; from JSON they were checked before.
         if info.context != _FROM_JSON:
             for wrong in relation_faults([_checked(step) for step in self.steps], None):
-                raise fault(f"{_path(wrong.loc)} {wrong.sentence}")
+                raise fault(f"{jsontext.path_of(wrong.loc)} {wrong.sentence}")
         return self
 
     @cached_property
@@ -315,16 +317,43 @@ class SagaDefinition(_Document):
 def parse_definition(
     text: str | bytes, *, source: str, services: Collection[str] | None = None
 ) -> SagaDefinition:
-    """Read one definition.
+    """Read one definition that is written in JSON, as those in the journal are, and check it."""
+    return check_definition(read_document(text, source=source), source=source, services=services)
+
+
+def read_document(
+    text: str | bytes, *, source: str, read: Callable[[str | bytes], Document] = read_json
+) -> Document:
+    """What *text* says, right or wrong.
+
+    Raises:
+        InvalidDefinition: *read* cannot read it. *source* names it in the error.
+    """
+    try:
+        return read(text)
+    except InvalidText as error:
+        wrong = Violation(error.path, error.sentence, INVALID, error.line, error.column)
+        raise InvalidDefinition(source, [wrong]) from None
+
+
+def check_definition(
+    document: Document, *, source: str, services: Collection[str] | None = None
+) -> SagaDefinition:
+    """The definition that *document* is.
 
     *source* names it in the error. A step of a service that is not in *services* is a fault, unless
     *services* is None, as for a definition that comes out of the journal.
 
     Raises:
-        InvalidDefinition: with every fault that was found.
+        InvalidDefinition: with every fault that was found, and where.
     """
-    value = _object(text, source)
     faults: list[Fault] = []
+    value = document.value
+    if not isinstance(value, dict):
+        wrong = Fault((), f"expected an object, found {found(value)}")
+        raise InvalidDefinition(source, _violations([wrong], document.places))
+    if isinstance(value.get(_SCHEMA_KEY), str):
+        value = {key: entry for key, entry in value.items() if key != _SCHEMA_KEY}
     steps = value.get("steps")
     if isinstance(steps, list) and len(steps) > STEPS_MAX:
         faults.append(Fault(("steps",), f"expected a list of 1 to {STEPS_MAX} steps, found {found(steps)}"))
@@ -339,18 +368,8 @@ def parse_definition(
     if isinstance(steps, list):
         faults += relation_faults([sketch(step) for step in steps], services)
     if definition is None or faults:
-        raise InvalidDefinition(source, _violations(faults))
+        raise InvalidDefinition(source, _violations(faults, document.places))
     return definition
-
-
-def _object(text: str | bytes, source: str) -> dict[str, JsonValue]:
-    try:
-        value = jsontext.loads(text)
-    except InvalidJson as error:
-        raise InvalidDefinition(source, [error.violation]) from None
-    if not isinstance(value, dict):
-        raise InvalidDefinition(source, [Violation("$", f"expected an object, found {found(value)}")])
-    return value
 
 
 def _pinned_text_faults(definition: SagaDefinition) -> Iterator[Fault]:
@@ -387,20 +406,16 @@ def _checked(step: StepDefinition) -> Sketch:
     )
 
 
-def _violations(faults: Sequence[Fault]) -> list[Violation]:
+def _violations(faults: Sequence[Fault], places: Places) -> list[Violation]:
     """In the order of the steps, bounded: a text of a megabyte can hold very many faults."""
     ordered = sorted(
         faults,
         key=lambda fault: fault.loc[1] if len(fault.loc) > 1 and isinstance(fault.loc[1], int) else -1,
     )
-    shown = [Violation(_path(wrong.loc), wrong.sentence, wrong.rule) for wrong in ordered[:VIOLATIONS_MAX]]
+    shown = [
+        Violation(jsontext.path_of(wrong.loc), wrong.sentence, wrong.rule, *places.position(wrong.loc))
+        for wrong in ordered[:VIOLATIONS_MAX]
+    ]
     if len(ordered) > VIOLATIONS_MAX:
         shown.append(Violation("$", f"has {len(ordered) - VIOLATIONS_MAX} more faults, which are not listed"))
     return shown
-
-
-def _path(loc: Loc) -> str:
-    path = "$"
-    for part in loc:
-        path = jsontext.child(path, part)
-    return path

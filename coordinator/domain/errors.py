@@ -5,8 +5,12 @@ The texts are read by people: what happened, to which saga and step, what the sy
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from coordinator.domain.ids import ActionId, RequestId, SagaId
+
+Loc: TypeAlias = tuple[str | int, ...]
+"""Where something is in a document: the keys and places that lead to it."""
 
 
 class SagaError(Exception):
@@ -40,7 +44,8 @@ class Violation:
     column: int = 0
 
     def __str__(self) -> str:
-        return f"{self.path}: {self.sentence}"
+        place = f"line {self.line}, column {self.column}: " if self.line else ""
+        return f"{place}{self.path}: {self.sentence}"
 
 
 class InvalidRequest(CallerError):
@@ -51,12 +56,38 @@ class InvalidRequest(CallerError):
         super().__init__("; ".join(map(str, self.violations)))
 
 
-class InvalidJson(CallerError):
+class InvalidText(CallerError):
+    """A text is not one that is taken here.
+
+    `loc` leads to the fault in what the text says, where it could be followed that far. `violation` has the
+    line and the column in its sentence, for readers who are shown that alone.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        sentence: str,
+        *,
+        loc: Loc | None = None,
+        line: int = 0,
+        column: int = 0,
+    ) -> None:
+        self.path = path
+        self.sentence = sentence
+        self.loc = loc
+        self.line = line
+        self.column = column
+        at = f" at line {line}, column {column}" if line else ""
+        self.violation = Violation(path, sentence + at)
+        super().__init__(str(self.violation))
+
+
+class InvalidJson(InvalidText):
     """A text is not the strict JSON that is taken here."""
 
-    def __init__(self, path: str, sentence: str) -> None:
-        self.violation = Violation(path, sentence)
-        super().__init__(str(self.violation))
+
+class InvalidYaml(InvalidText):
+    """A text is not the YAML that is taken here: what JSON can say, and no more."""
 
 
 class InvalidDefinition(CallerError):

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Final, NoReturn, TypeAlias
 
-from coordinator.domain.errors import InvalidJson
+from coordinator.domain.errors import InvalidJson, Loc
 from coordinator.domain.ids import Digest
 
 JsonValue: TypeAlias = "dict[str, JsonValue] | list[JsonValue] | str | int | float | bool | None"
@@ -37,17 +37,46 @@ def loads(
     Raises:
         InvalidJson: with the path of the first fault, and what was expected there.
     """
-    checked = _decode(text, source, bytes_max)
+    checked = decode(text, source=source, bytes_max=bytes_max)
     _check_shape(checked, source, depth_max, values_max)
     try:
         value: JsonValue = _STRICT.decode(checked)
         if _ESCAPE_TO_LOOK_AT.search(checked):
             raise _FaultFound
     except json.JSONDecodeError as error:
-        raise InvalidJson(source, _syntax_sentence(error)) from None
+        raise _syntax_fault(source, error) from None
     except _FaultFound:
         return _diagnose(checked, source)
     return value
+
+
+def decode(text: str | bytes, *, source: str = "$", bytes_max: int = BYTES_MAX) -> str:
+    """The characters of *text*, JSON or other, when they are few enough and all of them can be kept.
+
+    Raises:
+        InvalidJson: it is too large, not UTF-8, or holds what no text may hold.
+    """
+    # The size comes first: nothing else is done to a text that is too large.
+    if len(text) > bytes_max:
+        raise InvalidJson(source, f"is larger than {bytes_max} bytes")
+    try:
+        if isinstance(text, bytes):
+            decoded = text.decode()
+        else:
+            decoded = text
+            if not text.isascii() and len(text.encode()) > bytes_max:
+                raise InvalidJson(source, f"is larger than {bytes_max} bytes")
+    except UnicodeDecodeError as error:
+        raise InvalidJson(source, f"is not UTF-8: byte {error.start} can not be read") from None
+    except UnicodeEncodeError as error:
+        raise InvalidJson(
+            source, f"holds half a character (a lone surrogate) at character {error.start}"
+        ) from None
+    if decoded.startswith("\ufeff"):
+        raise InvalidJson(source, "starts with a byte order mark; expected UTF-8 without one")
+    if "\0" in decoded:
+        raise InvalidJson(source, f"holds a NUL character at character {decoded.index(chr(0))}")
+    return decoded
 
 
 def reload(text: str) -> JsonValue:
@@ -78,6 +107,23 @@ def child(path: str, key: str | int) -> str:
     return f"{path}[{shown_key(key)}]"
 
 
+def path_of(loc: Loc, *, source: str = "$") -> str:
+    """The JSON path that leads where *loc* does."""
+    path = source
+    for part in loc:
+        path = child(path, part)
+    return path
+
+
+def string_fault(text: str) -> str | None:
+    """What no text may hold, if *text* holds it."""
+    if "\0" in text:
+        return "holds a NUL character"
+    if _SURROGATE.search(text):
+        return "holds half a character (a lone surrogate)"
+    return None
+
+
 def shown_key(key: str) -> str:
     """A key as it may stand in a message: shortened, quoted, nothing but printable ASCII."""
     short = key if len(key) <= KEY_SHOWN_CHARS_MAX else key[: KEY_SHOWN_CHARS_MAX - 1] + "…"
@@ -93,30 +139,6 @@ class _Fault:
 
     def __init__(self, sentence: str) -> None:
         self.sentence = sentence
-
-
-def _decode(text: str | bytes, source: str, bytes_max: int) -> str:
-    # The size comes first: nothing else is done to a text that is too large.
-    if len(text) > bytes_max:
-        raise InvalidJson(source, f"is larger than {bytes_max} bytes")
-    try:
-        if isinstance(text, bytes):
-            decoded = text.decode()
-        else:
-            decoded = text
-            if not text.isascii() and len(text.encode()) > bytes_max:
-                raise InvalidJson(source, f"is larger than {bytes_max} bytes")
-    except UnicodeDecodeError as error:
-        raise InvalidJson(source, f"is not UTF-8: byte {error.start} can not be read") from None
-    except UnicodeEncodeError as error:
-        raise InvalidJson(
-            source, f"holds half a character (a lone surrogate) at character {error.start}"
-        ) from None
-    if decoded.startswith("\ufeff"):
-        raise InvalidJson(source, "starts with a byte order mark; expected JSON in UTF-8 without one")
-    if "\0" in decoded:
-        raise InvalidJson(source, f"holds a NUL character at character {decoded.index(chr(0))}")
-    return decoded
 
 
 def _check_shape(text: str, source: str, depth_max: int, values_max: int) -> None:
@@ -151,44 +173,36 @@ def _diagnose(text: str, source: str) -> JsonValue:
     try:
         value: JsonValue = _MARKING.decode(text)
     except json.JSONDecodeError as error:
-        raise InvalidJson(source, _syntax_sentence(error)) from None
-    for path, sentence in _faults(source, value):
-        raise InvalidJson(path, sentence)
+        raise _syntax_fault(source, error) from None
+    for loc, sentence in _faults((), value):
+        raise InvalidJson(path_of(loc, source=source), sentence, loc=loc)
     return value
 
 
-def _faults(path: str, value: object) -> Iterator[tuple[str, str]]:
+def _faults(loc: Loc, value: object) -> Iterator[tuple[Loc, str]]:
     """Where a slowly read value is wrong, in the order of the text."""
     match value:
         case _Fault(sentence=sentence):
-            yield path, sentence
+            yield loc, sentence
         case str():
-            if (wrong := _string_fault(value)) is not None:
-                yield path, wrong
+            if (wrong := string_fault(value)) is not None:
+                yield loc, wrong
         case list():
             for index, entry in enumerate(value):
-                yield from _faults(child(path, index), entry)
+                yield from _faults((*loc, index), entry)
         case dict():
             for key, entry in value.items():
-                below = child(path, key)
-                if (wrong := _string_fault(key)) is not None:
+                below = (*loc, key)
+                if (wrong := string_fault(key)) is not None:
                     yield below, f"has a key that {wrong}"
                 yield from _faults(below, entry)
 
 
-def _string_fault(text: str) -> str | None:
-    if "\0" in text:
-        return "holds a NUL character"
-    if _SURROGATE.search(text):
-        return "holds half a character (a lone surrogate)"
-    return None
-
-
-def _syntax_sentence(error: json.JSONDecodeError) -> str:
+def _syntax_fault(source: str, error: json.JSONDecodeError) -> InvalidJson:
     if not error.doc.strip():
-        return "is empty; expected JSON"
+        return InvalidJson(source, "is empty; expected JSON")
     wrong = _SYNTAX.get(error.msg, "the text can not be read")
-    return f"is not JSON: {wrong} at line {error.lineno}, column {error.colno}"
+    return InvalidJson(source, f"is not JSON: {wrong}", line=error.lineno, column=error.colno)
 
 
 def _strict_object(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:

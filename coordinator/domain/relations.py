@@ -11,9 +11,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from coordinator.domain.errors import Loc
 from coordinator.domain.graph import Graph, a_cycle, graph, places
 from coordinator.domain.jsontext import JsonValue
-from coordinator.domain.sentences import Fault, Loc, found, listed
+from coordinator.domain.sentences import Fault, found, listed
 
 NAME: Final = r"[A-Za-z][A-Za-z0-9_.-]{0,99}"
 """Names of sagas, steps, services, transactions and compensations."""

@@ -11,10 +11,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
+from coordinator.domain.errors import Loc
+
 TEXT_SHOWN_CHARS_MAX: Final = 40
-
-Loc = tuple[str | int, ...]
-
 
 INVALID: Final = "invalid"
 """The rule of a fault that no rule of its own is about: a key, a value, a format."""

@@ -363,7 +363,7 @@ def test_definitions_are_checked_without_a_coordinator(tmp_path: Path) -> None:
     right = shell.saga("validate", "definitions")
     assert right.code == 0
     assert right.out == (
-        "BookTrip (version 1): 6 steps\nOrderPlacementSaga: 5 steps\nPlaceOrder (version 1): 4 steps\n"
+        "BookTrip (version 1): 6 steps\nOrderPlacementSaga: 5 steps\nPlaceOrder (version 2): 4 steps\n"
     )
     assert right.err == "3 definitions would be loaded, no file refused\n"
     wrong = tmp_path / "trip.json"
@@ -371,15 +371,15 @@ def test_definitions_are_checked_without_a_coordinator(tmp_path: Path) -> None:
     ran = shell.saga("validate", "definitions", str(wrong))
     assert ran.code == 1
     assert ran.out.splitlines()[3] == "trip.json is not a saga definition and is not loaded:"
-    assert [line.split(":")[0] for line in ran.out.splitlines()[4:]] == [
-        "  $.ttl",
-        "  $.steps[0].compensation",
+    assert [line.split(":")[:2] for line in ran.out.splitlines()[4:]] == [
+        ["  line 1, column 22", " $.ttl"],
+        ["  line 1, column 47", " $.steps[0].compensation"],
     ]
     data = shell.saga("validate", str(wrong), "-o", "json").json
     assert isinstance(data, dict)
-    assert [fault["path"] for fault in data["refused"][0]["violations"]] == [
-        "$.ttl",
-        "$.steps[0].compensation",
+    assert [(fault["path"], fault["column"]) for fault in data["refused"][0]["violations"]] == [
+        ("$.ttl", 22),
+        ("$.steps[0].compensation", 47),
     ]
     assert shell.saga("validate", "definitions", "--service", "OrderService").code == 1
     assert shell.saga("validate", str(tmp_path / "absent.json")).code == 1

@@ -76,11 +76,11 @@ REFUSED: Final[dict[str, tuple[str | bytes, str]]] = {
     "not UTF-8": (b'"\xff"', "$: is not UTF-8: byte 1 can not be read"),
     "byte order mark": (
         b"\xef\xbb\xbf{}",
-        "$: starts with a byte order mark; expected JSON in UTF-8 without one",
+        "$: starts with a byte order mark; expected UTF-8 without one",
     ),
     "byte order mark in text": (
         "\ufeff{}",
-        "$: starts with a byte order mark; expected JSON in UTF-8 without one",
+        "$: starts with a byte order mark; expected UTF-8 without one",
     ),
     "65 levels": ("[" * 65 + "]" * 65, "$: is nested deeper than 64 levels"),
     "100,000 levels": ("[" * 100_000, "$: is nested deeper than 64 levels"),

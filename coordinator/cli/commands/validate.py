@@ -1,6 +1,7 @@
 """Definitions, checked offline by the code that the coordinator loads them with."""
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from coordinator.adapters.definition_files import DefinitionFiles, files_in
@@ -46,7 +47,8 @@ def _files(paths: Sequence[Path]) -> list[Path]:
         except StartupFailed as error:
             raise CommandFailed(Exit.ERROR, str(error)) from None
     if not files:
-        raise CommandFailed(Exit.USAGE, f"there is no *.json in {', '.join(map(str, paths))}")
+        folders = ", ".join(map(str, paths))
+        raise CommandFailed(Exit.USAGE, f"there is no definition (*.json, *.yaml, *.yml) in {folders}")
     return files
 
 
@@ -62,5 +64,5 @@ def _definition(definition: SagaDefinition) -> dict[str, object]:
 def _refused(refused: InvalidDefinition) -> dict[str, object]:
     return {
         "file": refused.source,
-        "violations": [{"path": fault.path, "sentence": fault.sentence} for fault in refused.violations],
+        "violations": [asdict(fault) for fault in refused.violations],
     }

@@ -52,9 +52,9 @@ def test_a_wrong_file_is_refused_and_the_others_keep_working(tmp_path: Path) -> 
     assert catalog.get("Cruise", None) is catalog.get("Cruise", "2")
     assert refusals(files) == {
         "b.json": [
-            "$.steps: expected a list of 1 to 1000 steps, found an empty list",
+            "line 1, column 24: $.steps: expected a list of 1 to 1000 steps, found an empty list",
             (
-                "$.when: is not a key that is known here; known are sagaName, version, ttl, maxParallel, "
+                "line 1, column 37: $.when: is not a key that is known here; known are sagaName, version, ttl, maxParallel, "
                 "sensitive, output, steps"
             ),
         ]
@@ -99,15 +99,19 @@ def test_a_refused_file_does_not_take_a_name(tmp_path: Path) -> None:
 def test_a_service_that_is_not_configured_is_a_fault(tmp_path: Path) -> None:
     write(tmp_path / "a.json", "Trip")
     assert refusals(DefinitionFiles.load(tmp_path, ["Car"])) == {
-        "a.json": ["$.steps[0].service: expected a configured service (Car), found 'Hotel'"]
+        "a.json": [
+            "line 1, column 50: $.steps[0].service: expected a configured service (Car), found 'Hotel'"
+        ]
     }
     assert refusals(DefinitionFiles.load(tmp_path, [])) == {
-        "a.json": ["$.steps[0].service: expected a configured service (none), found 'Hotel'"]
+        "a.json": [
+            "line 1, column 50: $.steps[0].service: expected a configured service (none), found 'Hotel'"
+        ]
     }
 
 
 def test_hidden_files_and_other_files_are_not_looked_at(tmp_path: Path) -> None:
-    for name in (".hidden.json", ".json", "notes.txt", "trip.json.bak", "trip.yaml"):
+    for name in (".hidden.json", ".json", ".yaml", "notes.txt", "trip.json.bak", "trip.yamlx", "schema.json"):
         (tmp_path / name).write_text("x")
     files = DefinitionFiles.load(tmp_path, SERVICES)
     assert (files.all(), files.refused) == ((), ())
