@@ -6,6 +6,7 @@ monotonic clock (one machine, so they order everything); those of saga reads are
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,14 +142,31 @@ class StepRule:
     service: str
     transaction: str
     compensation: str | None
-    attempts_max: int
+    attempts_max: int | None
+    """None: as many as its budget has room for."""
+    kind: str = "compensatable"
+    depends_on: tuple[str, ...] | None = None
+    """None: on the step before it."""
+    when: str | None = None
     continues_on_failure: bool = False
     inputs: frozenset[str] | None = None
     """Which parts of the saga's input and of earlier outputs it gets; None: all."""
+    shape: Mapping[str, Any] | None = None
+    """The mapping that makes its input, in place of `inputs`."""
+    undo_shape: Mapping[str, Any] | None = None
+    """The mapping that makes the input of its compensation; None: what its transaction was given."""
+    default_output: str | None = None
+    """As JSON text; None where it has none."""
     wait_ns_max: int | None = None
-    """The longest wait between two attempts; None: not judged, as below."""
+    """The longest wait between two attempts; None: not judged, as `budget_ns` and those of the undo."""
+    budget_ns: int | None = None
     undo_wait_ns_max: int | None = None
     undo_budget_ns: int | None = None
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it is repeated until it succeeds, in place of being given up and undone."""
+        return self.kind in ("pivot", "retriable")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +177,15 @@ class Definition:
     digest: str
     ttl_ns: int | None
     steps: tuple[StepRule, ...]
+    parallel_max: int = 10
+    """So many steps may be begun and unsettled at the same time."""
+    has_output: bool = False
+    """Whether an output is to be shaped when all its steps are passed."""
+
+    @property
+    def pivot(self) -> str | None:
+        """The name of its pivot, if it has one."""
+        return next((rule.name for rule in self.steps if rule.kind == "pivot"), None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,7 +18,11 @@ from tests.checker.evidence import (
     TimelineRead,
 )
 
-ATTEMPTS_MAX_DEFAULT: Final = 5
+PARALLEL_DEFAULT: Final = 10
+GIVEN_UP_DEFAULT: Final = {"maxAttempts": 5, "budget": None}
+"""The retry policy of a compensatable step, as far as it is judged where a definition does not say it."""
+LASTING_DEFAULT: Final = {"maxAttempts": None, "maxBackoff": "60s", "budget": "24h"}
+"""That of a pivot or a retriable step."""
 _OPERATIONS: Final = {ledger_pb2.OPERATION_EXECUTE: "E", ledger_pb2.OPERATION_COMPENSATE: "C"}
 _UNITS_NS: Final = {
     "ms": 1_000_000,
@@ -64,6 +68,8 @@ def definition_of(message: coordinator_pb2.Definition) -> Definition:
         digest=message.digest,
         ttl_ns=None if ttl is None else duration_ns(ttl),
         steps=tuple(map(_rule, document["steps"])),
+        parallel_max=document.get("maxParallel", PARALLEL_DEFAULT),
+        has_output=document.get("output") is not None,
     )
 
 
@@ -130,25 +136,32 @@ def _action(message: types_pb2.OperatorAction) -> ActionRead:
 
 
 def _rule(step: dict[str, Any]) -> StepRule:
-    inputs = step.get("input")
+    kind = step.get("kind", "compensatable")
+    inputs, depends_on = step.get("input"), step.get("dependsOn")
+    retry = {**(GIVEN_UP_DEFAULT if kind == "compensatable" else LASTING_DEFAULT), **step.get("retry", {})}
+    undo_retry = step.get("compensationRetry", {})
     return StepRule(
         name=step.get("name") or step["transaction"],
         service=step["service"],
         transaction=step["transaction"],
         compensation=step.get("compensation"),
-        attempts_max=step.get("retry", {}).get("maxAttempts", ATTEMPTS_MAX_DEFAULT),
+        attempts_max=retry["maxAttempts"],
+        kind=kind,
+        depends_on=None if depends_on is None else tuple(depends_on),
+        when=step.get("when"),
         continues_on_failure=step.get("onCompensationFailure") == "continue",
-        inputs=None if inputs is None else frozenset(inputs),
-        wait_ns_max=duration_ns(step["retry"]["maxBackoff"])
-        if "maxBackoff" in step.get("retry", {})
-        else None,
-        undo_wait_ns_max=_undo_ns(step, "maxBackoff"),
-        undo_budget_ns=_undo_ns(step, "budget"),
+        inputs=frozenset(inputs) if isinstance(inputs, list) else None,
+        shape=inputs if isinstance(inputs, dict) else None,
+        undo_shape=step.get("compensationInput"),
+        default_output=json.dumps(step["defaultOutput"]) if "defaultOutput" in step else None,
+        wait_ns_max=_length_ns(retry.get("maxBackoff")),
+        budget_ns=_length_ns(retry["budget"]),
+        undo_wait_ns_max=_length_ns(undo_retry.get("maxBackoff")),
+        undo_budget_ns=_length_ns(undo_retry.get("budget")),
     )
 
 
-def _undo_ns(step: dict[str, Any], key: str) -> int | None:
-    written = step.get("compensationRetry", {}).get(key)
+def _length_ns(written: str | None) -> int | None:
     return None if written is None else duration_ns(written)
 
 

@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from tests.checker.deeds import deeds, turns_back
+from tests.checker.deeds import deeds
+from tests.checker.dependence import Dependence
 from tests.checker.evidence import (
     ClientCall,
     Definition,
@@ -55,20 +56,28 @@ class StepRows:
 class Timeline:
     """One saga's records, by type and step."""
 
-    def __init__(self, entries: tuple[TimelineRead, ...]) -> None:
+    def __init__(self, entries: tuple[TimelineRead, ...], pivot: str | None = None) -> None:
         self.entries = entries
         self._by: dict[tuple[str, str], list[TimelineRead]] = defaultdict(list)
         for entry in entries:
             self._by[entry.type, entry.step].append(entry)
-        self.abort = next(filter(turns_back, entries), None)
-        self.deeds = deeds(entries)
-        """What people decided."""
+        self.deeds = deeds(entries, pivot)
+        """What was decided, by what happened and by people."""
+        self.abort = self.deeds.abort
 
     def all(self, kind: str, step: str = "") -> list[TimelineRead]:
         return self._by.get((kind, step), [])
 
     def first(self, kind: str, step: str = "") -> TimelineRead | None:
         return next(iter(self.all(kind, step)), None)
+
+    def begun(self, step: str) -> TimelineRead | None:
+        """The record that a step began, as the pivot or as any other."""
+        return self.first("STEP_BEGUN", step) or self.first("PIVOT_BEGUN", step)
+
+    def omitted(self) -> frozenset[str]:
+        """The steps whose condition was false."""
+        return frozenset(entry.step for entry in self.entries if entry.type == "STEP_OMITTED")
 
     def acts(self) -> list[TimelineRead]:
         """The records of operators."""
@@ -100,7 +109,10 @@ class Index:
         self.last = {
             saga_id: reads[-1] for saga_id, reads in self.history.items() if reads[-1].read_at == newest
         }
-        self.timelines = {saga_id: Timeline(read.timeline) for saga_id, read in self.last.items()}
+        self.timelines = {
+            saga_id: Timeline(read.timeline, self.pivot(saga_id)) for saga_id, read in self.last.items()
+        }
+        self._dependence: dict[str, Dependence] = {}
         self.calls: dict[tuple[str, str], list[ClientCall]] = defaultdict(list)
         for call in sorted(evidence.calls, key=lambda call: call.invoked_ns):
             self.calls[call.door, call.request_id].append(call)
@@ -116,6 +128,17 @@ class Index:
         """The definition that a saga is pinned to, if both are known."""
         reads = self.history.get(saga_id)
         return self.evidence.definitions.get(reads[-1].definition_digest) if reads else None
+
+    def pivot(self, saga_id: str) -> str | None:
+        """The pivot that a saga's definition declares, if both are known."""
+        definition = self.definition(saga_id)
+        return definition.pivot if definition is not None else None
+
+    def dependence(self, definition: Definition) -> Dependence:
+        """Which of its steps depends on which."""
+        if definition.digest not in self._dependence:
+            self._dependence[definition.digest] = Dependence(definition.steps)
+        return self._dependence[definition.digest]
 
     def rows(self, saga_id: str, step: str) -> StepRows:
         """The rows of a step; empty where it has none."""

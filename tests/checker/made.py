@@ -35,7 +35,6 @@ ORDER = Definition(name="Order", digest="d1", ttl_ns=TTL_NS, steps=(RESERVE, CHA
 LENIENT = replace(
     ORDER, digest="d2", steps=(RESERVE, replace(CHARGE, continues_on_failure=True), NOTIFY, SHIP)
 )
-RULES = {rule.name: rule for rule in ORDER.steps}
 
 
 class Run:
@@ -78,10 +77,11 @@ class Told:
         self.saga_id, self.request_id = f"saga-{name}", f"order-{name}"
         self._run, self._definition = run, definition
         self._timeline: list[TimelineRead] = []
+        self._rules = {rule.name: rule for rule in definition.steps}
         self._statuses = {rule.name: "NOT_BEGUN" for rule in definition.steps}
         self._by_hand: set[str] = set()
         self._forced = False
-        self._rounds: dict[str, int] = {}
+        self._rounds: dict[tuple[str, str], int] = {}
         self._created_ns = EPOCH_NS + run.tick()
         self.event("SAGA_STARTED")
         run.sagas.append(self)
@@ -124,20 +124,21 @@ class Told:
         newest = len(self._timeline)
         self.asks(verb, step, "OK", seq=newest + 1, seq_expected=newest - unseen, output=output)
         action = ActionRead(verb=verb, action_id=f"{verb} {step}", actor="Ada", reason="the bank called")
-        failure = self._timeline[-1].type
+        failure = next((entry.type for entry in reversed(self._timeline) if entry.step == step), "")
         self.event("OPERATOR_ACTED", step, status, action=action)
         if verb in ("COMPLETE", "SKIP", "TERMINATE"):
             self._forced = True
             self._by_hand.add(step)
-        if verb == "RETRY" and failure == "UNDO_REFUSED":
-            self._rounds[step] = self._rounds.get(step, 1) + 1
+        if verb == "RETRY" and failure in ("UNDO_REFUSED", "STEP_REFUSED"):
+            way = (step, "C" if failure == "UNDO_REFUSED" else "E")
+            self._rounds[way] = self._rounds.get(way, 1) + 1
 
     def row(self, step: str, operation: str, outcome: str) -> None:
         """A call arrives at its participant, and is committed there a little later."""
-        rule = RULES[step]
+        rule = self._rules[step]
         forward = operation == "E"
         arrived_ns = self._run.tick()
-        again = f"/{self._rounds[step]}" if step in self._rounds and not forward else ""
+        again = f"/{self._rounds[step, operation]}" if (step, operation) in self._rounds else ""
         self._run.ledger.append(
             LedgerRow(
                 service=rule.service,
@@ -159,11 +160,22 @@ class Told:
     def does(self, *steps: str) -> None:
         for step in steps:
             self.begins(step)
-            self.row(step, "E", "applied")
-            self.event("STEP_SUCCEEDED", step, "SUCCEEDED", attempt=1)
+            self.is_done(step)
 
-    def begins(self, step: str) -> None:
-        self.event("STEP_BEGUN", step, "BEGUN")
+    def begins(self, *steps: str) -> None:
+        for step in steps:
+            self.event("PIVOT_BEGUN" if self._rules[step].kind == "pivot" else "STEP_BEGUN", step, "BEGUN")
+
+    def fails(self, step: str, status: str = "", *, attempt: int = 1, wait_ns: int | None = None) -> None:
+        """An attempt has no answer; without a wait, none follows."""
+        retry_ns = None if wait_ns is None else EPOCH_NS + self._run.now_ns + wait_ns
+        self.event("STEP_FAULTED", step, status, attempt=attempt, code="UNAVAILABLE", retry_ns=retry_ns)
+
+    def is_done(self, *steps: str, attempt: int = 1) -> None:
+        """What was begun is applied, and answered."""
+        for step in steps:
+            self.row(step, "E", "applied")
+            self.event("STEP_SUCCEEDED", step, "SUCCEEDED", attempt=attempt)
 
     def undoes(self, *steps: str, outcome: str = "applied") -> None:
         for step in steps:
@@ -197,7 +209,7 @@ class Told:
         )
 
     def ends(self, status: str) -> None:
-        """It comes to rest, and is read in the last round."""
+        """It comes to rest, and is read in the last round; who started it is told."""
         self.seen(status, 3)
         ended = "SUCCESS" if status == "COMPLETED" else "FAILED"
         self._run.call(self.request_id, "OK", saga_id=self.saga_id, ended=ended)

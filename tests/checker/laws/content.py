@@ -3,7 +3,7 @@
 import re
 
 from tests.checker.evidence import Books, LedgerRow, StepRule, TimelineRead
-from tests.checker.index import Index, StepRows, Timeline
+from tests.checker.index import Index, Timeline
 from tests.checker.verdict import Finding, NotYet
 
 DIRECTIONS = {"E": "execute", "C": "compensate"}
@@ -11,26 +11,28 @@ ROUND = re.compile(r"/([2-9]|[1-9][0-9]+)")
 
 
 def i13_undone_in_reverse_order(index: Index) -> Finding:
-    """A Compensate is sent only after every later step that may have had an effect is settled."""
+    """A Compensate is sent only after every step that depends on its step, directly or through others, and
+    may have had an effect is settled."""
     finding = Finding("I13")
     for read, definition, timeline in index.pinned():
-        for place, step in enumerate(definition.steps):
-            later = [rule for rule in definition.steps[place + 1 :] if not _passed_over(rule, timeline)]
-            if (begun := timeline.first("UNDO_BEGUN", step.name)) is not None:
-                for rule in later:
-                    if _needs_undo(rule, timeline, begun):
-                        settled = timeline.first("STEP_COMPENSATED", rule.name)
-                        settled = settled or timeline.deeds.settled.get(rule.name)
-                        in_order = settled is not None and settled.seq < begun.seq
-                        sentence = f"the undo of {step.name} began before {rule.name} was settled"
-                        finding.look(in_order, read.saga_id, sentence, begun, *([settled] if settled else []))
+        descendants = index.dependence(definition).descendants
+        for step in definition.steps:
+            begun = timeline.first("UNDO_BEGUN", step.name)
             sent = index.rows(read.saga_id, step.name).compensates
-            if not sent:
+            if begun is None and not sent:
                 continue
-            first = min(sent, key=lambda row: row.arrived_ns)
+            later = [rule for rule in definition.steps if rule.name in descendants[step.name]]
+            later = [rule for rule in later if not _passed_over(rule, timeline)]
             for rule in later:
+                if begun is not None and _needs_undo(rule, timeline, begun):
+                    settled = timeline.first("STEP_COMPENSATED", rule.name)
+                    settled = settled or timeline.deeds.settled.get(rule.name)
+                    in_order = settled is not None and settled.seq < begun.seq
+                    sentence = f"the undo of {step.name} began before {rule.name} was settled"
+                    finding.look(in_order, read.saga_id, sentence, begun, *([settled] if settled else []))
                 rows = index.rows(read.saga_id, rule.name)
-                if rows.compensates and rule.name not in timeline.deeds.settled:
+                if sent and rows.compensates and rule.name not in timeline.deeds.settled:
+                    first = min(sent, key=lambda row: row.arrived_ns)
                     in_order = any(row.committed_ns <= first.arrived_ns for row in rows.settled)
                     sentence = f"Compensate of {step.name} arrived before that of {rule.name} was settled"
                     finding.look(in_order, read.saga_id, sentence, first, *rows.compensates)
@@ -40,35 +42,47 @@ def i13_undone_in_reverse_order(index: Index) -> Finding:
 def i14_stable_identity(index: Index) -> Finding:
     """A call's key is made of saga, step and direction, and of a round that only a person begins.
 
-    Each recorded retry of a refused undo begins one round: one that was refused before, not earlier than
-    the retry was asked for, and the undo is settled under no older key.
+    Each recorded retry of a refusal (of an undo, or of a step past the pivot) begins one round: one that was
+    refused before, not earlier than the retry was asked for, and the step is settled under no older key.
     """
     finding = Finding("I14")
     for row in index.evidence.ledger:
         sentence = f"a call of {row.step} came under the key {row.key!r}"
         finding.look(_round(row) is not None, row.saga_id, sentence, row)
     for saga_id, timeline in index.timelines.items():
+        deeds = timeline.deeds
         for step, rows in index.by_step.get(saga_id, {}).items():
-            _look_at_rounds(finding, index, timeline.deeds.rounds.get(step, []), rows)
-            settled = timeline.first("STEP_COMPENSATED", step)
-            if settled is not None and rows.compensates:
-                due = 1 + sum(act.seq < settled.seq for act in timeline.deeds.rounds.get(step, []))
-                under = [row for row in rows.compensates if _round(row) == due]
-                sentence = f"the undo of {step} is settled, and none of its calls came in round {due}"
-                finding.look(bool(under), saga_id, sentence, settled, *rows.compensates)
+            for about, calls, rounds, settled in (
+                (step, rows.executes, deeds.rounds, timeline.first("STEP_SUCCEEDED", step)),
+                (
+                    f"the undo of {step}",
+                    rows.compensates,
+                    deeds.undo_rounds,
+                    timeline.first("STEP_COMPENSATED", step),
+                ),
+            ):
+                begun = rounds.get(step, [])
+                _look_at_rounds(finding, index, about, begun, calls)
+                if settled is not None and calls:
+                    due = 1 + sum(act.seq < settled.seq for act in begun)
+                    under = [row for row in calls if _round(row) == due]
+                    sentence = f"{about} is settled, and none of its calls came in round {due}"
+                    finding.look(bool(under), saga_id, sentence, settled, *calls)
     return finding
 
 
-def _look_at_rounds(finding: Finding, index: Index, begun: list[TimelineRead], rows: StepRows) -> None:
-    for row in rows.compensates:
+def _look_at_rounds(
+    finding: Finding, index: Index, what: str, begun: list[TimelineRead], calls: list[LedgerRow]
+) -> None:
+    for row in calls:
         if (number := _round(row)) is None or number == 1:
             continue
-        about = f"round {number} of the undo of {row.step}"
+        about = f"round {number} of {what}"
         sentence = f"{about} was begun, and {len(begun)} retries of a refusal are recorded"
         finding.look(number <= 1 + len(begun), row.saga_id, sentence, row, *begun)
         before = [
             other
-            for other in rows.compensates
+            for other in calls
             if _round(other) == number - 1 and other.local_seq < row.local_seq and other.outcome == "refused"
         ]
         finding.look(bool(before), row.saga_id, f"{about} was begun, and the one before was not refused", row)
@@ -84,7 +98,7 @@ def _round(row: LedgerRow) -> int | None:
     stem = f"{row.saga_id}/{row.step}/{DIRECTIONS.get(row.operation, '?')}"
     if row.key == stem:
         return 1
-    again = ROUND.fullmatch(row.key.removeprefix(stem)) if row.operation == "C" else None
+    again = ROUND.fullmatch(row.key.removeprefix(stem))
     return int(again[1]) if again is not None and row.key.startswith(stem) else None
 
 
@@ -128,6 +142,11 @@ def i17_no_phantom_progress(index: Index) -> Finding:
                 )
                 sentence = f"ended and does not know that {step.name} was applied"
                 finding.look(known, saga_id, sentence, *rows.applied)
+            for status, noted in (("OMITTED", timeline.omitted()), ("FAILED", deeds.failing)):
+                if step.status == status or step.name in noted:
+                    sentence = f"{step.name} is shown as {step.status}, and noted as {status} it is "
+                    sentence += "not" if step.name not in noted else "all the same"
+                    finding.look((step.status == status) is (step.name in noted), saga_id, sentence, read)
     return finding
 
 
@@ -172,7 +191,7 @@ def _passed_over(rule: StepRule, timeline: Timeline) -> bool:
 
 def _needs_undo(rule: StepRule, timeline: Timeline, at: TimelineRead) -> bool:
     """Whether, when *at* was written, the step may have had an effect that can be undone or barred."""
-    begun = timeline.first("STEP_BEGUN", rule.name)
+    begun = timeline.begun(rule.name)
     if begun is None or begun.seq > at.seq:
         return False
     refused = timeline.first("STEP_REFUSED", rule.name)

@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
+from tests.checker.automaton import BEGINNINGS
 from tests.checker.evidence import LedgerRow, SagaRead, StepRule, TimelineRead
-from tests.checker.index import Index, StepRows
+from tests.checker.index import ENDED, Index, StepRows, Timeline
 from tests.checker.verdict import Finding
 
 
@@ -44,21 +45,29 @@ def i8_nothing_comes_after_its_undo(index: Index) -> Finding:
 
 
 def i9_completed_means_all_done(index: Index) -> Finding:
-    """COMPLETED if and only if every step was applied once and none undone; whose effect a person vouched
-    for, or did without, was only not undone."""
+    """COMPLETED if and only if every step was applied once and none undone; one that was omitted neither.
+
+    Whose effect a person vouched for, or did without, was only not undone.
+    """
     finding = Finding("I9")
     for read, definition, timeline in index.pinned():
+        omitted = timeline.omitted()
         per_step = {step.name: index.rows(read.saga_id, step.name) for step in definition.steps}
         if read.status == "COMPLETED":
             for step, rows in per_step.items():
                 by_hand = step in timeline.deeds.passed
-                done = (by_hand or len(rows.applied) == 1) and not rows.undone
-                sentence = f"is COMPLETED, but {step} was applied {len(rows.applied)} times"
-                sentence += f" and undone {len(rows.undone)} times"
+                times = 0 if step in omitted else 1
+                done = (by_hand or len(rows.applied) == times) and not rows.undone
+                sentence = f"is COMPLETED, but {step}{' (omitted)' if step in omitted else ''}"
+                sentence += f" was applied {len(rows.applied)} times and undone {len(rows.undone)} times"
                 finding.look(done, read.saga_id, sentence, *rows.executes, *rows.compensates)
-        elif read.status == "COMPENSATED":
-            untouched = all(len(rows.applied) == 1 and not rows.compensates for rows in per_step.values())
-            untouched = untouched and not timeline.deeds.settled
+        elif read.status == "COMPENSATED" and not _lacks_only_its_output(timeline):
+            stands = [
+                len(rows.applied) == 1 and not rows.compensates
+                for step, rows in per_step.items()
+                if step not in omitted
+            ]
+            untouched = bool(stands) and all(stands) and not timeline.deeds.settled
             finding.look(not untouched, read.saga_id, "all its steps stand, but it is COMPENSATED", read)
     return finding
 
@@ -82,12 +91,13 @@ def i10_compensated_means_all_undone(index: Index) -> Finding:
 def i11_never_mixed(index: Index) -> Finding:
     """Nothing is begun or tried again once the saga has turned back, nor called without being begun at all.
 
-    None that is COMPLETED was sent a Compensate.
+    Once its pivot has begun it turns back only if that is refused, or a person gives it up, and nothing is
+    undone before. None that is COMPLETED was sent a Compensate.
     """
     finding = Finding("I11")
     for saga_id, timeline in index.timelines.items():
         if (abort := timeline.abort) is not None:
-            late = [e for e in timeline.entries if e.type == "STEP_BEGUN" and e.seq > abort.seq]
+            late = [e for e in timeline.entries if e.type in BEGINNINGS and e.seq > abort.seq]
             sentence = f"{late[0].step if late else ''} was begun after {abort.type}"
             finding.look(not late, saga_id, sentence, abort, *late)
             again = [entry for entry in timeline.entries if _asks_again(entry, abort)]
@@ -96,33 +106,66 @@ def i11_never_mixed(index: Index) -> Finding:
         definition = index.definition(saga_id)
         for rule in definition.steps if definition is not None else ():
             if sent := index.rows(saga_id, rule.name).executes:
-                begun = timeline.first("STEP_BEGUN", rule.name) is not None
+                begun = timeline.begun(rule.name) is not None
                 sentence = f"{rule.name} was called, and never journaled as begun"
                 finding.look(begun, saga_id, sentence, *sent)
-        if index.last[saga_id].status == "COMPLETED":
-            sent = [row for rows in index.by_step.get(saga_id, {}).values() for row in rows.compensates]
-            finding.look(not sent, saga_id, "is COMPLETED, but was sent a Compensate", *sent)
+        undone = [row for rows in index.by_step.get(saga_id, {}).values() for row in rows.compensates]
+        if timeline.deeds.decision is not None:
+            _look_past_pivot(finding, index, saga_id, undone)
+        elif index.last[saga_id].status == "COMPLETED":
+            finding.look(not undone, saga_id, "is COMPLETED, but was sent a Compensate", *undone)
     return finding
 
 
+def _look_past_pivot(finding: Finding, index: Index, saga_id: str, undone: Sequence[LedgerRow]) -> None:
+    """The pivot decides: from when it may have its effect, undo waits for its no, or for a person's."""
+    timeline, decision = index.timelines[saga_id], index.timelines[saga_id].deeds.decision
+    assert decision is not None
+    pivot, abort = decision.step, timeline.abort
+    if abort is None:
+        begun = [entry for entry in timeline.entries if entry.type == "UNDO_BEGUN"]
+        # Where more may have happened since the last read, a ledger can be ahead of it.
+        sent = undone if index.evidence.at_rest or index.last[saga_id].status in ENDED else ()
+        sentence = f"is undone past its pivot, and {pivot} was neither refused nor given up by a person"
+        finding.look(not begun and not sent, saga_id, sentence, decision, *begun, *sent)
+    elif abort.seq > decision.seq:
+        rightly = abort.step == pivot and abort.type in ("STEP_REFUSED", "OPERATOR_ACTED")
+        sentence = f"turned back past its pivot {pivot}, by {abort.type}"
+        finding.look(rightly, saga_id, sentence, decision, abort)
+        refused = [
+            row.committed_ns for row in index.rows(saga_id, pivot).executes if row.outcome == "refused"
+        ]
+        no_ns = index.asked_ns(saga_id, abort) if abort.action is not None else min(refused, default=None)
+        early = [row for row in undone if no_ns is not None and row.arrived_ns < no_ns]
+        sentence = f"was sent a Compensate before its pivot {pivot} was refused or given up"
+        finding.look(not early, saga_id, sentence, abort, *early)
+
+
 def i12_after_what_it_depends_on(index: Index) -> Finding:
-    """A step is sent only after the one before it was applied, and its answer (or a person's) journaled."""
+    """A step is sent only after those that it depends on were applied, and their answers (or a person's)
+    journaled; one that was omitted stands for those that it depends on itself."""
     finding = Finding("I12")
     for read, definition, timeline in index.pinned():
-        for before, step in zip(definition.steps, definition.steps[1:], strict=False):
-            if (begun := timeline.first("STEP_BEGUN", step.name)) is not None:
-                answered = timeline.first("STEP_SUCCEEDED", before.name)
-                answered = answered or timeline.deeds.passed.get(before.name)
-                journaled = answered is not None and answered.seq < begun.seq
-                sentence = f"{step.name} was begun before {before.name} was known to have succeeded"
-                finding.look(journaled, read.saga_id, sentence, begun, *([answered] if answered else []))
+        omitted, dependence = timeline.omitted(), index.dependence(definition)
+        for step in definition.steps:
+            begun = timeline.begun(step.name)
             executes = index.rows(read.saga_id, step.name).executes
-            if executes and before.name not in timeline.deeds.passed:
-                first = min(executes, key=lambda row: row.arrived_ns)
-                applied = index.rows(read.saga_id, before.name).applied
-                stood = any(row.committed_ns <= first.arrived_ns for row in applied)
-                sentence = f"{step.name} arrived before {before.name} was applied"
-                finding.look(stood, read.saga_id, sentence, first, *applied)
+            if begun is None and not executes:
+                continue
+            for before in dependence.awaited(step.name, omitted):
+                if begun is not None:
+                    answered = timeline.first("STEP_SUCCEEDED", before)
+                    answered = answered or timeline.first("STEP_OMITTED", before)
+                    answered = answered or timeline.deeds.passed.get(before)
+                    journaled = answered is not None and answered.seq < begun.seq
+                    sentence = f"{step.name} was begun before {before} was known to have succeeded"
+                    finding.look(journaled, read.saga_id, sentence, begun, *([answered] if answered else []))
+                if executes and before not in omitted and before not in timeline.deeds.passed:
+                    first = min(executes, key=lambda row: row.arrived_ns)
+                    applied = index.rows(read.saga_id, before).applied
+                    stood = any(row.committed_ns <= first.arrived_ns for row in applied)
+                    sentence = f"{step.name} arrived before {before} was applied"
+                    finding.look(stood, read.saga_id, sentence, first, *applied)
     return finding
 
 
@@ -139,6 +182,12 @@ def _look_undone(finding: Finding, index: Index, read: SagaRead, rules: Sequence
         finding.look(balanced, read.saga_id, sentence, *rows.executes, *rows.compensates)
     if finding.facts == facts_before:
         finding.look(True, read.saga_id, "")  # nothing to undo is the empty case
+
+
+def _lacks_only_its_output(timeline: Timeline) -> bool:
+    """Whether it turned back because its output could not be shaped when all was done."""
+    abort = timeline.abort
+    return abort is not None and abort.type == "EXPRESSION_FAILED" and not abort.step
 
 
 def _asks_again(entry: TimelineRead, abort: TimelineRead) -> bool:

@@ -3,7 +3,7 @@
 from itertools import pairwise
 
 from tests.checker.automaton import Automaton
-from tests.checker.evidence import ClientCall, Definition, SagaRead
+from tests.checker.evidence import ClientCall, SagaRead
 from tests.checker.index import ENDED, OPEN, Index, Timeline
 from tests.checker.verdict import Finding, NotYet
 
@@ -55,9 +55,15 @@ def i21_terminal_is_final(index: Index) -> Finding:
         if read is not None and call.ended in OUTCOMES:
             agrees = (read.status == "COMPLETED") is OUTCOMES[call.ended]
             sentence = f"was answered with {call.ended} and is {read.status}"
-            finding.look(agrees, read.saga_id, sentence, call, read)
+            finding.look(agrees and not _is_undecided(index, read), read.saga_id, sentence, call, read)
             _look_at_late_effects(finding, index, call)
     return finding
+
+
+def _is_undecided(index: Index, read: SagaRead) -> bool:
+    """Whether it waits for a person past its pivot: it may still come to either end."""
+    deeds = index.timelines[read.saga_id].deeds
+    return read.status == "DEAD_LETTERED" and deeds.abort is None and bool(deeds.failing)
 
 
 def _look_at_late_effects(finding: Finding, index: Index, call: ClientCall) -> None:
@@ -79,7 +85,8 @@ def _look_at_late_effects(finding: Finding, index: Index, call: ClientCall) -> N
 
 
 def i22_dead_letters_are_exact(index: Index) -> Finding:
-    """DEAD_LETTERED exactly when an undo failed for good, or the coordinator said it cannot go on.
+    """DEAD_LETTERED exactly when an undo failed for good, or a step past the pivot, or the coordinator said
+    it cannot go on.
 
     Not one that a person has decided about since. Those that need a person are all in the list of them, and
     no others; nobody leaves it but by one recorded action.
@@ -87,7 +94,7 @@ def i22_dead_letters_are_exact(index: Index) -> Finding:
     finding = Finding("I22")
     for saga_id, read in index.last.items():
         deeds = index.timelines[saga_id].deeds
-        failed = set(deeds.undo_failing)
+        failed = {f"the undo of {step}" for step in deeds.undo_failing} | set(deeds.failing)
         given_up = any(words in read.error_message for words in GIVEN_TO_A_PERSON)
         needs_person = deeds.termination is None and (bool(failed) or given_up)
         sentence = f"{'needs' if needs_person else 'needs no'} person, and says otherwise"
@@ -99,11 +106,7 @@ def i22_dead_letters_are_exact(index: Index) -> Finding:
         if read.status in OPEN:
             continue
         dead = read.status == "DEAD_LETTERED"
-        why = (
-            f"the undo of {', '.join(sorted(failed))} failed for good"
-            if failed
-            else "no undo failed for good"
-        )
+        why = f"{', '.join(sorted(failed))} failed for good" if failed else "nothing failed for good"
         finding.look(dead is needs_person, saga_id, f"is {read.status}, but {why}", read)
     for saga_id in sorted((index.evidence.dead_letters or frozenset()) - index.last.keys()):
         finding.look(False, saga_id, "is listed as one that needs a person, and is not known")
@@ -139,12 +142,11 @@ def i25_single_history(index: Index) -> Finding:
             finding.look(later.time_ns >= earlier.time_ns, saga_id, sentence, earlier, later)
         definition = index.definition(saga_id)
         if definition is not None and numbers:
-            _replay(finding, read, definition, timeline)
+            _replay(finding, read, Automaton(definition, index.dependence(definition)), timeline)
     return finding
 
 
-def _replay(finding: Finding, read: SagaRead, definition: Definition, timeline: Timeline) -> None:
-    automaton = Automaton(definition)
+def _replay(finding: Finding, read: SagaRead, automaton: Automaton, timeline: Timeline) -> None:
     for entry in timeline.entries:
         wrong = automaton.feed(entry)
         about = f"{entry.type} {entry.step}".rstrip()

@@ -5,31 +5,32 @@ A ledger keeps a digest of each request, so the request is made anew here and it
 
 import hashlib
 import json
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from typing import Any
 
-from tests.checker.evidence import Definition, LedgerRow, StepRule
-from tests.checker.index import Index
+from tests.checker.evidence import Definition, LedgerRow, SagaRead, StepRule
+from tests.checker.index import Index, Timeline
+from tests.checker.mapping import Fails, NotTold, evaluated, shaped
 from tests.checker.verdict import Finding
 
 OUTPUTS = "outputs"
 
 
 def i16_data_flow(index: Index) -> Finding:
-    """Every call carries the declared fields of the saga's input, and the answers that the ledgers hold."""
+    """Every call carries what its definition declares: of the saga's input, and of the answers that the
+    ledgers hold. A step is omitted if and only if its condition is false."""
     finding = Finding("I16")
-    for read, definition, _ in index.pinned():
+    for read, definition, timeline in index.pinned():
         text = index.evidence.inputs.get(read.saga_id)
         if text is None:
             continue
+        source = _Source(index, read, definition, timeline, json.loads(text))
         for rule in definition.steps:
+            _look_at_condition(finding, source, rule)
             rows = index.rows(read.saga_id, rule.name)
-            calls = (*rows.executes, *rows.compensates)
-            given = _given(index, read.saga_id, definition, rule, json.loads(text)) if calls else None
-            if given is None:
-                continue
-            for row in calls:
-                sentence = f"{row.transaction or 'the barring'} of {rule.name} was given something else"
-                finding.look(row.request_hash == request_hash(row, given), read.saga_id, sentence, row)
+            _look_at_calls(finding, source, rule, rows.executes, undo=False)
+            _look_at_calls(finding, source, rule, rows.compensates, undo=True)
     return finding
 
 
@@ -38,41 +39,126 @@ def request_hash(row: LedgerRow, given: str) -> str:
     return _sha256(json.dumps([row.service, row.step, row.transaction, given]))
 
 
-def _given(
-    index: Index, saga_id: str, definition: Definition, rule: StepRule, fields: dict[str, Any]
-) -> str | None:
-    """The input of a step, as text; None where an answer that it needs is not known."""
-    asked = rule.inputs
-    chosen = {name: value for name, value in fields.items() if asked is None or name in asked}
-    names = [step.name for step in definition.steps]
-    earlier = names[: names.index(rule.name)]
-    if asked is not None and OUTPUTS not in asked:
-        earlier = [name for name in earlier if f"{OUTPUTS}.{name}" in asked]
-    if asked is None or OUTPUTS in asked or earlier:
-        skipped = {name for name in earlier if _by_hand(index, saga_id, name) == "SKIP"}
-        answers = {name: _answer(index, saga_id, name) for name in earlier if name not in skipped}
-        if None in answers.values():
-            return None
-        chosen[OUTPUTS] = {name: json.loads(answer or "null") for name, answer in answers.items()}
-    return json.dumps(chosen, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+def _look_at_calls(
+    finding: Finding, source: "_Source", rule: StepRule, calls: list[LedgerRow], *, undo: bool
+) -> None:
+    if not calls:
+        return
+    try:
+        given = source.undo_input(rule) if undo else source.input(rule)
+    except NotTold:
+        return
+    except Fails as error:
+        sentence = f"{calls[0].transaction or 'the barring'} of {rule.name} was called though {error}"
+        finding.look(False, source.read.saga_id, sentence, *calls)
+        return
+    text = json.dumps(given, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    for row in calls:
+        sentence = f"{row.transaction or 'the barring'} of {rule.name} was given something else"
+        finding.look(row.request_hash == request_hash(row, text), source.read.saga_id, sentence, row)
 
 
-def _answer(index: Index, saga_id: str, step: str) -> str | None:
-    """What a participant answered, if its ledger vouches for it; or what the operator said who vouched."""
-    if _by_hand(index, saga_id, step) == "COMPLETE":
-        act = index.timelines[saga_id].deeds.passed[step].action
-        calls = index.actions.get((saga_id, act.action_id), []) if act is not None else []
-        return next((call.output for call in calls if call.code == "OK"), None)
-    answer = index.evidence.outputs.get((saga_id, step))
-    vouched = {row.result_hash for row in index.rows(saga_id, step).applied}
-    return answer if answer is not None and _sha256(answer) in vouched else None
+def _look_at_condition(finding: Finding, source: "_Source", rule: StepRule) -> None:
+    if rule.when is None:
+        return
+    begun = source.timeline.begun(rule.name)
+    omitted = source.timeline.first("STEP_OMITTED", rule.name)
+    if begun is None and omitted is None:
+        return
+    try:
+        holds = evaluated(rule.when, source.fields, source.outputs(rule))
+    except NotTold:
+        return
+    except Fails:
+        holds = None
+    for entry, wanted in ((begun, True), (omitted, False)):
+        if entry is not None:
+            sentence = f"{rule.name} was {'begun' if wanted else 'omitted'} though its condition is otherwise"
+            finding.look(holds is wanted, source.read.saga_id, sentence, entry)
 
 
-def _by_hand(index: Index, saga_id: str, step: str) -> str:
-    """With which verb an operator let the saga pass the step; empty where none did."""
-    timeline = index.timelines.get(saga_id)
-    act = timeline.deeds.passed.get(step) if timeline is not None else None
-    return act.action.verb if act is not None and act.action is not None else ""
+class _Source:
+    """What one saga's inputs are made of."""
+
+    def __init__(
+        self, index: Index, read: SagaRead, definition: Definition, timeline: Timeline, fields: dict[str, Any]
+    ) -> None:
+        self._index, self._definition = index, definition
+        self.read, self.timeline, self.fields = read, timeline, fields
+
+    def input(self, rule: StepRule) -> Any:
+        """The input of a step; NotTold where an answer that it needs is not known."""
+        if rule.shape is not None:
+            return shaped(rule.shape, self.fields, self.outputs(rule))
+        asked = rule.inputs
+        chosen = {name: value for name, value in self.fields.items() if asked is None or name in asked}
+        earlier = list(self._ancestors(rule))
+        if asked is not None and OUTPUTS not in asked:
+            earlier = [step for step in earlier if f"{OUTPUTS}.{step.name}" in asked]
+        if asked is None or OUTPUTS in asked or earlier:
+            answers = ((step.name, self._answer(step)) for step in earlier if not self._is_silent(step))
+            chosen[OUTPUTS] = {name: json.loads(answer) for name, answer in answers}
+        return chosen
+
+    def undo_input(self, rule: StepRule) -> Any:
+        """The input of its compensation: that of the step, or of a mapping of its own."""
+        if rule.undo_shape is None:
+            return self.input(rule)
+        begun = self.timeline.first("UNDO_BEGUN", rule.name)
+        known = self.timeline.first("STEP_SUCCEEDED", rule.name) or self.timeline.deeds.passed.get(rule.name)
+        outputs = self.outputs(rule)
+        if begun is not None and (known is None or known.seq > begun.seq):
+            outputs |= _parsed([(rule.name, rule.default_output)])
+        else:
+            outputs |= self._named([rule])
+        return shaped(rule.undo_shape, self.fields, outputs)
+
+    def outputs(self, rule: StepRule) -> dict[str, Any]:
+        """The outputs that its expressions may name, those of them that are known."""
+        return self._named(self._ancestors(rule))
+
+    def _named(self, steps: Iterable[StepRule]) -> dict[str, Any]:
+        found = []
+        for step in steps:
+            if self._is_silent(step):
+                found.append((step.name, step.default_output))
+                continue
+            with suppress(NotTold):  # what names it is not told either
+                found.append((step.name, self._answer(step)))
+        return _parsed(found)
+
+    def _ancestors(self, rule: StepRule) -> Iterator[StepRule]:
+        ancestors = self._index.dependence(self._definition).ancestors[rule.name]
+        return (step for step in self._definition.steps if step.name in ancestors)
+
+    def _is_silent(self, step: StepRule) -> bool:
+        """Whether there is no output of it: it was omitted, or an operator skipped it."""
+        return self.timeline.first("STEP_OMITTED", step.name) is not None or self._verb(step) == "SKIP"
+
+    def _answer(self, step: StepRule) -> str:
+        """What a participant answered, if its ledger vouches for it; or what an operator said who vouched."""
+        saga_id = self.read.saga_id
+        if self._verb(step) == "COMPLETE":
+            act = self.timeline.deeds.passed[step.name].action
+            calls = self._index.actions.get((saga_id, act.action_id), []) if act is not None else []
+            said = next((call.output for call in calls if call.code == "OK"), None)
+            if said is None:
+                raise NotTold
+            return said or "null"
+        answer = self._index.evidence.outputs.get((saga_id, step.name))
+        vouched = {row.result_hash for row in self._index.rows(saga_id, step.name).applied}
+        if answer is None or _sha256(answer) not in vouched:
+            raise NotTold
+        return answer or "null"
+
+    def _verb(self, step: StepRule) -> str:
+        """With which verb an operator let the saga pass the step; empty where none did."""
+        act = self.timeline.deeds.passed.get(step.name)
+        return act.action.verb if act is not None and act.action is not None else ""
+
+
+def _parsed(outputs: Iterable[tuple[str, str | None]]) -> dict[str, Any]:
+    return {step: json.loads(text) for step, text in outputs if text is not None}
 
 
 def _sha256(text: str) -> str:

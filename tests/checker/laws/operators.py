@@ -41,7 +41,7 @@ def i27_operator_actions(index: Index) -> Finding | NotYet:
     _look_at_conflicts(finding, index)
     for reads in index.history.values():
         for read in reads:
-            _look_at_marks(finding, read)
+            _look_at_marks(finding, read, index.pivot(read.saga_id))
     return finding
 
 
@@ -130,9 +130,9 @@ def _look_at_conflicts(finding: Finding, index: Index) -> None:
         finding.look(len(done) == 1, saga_id, sentence, *done.values())
 
 
-def _look_at_marks(finding: Finding, read: SagaRead) -> None:
+def _look_at_marks(finding: Finding, read: SagaRead, pivot: str | None) -> None:
     """Forced is who was stopped by a person, or has a step that a person settled; and each such step."""
-    found = deeds(read.timeline)
+    found = deeds(read.timeline, pivot)
     if read.forced or found.forced:
         sentence = f"is {'' if read.forced else 'not '}marked as forced"
         finding.look(read.forced is found.forced, read.saga_id, sentence, read)

@@ -2,11 +2,11 @@
 
 from itertools import pairwise
 
-from tests.checker.automaton import FORWARD_ANSWERS, UNDO_ANSWERS
+from tests.checker.automaton import BEGINNINGS, FORWARD_ANSWERS, UNDO_ANSWERS
 from tests.checker.deeds import VOUCHING
 from tests.checker.evidence import TimelineRead
 from tests.checker.index import Index, Timeline
-from tests.checker.laws.policy import hurries, look_at_policies, may_have_lost_calls
+from tests.checker.laws.policy import attempts_before, hurries, look_at_policies, may_have_lost_calls
 from tests.checker.verdict import Finding
 
 ABORT_WITHIN_NS = 1_000_000_000
@@ -26,27 +26,32 @@ PERMANENT = frozenset(
         "BROKEN_CONTRACT",
     }
 )
-"""Asking again cannot help: a forward attempt that failed so is the last."""
+"""Asking again cannot help: a forward attempt that failed so is the last, of a step that can be undone."""
 
 
 def i23_deadline(index: Index) -> Finding:
-    """After its deadline a saga begins nothing, believes no answer, and turns back within a second."""
+    """After its deadline a saga begins nothing, believes no answer, and turns back within a second.
+
+    Past its pivot it goes on, late.
+    """
     finding = Finding("I23")
     for saga_id, read in index.last.items():
         if read.expires_ns is None:
             continue
-        for entry in index.timelines[saga_id].forward():
+        timeline, is_decided = index.timelines[saga_id], False
+        for entry in timeline.forward():
             by_hand = entry.action is not None and entry.action.verb in VOUCHING
-            if by_hand or entry.type == "STEP_BEGUN" or entry.type in FORWARD_ANSWERS:
-                sentence = f"went forward after its deadline, with {entry.type} of {entry.step}"
-                finding.look(entry.time_ns < read.expires_ns, saga_id, sentence, entry)
-            elif entry.type == "DEADLINE_PASSED":
+            if entry.type == "DEADLINE_PASSED":
                 late_ns = entry.time_ns - read.expires_ns
-                finding.look(late_ns >= 0, saga_id, "turned back before its deadline", entry)
+                finding.look(late_ns >= 0, saga_id, "was said to be late before its deadline", entry)
                 up_ns = _up_ns(index, read.expires_ns, entry.time_ns)
-                if up_ns is not None:
+                if up_ns is not None and not is_decided:
                     sentence = f"turned back {up_ns / 1e9:.3f} s of uptime after its deadline"
                     finding.look(up_ns <= ABORT_WITHIN_NS, saga_id, sentence, entry)
+            elif not is_decided and (by_hand or entry.type in BEGINNINGS | FORWARD_ANSWERS):
+                sentence = f"went forward after its deadline, with {entry.type} of {entry.step}"
+                finding.look(entry.time_ns < read.expires_ns, saga_id, sentence, entry)
+            is_decided = is_decided or entry is timeline.deeds.decision
     return finding
 
 
@@ -62,7 +67,7 @@ def _up_ns(index: Index, from_ns: int, to_ns: int) -> int | None:
 def i24_retry_discipline(index: Index) -> Finding:
     """No more attempts than the policy allows and one more per restart, none early, none without hope.
 
-    A person may cut a wait short, and give an undo that failed a new budget; attempts are numbered on.
+    A person may cut a wait short, and give what failed for good a new budget; attempts are numbered on.
     """
     finding = Finding("I24")
     for read, definition, timeline in index.pinned():
@@ -70,11 +75,13 @@ def i24_retry_discipline(index: Index) -> Finding:
         for rule in definition.steps:
             forward = _answers(timeline, rule.name, FORWARD_ANSWERS)
             for entry in forward:
-                sentence = f"{rule.name} had attempt {entry.attempt} of {rule.attempts_max}"
-                sentence += f" with {restarts} restarts"
-                allowed = entry.attempt <= rule.attempts_max + restarts
-                finding.look(allowed, read.saga_id, sentence, entry)
-                if entry.type == "STEP_FAULTED" and entry.code in PERMANENT:
+                if rule.attempts_max is not None:
+                    attempt = entry.attempt - attempts_before(timeline, rule.name, entry)
+                    sentence = f"{rule.name} had attempt {attempt} of {rule.attempts_max}"
+                    sentence += f" with {restarts} restarts"
+                    allowed = attempt <= rule.attempts_max + restarts
+                    finding.look(allowed, read.saga_id, sentence, entry)
+                if entry.type == "STEP_FAULTED" and entry.code in PERMANENT and not rule.lasts:
                     sentence = f"{rule.name} is tried again after {entry.code}"
                     finding.look(entry.retry_ns is None, read.saga_id, sentence, entry)
             _look_at_waits(finding, read.saga_id, timeline, forward)

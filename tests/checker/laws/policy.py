@@ -1,15 +1,58 @@
 """The part of I24 that needs the definition: how long waits may be, and how many calls there may be."""
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
+from tests.checker.automaton import BEGINNINGS, FORWARD_ANSWERS, UNDO_ANSWERS
 from tests.checker.evidence import LedgerRow, SagaRead, StepRule, TimelineRead
-from tests.checker.index import Index
+from tests.checker.index import Index, Timeline
 from tests.checker.verdict import Finding
 
 ROUNDING_NS = 1_000_000
-FORWARD = ("STEP_BEGUN", ("STEP_SUCCEEDED", "STEP_REFUSED", "STEP_PENDING", "STEP_FAULTED"))
-UNDO = ("UNDO_BEGUN", ("STEP_COMPENSATED", "UNDO_REFUSED", "UNDO_PENDING", "UNDO_FAULTED"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How one of a step's two transactions shows in a timeline, and what bounds it."""
+
+    about: str
+    begun: frozenset[str]
+    answers: frozenset[str]
+    pending: str
+    faulted: str
+    wait_ns_max: int | None
+    budget_ns: int | None
+    renewals: Sequence[TimelineRead]
+
+    @property
+    def is_forward(self) -> bool:
+        return self.begun is BEGINNINGS
+
+
+def _ways(rule: StepRule, timeline: Timeline) -> Iterator[_Way]:
+    """Forward, and the undo."""
+    deeds = timeline.deeds
+    yield _Way(
+        rule.name,
+        BEGINNINGS,
+        FORWARD_ANSWERS,
+        "STEP_PENDING",
+        "STEP_FAULTED",
+        rule.wait_ns_max,
+        rule.budget_ns,
+        deeds.renewed.get(rule.name, []),
+    )
+    yield _Way(
+        f"the undo of {rule.name}",
+        frozenset({"UNDO_BEGUN"}),
+        UNDO_ANSWERS,
+        "UNDO_PENDING",
+        "UNDO_FAULTED",
+        rule.undo_wait_ns_max,
+        rule.undo_budget_ns,
+        deeds.undo_renewed.get(rule.name, []),
+    )
 
 
 def look_at_policies(finding: Finding, index: Index) -> None:
@@ -18,10 +61,11 @@ def look_at_policies(finding: Finding, index: Index) -> None:
     proof: dict[str, list[LedgerRow]] = defaultdict(list)
     for read, definition, timeline in index.pinned():
         for rule in definition.steps:
-            _look_at_waits(finding, read, rule, timeline.deeds.renewed)
             rows = index.rows(read.saga_id, rule.name)
-            for calls, way in ((rows.executes, FORWARD), (rows.compensates, UNDO)):
-                excess = max(0, len(calls) - _sends_max(read.timeline, rule.name, *way))
+            for way in _ways(rule, timeline):
+                _look_at_waits(finding, read, rule, way, timeline)
+                calls = rows.executes if way.is_forward else rows.compensates
+                excess = max(0, len(calls) - _sends_max(read.timeline, rule.name, way))
                 unexplained[rule.service] += excess
                 proof[rule.service] += calls if excess else []
     if index.evidence.redeliveries is None:
@@ -33,7 +77,7 @@ def look_at_policies(finding: Finding, index: Index) -> None:
         finding.look(excess <= redelivered, "", sentence, *proof[service])
 
 
-def _sends_max(timeline: Sequence[TimelineRead], step: str, begun: str, answers: tuple[str, ...]) -> int:
+def _sends_max(timeline: Sequence[TimelineRead], step: str, way: _Way) -> int:
     """How often a call can have been sent: each was answered, or lost, or it is under way.
 
     Lost by a restart, or because an operator decided without waiting for its answer.
@@ -45,12 +89,12 @@ def _sends_max(timeline: Sequence[TimelineRead], step: str, begun: str, answers:
         elif entry.step == step and entry.action is not None:
             sends += under_way
             under_way = entry.action.verb == "RETRY"
-        elif entry.step == step and entry.type == begun:
+        elif entry.step == step and entry.type in way.begun:
             under_way = True
-        elif entry.step == step and entry.type in answers:
+        elif entry.step == step and entry.type in way.answers:
             sends += 1
-            asked_again = entry.type.endswith(("_PENDING", "_FAULTED"))
-            under_way = asked_again and (entry.retry_ns is not None or begun == "STEP_BEGUN")
+            asked_again = entry.type in (way.pending, way.faulted)
+            under_way = asked_again and (entry.retry_ns is not None or way.is_forward)
     return sends + under_way
 
 
@@ -65,36 +109,51 @@ def hurries(entry: TimelineRead, step: str) -> bool:
     return entry.step == step and entry.action is not None and entry.action.verb == "RETRY"
 
 
-def _look_at_waits(
-    finding: Finding, read: SagaRead, rule: StepRule, renewed: Mapping[str, list[TimelineRead]]
-) -> None:
-    """No wait is longer than the policy's longest, and an undo is tried for its budget: no more, no less."""
-    budget_from_ns = 0
-    renewals = renewed.get(rule.name, [])
+def attempts_before(timeline: Timeline, step: str, before: TimelineRead) -> int:
+    """The attempts of a step that were made when an operator last had one that failed for good tried anew."""
+    renewals = [act.seq for act in timeline.deeds.renewed.get(step, []) if act.seq < before.seq]
+    made = [
+        entry.attempt
+        for entry in timeline.entries
+        if renewals and entry.seq < renewals[-1] and entry.step == step and entry.type in FORWARD_ANSWERS
+    ]
+    return max(made, default=0)
+
+
+def _look_at_waits(finding: Finding, read: SagaRead, rule: StepRule, way: _Way, timeline: Timeline) -> None:
+    """No wait is longer than the policy's longest, and what has a budget is tried for it: neither more nor
+    less."""
+    budget_from_ns = pending_ns = 0
     for entry in read.timeline:
         if entry.step != rule.name:
             continue
-        if entry.type in ("UNDO_BEGUN", "UNDO_PENDING") or entry in renewals:
-            budget_from_ns = entry.time_ns
-        if entry.type not in ("STEP_FAULTED", "UNDO_FAULTED"):
+        if entry.type in way.begun or entry in way.renewals:
+            budget_from_ns, pending_ns = entry.time_ns, 0
+        if entry.type == way.pending:
+            # To wait for a participant that has taken the work on spends nothing.
+            pending_ns += max(0, (entry.retry_ns or entry.time_ns) - entry.time_ns)
+        if entry.type != way.faulted:
             continue
-        most_ns = rule.wait_ns_max if entry.type == "STEP_FAULTED" else rule.undo_wait_ns_max
-        if most_ns is not None and entry.retry_ns is not None:
-            wait_ns = entry.retry_ns - entry.time_ns
+        if way.wait_ns_max is not None and entry.retry_ns is not None:
+            wait_ns, most_ns = entry.retry_ns - entry.time_ns, way.wait_ns_max
             sentence = f"{rule.name} waits {wait_ns / 1e9:.3f} s, and {most_ns / 1e9:g} s is the longest"
             finding.look(0 <= wait_ns <= most_ns + ROUNDING_NS, read.saga_id, sentence, entry)
-        if entry.type == "UNDO_FAULTED" and rule.undo_budget_ns is not None:
-            _look_at_budget(finding, read, rule, entry, budget_from_ns + rule.undo_budget_ns)
+        if way.budget_ns is None:
+            continue
+        ends_ns = budget_from_ns + way.budget_ns
+        if entry.retry_ns is not None:
+            sentence = f"{way.about} goes on when its budget is spent"
+            in_time = entry.retry_ns <= ends_ns + pending_ns + ROUNDING_NS
+            finding.look(in_time, read.saga_id, sentence, entry)
+        elif not way.is_forward or _counts_on_its_budget(rule, timeline, entry):
+            sentence = f"{way.about} was given up within its budget"
+            finding.look(entry.time_ns + ROUNDING_NS >= ends_ns, read.saga_id, sentence, entry)
 
 
-def _look_at_budget(
-    finding: Finding, read: SagaRead, rule: StepRule, entry: TimelineRead, ends_ns: int
-) -> None:
-    if entry.retry_ns is not None:
-        sentence = f"the undo of {rule.name} goes on when its budget is spent"
-        finding.look(entry.retry_ns <= ends_ns + ROUNDING_NS, read.saga_id, sentence, entry)
-    else:
-        # The attempt after this one would have come too late; how late, its jitter decided.
-        sentence = f"the undo of {rule.name} was given up within its budget"
-        next_ns_max = entry.time_ns + (rule.undo_wait_ns_max or 0)
-        finding.look(next_ns_max + ROUNDING_NS >= ends_ns, read.saga_id, sentence, entry)
+def _counts_on_its_budget(rule: StepRule, timeline: Timeline, given_up: TimelineRead) -> bool:
+    """Whether nothing but its budget ends the attempts of a step: no undo, and no number of them."""
+    turned_back = timeline.abort is not None and timeline.abort.seq < given_up.seq
+    if not rule.lasts or turned_back:
+        return False
+    made = given_up.attempt - attempts_before(timeline, rule.name, given_up)
+    return rule.attempts_max is None or made < rule.attempts_max
