@@ -4,20 +4,32 @@ Nothing here awaits, so every call is one indivisible turn of the event loop and
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
 
 from coordinator.adapters.event_codec import encode
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import (
+    DefinitionInUse,
+    DefinitionMoved,
     JournalConflict,
     JournalUnavailable,
     RequestIdTaken,
     SagaNotFound,
+    VersionTaken,
 )
 from coordinator.domain.events import Event, OperatorActed
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
+from coordinator.domain.registration import (
+    Key,
+    Registered,
+    Registration,
+    register,
+    retire,
+    start,
+    take_up_files,
+)
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE, SagaSummary
 from coordinator.ports.journal import (
@@ -43,14 +55,27 @@ class _Store:
     requests: dict[tuple[str, RequestId], Request] = field(default_factory=dict)
     definitions: dict[Digest, str] = field(default_factory=dict)
     quarantines: dict[SagaId, Quarantine] = field(default_factory=dict)
+    registrations: dict[Key, Registration] = field(default_factory=dict)
+    texts: dict[Key, str] = field(default_factory=dict)
+
+    def next_number(self) -> int:
+        """That of the next content that is registered."""
+        return 1 + max((registration.number for registration in self.registrations.values()), default=0)
+
+    def put(self, registration: Registration, definition: SagaDefinition | None = None) -> None:
+        """Keep what is registered now, and its content if that is new."""
+        self.registrations[registration.key] = registration
+        if definition is not None and definition.digest == registration.digest:
+            self.texts[registration.key] = definition.text
 
 
 class MemoryJournal:
-    """Keeps the ports `Journal` and `SagaIndex`."""
+    """Keeps the ports `Journal` and `SagaIndex`; `definitions` keeps the port `DefinitionStore`."""
 
     def __init__(self) -> None:
         self._kept = _Store(holder=FencingToken(1))
         self._token = FencingToken(1)
+        self.definitions = MemoryDefinitions(self._store)
 
     def reopened(self) -> "MemoryJournal":
         """What a restart finds: the same records under a larger token. This journal is shut out."""
@@ -80,6 +105,11 @@ class MemoryJournal:
         if request.saga_id in store.records:
             raise JournalConflict(request.saga_id, 0)
         _check(events, summary, seq_expected=0)
+        held = store.registrations.get((definition.name, definition.version))
+        after = start(held, definition, at=events[0].at, number=store.next_number())
+        if after is None:
+            raise DefinitionMoved(definition.name, definition.version)
+        store.put(after, definition)
         store.requests[request.front_door, request.request_id] = request
         store.definitions[definition.digest] = definition.text
         store.records[request.saga_id] = []
@@ -163,6 +193,56 @@ class MemoryJournal:
         for seq, event in enumerate(events, start=len(records) + 1):
             records.append(Record(seq, self._token, event))
         store.rows[summary.id] = summary
+
+
+class MemoryDefinitions:
+    """The definitions in a journal in memory."""
+
+    def __init__(self, store: Callable[[], _Store]) -> None:
+        self._store = store
+
+    async def take_up_files(
+        self, definitions: Sequence[SagaDefinition], *, at: float
+    ) -> Sequence[Registered | VersionTaken]:
+        store = self._store()
+        outcomes, gone = take_up_files(store.registrations, definitions, at=at, number=store.next_number())
+        for outcome, definition in zip(outcomes, definitions, strict=True):
+            if isinstance(outcome, Registered):
+                store.put(outcome.registration, definition)
+        for registration in gone:
+            store.put(registration)
+        return outcomes
+
+    async def register(self, definition: SagaDefinition, *, at: float) -> Registered:
+        store = self._store()
+        held = store.registrations.get((definition.name, definition.version))
+        registered = register(held, definition, at=at, number=store.next_number())
+        store.put(registered.registration, definition)
+        return registered
+
+    async def retire(
+        self, name: str, version: str | None, *, at: float, if_no_open_sagas: bool = False
+    ) -> Registration | None:
+        store = self._store()
+        held = store.registrations.get((name, version))
+        if held is None:
+            return None
+        sagas = (await self.open_sagas()).get(held.key, 0)
+        if sagas and if_no_open_sagas:
+            raise DefinitionInUse(name, version, sagas)
+        store.put(after := retire(held, at=at))
+        return after
+
+    async def registrations(self) -> Sequence[Registration]:
+        return sorted(self._store().registrations.values(), key=lambda registration: registration.number)
+
+    async def text(self, name: str, version: str | None) -> str | None:
+        return self._store().texts.get((name, version))
+
+    async def open_sagas(self) -> Mapping[Key, int]:
+        store = self._store()
+        rows = (_shown(store, row) for row in store.rows.values())
+        return Counter((row.saga_name, row.definition_version) for row in rows if row.status.is_open)
 
 
 def _check(events: Sequence[Event], summary: SagaSummary, seq_expected: int) -> None:

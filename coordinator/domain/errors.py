@@ -5,9 +5,10 @@ The texts are read by people: what happened, to which saga and step, what the sy
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TypeAlias
 
-from coordinator.domain.ids import ActionId, RequestId, SagaId
+from coordinator.domain.ids import ActionId, Digest, RequestId, SagaId
 
 Loc: TypeAlias = tuple[str | int, ...]
 """Where something is in a document: the keys and places that lead to it."""
@@ -112,9 +113,46 @@ class DefinitionNotFound(CallerError):
     """No definition has this name, or not in this version."""
 
     def __init__(self, name: str, version: str | None, known: Sequence[str]) -> None:
-        wanted = f"{name!r}" if version is None else f"{name!r} in version {version!r}"
         choices = ", ".join(sorted(known)) or "none"
-        super().__init__(f"there is no definition {wanted}; loaded are: {choices}")
+        super().__init__(f"there is no definition {_definition(name, version)}; loaded are: {choices}")
+
+
+class VersionTaken(CallerError):
+    """Sagas were started with other content of this version of a definition; nothing was changed."""
+
+    def __init__(self, name: str, version: str, digest: Digest, used_at: float) -> None:
+        self.name = name
+        self.version = version
+        self.digest = digest
+        self.used_at = used_at
+        super().__init__(
+            f"definition {_definition(name, version)} cannot get other content: sagas were started with it "
+            f"since {_moment(used_at)}. Give the new content a version of its own"
+        )
+
+
+class DefinitionMoved(Conflict):
+    """The definition was retired, or its version got other content, while a saga was being started with it;
+    nothing was written."""
+
+    def __init__(self, name: str, version: str | None) -> None:
+        super().__init__(
+            f"definition {_definition(name, version)} has just been changed or retired; nothing was written. "
+            "Look at it again, then decide"
+        )
+
+
+class DefinitionInUse(SagaError):
+    """Sagas are open on the version of a definition that was only to be retired without any."""
+
+    def __init__(self, name: str, version: str | None, sagas: int) -> None:
+        self.name = name
+        self.version = version
+        self.sagas = sagas
+        super().__init__(
+            f"{sagas} saga{'s are' if sagas > 1 else ' is'} open on definition {_definition(name, version)}, "
+            "so it was not retired. Wait for them, or retire it while they go on"
+        )
 
 
 class RequestIdTaken(CallerError):
@@ -158,6 +196,18 @@ class IllegalTransition(SagaError):
 
 class SagaEnded(IllegalTransition):
     """What was asked is only possible before a saga has ended or turned back for good."""
+
+
+class NotEvaluated(SagaError):
+    """An expression yielded nothing that can be used. The sentence is ours and quotes no data.
+
+    `place` says which one, as in `input.items[0].sku`; empty where only its caller knows.
+    """
+
+    def __init__(self, sentence: str, *, place: str = "") -> None:
+        self.sentence = sentence
+        self.place = place
+        super().__init__(f"{place}: {sentence}" if place else sentence)
 
 
 class Overloaded(Unavailable):
@@ -209,3 +259,11 @@ class JournalCorrupt(SagaError):
 
 class StartupFailed(SagaError):
     """The coordinator can not start; the text is one sentence for the person who started it."""
+
+
+def _definition(name: str, version: str | None) -> str:
+    return repr(name) if version is None else f"{name!r} in version {version!r}"
+
+
+def _moment(at: float) -> str:
+    return f"{datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC"

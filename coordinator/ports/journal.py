@@ -130,6 +130,8 @@ class Journal(Protocol):
 
         Raises:
             RequestIdTaken: the request id was taken with other content; nothing was written.
+            DefinitionMoved: the definition was retired, or its version has other content by now; nothing was
+                written.
             Overloaded: the disk is nearly full; nothing was written.
             JournalUnavailable: the store failed; the saga may or may not be durable.
         """

@@ -22,6 +22,7 @@ from coordinator.domain.events import (
 from coordinator.domain.ids import ActionId, RequestId, SagaId, StepName
 from coordinator.domain.machine import Decision
 from coordinator.domain.summary import SagaSummary, summarize
+from coordinator.ports.definitions import DefinitionStore
 from coordinator.ports.journal import Journal, Request, SagaIndex
 
 RESERVE = StepName("reserve")
@@ -30,7 +31,10 @@ FRONT = "saga.v1.CoordinatorService/StartSaga"
 
 
 class AnyJournal(Journal, SagaIndex, Protocol):
-    """What every journal of ours is: both ports in one."""
+    """What every journal of ours is: its ports in one."""
+
+    @property
+    def definitions(self) -> DefinitionStore: ...
 
 
 def a_definition(name: str = "Order") -> SagaDefinition:

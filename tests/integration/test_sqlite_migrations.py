@@ -11,7 +11,7 @@ from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.adapters.sqlite.files import APPLICATION_ID
 from coordinator.adapters.sqlite.migrations import migrate, packaged
 from coordinator.adapters.sqlite.rows import CHAIN_START, chained, lines
-from coordinator.domain.errors import StartupFailed
+from coordinator.domain.errors import StartupFailed, VersionTaken
 from coordinator.domain.events import (
     CancelRequested,
     Cause,
@@ -25,6 +25,7 @@ from coordinator.domain.events import (
     Verb,
 )
 from coordinator.domain.ids import FencingToken, StepName
+from coordinator.domain.registration import Registered, Registration
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE, SagaSummary
 from coordinator.engine.upkeep import verify
@@ -40,6 +41,7 @@ from tests.contract.sagas import (
     reserved,
     retried_at,
 )
+from tests.contract.test_definition_store_contract import content
 from tests.unit.machine.tale import DONE, FAULT, REFUSAL, Tale, define, step
 
 TOKEN = FencingToken(7)
@@ -342,3 +344,32 @@ async def test_a_saga_whose_records_do_not_tell_stops_no_start_and_counts_as_set
         row = await journal.find(people["undone"].id)
         assert row is not None
         assert row.signature is None
+
+
+async def test_the_versions_that_its_sagas_began_with_are_in_use(path: Path) -> None:
+    edited, first, second = content("b"), content("a"), content("a", "2")
+    made = [
+        a_saga("1", at=1_000.0, definition=first),
+        a_saga("2", at=1_001.0, definition=second),
+        # Its file was edited, which no release before forbade.
+        a_saga("3", at=1_002.0, definition=edited),
+        a_saga("4", at=1_003.0, definition=content("a", None)),
+    ]
+    written_by_release(2, path, made)
+    async with await SqliteJournal.open(path) as journal:
+        store = journal.definitions
+        assert await store.registrations() == [
+            Registration("Trip", "1", edited.digest, 1, 1_000.0, used_at=1_000.0),
+            Registration("Trip", "2", second.digest, 2, 1_001.0, used_at=1_001.0),
+            Registration("Trip", None, content("a", None).digest, 3, 1_003.0, used_at=1_003.0),
+        ]
+        assert await store.text("Trip", "2") == second.text
+        same, other, draft = await store.take_up_files(
+            [edited, content("c", "2"), content("b", None)], at=2_000.0
+        )
+        assert isinstance(same, Registered)
+        assert same.registration.is_offered
+        assert isinstance(other, VersionTaken)
+        assert isinstance(draft, Registered)
+        assert draft.registration.number == 4
+        assert await faults_of(journal) == []

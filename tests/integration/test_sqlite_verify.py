@@ -107,6 +107,12 @@ async def test_a_flipped_byte_in_a_record_is_named(path: Path) -> None:
     assert "its digest does not match" in fault.sentence
 
 
+async def test_a_registered_definition_with_another_text_is_named(path: Path) -> None:
+    damage(path, "UPDATE registrations SET text = replace(text, 'release', 'keep')")
+    (fault,) = await found_in(path)
+    assert fault == Fault(None, "the definition 'Order' is damaged (its text has another digest)")
+
+
 async def test_a_definition_that_is_lost_or_has_another_text_is_named_for_each_saga(path: Path) -> None:
     damage(path, "UPDATE definitions SET text = replace(text, 'release', 'keep')")
     faults = await found_in(path)

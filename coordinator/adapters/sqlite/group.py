@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from coordinator.adapters.sqlite.registrations import Register, Registrations, Retire, TakeUpFiles
 from coordinator.adapters.sqlite.rows import (
     CHAIN_START,
     SUMMARY_COLUMNS,
@@ -20,6 +21,7 @@ from coordinator.adapters.sqlite.rows import (
     chained,
     signature_text,
 )
+from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import (
     JournalConflict,
     JournalCorrupt,
@@ -27,8 +29,10 @@ from coordinator.domain.errors import (
     RequestIdTaken,
     SagaError,
     SagaNotFound,
+    VersionTaken,
 )
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
+from coordinator.domain.registration import Registered, Registration
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE
 from coordinator.ports.journal import Quarantine, Request
@@ -51,14 +55,15 @@ class Start:
     """A saga that may be new: whoever was first with its request id has it."""
 
     request: Request
-    definition: tuple[Digest, str, str]
+    definition: SagaDefinition
     lines: tuple[Line, ...]
     row: Parameters
 
 
-Entry = Start | Append | Quarantine
-Outcome = Request | SagaError | None
-"""None: written. A request: it was taken before, with the same content. An error: refused."""
+Entry = Start | Append | Quarantine | TakeUpFiles | Register | Retire
+Outcome = Request | Registered | Registration | Sequence[Registered | VersionTaken] | SagaError | None
+"""None: written, or there was nothing to retire. A request: it was taken before, with the same content. An
+error: refused. Else what became of a definition, or of files."""
 
 _HEAD: Final = (
     "SELECT sagas.seq, sagas.digest, quarantines.reason, quarantines.at"
@@ -140,7 +145,8 @@ class _Group:
         self._shortage = shortage
         self._believes_rows = believes_rows
         self._heads: dict[SagaId, _Head] = {}
-        self._definitions: dict[Digest, tuple[Digest, str, str]] = {}
+        self._definitions: dict[Digest, SagaDefinition] = {}
+        self._registrations = Registrations(db)
         self._requests: dict[tuple[str, RequestId], Request] = {}
         self._records: list[Parameters] = []
         self._rows: dict[SagaId, Parameters] = {}
@@ -161,11 +167,22 @@ class _Group:
                 return self._append(entry)
             case Quarantine():
                 return self._quarantine(entry)
+            case TakeUpFiles():
+                return self._registrations.take_up_files(entry)
+            case Register():
+                # Files are taken up all the same: without them nothing could be started, nor the coordinator.
+                if (sentence := self._shortage()) is not None:
+                    return Overloaded(sentence)
+                return self._registrations.register(entry)
+            case Retire():
+                # It may count rows.
+                self._write()
+                return self._registrations.retire(entry)
 
     def _write(self) -> None:
         """Parents before children: the foreign keys are checked row by row."""
         many = self._db.executemany
-        many(_ADD_DEFINITION, self._definitions.values())
+        many(_ADD_DEFINITION, ((d.digest, d.name, d.text) for d in self._definitions.values()))
         many(
             _ADD_REQUEST,
             ((r.front_door, r.request_id, r.content, r.saga_id) for r in self._requests.values()),
@@ -185,6 +202,16 @@ class _Group:
                 if head.quarantine is not None
             ),
         )
+        self._registrations.write()
+        for written in (
+            self._definitions,
+            self._requests,
+            self._records,
+            self._rows,
+            self._quarantines,
+            self._lifted,
+        ):
+            written.clear()
 
     def _start(self, entry: Start) -> Outcome:
         request = entry.request
@@ -198,8 +225,9 @@ class _Group:
             return JournalConflict(request.saga_id, 0)
         if (damage := self._damage(request.saga_id, 0)) is not None:
             return damage
-        digest = entry.definition[0]
-        self._definitions[digest] = entry.definition
+        if (moved := self._registrations.start(entry.definition, entry.lines[0].at)) is not None:
+            return moved
+        self._definitions[entry.definition.digest] = entry.definition
         self._requests[request.front_door, request.request_id] = request
         head = self._heads[request.saga_id] = _Head(0, CHAIN_START, None)
         self._chain(request.saga_id, head, entry.lines, entry.row)

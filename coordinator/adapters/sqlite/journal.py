@@ -1,5 +1,5 @@
-"""Keeps the ports `Journal`, `SagaIndex` and `Upkeep` in one SQLite file: opening, closing, the way to each
-verb.
+"""Keeps the ports `Journal`, `SagaIndex`, `Upkeep` and `DefinitionStore` in one SQLite file: opening,
+closing, the way to each verb.
 
 The order is the law here: lock, mend, open, migrate and take a token, then serve; drain, check in,
 close, unlock.
@@ -16,6 +16,7 @@ from typing import Final, Self
 
 from coordinator.adapters.event_codec import FORMAT_VERSION
 from coordinator.adapters.sqlite.connection import Connection, open_reader, open_writer
+from coordinator.adapters.sqlite.definitions import SqliteDefinitions
 from coordinator.adapters.sqlite.disk import DiskGauge, free_bytes
 from coordinator.adapters.sqlite.files import Lock, claim, sync_folder
 from coordinator.adapters.sqlite.group import Append, Start
@@ -45,6 +46,7 @@ class SqliteJournal:
         self._writer: Final = writer
         self._reader: Final = reader
         self._upkeep: Final = upkeep
+        self.definitions: Final = SqliteDefinitions(writer, reader)
         self._closing: asyncio.Task[None] | None = None
 
     @classmethod
@@ -126,12 +128,7 @@ class SqliteJournal:
     ) -> Request:
         _check_numbers(events, summary, seq_expected=0)
         check_text(request.front_door, request.request_id, request.content)
-        entry = Start(
-            request,
-            (definition.digest, definition.name, definition.text),
-            lines(events),
-            summary_row(summary),
-        )
+        entry = Start(request, definition, lines(events), summary_row(summary))
         return await self._writer.write(entry) or request
 
     async def append(

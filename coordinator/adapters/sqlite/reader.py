@@ -5,13 +5,14 @@ A list stops at a time limit; the reads of recovery do not, because nothing can 
 
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from coordinator.adapters.clock import stopwatch_s
 from coordinator.adapters.event_codec import UnreadableEvent, decode
 from coordinator.adapters.sqlite.connection import Connection
+from coordinator.adapters.sqlite.registrations import REGISTRATION_COLUMNS, registration_of
 from coordinator.adapters.sqlite.rows import (
     CHAIN_START,
     SUMMARY_COLUMNS,
@@ -30,6 +31,7 @@ from coordinator.domain.errors import (
     SagaNotFound,
 )
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
+from coordinator.domain.registration import Key, Registration
 from coordinator.domain.summary import SagaSummary
 from coordinator.ports.journal import (
     SIGNATURES_MAX,
@@ -78,6 +80,12 @@ SIGNATURES: Final = """
 """
 _REQUEST: Final = "SELECT content, saga_id FROM requests WHERE front_door = ? AND request_id = ?"
 _DEFINITION: Final = "SELECT text FROM definitions WHERE digest = ?"
+_REGISTRATIONS: Final = f"SELECT {REGISTRATION_COLUMNS} FROM registrations ORDER BY number"  # noqa: S608  # our own names
+_REGISTERED: Final = "SELECT text FROM registrations WHERE name = ? AND version = ?"
+_OPEN_ON: Final = (
+    "SELECT saga_name, definition_version, count(*) FROM sagas INDEXED BY sagas_open"
+    " WHERE status IN ('RUNNING', 'COMPENSATING') GROUP BY saga_name, definition_version"
+)
 
 
 class DefinitionCorrupt(JournalCorrupt):
@@ -119,6 +127,18 @@ class Reader:
         if jsontext.digest(text) != digest:
             raise DefinitionCorrupt(digest)
         return str(text)
+
+    async def registrations(self) -> Sequence[Registration]:
+        rows = await self._read(lambda db: db.execute(_REGISTRATIONS).fetchall())
+        return [registration_of(row) for row in rows]
+
+    async def registered_text(self, name: str, version: str | None) -> str | None:
+        row = await self._first(_REGISTERED, name, version or "")
+        return None if row is None else str(row[0])
+
+    async def open_on_definitions(self) -> Mapping[Key, int]:
+        rows = await self._read(_limited(lambda db: db.execute(_OPEN_ON).fetchall(), self._limit_s))
+        return {(name, version): sagas for name, version, sagas in rows}
 
     async def open_sagas(self) -> Sequence[OpenSaga]:
         rows = await self._read(lambda db: db.execute(OPEN_SAGAS).fetchall())

@@ -26,6 +26,7 @@ from coordinator.adapters.sqlite.connection import (
 from coordinator.adapters.sqlite.disk import DiskGauge
 from coordinator.adapters.sqlite.files import create_copy, mark_copy, remove_copy
 from coordinator.adapters.sqlite.writer import Writer
+from coordinator.domain import jsontext
 from coordinator.domain.errors import JournalUnavailable, Overloaded, StartupFailed
 from coordinator.ports.journal import Piece
 
@@ -85,6 +86,7 @@ class SqliteUpkeep:
         for table in await self._apart(_tables):
             found += await self._apart(partial(_complaints, check=f"integrity_check('{table}')"))
             found += await self._apart(partial(_orphans, table=table))
+        found += await self._apart(_damaged_registrations)
         return list(dict.fromkeys(found))[:FAULTS_TOLD_MAX]
 
     async def close(self) -> None:
@@ -222,6 +224,21 @@ def _orphans(db: sqlite3.Connection, watch: _Watch, *, table: str) -> Sequence[s
         "that it belongs to"
         for _, number, parent, _ in rows
     ]
+
+
+def _damaged_registrations(db: sqlite3.Connection, watch: _Watch) -> Sequence[str]:
+    """Those that sagas are pinned to are judged with these; one that is only registered would be missed."""
+    try:
+        with watch.over(db):
+            rows = db.execute("SELECT name, version, digest, text FROM registrations")
+            return [
+                f"the definition {name!r}{f' in version {version!r}' if version else ''} is damaged "
+                "(its text has another digest)"
+                for name, version, digest, text in rows
+                if jsontext.digest(text) != digest
+            ]
+    except sqlite3.DatabaseError as error:
+        return _only_of_damage(error)
 
 
 def _only_of_damage(error: sqlite3.DatabaseError) -> Sequence[str]:

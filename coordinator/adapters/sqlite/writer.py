@@ -7,18 +7,20 @@ store is the last: what it left behind is unknown, so nothing is retried and not
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, overload
 
 from coordinator.adapters.clock import stopwatch_s
 from coordinator.adapters.sqlite.connection import WAL_BYTES_MAX, Connection
 from coordinator.adapters.sqlite.files import wal_path
-from coordinator.adapters.sqlite.group import Entry, Outcome, write_group
-from coordinator.domain.errors import JournalUnavailable, SagaError
+from coordinator.adapters.sqlite.group import Append, Entry, Outcome, Start, write_group
+from coordinator.adapters.sqlite.registrations import Register, Retire, TakeUpFiles
+from coordinator.domain.errors import JournalUnavailable, SagaError, VersionTaken
 from coordinator.domain.ids import FencingToken
-from coordinator.ports.journal import Request
+from coordinator.domain.registration import Registered, Registration
+from coordinator.ports.journal import Quarantine, Request
 
 CHECKPOINT_ENTRIES: Final = 1_000
 """After how many entries the log is checked into the database; each dirties a few pages."""
@@ -51,8 +53,19 @@ class Writer:
         self.failed: Final[asyncio.Future[str]] = asyncio.get_running_loop().create_future()
         self._task = asyncio.create_task(self._run(), name="journal writer")
 
-    async def write(self, entry: Entry) -> Request | None:
-        """Wait until *entry* is durable; None if it was written, the first request if it joins that.
+    @overload
+    async def write(self, entry: Start) -> Request | None: ...
+    @overload
+    async def write(self, entry: Append | Quarantine) -> None: ...
+    @overload
+    async def write(self, entry: Register) -> Registered: ...
+    @overload
+    async def write(self, entry: Retire) -> Registration | None: ...
+    @overload
+    async def write(self, entry: TakeUpFiles) -> Sequence[Registered | VersionTaken]: ...
+
+    async def write(self, entry: Entry) -> Any:
+        """Wait until *entry* is durable; what became of it, as `Outcome` tells.
 
         A caller that is cancelled leaves only its own wait: the entry stays in the queue.
 
