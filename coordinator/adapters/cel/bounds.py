@@ -1,0 +1,104 @@
+"""How much an expression may be given, and how much it may make of that.
+
+The library bounds only the number of entries that comprehensions go through. So the worst that an expression
+could do is told beforehand from its text and the size of its data, as cel-go's cost estimates do: the event
+loop waits for the result.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from coordinator.adapters.cel.language import Traits
+from coordinator.domain.errors import NotEvaluated
+from coordinator.domain.jsontext import JsonValue
+
+GIVEN_BYTES_MAX: Final = 64 << 10
+GIVEN_VALUES_MAX: Final = 1_000
+ITERATIONS_MAX: Final = 10_000
+"""The library's own limit."""
+STEPS_MAX: Final = 100_000_000
+"""Of about 10 ns, or a byte of memory: measured with the dearest forms of each operation."""
+
+_INT64_MIN: Final = -(1 << 63)
+_UINT64_MAX: Final = (1 << 64) - 1
+_BY_PATH: Final = "pass large values on by a plain path such as input.items"
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How large the data of an expression are."""
+
+    values: int
+    longest: int
+    """The bytes of the longest text."""
+    entries: int
+    """Those of the longest list or object."""
+
+
+def size(variables: Mapping[str, JsonValue]) -> Size:
+    """Measure what an expression is about to be given; a value that is too large is not read to its end.
+
+    Raises:
+        NotEvaluated: it is more than may be given, or CEL has no form for it.
+    """
+    values, given_bytes, longest, entries = 0, 0, 0, 0
+    left: list[JsonValue] = list(variables.values())
+    while left:
+        value = left.pop()
+        values += 1
+        texts: Iterable[str] = ()
+        match value:
+            case str():
+                texts = (value,)
+            case list():
+                entries = max(entries, len(value))
+                left += value[:GIVEN_VALUES_MAX]
+            case dict():
+                entries = max(entries, len(value))
+                texts = value
+                left += value.values() if len(value) <= GIVEN_VALUES_MAX else ()
+            case int() if not _INT64_MIN <= value <= _UINT64_MAX:
+                sentence = "it reads a whole number of more than 64 bits: pass that on by a plain path"
+                raise NotEvaluated(sentence)
+        for text in texts:
+            # A character has one to four bytes; what is too long by its characters is not encoded.
+            length = len(text) if len(text) > GIVEN_BYTES_MAX else len(text.encode())
+            longest = max(longest, length)
+            given_bytes += length
+        if max(entries, values + len(left)) > GIVEN_VALUES_MAX:
+            raise NotEvaluated(f"it reads more than {GIVEN_VALUES_MAX} values: name fewer, or {_BY_PATH}")
+        if given_bytes > GIVEN_BYTES_MAX:
+            raise NotEvaluated(f"it reads more than {GIVEN_BYTES_MAX >> 10} KiB: name less, or {_BY_PATH}")
+    return Size(values, longest, entries)
+
+
+def check_cost(traits: Traits, given: Size) -> None:
+    """Refuse an expression that could keep the process busy, or fill its memory.
+
+    Raises:
+        NotEvaluated: at its worst it takes more than `STEPS_MAX`.
+    """
+    if worst_steps(traits, given) > STEPS_MAX:
+        raise NotEvaluated(
+            f"it could take too long with so much data: give it shorter lists or texts, or {_BY_PATH}"
+        )
+
+
+def worst_steps(traits: Traits, given: Size) -> float:
+    """No less than the steps that an expression of *traits* takes over data of the size *given*."""
+    entries = max(given.entries, traits.entries)
+    longest = max(given.longest, traits.chars)
+    # Each `+` may join what is the largest by then, and a comprehension's variable lets that be used again.
+    levels = traits.macros + 1
+    growth: float = ((traits.joins + levels) / levels) ** levels
+    turns: float = min(ITERATIONS_MAX, entries**traits.macros) * (growth**2 if traits.macros > 1 else growth)
+    one_turn = (
+        (entries * 3 if traits.macros else 0)  # a list that is built is copied for each entry
+        + traits.joins * (longest + entries * 32)
+        + traits.comparisons * given.values * 8
+        + traits.operations * longest / 4
+        + traits.searches * longest**2 / 256
+        + traits.pattern_size * longest
+    )
+    return turns * one_turn

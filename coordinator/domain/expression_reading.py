@@ -1,0 +1,186 @@
+"""What an expression's text says without being evaluated: its tokens, what it names, whether it is a path.
+
+The grammar is CEL's (cel-spec, doc/langdef.md); whether a text keeps to it, and what it yields, is not known
+here. Where a reading is not certain, more is named than is used: what is not named is not there to be used.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import StrEnum, auto
+from functools import lru_cache
+from typing import Final, NamedTuple
+
+INPUT: Final = "input"
+OUTPUTS: Final = "outputs"
+
+
+class TokenKind(StrEnum):
+    """What a token is to CEL's grammar."""
+
+    NAME = auto()
+    QUOTED = auto()
+    """A name in backticks: a field whose name is no identifier."""
+    TEXT = auto()
+    NUMBER = auto()
+    SIGN = auto()
+
+
+class Token(NamedTuple):
+    """One word or sign of an expression; `start` is the place of its first character."""
+
+    kind: TokenKind
+    text: str
+    start: int
+
+    @property
+    def name(self) -> str | None:
+        """The name that it is, if it is one."""
+        match self.kind:
+            case TokenKind.NAME:
+                return self.text
+            case TokenKind.QUOTED:
+                return self.text[1:-1]
+            case _:
+                return None
+
+    @property
+    def ends_value(self) -> bool:
+        """Whether a value can end here, so that a '.' behind it selects, and a '[' takes an entry."""
+        if self.kind is TokenKind.SIGN:
+            return self.text in (")", "]", "}")
+        return self.text != "in"
+
+
+class Mention(NamedTuple):
+    """A name that stands in an expression, and where."""
+
+    name: str
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class Path:
+    """An expression that only says where a value stands. `step` is None where that is in the saga's input."""
+
+    step: str | None
+    keys: tuple[str | int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What an expression names. `fields` is None where it takes the whole input."""
+
+    tokens: tuple[Token, ...]
+    fields: frozenset[str] | None
+    steps: tuple[Mention, ...]
+    """Each step whose output is named, where that is done first."""
+    outputs_alone: int | None
+    """Where `outputs` stands without a step, if it does: that is no value."""
+    path: Path | None
+
+
+@lru_cache(maxsize=4096)
+def reading(source: str) -> Reading:
+    """Read *source*, whether it is right or wrong."""
+    tokens = tuple(_tokens(source))
+    fields: set[str] | None = set()
+    steps: dict[str, int] = {}
+    outputs_alone = None
+    for index in _variables(tokens):
+        key, _ = _selector(tokens, index + 1)
+        if tokens[index].text == INPUT:
+            if not isinstance(key, str):
+                fields = None
+            elif fields is not None:
+                fields.add(key)
+        elif isinstance(key, str) and tokens[index + 1].text == ".":
+            steps.setdefault(key, tokens[index].start)
+        elif outputs_alone is None:
+            outputs_alone = tokens[index].start
+    return Reading(
+        tokens,
+        None if fields is None else frozenset(fields),
+        tuple(Mention(name, start) for name, start in steps.items()),
+        outputs_alone,
+        _path(tokens),
+    )
+
+
+def position(source: str, start: int) -> tuple[int, int]:
+    """The line and the column of the character at *start*, both from 1."""
+    before = source[:start]
+    return before.count("\n") + 1, start - (before.rfind("\n") + 1) + 1
+
+
+def text_of(literal: str) -> str | None:
+    """The text that a literal stands for, if that can be read off without knowing escapes."""
+    quoted = literal.lstrip("rRbB")
+    prefix = literal[: len(literal) - len(quoted)].lower()
+    quotes = 3 if quoted.startswith(("'''", '"""')) else 1
+    inside = quoted[quotes:-quotes]
+    if "b" in prefix or ("\\" in inside and "r" not in prefix):
+        return None
+    return inside
+
+
+def _tokens(source: str) -> Iterator[Token]:
+    for match in _TOKEN.finditer(source):
+        if match.lastgroup != "blank":
+            yield Token(TokenKind(str(match.lastgroup)), match[0], match.start())
+
+
+def _variables(tokens: Sequence[Token]) -> Iterator[int]:
+    """Where `input` or `outputs` is a variable, and not the name of something's field."""
+    for index, token in enumerate(tokens):
+        if token.kind is TokenKind.NAME and token.text in (INPUT, OUTPUTS):
+            selected = index > 1 and tokens[index - 1].text == "." and tokens[index - 2].ends_value
+            if not selected:
+                yield index
+
+
+def _selector(tokens: Sequence[Token], index: int) -> tuple[str | int | None, int]:
+    """The key that `.key` or `[key]` takes at *index*, and where it ends; None where none is certain."""
+    match tokens[index : index + 3]:
+        case [Token(text="."), Token() as selected, *others] if selected.name is not None:
+            is_call = bool(others) and others[0].text == "("
+            return (None, index) if is_call else (selected.name, index + 2)
+        case [Token(text="["), Token(kind=TokenKind.TEXT, text=literal), Token(text="]")]:
+            return text_of(literal), index + 3
+        case [Token(text="["), Token(kind=TokenKind.NUMBER, text=number), Token(text="]")]:
+            return (int(number), index + 3) if number.isdecimal() else (None, index)
+        case _:
+            return None, index
+
+
+def _path(tokens: Sequence[Token]) -> Path | None:
+    start = 1 if tokens and tokens[0].text == "." else 0
+    if start not in _variables(tokens):
+        return None
+    index, keys = start + 1, list[str | int]()
+    while index < len(tokens):
+        key, index = _selector(tokens, index)
+        if key is None:
+            return None
+        keys.append(key)
+    if tokens[start].text == INPUT:
+        return Path(None, tuple(keys))
+    if not keys or not isinstance(keys[0], str) or tokens[start + 1].text != ".":
+        return None
+    return Path(keys[0], tuple(keys[1:]))
+
+
+_TOKEN: Final = re.compile(
+    r"""
+      (?P<blank> [\ \t\r\n\f]+ | //[^\n]* )
+    | (?P<text> [bB]? (?: [rR] (?: \"{3} .*? \"{3} | '{3} .*? '{3} | "[^"\r\n]*" | '[^'\r\n]*' )
+                        | \"{3} (?: \\. | [^\\] )*? \"{3} | '{3} (?: \\. | [^\\] )*? '{3}
+                        | "(?: \\. | [^"\\\r\n] )*" | '(?: \\. | [^'\\\r\n] )*' ) )
+    | (?P<name> [A-Za-z_][A-Za-z0-9_]* )
+    | (?P<quoted> `[A-Za-z0-9_./\- ]+` )
+    | (?P<number> 0[xX][0-9a-fA-F]+[uU]?
+                | (?: [0-9]+ (?: \.[0-9]+ )? | \.[0-9]+ ) (?: [eE][+-]?[0-9]+ )? [uU]? )
+    | (?P<sign> [=!<>]= | && | \|\| | . )
+    """,
+    re.VERBOSE | re.DOTALL,
+)
