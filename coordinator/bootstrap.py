@@ -22,6 +22,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from grpc import StatusCode, aio
 
+from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.clock import SystemChance, SystemClock
 from coordinator.adapters.definition_files import DefinitionFiles
 from coordinator.adapters.grpc_participants import GrpcParticipants
@@ -88,7 +89,9 @@ async def serve(settings: Settings, asked: Wanted = NOTHING_ASKED) -> int:
         participants = await enter(_participants(settings))
         feed = Feed()
         dispatcher = Dispatcher(participants, telemetry, calls_per_service_max=settings.calls_per_service_max)
-        tools = Tools(journal, dispatcher, feed, clock, SystemChance(), telemetry, followed.tracing)
+        tools = Tools(
+            journal, dispatcher, feed, clock, SystemChance(), telemetry, followed.tracing, CelExpressions()
+        )
         pool = Pool(tools, journal, sagas_open_max=settings.sagas_open_max)
         api = ApiServer(
             Sagas(pool, tools, journal, catalog),

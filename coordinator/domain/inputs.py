@@ -29,9 +29,7 @@ def step_input(
 
     *outputs* may hold later steps and *step* itself: only what earlier steps answered is used.
     """
-    fields = jsontext.reload(saga_input)
-    if not isinstance(fields, dict):
-        raise TypeError("a saga's input is an object: `check_input` was not asked before the start")
+    fields = input_fields(saga_input)
     if step.input is None:
         chosen = dict(fields)
     else:
@@ -40,6 +38,14 @@ def step_input(
     if wanted is not None:
         chosen[OUTPUTS] = {name: jsontext.reload(outputs[name]) for name in wanted if name in outputs}
     return jsontext.canonical(chosen)
+
+
+def input_fields(saga_input: str) -> dict[str, JsonValue]:
+    """What a saga's input holds."""
+    fields = jsontext.reload(saga_input)
+    if not isinstance(fields, dict):
+        raise TypeError("a saga's input is an object: `check_input` was not asked before the start")
+    return fields
 
 
 def check_input(definition: SagaDefinition, saga_input: JsonValue) -> list[Violation]:

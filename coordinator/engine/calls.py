@@ -69,6 +69,11 @@ class Calls:
         """The steps whose call was sent and is neither answered nor cut off."""
         return self._sent.keys()
 
+    @property
+    def under_way(self) -> int:
+        """How many calls are sent, hold a slot or wait for one."""
+        return len(self._sent) + len(self._slots) + len(self._queued)
+
     def is_startable(self, command: Command) -> bool:
         """Whether nothing is under way for it."""
         return (
@@ -100,9 +105,9 @@ class Calls:
         """Give back the slot that was waited for: nobody is left to use it."""
         self._dispatcher.free_slot(granted.service)
 
-    def give_back_slots(self, pointless: Callable[[IdempotencyKey], bool]) -> None:
-        """Give back the slots whose command has become pointless."""
-        for key in [key for key in self._slots if pointless(key)]:
+    def give_back_slots(self, wanted: Collection[IdempotencyKey] = ()) -> None:
+        """Give back the slots whose command is not *wanted* any more."""
+        for key in [key for key in self._slots if key not in wanted]:
             self._dispatcher.free_slot(self._slots.pop(key))
 
     def send(self, saga: Saga, command: Command, call: Call, *, timeout_s: float) -> None:
@@ -133,7 +138,7 @@ class Calls:
         """Cut off all that was sent, and give back and wait for no slots any more."""
         for step in list(self._sent):
             self.cut_off(step)
-        self.give_back_slots(lambda _: True)
+        self.give_back_slots()
         # A slot that is granted to a saga that nobody drives would be lost for good.
         for service, granted in self._queued.values():
             self._dispatcher.leave_queue(service, granted)

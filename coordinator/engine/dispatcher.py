@@ -9,10 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from coordinator.domain.commands import Command, Invoke
-from coordinator.domain.ids import FencingToken, StepName
-from coordinator.domain.inputs import step_input
+from coordinator.domain.ids import FencingToken
 from coordinator.domain.outcomes import Answer, Direction
 from coordinator.domain.saga import Saga
+from coordinator.domain.shaping import sent_input
 from coordinator.ports.participants import Call, CompensateCall, ExecuteCall, Participants
 from coordinator.ports.telemetry import Telemetry
 
@@ -29,8 +29,6 @@ def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
     """The request that *command* stands for: byte for byte the same in every attempt, but for its number."""
     step = saga.step(command.step)
     definition = step.definition
-    outputs: dict[StepName, str] = {s.name: s.output for s in saga.steps if s.output is not None}
-    sent_input = step_input(saga.definition, saga.input, outputs, definition)
     if isinstance(command, Invoke):
         return ExecuteCall(
             key=command.key,
@@ -41,7 +39,7 @@ def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
             transaction=definition.transaction,
             attempt=step.attempt,
             token=token,
-            input=sent_input,
+            input=sent_input(saga, command),
         )
     if step.undo is None:
         raise ValueError(f"saga {saga.id}: the undo of {step.name!r} is sent before it is begun")
@@ -54,7 +52,7 @@ def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
         compensation=definition.compensation,
         attempt=step.undo.attempt,
         token=token,
-        input=sent_input,
+        input=sent_input(saga, command),
         receipt=step.undo.receipt,
     )
 

@@ -16,7 +16,9 @@ from coordinator.domain.events import (
     CancelRequested,
     DeadlinePassed,
     Event,
+    ExpressionFailed,
     OperatorActed,
+    OutputShaped,
     SagaResumed,
     SagaStarted,
     StepBegun,
@@ -24,10 +26,11 @@ from coordinator.domain.events import (
     UndoBegun,
     UndoFaulted,
 )
-from coordinator.domain.ids import SagaId
+from coordinator.domain.ids import SagaId, StepName
 from coordinator.domain.machine import Decision, decide
 from coordinator.domain.outcomes import Direction
-from coordinator.domain.saga import Heading, Saga, Status
+from coordinator.domain.saga import Heading, Saga, Status, StepState
+from coordinator.domain.shaping import first_call, omitted, shaped_output
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.domain.verdicts import verdict
 from coordinator.engine.calls import Answered, Broken, Calls, Granted
@@ -35,6 +38,7 @@ from coordinator.engine.dispatcher import Dispatcher, call_for
 from coordinator.engine.feed import Feed
 from coordinator.engine.timers import slice_s
 from coordinator.ports.clock import Chance, Clock
+from coordinator.ports.expressions import Expressions
 from coordinator.ports.journal import Journal, Request
 from coordinator.ports.telemetry import Telemetry
 from coordinator.ports.tracing import Attempt, Tracing
@@ -53,6 +57,7 @@ class Tools:
     chance: Chance
     telemetry: Telemetry
     tracing: Tracing
+    expressions: Expressions
 
 
 class Superseded(Exception):
@@ -89,6 +94,8 @@ class Driver:
         self._answers: dict[int, Attempt] = {}
         """The calls whose answers are not written yet, by their place among the unwritten events."""
         self._asked: list[tuple[asyncio.Future[bool], bool | SagaError]] = []
+        self._holding: set[StepName] = set()
+        """Steps not begun whose condition was found true: it stays so."""
         self._parking = False
         self._is_broken = False
         self._was_resting = not summary.status.is_open
@@ -247,7 +254,7 @@ class Driver:
             attempt = answers.get(number)
             if attempt is not None:
                 attempt.settled(event, saga)
-            elif not isinstance(event, SagaStarted | StepBegun | UndoBegun):
+            elif not isinstance(event, SagaStarted | StepBegun | UndoBegun | OutputShaped):
                 self._tools.tracing.happened(saga, event)
             if isinstance(event, StepFaulted | UndoFaulted) and event.retry_at is not None:
                 direction = Direction.FORWARD if isinstance(event, StepFaulted) else Direction.UNDO
@@ -258,29 +265,58 @@ class Driver:
     def _moment(self) -> float:
         """Now, with the deadline folded in first if it has come: what happens after it is judged by it."""
         saga, now = self._decision.saga, self._tools.clock.now()
-        if saga.status is Status.RUNNING and saga.deadline_at is not None and now >= saga.deadline_at:
+        is_late = saga.deadline_at is not None and now >= saga.deadline_at
+        if is_late and saga.status is Status.RUNNING and not saga.is_overdue:
             self._fold(DeadlinePassed(now))
         return now
 
     def _begin_what_is_due(self, now: float) -> None:
         """Take a slot for each command that is due, and note the first call of each step as begun."""
-        wanted = {command.key for command in self._decision.commands}
-        self._calls.give_back_slots(lambda key: self._parking or key not in wanted)
-        if self._parking:
-            return
-        for command in self._decision.commands:
-            if not self._calls.is_startable(command) or (command.due_at is not None and command.due_at > now):
-                continue
-            if self._calls.take_slot(command, self._service(command)):
-                self._note_begun(command, now)
+        while True:
+            self._settle_conditions(now)
+            commands = () if self._parking else self._decision.commands
+            self._calls.give_back_slots(wanted={command.key for command in commands})
+            if all(self._begin(command, now) for command in commands):
+                return
 
-    def _note_begun(self, command: Command, now: float) -> None:
-        step = self._decision.saga.step(command.step)
-        if isinstance(command, Invoke):
-            if not step.begun:
-                self._fold(StepBegun(now, step.name))
-        elif step.undo is None:
-            self._fold(UndoBegun(now, step.name, receipt=step.output))
+    def _begin(self, command: Command, now: float) -> bool:
+        """Take a slot for *command* if it is due and there is room. False: it cannot be sent, for an
+        expression failed, and what is to be done now is another question."""
+        is_due = command.due_at is None or command.due_at <= now
+        has_room = self._calls.under_way < self._decision.saga.definition.parallel_max
+        if not (is_due and has_room and self._calls.is_startable(command)):
+            return True
+        return not self._calls.take_slot(command, self._service(command)) or self._note_begun(command, now)
+
+    def _settle_conditions(self, now: float) -> None:
+        """Fold in what follows without asking anybody: steps to be omitted, and the output at the end."""
+        while not self._parking and (event := self._follows(self._decision.saga, now)) is not None:
+            self._fold(event)
+
+    def _follows(self, saga: Saga, now: float) -> Event | None:
+        if saga.awaits_output:
+            return shaped_output(saga, self._tools.expressions.evaluate, now)
+        if saga.status is not Status.RUNNING:
+            return None
+        conditions = (self._condition(step, now) for step in saga.at_work)
+        return next((event for event in conditions if event is not None), None)
+
+    def _condition(self, step: StepState, now: float) -> Event | None:
+        """What follows from the condition of a step that is about to begin, if it does not."""
+        if step.begun or step.definition.when is None or step.name in self._holding:
+            return None
+        event = omitted(self._decision.saga, step, self._tools.expressions.evaluate, now)
+        if event is None:
+            self._holding.add(step.name)
+        return event
+
+    def _note_begun(self, command: Command, now: float) -> bool:
+        """Note the first call of a step; False if its input cannot be made."""
+        saga = self._decision.saga
+        event = first_call(saga, command, self._tools.expressions.evaluate, now)
+        if event is not None:
+            self._fold(event)
+        return not isinstance(event, ExpressionFailed)
 
     def _send(self) -> None:
         """Start the calls whose slot is taken and whose beginning is durable."""
@@ -291,7 +327,7 @@ class Driver:
             if not self._calls.has_slot(command):
                 continue
             timeout_s = saga.step(command.step).definition.timeout_s
-            if isinstance(command, Invoke) and saga.deadline_at is not None:
+            if isinstance(command, Invoke) and saga.deadline_at is not None and not saga.is_decided:
                 timeout_s = min(timeout_s, saga.deadline_at - now)
                 if timeout_s <= 0:
                     continue  # the deadline came while the record was written: the next turn sees it
@@ -314,7 +350,7 @@ class Driver:
             return None
         saga = self._decision.saga
         moments = [c.due_at for c in self._decision.commands if self._calls.is_startable(c)]
-        if saga.heading is Heading.FORWARD:
+        if saga.heading is Heading.FORWARD and not saga.is_overdue:
             moments.append(saga.deadline_at)
         return min((moment for moment in moments if moment is not None), default=None)
 

@@ -17,6 +17,7 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
+from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.clock import SystemChance, SystemClock
 from coordinator.adapters.memory import MemoryJournal
 from coordinator.adapters.no_tracing import NoTracing
@@ -249,7 +250,9 @@ async def coordinator(
     """A running coordinator, stopped at the end as bootstrap stops it."""
     journal, feed, participants = SlowJournal(), Feed(), ScriptedParticipants()
     dispatcher = Dispatcher(participants, NoTelemetry(), calls_per_service_max=calls_per_service_max)
-    tools = Tools(journal, dispatcher, feed, SystemClock(), SystemChance(), NoTelemetry(), NoTracing())
+    tools = Tools(
+        journal, dispatcher, feed, SystemClock(), SystemChance(), NoTelemetry(), NoTracing(), CelExpressions()
+    )
     pool = Pool(tools, journal, sagas_open_max=sagas_open_max)
     definitions = Definitions(DEFINITIONS)
     sagas = Sagas(pool, tools, journal, definitions)

@@ -10,6 +10,7 @@ from itertools import count
 from types import TracebackType
 from typing import Final, Literal, Self
 
+from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.memory import MemoryJournal
 from coordinator.adapters.no_tracing import NoTracing
@@ -258,7 +259,14 @@ class House:
         telemetry = telemetry or NoTelemetry()
         self.dispatcher = Dispatcher(self.services, telemetry, calls_per_service_max=calls_max)
         tools = Tools(
-            self.journal, self.dispatcher, self.feed, self.clock, self.dice, telemetry, self.tracing
+            self.journal,
+            self.dispatcher,
+            self.feed,
+            self.clock,
+            self.dice,
+            telemetry,
+            self.tracing,
+            CelExpressions(),
         )
         index = index or self.store
         self.pool = Pool(tools, index, sagas_open_max=sagas_max)

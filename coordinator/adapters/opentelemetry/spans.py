@@ -17,7 +17,15 @@ from opentelemetry.util.types import AttributeValue
 from coordinator.adapters.no_tracing import NoAttempt
 from coordinator.adapters.opentelemetry.attempt import AttemptSpan, add_consequences
 from coordinator.adapters.opentelemetry.ids import ChosenIds, execute_span_id, recorded, span_context, under
-from coordinator.domain.events import CancelRequested, DeadlinePassed, Event, OperatorActed, SagaResumed
+from coordinator.domain.events import (
+    CancelRequested,
+    DeadlinePassed,
+    Event,
+    ExpressionFailed,
+    OperatorActed,
+    SagaResumed,
+    StepOmitted,
+)
 from coordinator.domain.ids import execute_key
 from coordinator.domain.saga import Saga, StepOutcome, StepState
 from coordinator.domain.saga import Status as SagaStatus
@@ -125,6 +133,13 @@ class SagaSpans:
             case OperatorActed():
                 what = f"operator {event.verb}"
                 attributes |= {"saga.step": event.step} if event.step is not None else {}
+            case StepOmitted(step=step):
+                what = "omitted a step"
+                attributes["saga.step"] = step
+            case ExpressionFailed(step=of, place=place):
+                what = "expression failed"
+                attributes["saga.code"] = place
+                attributes |= {"saga.step": of} if of is not None else {}
             case _:
                 what = type(event).__name__
         span = self._start(f"saga {saga.definition.name} {what}", under(context), attributes)
@@ -178,7 +193,7 @@ def _undone(context: TraceContext, saga: Saga, step: StepState) -> Sequence[Link
     number = step.calls + answered
     if not number:
         return ()
-    span_id = execute_span_id(context, execute_key(saga.id, step.name), number)
+    span_id = execute_span_id(context, execute_key(saga.id, step.name, step.round), number)
     return (Link(span_context(context.trace_id, span_id), {"saga.link": "undoes"}),)
 
 

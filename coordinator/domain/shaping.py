@@ -1,0 +1,122 @@
+"""What a saga's expressions come to: whether a step is omitted, what it is sent, what the saga answers.
+
+Each is decided once, from what the journal holds at that moment, and journaled before anything is sent: a
+restart sends the same bytes, whatever release evaluates them.
+"""
+
+from collections.abc import Iterator, Mapping
+
+from coordinator.domain import jsontext
+from coordinator.domain.commands import Command, Invoke
+from coordinator.domain.errors import NotEvaluated
+from coordinator.domain.events import Event, ExpressionFailed, OutputShaped, StepOmitted, UndoBegun
+from coordinator.domain.expressions import Evaluate, Scope, holds, shape
+from coordinator.domain.ids import StepName
+from coordinator.domain.inputs import input_fields, step_input
+from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.machine import begin
+from coordinator.domain.saga import CALL_BYTES_MAX, SHAPED_BYTES_MAX, Saga, StepState
+
+
+def omitted(saga: Saga, step: StepState, evaluate: Evaluate, at: float) -> Event | None:
+    """What follows from the condition of *step* if it does not begin: it is omitted, or that failed."""
+    if step.definition.when is None:
+        return None
+    try:
+        if holds(step.definition.when, _scope(saga, step), evaluate, place="when"):
+            return None
+    except NotEvaluated as wrong:
+        return ExpressionFailed(at, step.name, wrong.place, wrong.sentence)
+    return StepOmitted(at, step.name)
+
+
+def first_call(saga: Saga, command: Command, evaluate: Evaluate, at: float) -> Event | None:
+    """What is to be journaled before *command* is sent: that its step, or its undo, begins with this input,
+    or that the input cannot be made. None: it was begun before."""
+    step = saga.step(command.step)
+    try:
+        if isinstance(command, Invoke):
+            if step.begun:
+                return None
+            mapping = step.definition.input_shape
+            return begin(at, step, _shaped("input", mapping, _scope(saga, step), evaluate))
+        if step.undo is not None and not step.undo.unsendable:
+            return None
+        return UndoBegun(at, step.name, step.output, _undo_input(saga, step, evaluate))
+    except NotEvaluated as wrong:
+        return ExpressionFailed(at, step.name, wrong.place, wrong.sentence)
+
+
+def shaped_output(saga: Saga, evaluate: Evaluate, at: float) -> Event:
+    """The result of a saga whose steps are all passed, or that it cannot be made."""
+    scope = Scope(input_fields(saga.input), _Outputs(saga, (1 << len(saga.steps)) - 1))
+    try:
+        return OutputShaped(at, _shaped("output", saga.definition.output, scope, evaluate) or "null")
+    except NotEvaluated as wrong:
+        return ExpressionFailed(at, None, wrong.place, wrong.sentence)
+
+
+def sent_input(saga: Saga, command: Command) -> str:
+    """The canonical JSON text that goes out with *command*, whose step or undo is begun."""
+    step = saga.step(command.step)
+    undo_input = None if isinstance(command, Invoke) or step.undo is None else step.undo.input
+    shaped = undo_input or step.input
+    if shaped is not None:
+        return shaped
+    outputs = {s.name: s.output for s in saga.steps if s.output is not None}
+    return step_input(saga.definition, saga.input, outputs, step.definition)
+
+
+def _undo_input(saga: Saga, step: StepState, evaluate: Evaluate) -> str | None:
+    """None where the undo gets what its Execute got."""
+    mapping, place = step.definition.compensation_input, "compensationInput"
+    if mapping is None and step.input is None:
+        # A person vouched for a step that was never begun, so what it would have got was never made.
+        mapping, place = step.definition.input_shape, "input"
+    shaped = _shaped(place, mapping, _scope(saga, step, itself=mapping is not None), evaluate)
+    if shaped is not None and len(shaped.encode()) + len((step.output or "").encode()) > CALL_BYTES_MAX:
+        raise NotEvaluated(f"this and the step's output take more than {CALL_BYTES_MAX} bytes", place=place)
+    return shaped
+
+
+def _shaped(place: str, mapping: JsonValue, scope: Scope, evaluate: Evaluate) -> str | None:
+    if mapping is None:
+        return None
+    text = shape(mapping, scope, evaluate, place=place)
+    if len(text.encode()) > SHAPED_BYTES_MAX:
+        raise NotEvaluated(f"what it yields takes more than {SHAPED_BYTES_MAX} bytes", place=place)
+    return text
+
+
+def _scope(saga: Saga, step: StepState, *, itself: bool = False) -> Scope:
+    """What the expressions of *step* see; with *itself* also its own output."""
+    place = saga.definition.positions[step.name]
+    seen = saga.definition.graph.ancestors[place] | itself << place
+    return Scope(input_fields(saga.input), _Outputs(saga, seen))
+
+
+class _Outputs(Mapping[str, JsonValue]):
+    """The outputs of the steps in the set *seen*, as far as one is known or stands in for it; read when they
+    are asked for, since an expression names few of many."""
+
+    def __init__(self, saga: Saga, seen: int) -> None:
+        self._saga = saga
+        self._seen = seen
+
+    def __getitem__(self, name: str) -> JsonValue:
+        place = self._saga.definition.positions.get(StepName(name))
+        if place is None or not self._seen >> place & 1:
+            raise KeyError(name)
+        step = self._saga.steps[place]
+        if step.output is not None:
+            return jsontext.reload(step.output)
+        if not step.definition.has_default_output:
+            raise KeyError(name)
+        default: JsonValue = step.definition.default_output
+        return default
+
+    def __iter__(self) -> Iterator[str]:
+        return (step.name for step in self._saga.steps if step.name in self)
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -1,0 +1,142 @@
+"""What would be undone if a saga turned back now: told by the machine itself, which plays it to the end.
+
+Every call succeeds in that play. What really comes of it may be less, never more, and never in another order.
+"""
+
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from coordinator.domain.actions import success
+from coordinator.domain.commands import Compensate
+from coordinator.domain.events import CancelRequested, ExpressionFailed
+from coordinator.domain.expressions import Evaluate
+from coordinator.domain.graph import mask, places
+from coordinator.domain.ids import IdempotencyKey, StepName
+from coordinator.domain.machine import decide, outstanding
+from coordinator.domain.saga import Saga, Status, StepOutcome, StepState, UndoOutcome
+from coordinator.domain.shaping import first_call, sent_input
+
+
+class Stays(StrEnum):
+    """Why an effect cannot be undone."""
+
+    NO_COMPENSATION = "NO_COMPENSATION"
+    """The definition names none."""
+    PAST_PIVOT = "PAST_PIVOT"
+    """The saga is decided, or has completed."""
+    UNDO_FAILED = "UNDO_FAILED"
+    """Its undo failed for good; a person decides."""
+    BLOCKED = "BLOCKED"
+    """Behind it in the order of undoing is one that failed for good."""
+    BY_HAND = "BY_HAND"
+    """A person left it in place, or ended the saga."""
+    EXPRESSION = "EXPRESSION"
+    """An expression for its undo's input fails."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedUndo:
+    """One Compensate that would be sent, or be sent again."""
+
+    step: StepName
+    service: str
+    compensation: str | None
+    """None: nothing is undone, only an Execute that is still on its way is barred."""
+    key: IdempotencyKey
+    input: str
+    receipt: str | None
+    """What the Execute answered; None where no answer is known so far."""
+    after: tuple[StepName, ...]
+    """The undos that it waits for."""
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPlan:
+    """`undos` in an order in which they may run; `stays` what would be left, in the definition's order."""
+
+    undos: tuple[PlannedUndo, ...]
+    stays: tuple[tuple[StepName, Stays], ...]
+
+
+def undo_plan(saga: Saga, evaluate: Evaluate) -> UndoPlan:
+    """What would happen from here on if *saga* turned back now; what is undone already is no part of it."""
+    played: list[PlannedUndo] = []
+    turned = _turned_back(saga)
+    if turned is not None:
+        turned, played = _play(turned, evaluate)
+    end = saga if turned is None else turned
+    planned = mask([saga.definition.positions[undo.step] for undo in played])
+    undos = tuple(replace(undo, after=_waits_for(saga, undo.step, planned)) for undo in played)
+    stays = ((step.name, _why_it_stays(end, step)) for step in end.steps)
+    return UndoPlan(undos, tuple((name, why) for name, why in stays if why is not None))
+
+
+def _turned_back(saga: Saga) -> Saga | None:
+    """*saga* if it turned back now; None if it cannot any more."""
+    match saga.status:
+        case Status.COMPENSATING:
+            return saga
+        case Status.RUNNING if not saga.is_decided:
+            return decide(saga, CancelRequested(saga.updated_at, "")).saga
+        case _:
+            return None
+
+
+def _play(saga: Saga, evaluate: Evaluate) -> tuple[Saga, list[PlannedUndo]]:
+    played = []
+    while commands := outstanding(saga):
+        (command, *_) = commands
+        if not isinstance(command, Compensate):
+            raise TypeError(f"saga {saga.id} has turned back and still has {command} to do")
+        event = first_call(saga, command, evaluate, saga.updated_at)
+        if event is not None:
+            saga = decide(saga, event).saga
+        if not isinstance(event, ExpressionFailed):
+            played.append(_planned(saga, command))
+            for following in success(saga, command):
+                saga = decide(saga, following).saga
+    return saga, played
+
+
+def _planned(saga: Saga, command: Compensate) -> PlannedUndo:
+    step = saga.step(command.step)
+    if step.undo is None:
+        raise ValueError(f"saga {saga.id}: the undo of {step.name!r} is planned before it is begun")
+    return PlannedUndo(
+        step.name,
+        step.definition.service,
+        step.definition.compensation,
+        command.key,
+        sent_input(saga, command),
+        step.undo.receipt,
+        after=(),
+    )
+
+
+def _waits_for(saga: Saga, name: StepName, planned: int) -> tuple[StepName, ...]:
+    """Of the undos in *planned* that come before that of *name*, the last ones."""
+    graph = saga.definition.graph
+    behind = graph.descendants[saga.definition.positions[name]] & planned
+    nearest = behind
+    for place in places(behind):
+        nearest &= ~graph.descendants[place]
+    return tuple(saga.steps[place].name for place in places(nearest))
+
+
+def _why_it_stays(end: Saga, step: StepState) -> Stays | None:
+    """Why the effect of *step*, which may exist, is there when all that can be undone is undone."""
+    match step.undo_outcome:
+        case UndoOutcome.COMPENSATED:
+            return None
+        case UndoOutcome.SKIPPED:
+            return Stays.BY_HAND
+        case UndoOutcome.FAILED:
+            is_unsendable = step.undo is not None and step.undo.unsendable
+            return Stays.EXPRESSION if is_unsendable else Stays.UNDO_FAILED
+    if not step.begun or (step.outcome is StepOutcome.REFUSED and not step.needs_undo):
+        return None
+    if end.status is Status.TERMINATED:
+        return Stays.BY_HAND
+    if end.abort is None:
+        return Stays.PAST_PIVOT
+    return Stays.BLOCKED if step.needs_undo else Stays.NO_COMPENSATION
