@@ -106,9 +106,13 @@ class Calls:
         self._dispatcher.free_slot(granted.service)
 
     def give_back_slots(self, wanted: Collection[IdempotencyKey] = ()) -> None:
-        """Give back the slots whose command is not *wanted* any more."""
+        """Give back the slots whose command is not *wanted* any more, and wait for none of them."""
         for key in [key for key in self._slots if key not in wanted]:
             self._dispatcher.free_slot(self._slots.pop(key))
+        for key, (service, granted) in list(self._queued.items()):
+            # One that was granted at this moment comes back all the same, and is handed on then.
+            if key not in wanted and self._dispatcher.leave_queue(service, granted):
+                del self._queued[key]
 
     def send(self, saga: Saga, command: Command, call: Call, *, timeout_s: float) -> None:
         """Send *call*; the slot that is held for *command* is the call's from here on."""
@@ -138,10 +142,8 @@ class Calls:
         """Cut off all that was sent, and give back and wait for no slots any more."""
         for step in list(self._sent):
             self.cut_off(step)
-        self.give_back_slots()
         # A slot that is granted to a saga that nobody drives would be lost for good.
-        for service, granted in self._queued.values():
-            self._dispatcher.leave_queue(service, granted)
+        self.give_back_slots()
 
     def _answered(self, sent: Sent, answer: Answer) -> None:
         sent.attempt.answered(answer)

@@ -81,11 +81,13 @@ class Dispatcher:
         """Queue for a slot of *service*; *granted* is called once, when it has been taken for the caller."""
         self._waiting.setdefault(service, deque()).append(granted)
 
-    def leave_queue(self, service: str, granted: Callable[[], None]) -> None:
-        """Wait no longer; nothing happens if *granted* was called already."""
+    def leave_queue(self, service: str, granted: Callable[[], None]) -> bool:
+        """Wait no longer. False: *granted* was called already."""
         waiting = self._waiting.get(service)
-        if waiting is not None and granted in waiting:
-            waiting.remove(granted)
+        if waiting is None or granted not in waiting:
+            return False
+        waiting.remove(granted)
+        return True
 
     def free_slot(self, service: str) -> None:
         """Give a slot back, or on to whoever has waited longest."""

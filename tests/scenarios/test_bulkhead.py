@@ -69,6 +69,24 @@ async def test_a_saga_that_is_cancelled_while_it_waits_for_its_first_slot_takes_
         house.check_that_all_slots_are_free()
 
 
+async def test_a_step_that_waits_for_a_slot_in_vain_holds_no_undo_up() -> None:
+    alone = define(step("b", service="quick"), step("a", service="slow"), name="Alone")
+    alone = alone.model_copy(update={"max_parallel": 1})
+    async with House(SHARED, alone, calls_max=1) as house:
+        held = house.services.hold("a")
+        first = await house.start()
+        await soon(held.arrived)
+        waiting = await house.start(name="Alone")
+        await until(lambda: "do b" in house.services.sent())
+        await settled()
+        await house.sagas.cancel(waiting, "")
+        assert (await house.end(waiting)).status is Status.COMPENSATED
+        assert not held.cut.is_set()
+        held.answer()
+        await house.end(first)
+        house.check_that_all_slots_are_free()
+
+
 async def test_very_many_that_leave_the_queue_leave_it_in_order() -> None:
     async with House(SHARED, calls_max=1) as house:
         held = house.services.hold("a")
