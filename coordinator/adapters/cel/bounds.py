@@ -87,16 +87,24 @@ def check_cost(traits: Traits, given: Size) -> None:
 
 def worst_steps(traits: Traits, given: Size) -> float:
     """No less than the steps that an expression of *traits* takes over data of the size *given*."""
+    # A `+` may join what is the largest by then, and the variable of a macro lets that be used again.
+    outside, inside, innermost = (joins + 1 for joins in traits.joins)
     entries = max(given.entries, traits.entries)
-    longest = max(given.longest, traits.chars)
-    # Each `+` may join what is the largest by then, and a comprehension's variable lets that be used again.
-    levels = traits.macros + 1
-    growth: float = ((traits.joins + levels) / levels) ** levels
-    turns: float = min(ITERATIONS_MAX, entries**traits.macros) * (growth**2 if traits.macros > 1 else growth)
+    if traits.nested:
+        turns = min(ITERATIONS_MAX, entries**2 * outside**2 * inside)
+        growth = float(outside * inside * innermost)
+    elif traits.macros > 1:
+        turns = min(ITERATIONS_MAX, entries * outside * inside * traits.macros)
+        growth = outside * ((inside + 1) / 2) ** 2
+    else:
+        turns = entries * outside if traits.macros else 1
+        growth = outside * inside
+    longest = max(given.longest, traits.chars) * growth
+    listed = entries * growth
     one_turn = (
-        (entries * 3 if traits.macros else 0)  # a list that is built is copied for each entry
-        + traits.joins * (longest + entries * 32)
-        + traits.comparisons * given.values * 8
+        (listed * 3 if traits.macros else 0)  # a list that is built is copied for each entry
+        + sum(traits.joins) * (longest + listed * 16)
+        + traits.comparisons * given.values * growth * 8
         + traits.operations * longest / 4
         + traits.searches * longest**2 / 256
         + traits.pattern_size * longest

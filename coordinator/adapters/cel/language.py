@@ -4,6 +4,7 @@ An allow-list, so that a newer library brings no clock and no chance into sagas 
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -43,8 +44,10 @@ class Traits:
     entries: int
     """As many as a list that is written in it can have."""
     macros: int
-    joins: int
-    """How often `+` stands in it."""
+    nested: bool
+    """Whether one of them is inside of another."""
+    joins: tuple[int, int, int]
+    """How often `+` stands outside of all macros, in one, and in one inside of another."""
     comparisons: int
     """How often `==`, `!=` or `in` does: they may go through whole lists."""
     operations: int
@@ -57,18 +60,21 @@ class Traits:
 
 def traits(source: str) -> Traits:
     """Count what stands in *source*, which keeps to the language."""
-    texts = [token.text for token in reading(source).tokens if token.kind in (TokenKind.NAME, TokenKind.SIGN)]
-    comparisons = sum(texts.count(sign) for sign in ("==", "!=", "in"))
-    patterns = [literal for _, literal in _patterns(reading(source).tokens)]
+    tokens = reading(source).tokens
+    texts = Counter(token.text for token in tokens if token.kind in (TokenKind.NAME, TokenKind.SIGN))
+    depths = list(_macro_depths(tokens))
+    joins = Counter(depth for token, depth in zip(tokens, depths, strict=True) if token.text == "+")
+    comparisons = sum(texts[sign] for sign in ("==", "!=", "in"))
     return Traits(
         chars=len(source),
-        entries=texts.count(",") + 1,
-        macros=sum(texts.count(macro) for macro in _MACROS),
-        joins=texts.count("+"),
+        entries=texts[","] + 1,
+        macros=sum(texts[macro] for macro in _MACROS),
+        nested=max(depths) > 1,
+        joins=(joins[0], joins[1], joins[2]),
         comparisons=comparisons,
-        operations=comparisons + texts.count("+") + texts.count("<") + texts.count(">") + texts.count("("),
-        searches=texts.count("contains"),
-        pattern_size=sum(map(_pattern_size, patterns)),
+        operations=comparisons + sum(texts[sign] for sign in ("+", "<", ">", "<=", ">=", "(")),
+        searches=texts["contains"],
+        pattern_size=sum(_pattern_size(literal) for _, literal in _patterns(tokens)),
     )
 
 
@@ -159,8 +165,20 @@ def _patterns(tokens: Sequence[Token]) -> Iterator[tuple[Token, str]]:
 
 def _pattern_size(literal: str) -> int:
     """About how many instructions it is to RE2, which copies what is repeated a counted number of times."""
-    counts = [int(most or least) for least, most in _COUNTED.findall(literal)]
-    return len(literal) * prod(max(1, count) for count in counts)
+    counts = [max(1, int(most or least)) for least, most in _COUNTED.findall(literal)]
+    # Only in a group can something be repeated whose parts are repeated, too.
+    return len(literal) * (prod(counts) if "){" in literal else max(counts, default=1))
+
+
+def _macro_depths(tokens: Sequence[Token]) -> Iterator[int]:
+    """For each token, in how many macros it is."""
+    opened: list[bool] = []
+    for index, token in enumerate(tokens):
+        yield sum(opened)
+        if token.kind is TokenKind.SIGN and token.text in "([{":
+            opened.append(index > 0 and tokens[index - 1].text in _MACROS)
+        elif token.kind is TokenKind.SIGN and token.text in ")]}" and opened:
+            opened.pop()
 
 
 def _start_of_value(tokens: Sequence[Token], index: int) -> int:
