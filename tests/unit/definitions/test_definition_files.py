@@ -54,8 +54,8 @@ def test_a_wrong_file_is_refused_and_the_others_keep_working(tmp_path: Path) -> 
         "b.json": [
             "line 1, column 24: $.steps: expected a list of 1 to 1000 steps, found an empty list",
             (
-                "line 1, column 37: $.when: is not a key that is known here; known are sagaName, version, ttl, maxParallel, "
-                "sensitive, output, steps"
+                "line 1, column 37: $.when: is not a key that is known here; known are sagaName, version, "
+                "ttl, maxParallel, sensitive, output, steps"
             ),
         ]
     }

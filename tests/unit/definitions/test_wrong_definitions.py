@@ -287,8 +287,10 @@ WRONG: Final[dict[str, tuple[str | bytes, list[str]]]] = {
     "tried without end": (
         step(retry={"maxAttempts": None}),
         [
-            "$.steps[0].retry: expected a number of maxAttempts or a budget: tried without end, it would never "
-            "end"
+            (
+                "$.steps[0].retry: expected a number of maxAttempts or a budget: "
+                "tried without end, it would never end"
+            )
         ],
     ),
     "attempts of a compensation": (
