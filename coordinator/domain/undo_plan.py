@@ -3,8 +3,9 @@
 Every call succeeds in that play. What really comes of it may be less, never more, and never in another order.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import reduce
 
 from coordinator.domain.actions import success
 from coordinator.domain.commands import Compensate
@@ -12,8 +13,8 @@ from coordinator.domain.events import CancelRequested, ExpressionFailed
 from coordinator.domain.expressions import Evaluate
 from coordinator.domain.graph import mask, places
 from coordinator.domain.ids import IdempotencyKey, StepName
-from coordinator.domain.machine import decide, outstanding
-from coordinator.domain.saga import Saga, Status, StepOutcome, StepState, UndoOutcome
+from coordinator.domain.machine import evolve, outstanding
+from coordinator.domain.saga import Heading, Saga, Status, StepOutcome, StepState, UndoOutcome
 from coordinator.domain.shaping import first_call, sent_input
 
 
@@ -43,11 +44,17 @@ class PlannedUndo:
     compensation: str | None
     """None: nothing is undone, only an Execute that is still on its way is barred."""
     key: IdempotencyKey
-    input: str
     receipt: str | None
     """What the Execute answered; None where no answer is known so far."""
     after: tuple[StepName, ...]
     """The undos that it waits for."""
+    saga: Saga = field(repr=False, compare=False)
+    """As it is when this undo is begun, or later."""
+
+    @property
+    def input(self) -> str:
+        """What would be sent. Made when it is asked for: each of a thousand undos may get a megabyte."""
+        return sent_input(self.saga, Compensate(self.step, self.key, None))
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,56 +67,49 @@ class UndoPlan:
 
 def undo_plan(saga: Saga, evaluate: Evaluate) -> UndoPlan:
     """What would happen from here on if *saga* turned back now; what is undone already is no part of it."""
-    played: list[PlannedUndo] = []
-    turned = _turned_back(saga)
-    if turned is not None:
-        turned, played = _play(turned, evaluate)
-    end = saga if turned is None else turned
-    planned = mask([saga.definition.positions[undo.step] for undo in played])
-    undos = tuple(replace(undo, after=_waits_for(saga, undo.step, planned)) for undo in played)
+    end, sent = _play(_turned_back(saga), evaluate)
+    planned = mask([saga.definition.positions[command.step] for command in sent])
+    undos = tuple(_planned(end, command, planned) for command in sent)
     stays = ((step.name, _why_it_stays(end, step)) for step in end.steps)
     return UndoPlan(undos, tuple((name, why) for name, why in stays if why is not None))
 
 
-def _turned_back(saga: Saga) -> Saga | None:
-    """*saga* if it turned back now; None if it cannot any more."""
-    match saga.status:
-        case Status.COMPENSATING:
-            return saga
-        case Status.RUNNING if not saga.is_decided:
-            return decide(saga, CancelRequested(saga.updated_at, "")).saga
-        case _:
-            return None
+def _turned_back(saga: Saga) -> Saga:
+    """*saga* if it turned back now, or as it is if it cannot any more."""
+    if saga.status is Status.RUNNING and not saga.is_decided:
+        return evolve(saga, CancelRequested(saga.updated_at, ""))
+    return saga
 
 
-def _play(saga: Saga, evaluate: Evaluate) -> tuple[Saga, list[PlannedUndo]]:
-    played = []
-    while commands := outstanding(saga):
-        (command, *_) = commands
-        if not isinstance(command, Compensate):
-            raise TypeError(f"saga {saga.id} has turned back and still has {command} to do")
-        event = first_call(saga, command, evaluate, saga.updated_at)
-        if event is not None:
-            saga = decide(saga, event).saga
-        if not isinstance(event, ExpressionFailed):
-            played.append(_planned(saga, command))
-            for following in success(saga, command):
-                saga = decide(saga, following).saga
-    return saga, played
+def _play(saga: Saga, evaluate: Evaluate) -> tuple[Saga, list[Compensate]]:
+    """*saga* when all that can be undone is undone, and the calls that did it."""
+    sent = list[Compensate]()
+    # None of the undos that may run at the same time takes from the others what they need.
+    while saga.heading is Heading.BACKWARD and (commands := outstanding(saga)):
+        for command in commands:
+            if not isinstance(command, Compensate):
+                raise TypeError(f"saga {saga.id} has turned back and still has {command} to do")
+            event = first_call(saga, command, evaluate, saga.updated_at)
+            if event is not None:
+                saga = evolve(saga, event)
+            if not isinstance(event, ExpressionFailed):
+                sent.append(command)
+                saga = reduce(evolve, success(saga, command), saga)
+    return saga, sent
 
 
-def _planned(saga: Saga, command: Compensate) -> PlannedUndo:
-    step = saga.step(command.step)
+def _planned(end: Saga, command: Compensate, planned: int) -> PlannedUndo:
+    step = end.step(command.step)
     if step.undo is None:
-        raise ValueError(f"saga {saga.id}: the undo of {step.name!r} is planned before it is begun")
+        raise ValueError(f"saga {end.id}: the undo of {step.name!r} is planned and was never begun")
     return PlannedUndo(
         step.name,
         step.definition.service,
         step.definition.compensation,
         command.key,
-        sent_input(saga, command),
         step.undo.receipt,
-        after=(),
+        _waits_for(end, step.name, planned),
+        end,
     )
 
 
