@@ -4,10 +4,9 @@ Each finding is by a rule (rules.py). A rule is worth its place only if a sound 
 what is a matter of taste is not looked at.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import reduce
-from typing import Any, Final
+from typing import Final, NamedTuple
 
 from pydantic import BaseModel
 
@@ -22,16 +21,14 @@ from coordinator.domain.definition import (
     StepKind,
 )
 from coordinator.domain.durations import format_duration
-from coordinator.domain.expression_text import INPUT, OUTPUTS, Named, conditions, named
+from coordinator.domain.errors import Loc, NotEvaluated
+from coordinator.domain.expression_reading import OUTPUTS, TokenKind, reading
+from coordinator.domain.expressions import Evaluate, expressions_in
 from coordinator.domain.graph import mask, places
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.rules import RULES, Stage
-from coordinator.domain.sentences import Loc, found, listed
+from coordinator.domain.sentences import found, listed
 from coordinator.domain.worst_case import Round, longest_stretch, one_round
-
-Constant = Callable[[str, Mapping[str, JsonValue] | None], bool | None]
-"""What a condition yields whatever the saga's input is: true, false, or None where it depends on that. Of
-`outputs` is known what is given: all that the expression names, or None for nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +42,7 @@ class Finding:
     @property
     def path(self) -> str:
         """Where, as a JSON path into the definition as it is written."""
-        return reduce(jsontext.child, self.loc, "$")
+        return jsontext.path_of(self.loc)
 
     @property
     def cure(self) -> str:
@@ -55,13 +52,13 @@ class Finding:
 
 def lint(
     definition: SagaDefinition,
-    expressions: Constant | None = None,
+    expressions: Evaluate | None = None,
     of_participants: Sequence[Finding] | None = None,
 ) -> Sequence[Finding]:
     """What is found in *definition* and accepted by no `allow`, in the order of its steps.
 
-    Without *expressions*, what is about what they yield is left out. *of_participants* is what else was
-    found, by asking the participants; None: they were not asked.
+    *expressions* evaluates one; without it, what is about what they yield is left out. *of_participants* is
+    what else was found, by asking the participants; None: they were not asked.
     """
     everything = [*_findings(definition, expressions), *(of_participants or ())]
     not_looked_for = set[str]()
@@ -74,24 +71,25 @@ def lint(
     return sorted(left, key=lambda finding: _place(finding.loc))
 
 
-@dataclass(frozen=True, slots=True)
-class _Expression:
+class _Expression(NamedTuple):
     loc: Loc
-    text: str
+    source: str
 
-    def names(self, variable: str) -> Named:
-        return named(self.text, variable)
+    @property
+    def is_condition(self) -> bool:
+        """Whether it only decides, so that nothing of what it looks at is passed on."""
+        return self.loc[-1] == "when" and len(self.loc) == 3
 
 
-def _findings(definition: SagaDefinition, constant: Constant | None) -> Iterator[Finding]:
+def _findings(definition: SagaDefinition, evaluate: Evaluate | None) -> Iterator[Finding]:
     expressions = list(_expressions(definition))
     yield from _time(definition)
     yield from _undo(definition)
     yield from _lasting(definition)
     yield from _sensitive(definition, expressions)
     yield from _default_outputs(definition, expressions)
-    if constant is not None:
-        yield from _conditions(definition, expressions, constant)
+    if evaluate is not None:
+        yield from _constants(definition, expressions, evaluate)
 
 
 def _time(definition: SagaDefinition) -> Iterator[Finding]:
@@ -187,45 +185,32 @@ def _sensitive(definition: SagaDefinition, expressions: Sequence[_Expression]) -
             sentence = f"without an `input` {step.name} is given all fields, {listed(fields)} among them"
             yield Finding("sensitive-unnamed", ("steps", place), sentence)
     for expression in expressions:
-        names = expression.names(INPUT)
-        given.update(names.entries)
-        if names.whole:
-            given.update(fields)
-            if not _is_condition(expression):
-                sentence = f"it takes the whole `input`, {listed(fields)} included"
-                yield Finding("sensitive-unnamed", expression.loc, sentence)
+        named = reading(expression.source).fields
+        given.update(fields if named is None else named)
+        if named is None and not expression.is_condition:
+            sentence = f"it takes the whole `input`, {listed(fields)} included"
+            yield Finding("sensitive-unnamed", expression.loc, sentence)
     for index, field in enumerate(fields):
         if field not in given:
             yield Finding("unused-sensitive", ("sensitive", index), f"no step names {found(field)}")
 
 
 def _default_outputs(definition: SagaDefinition, expressions: Sequence[_Expression]) -> Iterator[Finding]:
-    wanted = [expression.names(OUTPUTS) for expression in expressions]
-    named_somewhere = set[str]().union(*(names.entries for names in wanted))
-    if any(names.whole for names in wanted):
-        return
+    named = {step.name for expression in expressions for step in reading(expression.source).steps}
     for place, step in enumerate(definition.steps):
-        if step.has_default_output and step.name not in named_somewhere:
+        if step.has_default_output and step.name not in named:
             sentence = f"no expression names the output of {step.name}"
             yield Finding("default-output-unused", ("steps", place, "defaultOutput"), sentence)
 
 
-def _conditions(
-    definition: SagaDefinition, expressions: Sequence[_Expression], constant: Constant
+def _constants(
+    definition: SagaDefinition, expressions: Sequence[_Expression], evaluate: Evaluate
 ) -> Iterator[Finding]:
-    # What stands for the outputs of steps that never run: it is known.
+    # What stands for the outputs of steps that never run: it is known before any saga starts.
     never_run: dict[str, JsonValue] = {}
-
-    def yields(text: str) -> bool | None:
-        if not text:
-            return None
-        names = named(text, OUTPUTS)
-        is_known = bool(names.entries) and not names.whole and names.entries <= never_run.keys()
-        return constant(text, never_run if is_known else None)
-
     for place in definition.graph.order:
         step = definition.steps[place]
-        always = yields(step.when or "")
+        always = None if step.when is None else _constant(step.when, never_run, evaluate)
         loc: Loc = ("steps", place, "when")
         if always is False:
             if step.has_default_output:
@@ -234,11 +219,41 @@ def _conditions(
         elif always is True:
             yield Finding(_DEAD_BRANCH, loc, f"it is always true: {step.name} is never omitted")
     for expression in expressions:
-        for condition in conditions(expression.text):
-            always = yields(condition)
+        for condition in _conditions(expression.source):
+            always = _constant(condition, never_run, evaluate)
             if always is not None:
                 sentence = f"the condition {found(condition)} is always {found(always)}"
                 yield Finding(_DEAD_BRANCH, expression.loc, sentence)
+
+
+def _constant(condition: str, known: Mapping[str, JsonValue], evaluate: Evaluate) -> bool | None:
+    """What *condition* yields whatever the saga's input is; None where it depends on that."""
+    steps = [step.name for step in reading(condition).steps]
+    try:
+        # With a variable unknown, only what does not hang on it yields a value.
+        value = evaluate(condition, {f"{OUTPUTS}.{name}": known[name] for name in steps if name in known})
+    except NotEvaluated:
+        return None
+    return value if isinstance(value, bool) else None
+
+
+def _conditions(source: str) -> Iterator[str]:
+    """The condition of each `… ? … : …` in an expression."""
+    starts = [0]
+    for token in reading(source).tokens:
+        if token.kind is not TokenKind.SIGN:
+            continue
+        behind = token.start + len(token.text)
+        match token.text:
+            case "(" | "[" | "{":
+                starts.append(behind)
+            case ")" | "]" | "}" if len(starts) > 1:
+                starts.pop()
+            case "?":
+                yield source[starts[-1] : token.start].strip()
+                starts[-1] = behind
+            case "," | ":":
+                starts[-1] = behind
 
 
 def _allowed(definition: SagaDefinition, finding: Finding) -> Sequence[str]:
@@ -267,36 +282,17 @@ def _allow(
 
 
 def _expressions(definition: SagaDefinition) -> Iterator[_Expression]:
-    """Every expression of the definition, in its order."""
+    """Every expression of the definition."""
+    mappings: list[tuple[Loc, JsonValue]] = []
     for place, step in enumerate(definition.steps):
-        here: Loc = ("steps", place)
         if step.when is not None:
-            yield _Expression((*here, "when"), step.when)
-        if step.input_shape is not None:
-            for loc, text in _texts((*here, "input"), step.input_shape):
-                yield _Expression(loc, text)
-        if step.compensation_input is not None:
-            for loc, text in _texts((*here, "compensationInput"), step.compensation_input):
-                yield _Expression(loc, text)
-    if definition.output is not None:
-        for loc, text in _texts(("output",), definition.output):
-            yield _Expression(loc, text)
-
-
-def _texts(loc: Loc, shape: Any) -> Iterator[tuple[Loc, str]]:
-    match shape:
-        case str():
-            yield loc, shape
-        case dict():
-            for key, entry in shape.items():
-                yield from _texts((*loc, key), entry)
-        case list():
-            for index, entry in enumerate(shape):
-                yield from _texts((*loc, index), entry)
-
-
-def _is_condition(expression: _Expression) -> bool:
-    return expression.loc[-1] == "when" and len(expression.loc) == 3
+            yield _Expression(("steps", place, "when"), step.when)
+        mappings.append((("steps", place, "input"), step.input_shape))
+        mappings.append((("steps", place, "compensationInput"), step.compensation_input))
+    mappings.append((("output",), definition.output))
+    for loc, mapping in mappings:
+        for here, source in expressions_in(mapping, loc):
+            yield _Expression(here, source)
 
 
 def _at(place: int, step: StepDefinition, *fields: str) -> Loc:

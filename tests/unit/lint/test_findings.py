@@ -1,0 +1,195 @@
+"""What the linter says, word by word, and where each rule begins to speak."""
+
+import json
+from typing import Any, Final
+
+import pytest
+
+from coordinator.adapters.cel import CelExpressions
+from coordinator.domain.definition import parse_definition
+from coordinator.domain.lint import Finding, lint
+
+STEP: Final = {"service": "Order", "transaction": "create", "compensation": "cancel"}
+PIVOT: Final = {"service": "Bank", "transaction": "pay", "compensation": None, "kind": "pivot"}
+LASTING: Final = {"service": "Mail", "transaction": "tell", "compensation": None, "kind": "retriable"}
+CEL: Final = CelExpressions()
+
+
+def found(*steps: dict[str, Any], **others: object) -> list[Finding]:
+    text = json.dumps({"sagaName": "Any", "steps": steps, **others})
+    return list(lint(parse_definition(text, source="any.json"), CEL.evaluate))
+
+
+def step(name: str, **others: object) -> dict[str, Any]:
+    return {"service": "Order", "transaction": name, "compensation": "cancel", **others}
+
+
+SAID: Final[list[tuple[list[dict[str, Any]], dict[str, object], str, str]]] = [
+    (
+        [step("a"), step("b", retry={"maxAttempts": 2, "maxBackoff": "500ms"})],
+        {"ttl": "90s"},
+        "$.ttl ttl-too-short",
+        "the worst case to the end is 90.5s (a 70s, b 20.5s), but the ttl is 90s",
+    ),
+    (
+        [step("a"), PIVOT, LASTING],
+        {"ttl": "79s"},
+        "$.ttl ttl-too-short",
+        "the worst case to the end of the pivot's first attempt is 80s (a 70s, pay 10s), but the ttl is 79s",
+    ),
+    (
+        [step("a", compensation=None), step("b"), step("c"), step("d"), step("e")],
+        {},
+        "$.steps[0].compensation missing-undo",
+        "nothing undoes a, and the saga may still turn back at b, c, d and 1 more",
+    ),
+    (
+        [step("a", compensationRetry={"budget": "1s"})],
+        {},
+        "$.steps[0].compensationRetry.budget undo-budget-too-short",
+        "7 attempts of 10s and the waits after them, up to 1m, take 193s at worst, but the budget is 1s",
+    ),
+    (
+        [step("a", timeout="7h")],
+        {},
+        "$.steps[0] undo-budget-too-short",
+        "7 attempts of 7h and the waits after them, up to 1m, take 176523s at worst, but the budget is 24h",
+    ),
+    (
+        [{**PIVOT, "retry": {"initialBackoff": "1s", "multiplier": 1, "maxBackoff": "1s", "budget": "10s"}}],
+        {},
+        "$.steps[0].retry.budget lasting-budget-too-short",
+        "1 attempt of 10s and the waits after them, up to 1s, take 11s at worst, but the budget is 10s",
+    ),
+    (
+        [{**PIVOT, "timeout": "20h", "retry": {"initialBackoff": "1s"}}],
+        {},
+        "$.steps[0].retry lasting-budget-too-short",
+        "7 attempts of 20h and the waits after them, up to 1m, take 504123s at worst, but the budget is 24h",
+    ),
+    (
+        [{**PIVOT, "retry": {"maxAttempts": 3}}],
+        {},
+        "$.steps[0].retry.maxAttempts bounded-after-pivot",
+        "pay is the pivot: after 3 failed attempts it would be left to a person",
+    ),
+    (
+        [PIVOT, {**LASTING, "compensation": "untell"}],
+        {},
+        "$.steps[1].compensation dead-compensation",
+        "tell is retriable, and never undone",
+    ),
+    (
+        [step("a", input={"x": "1 > 0 ? 'yes' : 'no'"})],
+        {},
+        "$.steps[0].input.x dead-branch",
+        "the condition '1 > 0' is always true",
+    ),
+    (
+        [step("a", allow=["second-pivot", "nonsense"])],
+        {},
+        "$.steps[0].allow[1] allow-unknown-rule",
+        "there is no rule 'nonsense'",
+    ),
+]
+
+
+@pytest.mark.parametrize(("steps", "others", "at", "sentence"), SAID, ids=[said[2] for said in SAID])
+def test_a_finding_says_what_it_is_about(
+    steps: list[dict[str, Any]], others: dict[str, object], at: str, sentence: str
+) -> None:
+    said = [(f"{finding.path} {finding.rule}", finding.sentence) for finding in found(*steps, **others)]
+    assert (at, sentence) in said
+
+
+def test_the_cure_is_that_of_the_rule() -> None:
+    (finding,) = found(step("a", compensation=None), step("b"))
+    assert finding.cure == 'Name its compensation, or say "allow": ["missing-undo"] where it has no effect.'
+
+
+@pytest.mark.parametrize(
+    ("enough", "too_little"),
+    [
+        ({"ttl": "70s"}, {"ttl": "69999ms"}),
+        ({"ttl": "70s", "maxParallel": 1}, {"ttl": "69s", "maxParallel": 1}),
+    ],
+)
+def test_a_ttl_as_long_as_the_worst_case_is_enough(
+    enough: dict[str, object], too_little: dict[str, object]
+) -> None:
+    assert found(step("a"), **enough) == []
+    assert [finding.rule for finding in found(step("a"), **too_little)] == ["ttl-too-short"]
+
+
+@pytest.mark.parametrize("kind", ["undo", "lasting"])
+def test_a_budget_as_long_as_one_round_is_enough(kind: str) -> None:
+    # Waits of 1 s, 2 s and 4 s, the third at the cap, after three attempts of 10 s.
+    backoff = {"initialBackoff": "1s", "multiplier": 2, "maxBackoff": "4s"}
+
+    def rules(budget: str) -> list[str]:
+        policy = {**backoff, "budget": budget}
+        steps = [step("a", compensationRetry=policy)] if kind == "undo" else [{**PIVOT, "retry": policy}]
+        return [finding.rule for finding in found(*steps)]
+
+    assert rules("37s") == []
+    assert rules("36999ms") == [f"{kind}-budget-too-short"]
+
+
+def test_a_timeout_as_long_as_the_ttl_has_room() -> None:
+    once = {"maxAttempts": 1}
+    assert found(step("a", timeout="5s", retry=once), ttl="5s") == []
+    assert [one.rule for one in found(step("a", timeout="6s", retry=once), ttl="5s")] == [
+        "ttl-too-short",
+        "no-timeout-room",
+    ]
+    # Past the pivot the deadline cuts nothing off.
+    assert found({**PIVOT, "timeout": "5s"}, {**LASTING, "timeout": "1m"}, ttl="5s") == []
+
+
+def test_a_finding_is_accepted_only_at_its_own_step() -> None:
+    reads = step("look", compensation=None, allow=["missing-undo"])
+    assert found(reads, step("b")) == []
+    assert [one.path for one in found(reads, step("b", compensation=None), step("c"))] == [
+        "$.steps[1].compensation"
+    ]
+
+
+def test_what_is_not_looked_for_is_no_reason_to_call_an_acceptance_unused() -> None:
+    definition = parse_definition(
+        json.dumps({"sagaName": "Any", "steps": [step("a", allow=["no-barrier", "dead-branch"])]}),
+        source="any",
+    )
+    assert lint(definition) == []
+    assert [one.path for one in lint(definition, CEL.evaluate)] == ["$.steps[0].allow[1]"]
+    assert [one.path for one in lint(definition, CEL.evaluate, [])] == [
+        "$.steps[0].allow[0]",
+        "$.steps[0].allow[1]",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("source", "always"),
+    [
+        ("input.a ? 1 : 2", []),
+        ("true ? 1 : 2", ["true"]),
+        ("(false ? 1 : 2) + (input.a ? 3 : 4)", ["false"]),
+        ("input.a ? (1 < 2 ? 3 : 4) : 5", ["1 < 2"]),
+        ("input.a ? 1 : 1 > 2 ? 3 : 4", ["1 > 2"]),
+        ("[input.b, true ? 1 : 2]", ["true"]),
+        ("{'k': false ? 1 : 2}", ["false"]),
+        ("'true ? 1 : 2'", []),
+        ("input.a // true ? 1 : 2", []),
+        ("input.list.filter(n, true ? n > 0 : false)", ["true"]),
+        ("input.list.filter(n, n > 0 ? true : false)", []),
+    ],
+)
+def test_the_condition_of_each_branch_is_looked_at(source: str, always: list[str]) -> None:
+    conditions = [one.sentence.split("'")[1] for one in found(step("a", input={"x": source}))]
+    assert conditions == always
+
+
+def test_findings_come_in_the_order_of_the_steps() -> None:
+    paths = [
+        one.path for one in found(step("a", when="true"), step("b", compensation=None), step("c"), ttl="1s")
+    ]
+    assert paths == sorted(paths, key=lambda path: path.startswith("$.steps"))
