@@ -167,7 +167,7 @@ def first_scalar(text: str) -> JsonValue:
 def test_of_each_entry_of_a_yaml_text_the_key_or_the_value_begins_at_its_place(
     value: JsonValue, flow: bool | None
 ) -> None:
-    text = yaml.dump(value, Dumper=Dumper, default_flow_style=flow)
+    text = yaml.dump(value, Dumper=Dumper, default_flow_style=flow, sort_keys=False)
     places = read_yaml(text).places
     for loc, entry in entries((), value):
         here = behind(text, *places.position(loc))
