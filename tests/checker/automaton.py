@@ -203,7 +203,7 @@ class Automaton:
         return self._act_back(step, verb, entry) if self._turned_back else self._act_on(step, verb, entry)
 
     def _act_on(self, step: _Step, verb: str, entry: TimelineRead) -> str | None:
-        """What is done to a step of a saga that goes forward concerns one whose turn it is, or a failed one."""
+        """Going forward, what is done to a step concerns one whose turn it is, or that failed."""
         failed = step.forward == "failed"
         wrong = None if failed or self._is_reached(step) else "its turn had not come, or was over"
         is_pivot = step.rule.kind == "pivot"

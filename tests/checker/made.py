@@ -166,10 +166,18 @@ class Told:
         for step in steps:
             self.event("PIVOT_BEGUN" if self._rules[step].kind == "pivot" else "STEP_BEGUN", step, "BEGUN")
 
-    def fails(self, step: str, status: str = "", *, attempt: int = 1, wait_ns: int | None = None) -> None:
-        """An attempt has no answer; without a wait, none follows."""
+    def fails(
+        self,
+        step: str,
+        status: str = "",
+        *,
+        attempt: int = 1,
+        code: str = "UNAVAILABLE",
+        wait_ns: int | None = None,
+    ) -> None:
+        """An attempt fails; without a wait, none follows."""
         retry_ns = None if wait_ns is None else EPOCH_NS + self._run.now_ns + wait_ns
-        self.event("STEP_FAULTED", step, status, attempt=attempt, code="UNAVAILABLE", retry_ns=retry_ns)
+        self.event("STEP_FAULTED", step, status, attempt=attempt, code=code, retry_ns=retry_ns)
 
     def is_done(self, *steps: str, attempt: int = 1) -> None:
         """What was begun is applied, and answered."""

@@ -169,6 +169,74 @@ def test_a_definition_is_read_with_what_it_leaves_to_the_defaults() -> None:
     )
 
 
+def test_a_definition_is_read_with_its_graph_its_pivot_and_its_mappings() -> None:
+    document = {
+        "sagaName": "Trip",
+        "maxParallel": 3,
+        "output": {"seat": "outputs.fly.seat"},
+        "steps": [
+            {
+                "service": "Air",
+                "transaction": "fly",
+                "compensation": "cancel",
+                "dependsOn": [],
+                "when": "has(input.air)",
+                "input": {"from": "input.from"},
+                "compensationInput": {"seat": "outputs.fly.seat"},
+                "defaultOutput": None,
+                "retry": {"maxAttempts": 4, "budget": "10s"},
+            },
+            {
+                "service": "Bank",
+                "transaction": "pay",
+                "compensation": None,
+                "dependsOn": ["fly"],
+                "kind": "pivot",
+                "retry": {"maxAttempts": None, "maxBackoff": "5s", "budget": "1h"},
+            },
+            {"service": "Mail", "transaction": "mail", "compensation": None, "kind": "retriable"},
+        ],
+    }
+    found = definition_of(coordinator_pb2.Definition(digest="d", definition_json=json.dumps(document)))
+    assert (found.parallel_max, found.has_output, found.pivot) == (3, True, "pay")
+    assert found.steps == (
+        StepRule(
+            name="fly",
+            service="Air",
+            transaction="fly",
+            compensation="cancel",
+            attempts_max=4,
+            depends_on=(),
+            when="has(input.air)",
+            shape={"from": "input.from"},
+            undo_shape={"seat": "outputs.fly.seat"},
+            default_output="null",
+            budget_ns=10_000_000_000,
+        ),
+        StepRule(
+            name="pay",
+            service="Bank",
+            transaction="pay",
+            compensation=None,
+            attempts_max=None,
+            kind="pivot",
+            depends_on=("fly",),
+            wait_ns_max=5_000_000_000,
+            budget_ns=3_600_000_000_000,
+        ),
+        StepRule(
+            name="mail",
+            service="Mail",
+            transaction="mail",
+            compensation=None,
+            attempts_max=None,
+            kind="retriable",
+            wait_ns_max=60_000_000_000,
+            budget_ns=86_400_000_000_000,
+        ),
+    )
+
+
 @pytest.mark.parametrize(("text", "length_ns"), [("500ms", 500_000_000), ("1.5m", 90_000_000_000)])
 def test_a_written_duration_is_read(text: str, length_ns: int) -> None:
     assert duration_ns(text) == length_ns
