@@ -4,7 +4,7 @@ A step's input is a function of what the journal holds before the step begins, s
 text however often it is computed: one idempotency key, one content.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from coordinator.domain import jsontext
@@ -30,14 +30,19 @@ def step_input(
     *outputs* may hold later steps and *step* itself: only what earlier steps answered is used.
     """
     fields = input_fields(saga_input)
-    if step.input is None:
-        chosen = dict(fields)
-    else:
-        chosen = {entry: fields[entry] for entry in step.input_entries if not is_output(entry)}
+    chosen = {field: fields[field] for field in _wanted_fields(fields, step)}
     wanted = _wanted_outputs(definition, step)
     if wanted is not None:
         chosen[OUTPUTS] = {name: jsontext.reload(outputs[name]) for name in wanted if name in outputs}
     return jsontext.canonical(chosen)
+
+
+def step_input_fields(
+    definition: SagaDefinition, fields: Iterable[str], step: StepDefinition
+) -> tuple[str, ...]:
+    """The names of what `step_input` holds where the saga's input has *fields*."""
+    wanted = _wanted_fields(fields, step)
+    return tuple(sorted(wanted if _wanted_outputs(definition, step) is None else (*wanted, OUTPUTS)))
 
 
 def input_fields(saga_input: str) -> dict[str, JsonValue]:
@@ -62,6 +67,13 @@ def check_input(definition: SagaDefinition, saga_input: JsonValue) -> list[Viola
             needed_by = f"step {steps[0]} needs it" if len(steps) == 1 else f"steps {listed(steps)} need it"
             violations.append(Violation(jsontext.child("$", field), f"is missing; {needed_by}"))
     return violations
+
+
+def _wanted_fields(fields: Iterable[str], step: StepDefinition) -> Sequence[str]:
+    """Those of the saga's input that *step* gets."""
+    if step.input is None:
+        return tuple(fields)
+    return tuple(entry for entry in step.input_entries if not is_output(entry))
 
 
 def _wanted_outputs(definition: SagaDefinition, step: StepDefinition) -> list[StepName] | None:

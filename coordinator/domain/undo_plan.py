@@ -127,7 +127,9 @@ def _why_it_stays(end: Saga, step: StepState) -> Stays | None:
     """Why the effect of *step*, which may exist, is there when all that can be undone is undone."""
     match step.undo_outcome:
         case UndoOutcome.COMPENSATED:
-            return None
+            # A bar undoes nothing, and the Execute may have come before it.
+            is_barred = step.definition.compensation is None and not step.is_forced
+            return Stays.NO_COMPENSATION if is_barred else None
         case UndoOutcome.SKIPPED:
             return Stays.BY_HAND
         case UndoOutcome.FAILED:

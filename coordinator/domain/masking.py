@@ -1,0 +1,109 @@
+"""What of a saga's data people may see: all but what its definition calls sensitive, and what may tell that.
+
+A definition names fields of the saga's input. What was made of them, and what participants say after them, is
+looked for here; where it is not certain that a value may be shown, it is not.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from coordinator.domain import jsontext
+from coordinator.domain.expression_reading import reading
+from coordinator.domain.inputs import step_input_fields
+from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.saga import Saga, StepState
+
+MASK: Final = "***"
+TOLD_CHARS_MIN: Final = 3
+"""What is shorter stands in other values by chance."""
+TOLD_MAX: Final = 200
+"""Where more values than this are sensitive, every other text is taken to hold one of them."""
+
+
+class Masking:
+    """Of one saga, whose input has *fields*."""
+
+    def __init__(self, saga: Saga, fields: Mapping[str, JsonValue]) -> None:
+        self._definition = saga.definition
+        self._fields = fields
+        self._sensitive = frozenset(saga.definition.sensitive or ())
+        secrets = {leaf for name in self._sensitive for leaf in _leaves(fields.get(name))}
+        self._secrets = frozenset(leaf for leaf in secrets if len(leaf) >= TOLD_CHARS_MIN)
+
+    def undo_fields(self, step: StepState) -> tuple[str, ...]:
+        """The names of what the undo of *step*, which is begun, is given."""
+        mapping = _mapping(step)
+        if mapping is None:
+            return step_input_fields(self._definition, self._fields, step.definition)
+        return tuple(sorted(mapping)) if isinstance(mapping, dict) else ()
+
+    def undo_input(self, step: StepState, text: str) -> str:
+        """*text*, which the undo of *step* is given, as it may be shown."""
+        value, mapping = jsontext.reload(text), _mapping(step)
+        shown = self._answered(value) if mapping is None else self._shaped(value, mapping)
+        return jsontext.canonical(shown)
+
+    def output(self, text: str) -> str:
+        """*text*, which a participant answered, as it may be shown."""
+        return jsontext.canonical(self._answered(jsontext.reload(text)))
+
+    def _shaped(self, value: JsonValue, mapping: JsonValue) -> JsonValue:
+        """*value*, as far as *mapping*, which made it, vouches for it."""
+        match value, mapping:
+            case _, str():
+                read = reading(mapping).fields
+                return MASK if read is None or read & self._sensitive else self._answered(value)
+            case dict(), dict() if value.keys() == mapping.keys():
+                return {key: self._shaped(value[key], mapping[key]) for key in value}
+            case list(), list() if len(value) == len(mapping):
+                return [self._shaped(*pair) for pair in zip(value, mapping, strict=True)]
+            case _:
+                return value if value == mapping else MASK
+
+    def _answered(self, value: JsonValue) -> JsonValue:
+        """*value* without what is named as something sensitive is, or tells it."""
+        match value:
+            case dict():
+                return dict(self._entry(*pair) for pair in value.items())
+            case list():
+                return [self._answered(entry) for entry in value]
+            case str():
+                return MASK if self._tells(value) else value
+            case int() | float() if not isinstance(value, bool):
+                return MASK if jsontext.canonical(value) in self._secrets else value
+            case _:
+                return value
+
+    def _entry(self, key: str, entry: JsonValue) -> tuple[str, JsonValue]:
+        if key in self._secrets:
+            return MASK, MASK
+        return key, MASK if key in self._sensitive else self._answered(entry)
+
+    def _tells(self, text: str) -> bool:
+        if len(self._secrets) > TOLD_MAX:
+            return True
+        return any(secret in text for secret in self._secrets)
+
+
+def _mapping(step: StepState) -> JsonValue:
+    """What made the input of the undo of *step*; None where no mapping did."""
+    if step.undo is not None and step.undo.input is not None:
+        if step.definition.compensation_input is not None:
+            return step.definition.compensation_input
+        return step.definition.input_shape
+    return None if step.input is None else step.definition.input_shape
+
+
+def _leaves(value: JsonValue) -> Iterator[str]:
+    """Each text and number of *value*, as it is written."""
+    match value:
+        case dict():
+            for entry in value.values():
+                yield from _leaves(entry)
+        case list():
+            for entry in value:
+                yield from _leaves(entry)
+        case str():
+            yield value
+        case int() | float() if not isinstance(value, bool):
+            yield jsontext.canonical(value)

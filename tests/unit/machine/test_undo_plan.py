@@ -1,0 +1,188 @@
+"""What is told of an undo beforehand is what comes; and what would be left is told, with why."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from coordinator.domain import shown_plan as shown
+from coordinator.domain.definition import StepKind
+from coordinator.domain.errors import NotEvaluated
+from coordinator.domain.events import (
+    OperatorActed,
+    PivotBegun,
+    StepBegun,
+    StepSucceeded,
+    Verb,
+)
+from coordinator.domain.ids import ActionId, StepName
+from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.shown_plan import shown_plan
+from coordinator.domain.undo_plan import Stays, UndoPlan, undo_plan
+from tests.unit.machine.tale import DONE, REFUSAL, Tale, define, step
+
+
+def evaluate(source: str, variables: Mapping[str, JsonValue]) -> JsonValue:
+    """Knows one expression, and fails for all others."""
+    if source == "1 + 1":
+        return 2
+    raise NotEvaluated("it fails")
+
+
+def plan(tale: Tale) -> UndoPlan:
+    return undo_plan(tale.saga, evaluate)
+
+
+def order(tale: Tale) -> list[str]:
+    return [undo.step for undo in plan(tale).undos]
+
+
+def stays(tale: Tale) -> dict[str, Stays]:
+    return dict(plan(tale).stays)
+
+
+def side_by_side() -> Tale:
+    """`a` and `b` go side by side, `c` follows both, `d` only `a`; all are done but `d`, which is begun."""
+    tale = Tale(
+        define("a", step("b", depends_on=[]), step("c", depends_on=["a", "b"]), step("d", depends_on=["a"]))
+    )
+    for name in ("a", "b", "c", "d"):
+        tale.happens(StepBegun(tale.now, StepName(name)))
+        if name != "d":
+            tale.happens(StepSucceeded(tale.now, StepName(name), 1, f'"{name}"'))
+    return tale
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_what_is_planned_is_what_happens(begun: bool) -> None:
+    tale = Tale(define("a", step("b", undo=None), "c", "d")).does("1", "2", "3")
+    if begun:
+        tale.begins()
+    planned = plan(tale)
+    keys = [undo.key for undo in planned.undos]
+    receipts = {undo.step: undo.receipt for undo in planned.undos}
+    inputs = [undo.input for undo in planned.undos]
+    assert stays(tale) == {"b": Stays.NO_COMPENSATION}
+    tale.is_cancelled()
+    happened = list[str]()
+    while tale.next is not None:
+        name, key = tale.next.step, tale.next.key
+        assert [undo.key for undo in plan(tale).undos] == keys[len(happened) :], "it stays the plan"
+        happened.append(key)
+        tale.begins()
+        assert tale.undo(name).receipt == receipts.pop(name)
+        tale.is_answered(DONE)
+    assert (happened, receipts) == (keys, {})
+    assert inputs[-2:] == ['{"n":1,"outputs":{"a":1,"b":2}}', '{"n":1,"outputs":{}}']
+
+
+def test_an_undo_waits_for_the_last_of_those_that_come_before_it() -> None:
+    waits = {undo.step: undo.after for undo in plan(side_by_side()).undos}
+    assert waits == {"d": (), "c": (), "b": ("c",), "a": ("c", "d")}
+    assert order(side_by_side()).index("a") == 3
+
+
+def test_a_step_that_is_undone_already_is_waited_for_no_more() -> None:
+    tale = side_by_side().is_cancelled()
+    (of_d,) = (c for c in tale.decision.commands if c.step == "d")
+    tale.happens(OperatorActed(tale.now, Verb.COMPLETE, ActionId("x"), "ada", "", of_d.step))
+    assert {undo.step: undo.after for undo in plan(tale).undos} == {"c": (), "b": ("c",), "a": ("c",)}
+
+
+def test_a_step_of_which_no_answer_is_known_has_no_receipt() -> None:
+    tale = Tale(define("a", "b")).does("1").begins()
+    assert {undo.step: undo.receipt for undo in plan(tale).undos} == {"a": "1", "b": None}
+
+
+def test_a_step_that_cannot_be_undone_is_barred_and_its_effect_may_stay() -> None:
+    tale = Tale(define("a", step("b", undo=None))).does("1").begins()
+    assert [(undo.step, undo.compensation) for undo in plan(tale).undos] == [("b", None), ("a", "undo_a")]
+    assert stays(tale) == {"b": Stays.NO_COMPENSATION}
+
+
+def test_what_was_never_begun_or_was_refused_at_once_is_no_part_of_a_plan() -> None:
+    tale = Tale(define("a", "b", "c")).does("1").fails(REFUSAL)
+    assert (order(tale), stays(tale)) == (["a"], {})
+    assert plan(Tale(define("a"))) == UndoPlan((), ())
+
+
+def with_pivot() -> Tale:
+    return Tale(define("a", step("b", kind=StepKind.PIVOT), step("c", kind=StepKind.RETRIABLE))).does("1")
+
+
+def test_past_the_pivot_nothing_is_undone_unless_the_pivot_does_not_come_about() -> None:
+    tale = with_pivot()
+    assert (order(tale), stays(tale)) == (["a"], {})
+    tale.happens(PivotBegun(tale.now, StepName("b")))
+    assert (order(tale), stays(tale)) == ([], {"a": Stays.PAST_PIVOT, "b": Stays.PAST_PIVOT})
+    tale.is_answered(REFUSAL)
+    assert (order(tale), stays(tale)) == (["a"], {})
+
+
+def test_nothing_of_a_saga_that_has_completed_is_undone() -> None:
+    tale = Tale(define("a", "b")).does("1", "2")
+    assert (order(tale), stays(tale)) == ([], {"a": Stays.PAST_PIVOT, "b": Stays.PAST_PIVOT})
+
+
+def test_an_undo_that_failed_for_good_stays_and_so_does_what_waits_behind_it() -> None:
+    tale = Tale(define("a", "b", "c")).does("1", "2").fails(REFUSAL).fails(REFUSAL)
+    assert (order(tale), stays(tale)) == ([], {"a": Stays.BLOCKED, "b": Stays.UNDO_FAILED})
+
+
+def test_what_a_person_left_in_place_or_ended_stays() -> None:
+    tale = Tale(define("a", "b", "c")).does("1", "2").is_cancelled()
+    tale.happens(OperatorActed(tale.now, Verb.SKIP, ActionId("x"), "ada", "", StepName("b")))
+    assert (order(tale), stays(tale)) == (["a"], {"b": Stays.BY_HAND})
+    tale.happens(OperatorActed(tale.now, Verb.TERMINATE, ActionId("y"), "ada", ""))
+    assert (order(tale), stays(tale)) == ([], {"a": Stays.BY_HAND, "b": Stays.BY_HAND})
+
+
+def test_an_undo_whose_input_cannot_be_made_is_told_beforehand() -> None:
+    tale = Tale(define("a", step("b", compensation_input={"x": "1 / 0"}), "c")).does("1", "2")
+    assert (order(tale), stays(tale)) == ([], {"a": Stays.BLOCKED, "b": Stays.EXPRESSION})
+    tale = Tale(define("a", step("b", compensation_input={"x": "1 + 1"}), "c")).does("1", "2")
+    assert plan(tale).undos[0].input == '{"x":2}'
+
+
+def of_sizes(*sizes: int) -> Tale:
+    """A saga whose undos are given about as many bytes, in the order in which they would run."""
+    steps = [
+        step(f"s{n}", depends_on=[], input=("n",), compensation_input={"x": "1 + 1", "o": f"outputs.s{n}"})
+        for n, _ in enumerate(sizes)
+    ]
+    tale = Tale(define(*steps, "end"))
+    for n, size in enumerate(reversed(sizes)):
+        name = StepName(f"s{n}")
+        tale.happens(StepBegun(tale.now, name))
+        tale.happens(StepSucceeded(tale.now, name, 1, json.dumps("x" * size)))
+    return tale
+
+
+def given(tale: Tale, **asked: Any) -> list[tuple[bool, bool, bool]]:
+    undos = shown_plan(tale.saga, evaluate, **asked).undos
+    return [(undo.given != shown.Given(), bool(undo.given.input), bool(undo.given.receipt)) for undo in undos]
+
+
+def test_inputs_are_shown_only_when_they_are_asked_for_and_their_names_always() -> None:
+    tale = of_sizes(3)
+    (undo,) = shown_plan(tale.saga, evaluate, with_inputs=False).undos
+    assert (undo.given, undo.receipt_known) == (shown.Given(("o", "x")), True)
+    (undo,) = shown_plan(tale.saga, evaluate, with_inputs=True).undos
+    assert undo.given == shown.Given(("o", "x"), '{"o":"xxx","x":2}', '"xxx"')
+
+
+def test_a_plan_shows_no_more_than_may_be_shown_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shown, "SHOWN_BYTES_MAX", 1_000)
+    whole = shown_plan(of_sizes(100, 100, 100).saga, evaluate, with_inputs=True)
+    assert not whole.shortened
+    tale = of_sizes(100, 900, 100)
+    assert shown_plan(tale.saga, evaluate, with_inputs=True).shortened
+    assert given(tale, with_inputs=True) == [(True, True, True), (False, False, False), (False, False, False)]
+    assert given(tale, with_inputs=False) == [(True, False, False)] * 3
+
+
+def test_a_retried_undo_is_planned_under_its_key() -> None:
+    tale = Tale(define("a", "b")).does("1").fails(REFUSAL).fails(REFUSAL)
+    tale.happens(OperatorActed(tale.now, Verb.RETRY, ActionId("x"), "ada", "", StepName("a")))
+    assert [undo.key for undo in plan(tale).undos] == ["saga-1/a/compensate/2"]
