@@ -61,7 +61,7 @@ class Automaton:
         self._is_decided = False
         self._is_overdue = False
         self._turned_back = False
-        self._is_shaped = not definition.has_output
+        self._is_shaped = definition.output is None
         self._terminated = False
 
     @property

@@ -132,6 +132,9 @@ class SagaRead:
     flags: tuple[str, ...] = ()
     needs_person: bool = False
     forced: bool = False
+    overdue: bool = False
+    output: str = ""
+    """As JSON text; empty where it has none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,8 +182,8 @@ class Definition:
     steps: tuple[StepRule, ...]
     parallel_max: int = 10
     """So many steps may be begun and unsettled at the same time."""
-    has_output: bool = False
-    """Whether an output is to be shaped when all its steps are passed."""
+    output: Mapping[str, Any] | None = None
+    """The mapping that makes the saga's output when all its steps are passed, if it has one."""
 
     @property
     def pivot(self) -> str | None:

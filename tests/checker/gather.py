@@ -56,6 +56,8 @@ def saga_read(message: types_pb2.Saga, read_at: int) -> SagaRead:
         flags=tuple(message.flags),
         needs_person=message.needs_person,
         forced=message.forced,
+        overdue=message.overdue,
+        output=message.output_json,
     )
 
 
@@ -69,7 +71,7 @@ def definition_of(message: coordinator_pb2.Definition) -> Definition:
         ttl_ns=None if ttl is None else duration_ns(ttl),
         steps=tuple(map(_rule, document["steps"])),
         parallel_max=document.get("maxParallel", PARALLEL_DEFAULT),
-        has_output=document.get("output") is not None,
+        output=document.get("output"),
     )
 
 

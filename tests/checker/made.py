@@ -81,6 +81,8 @@ class Told:
         self._statuses = {rule.name: "NOT_BEGUN" for rule in definition.steps}
         self._by_hand: set[str] = set()
         self._forced = False
+        self._overdue = False
+        self._output = ""
         self._rounds: dict[tuple[str, str], int] = {}
         self._created_ns = EPOCH_NS + run.tick()
         self.event("SAGA_STARTED")
@@ -102,6 +104,16 @@ class Told:
         self._timeline.append(entry)
         if status:
             self._statuses[step] = status
+
+    def is_late(self) -> None:
+        """Its time ends past its pivot."""
+        self._overdue = True
+        self.event("DEADLINE_PASSED")
+
+    def says(self, output: str) -> None:
+        """Its output is shaped."""
+        self._output = output
+        self.event("OUTPUT_SHAPED")
 
     def asks(self, verb: str, step: str, code: str, **more: Any) -> None:
         """An operator asks, having seen the newest record."""
@@ -213,6 +225,8 @@ class Told:
                 timeline=tuple(self._timeline),
                 needs_person=status == "DEAD_LETTERED",
                 forced=self._forced,
+                overdue=self._overdue,
+                output=self._output,
             )
         )
 

@@ -70,7 +70,7 @@ TRIP = Definition(
     ttl_ns=TTL_NS,
     steps=(PAY, MAIL, UPGRADE, TICKET, HOTEL, FLIGHT),
     parallel_max=2,
-    has_output=True,
+    output={"seat": "outputs.flight.seat", "price": "outputs.upgrade.price", "of": "input.name"},
 )
 """Its steps stand in no order that anything could be told from."""
 OUTING = Definition(
@@ -78,7 +78,7 @@ OUTING = Definition(
     digest="t2",
     ttl_ns=TTL_NS,
     steps=(FLIGHT, replace(HOTEL, depends_on=None)),
-    has_output=True,
+    output={"seat": "outputs.flight.seat"},
 )
 """One without a pivot: until it has ended, everything can be undone."""
 
@@ -126,7 +126,7 @@ def _delivers(saga: Told) -> None:
     """Everything after the payment, and the end."""
     saga.begins("ticket", "mail")
     saga.is_done("mail", "ticket")
-    saga.event("OUTPUT_SHAPED")
+    saga.says('{"seat":"1A"}')
     saga.ends("COMPLETED")
 
 
@@ -201,7 +201,7 @@ def _is_in_doubt(run: Run, saga: Told) -> None:
     saga.begins("pay")
     saga.fails("pay", wait_ns=60 * SECOND_NS)
     run.tick(TTL_NS)
-    saga.event("DEADLINE_PASSED")
+    saga.is_late()
     run.tick(HOUR_NS)
     saga.row("pay", "E", "applied")
     saga.fails("pay", "FAILED", attempt=2)
@@ -247,7 +247,7 @@ def _stuck(run: Run, saga: Told) -> None:
     saga.seen("DEAD_LETTERED", 1)
     saga.acts("RETRY", "ticket", "BEGUN")
     saga.is_done("ticket", attempt=2)
-    saga.event("OUTPUT_SHAPED")
+    saga.says('{"seat":"1A"}')
     saga.ends("COMPLETED")
 
 
@@ -256,7 +256,7 @@ def _late(run: Run, saga: Told) -> None:
     _books(saga)
     saga.begins("pay")
     run.tick(TTL_NS)
-    saga.event("DEADLINE_PASSED")
+    saga.is_late()
     saga.is_done("pay")
     saga.event("EXPRESSION_FAILED", "mail", "FAILED")
     saga.begins("ticket")
@@ -265,7 +265,7 @@ def _late(run: Run, saga: Told) -> None:
     saga.is_done("ticket", attempt=2)
     saga.seen("DEAD_LETTERED", 1)
     saga.acts("COMPLETE", "mail", "SUCCEEDED", output='{"sent":true}')
-    saga.event("OUTPUT_SHAPED")
+    saga.says('{"seat":"1A"}')
     saga.ends("COMPLETED")
 
 
@@ -280,7 +280,7 @@ def _skipped(run: Run, saga: Told) -> None:
     run.call(saga.request_id, "DEADLINE_EXCEEDED")
     saga.seen("DEAD_LETTERED", 1)
     saga.acts("SKIP", "mail", "SKIPPED")
-    saga.event("OUTPUT_SHAPED")
+    saga.says('{"seat":"1A"}')
     saga.ends("COMPLETED")
 
 
@@ -293,7 +293,7 @@ def _let_pass(saga: Told) -> None:
     saga.row("ticket", "E", "refused")
     saga.event("STEP_REFUSED", "ticket", "FAILED", attempt=1, code="NOT_PAID")
     saga.acts("SKIP", "ticket", "SKIPPED")
-    saga.event("OUTPUT_SHAPED")
+    saga.says('{"seat":"1A"}')
     saga.ends("COMPLETED")
 
 

@@ -130,6 +130,8 @@ def test_what_an_operator_did_becomes_part_of_its_record() -> None:
     message = types_pb2.Saga(
         needs_person=True,
         forced=True,
+        overdue=True,
+        output_json="{}",
         steps=[types_pb2.Step(name="a", status=types_pb2.STEP_STATUS_UNDO_SKIPPED, by_hand=True)],
         timeline=[
             types_pb2.TimelineEntry(
@@ -142,7 +144,7 @@ def test_what_an_operator_did_becomes_part_of_its_record() -> None:
         ],
     )
     read = saga_read(message, 1)
-    assert (read.needs_person, read.forced) == (True, True)
+    assert (read.needs_person, read.forced, read.overdue, read.output) == (True, True, True, "{}")
     assert [(step.status, step.by_hand) for step in read.steps] == [("UNDO_SKIPPED", True)]
     assert [(entry.type, entry.step, entry.action) for entry in read.timeline] == [
         ("OPERATOR_ACTED", "a", ActionRead(verb="SKIP", action_id="i", actor="Ada", reason="why"))
@@ -198,7 +200,8 @@ def test_a_definition_is_read_with_its_graph_its_pivot_and_its_mappings() -> Non
         ],
     }
     found = definition_of(coordinator_pb2.Definition(digest="d", definition_json=json.dumps(document)))
-    assert (found.parallel_max, found.has_output, found.pivot) == (3, True, "pay")
+    assert (found.parallel_max, found.pivot) == (3, "pay")
+    assert found.output == {"seat": "outputs.fly.seat"}
     assert found.steps == (
         StepRule(
             name="fly",

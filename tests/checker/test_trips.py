@@ -57,6 +57,10 @@ SENT = {
     ("saga-cut-short", "hotel", "E"): '{"name":"Ada","outputs":{}}',
     ("saga-cut-short", "hotel", "C"): '{"fee":0,"room":"any"}',
 }
+OUTPUTS = {
+    "done": '{"of":"Ada","price":3,"seat":"1A"}',
+    "plain": '{"of":"Ada","price":0,"seat":"1A"}',
+}
 CONDITIONS = 3
 """So many of those sagas came to the condition of the upgrade."""
 
@@ -72,6 +76,7 @@ def with_flow(run: Evidence) -> Evidence:
         return replace(one, request_hash=request_hash(one, sent), result_hash=result)
 
     outputs = {(saga_id, step): text for saga_id in GIVEN for step, text in ANSWERS.items()}
+    run = both(*(read(saga, 3, output=output) for saga, output in OUTPUTS.items()))(run)
     return replace(run, ledger=tuple(map(told, run.ledger)), inputs=GIVEN, outputs=outputs)
 
 
@@ -199,11 +204,11 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
     "a saga in doubt is undone": (compensated("doubted", "pay", "flight", "Air"), {"I11", "I24"}),
     "a saga past its pivot is undone by its journal": (
         record("doubted", "DEADLINE_PASSED", type="UNDO_BEGUN", step="hotel"),
-        {"I11", "I13", "I25"},
+        {"I11", "I13", "I23", "I25"},
     ),
     "a saga past its pivot is cancelled": (
         record("late", "DEADLINE_PASSED", type="CANCEL_REQUESTED"),
-        {"I9", "I11", "I17", "I25", "I27"},
+        {"I9", "I11", "I17", "I23", "I25", "I27"},
     ),
     "an undo is sent before the pivot is refused": (
         arrives_with("declined", ("hotel", "C", "applied"), ("upgrade", "E", "applied")),
@@ -291,6 +296,14 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
         read("late", 3, expires_ns=EPOCH_NS + 5 * HOUR_NS),
         {"I23"},
     ),
+    "a saga that is late is not shown so": (read("late", 3, overdue=False), {"I23"}),
+    "a saga is shown as late that is not": (read("done", 3, overdue=True), {"I23"}),
+    "a saga is said to be late that has no deadline": (
+        both(read("late", 1, expires_ns=None), read("late", 3, expires_ns=None)),
+        {"I23"},
+    ),
+    "an output is shown that was not shaped": (read("unsaid", 3, output="{}"), {"I17"}),
+    "an output that was shaped is not shown": (read("done", 3, output=""), {"I17"}),
     "a saga is said to be late twice": (
         record("late", "STEP_FAULTED", "ticket", type="DEADLINE_PASSED", step="", retry_ns=None),
         {"I25"},
@@ -309,8 +322,11 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
         record("done", "STEP_BEGUN", "hotel", type="PIVOT_BEGUN"),
         {"I25"},
     ),
-    "a saga is completed without the output that it shall have": (gone("done", "OUTPUT_SHAPED"), {"I25"}),
-    "an output is shaped that nobody asked for": (defined(has_output=False), {"I25"}),
+    "a saga is completed without the output that it shall have": (
+        gone("done", "OUTPUT_SHAPED"),
+        {"I17", "I25"},
+    ),
+    "an output is shaped that nobody asked for": (defined(output=None), {"I25"}),
     "an output is shaped before all is done": (
         record_order("done", ("OUTPUT_SHAPED", "", "STEP_SUCCEEDED", "ticket")),
         {"I25"},
@@ -361,6 +377,8 @@ FLOWS: dict[str, Change] = {
     "a step is omitted though its condition is true": rule("upgrade", when="has(input.name)"),
     "a step is begun though its condition is false": both(rule("upgrade", when="false"), only("done")),
     "a step is begun though its condition fails": both(rule("upgrade", when="input.nobody"), only("done")),
+    "an output is shown that its mapping does not yield": read("done", 3, output=OUTPUTS["plain"]),
+    "an output is shown though its mapping fails": both(defined(output={"of": "input.nobody"}), only("done")),
     "a step gets the output of one that it does not depend on": both(
         rule("upgrade", depends_on=("flight", "hotel")), only("done")
     ),
@@ -408,4 +426,4 @@ def test_what_mappings_and_conditions_yield_is_judged_where_it_can_be_told() -> 
     report = check(with_flow(trips()))
     assert not report.violations, str(report)
     (flow,) = (verdict for verdict in report.verdicts if verdict.invariant == "I16")
-    assert flow.judged == len(SENT) + CONDITIONS
+    assert flow.judged == len(SENT) + len(OUTPUTS) + CONDITIONS

@@ -125,6 +125,10 @@ def i17_no_phantom_progress(index: Index) -> Finding:
     for saga_id, read in index.last.items():
         timeline = index.timelines[saga_id]
         deeds = timeline.deeds
+        made = timeline.first("OUTPUT_SHAPED")
+        if made is not None or read.output:
+            sentence = f"shows {'an' if read.output else 'no'} output, and its records say otherwise"
+            finding.look((made is not None) is bool(read.output), saga_id, sentence, read)
         for step in read.steps:
             rows = index.rows(saga_id, step.name)
             said = step.status == "SUCCEEDED" and step.name not in deeds.passed

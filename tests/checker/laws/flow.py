@@ -19,7 +19,7 @@ OUTPUTS = "outputs"
 
 def i16_data_flow(index: Index) -> Finding:
     """Every call carries what its definition declares: of the saga's input, and of the answers that the
-    ledgers hold. A step is omitted if and only if its condition is false."""
+    ledgers hold; so does the saga's output. A step is omitted if and only if its condition is false."""
     finding = Finding("I16")
     for read, definition, timeline in index.pinned():
         text = index.evidence.inputs.get(read.saga_id)
@@ -31,6 +31,7 @@ def i16_data_flow(index: Index) -> Finding:
             rows = index.rows(read.saga_id, rule.name)
             _look_at_calls(finding, source, rule, rows.executes, undo=False)
             _look_at_calls(finding, source, rule, rows.compensates, undo=True)
+        _look_at_output(finding, source, definition)
     return finding
 
 
@@ -52,10 +53,23 @@ def _look_at_calls(
         sentence = f"{calls[0].transaction or 'the barring'} of {rule.name} was called though {error}"
         finding.look(False, source.read.saga_id, sentence, *calls)
         return
-    text = json.dumps(given, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    text = _canonical(given)
     for row in calls:
         sentence = f"{row.transaction or 'the barring'} of {rule.name} was given something else"
         finding.look(row.request_hash == request_hash(row, text), source.read.saga_id, sentence, row)
+
+
+def _look_at_output(finding: Finding, source: "_Source", definition: Definition) -> None:
+    if definition.output is None or not source.read.output:
+        return
+    try:
+        made: Any = shaped(definition.output, source.fields, source.named(definition.steps))
+    except NotTold:
+        return
+    except Fails:
+        made = Fails
+    same = made is not Fails and _canonical(made) == _canonical(json.loads(source.read.output))
+    finding.look(same, source.read.saga_id, "shows an output that its mapping does not yield", source.read)
 
 
 def _look_at_condition(finding: Finding, source: "_Source", rule: StepRule) -> None:
@@ -110,14 +124,15 @@ class _Source:
         if begun is not None and (known is None or known.seq > begun.seq):
             outputs |= _parsed([(rule.name, rule.default_output)])
         else:
-            outputs |= self._named([rule])
+            outputs |= self.named([rule])
         return shaped(rule.undo_shape, self.fields, outputs)
 
     def outputs(self, rule: StepRule) -> dict[str, Any]:
         """The outputs that its expressions may name, those of them that are known."""
-        return self._named(self._ancestors(rule))
+        return self.named(self._ancestors(rule))
 
-    def _named(self, steps: Iterable[StepRule]) -> dict[str, Any]:
+    def named(self, steps: Iterable[StepRule]) -> dict[str, Any]:
+        """What stands for the outputs of *steps* in expressions, as far as it is known."""
         found = []
         for step in steps:
             if self._is_silent(step):
@@ -159,6 +174,10 @@ class _Source:
 
 def _parsed(outputs: Iterable[tuple[str, str | None]]) -> dict[str, Any]:
     return {step: json.loads(text) for step, text in outputs if text is not None}
+
+
+def _canonical(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
 
 
 def _sha256(text: str) -> str:

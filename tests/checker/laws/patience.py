@@ -4,7 +4,7 @@ from itertools import pairwise
 
 from tests.checker.automaton import BEGINNINGS, FORWARD_ANSWERS, UNDO_ANSWERS
 from tests.checker.deeds import VOUCHING
-from tests.checker.evidence import TimelineRead
+from tests.checker.evidence import SagaRead, TimelineRead
 from tests.checker.index import Index, Timeline
 from tests.checker.laws.policy import attempts_before, hurries, look_at_policies, may_have_lost_calls
 from tests.checker.verdict import Finding
@@ -37,7 +37,10 @@ def i23_deadline(index: Index) -> Finding:
     finding = Finding("I23")
     for saga_id, read in index.last.items():
         if read.expires_ns is None:
+            for entry in index.timelines[saga_id].all("DEADLINE_PASSED"):
+                finding.look(False, saga_id, "passed a deadline that it does not have", entry)
             continue
+        _look_at_mark(finding, index, read)
         timeline, is_decided = index.timelines[saga_id], False
         for entry in timeline.forward():
             by_hand = entry.action is not None and entry.action.verb in VOUCHING
@@ -53,6 +56,16 @@ def i23_deadline(index: Index) -> Finding:
                 finding.look(entry.time_ns < read.expires_ns, saga_id, sentence, entry)
             is_decided = is_decided or entry is timeline.deeds.decision
     return finding
+
+
+def _look_at_mark(finding: Finding, index: Index, read: SagaRead) -> None:
+    """It is shown as overdue if its deadline has passed when its pivot had begun."""
+    timeline = index.timelines[read.saga_id]
+    passed, decision = timeline.first("DEADLINE_PASSED"), timeline.deeds.decision
+    overdue = passed is not None and decision is not None and decision.seq < passed.seq
+    if overdue or read.overdue:
+        sentence = f"is {'' if read.overdue else 'not '}shown as overdue, and its records say otherwise"
+        finding.look(overdue is read.overdue, read.saga_id, sentence, read)
 
 
 def _up_ns(index: Index, from_ns: int, to_ns: int) -> int | None:
