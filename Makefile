@@ -66,13 +66,13 @@ dependencies: $(DEV) ## check that what is imported is declared, and that the lo
 	$(BIN)/deptry .
 	$(BIN)/python -m pip check
 
-docs: $(DEV) ## write what the README lists out of the code
+docs: $(DEV) ## write what the README lists and the schema of definitions out of the code
 	@$(BIN)/python -m scripts.gen_docs
 
 tour: $(DEV) ## play the README's tour and write what it prints
 	@$(BIN)/python -m scripts.tour
 
-docs-fresh: $(DEV) ## check that the README lists what the code means
+docs-fresh: $(DEV) ## check that the README and the schema of definitions say what the code means
 	$(BIN)/python -m scripts.gen_docs --check
 
 proto: $(PROTO) ## make generated/ from protos/

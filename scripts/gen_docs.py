@@ -1,6 +1,7 @@
-"""Writes what the README lists out of the code that means it: `make docs`; `--check` only compares.
+"""Writes what the README lists and the schema of definitions out of the code that means it: `make docs`;
+`--check` only compares.
 
-What stands between a pair of markers is generated, and nothing else is touched.
+Of the README, what stands between a pair of markers is generated, and nothing else is touched.
 """
 
 import re
@@ -10,22 +11,28 @@ from typing import Final
 from coordinator.adapters.prometheus import METRICS
 from coordinator.settings import PREFIX, Settings, flag_of
 from scripts.cluster import ROOT
+from scripts.definition_schema import schema_text
 
 README: Final = ROOT / "README.md"
+SCHEMA: Final = ROOT / "definitions" / "schema.json"
 
 
 def main(arguments: list[str]) -> int:
-    """Bring the README's generated parts up to date, or say that they are not."""
-    before = README.read_text()
-    after = with_part(before, "settings", settings_table())
-    after = with_part(after, "metrics", metrics_table())
-    if after == before:
-        return 0
-    if "--check" in arguments:
-        print("docs: README.md is not what the code says; run 'make docs'", file=sys.stderr)
-        return 1
-    README.write_text(after)
-    return 0
+    """Bring what is generated up to date, or say that it is not."""
+    readme = with_part(README.read_text(), "settings", settings_table())
+    readme = with_part(readme, "metrics", metrics_table())
+    stale = 0
+    for path, text in {README: readme, SCHEMA: schema_text()}.items():
+        if path.exists() and path.read_text() == text:
+            continue
+        if "--check" in arguments:
+            stale = 1
+            print(
+                f"docs: {path.relative_to(ROOT)} is not what the code says; run 'make docs'", file=sys.stderr
+            )
+        else:
+            path.write_text(text)
+    return stale
 
 
 def with_part(text: str, name: str, part: str) -> str:

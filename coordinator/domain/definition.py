@@ -1,7 +1,8 @@
 """What a saga does: its steps, who performs them and how often they are tried.
 
 A definition that exists is right: `parse_definition` refuses a wrong one whole, with every fault it
-finds. Its `text`, defaults filled in, is what sagas are pinned to.
+finds. Its `text`, defaults filled in, is what sagas are pinned to. A field's title says what it means, for
+those who write definitions in an editor (scripts/definition_schema.py), and its description what is expected.
 """
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -19,6 +20,7 @@ from pydantic import (
     Tag,
     ValidationError,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
@@ -59,6 +61,7 @@ _Duration = Annotated[
     float,
     BeforeValidator(_read_duration),
     PlainSerializer(durations.format_duration, return_type=str),
+    WithJsonSchema({"type": "string", "pattern": f"^{durations.WRITTEN}$"}),
 ]
 _Multiplier = Annotated[float, Field(strict=True, ge=1, le=100, allow_inf_nan=False)]
 _Name = Annotated[str, Field(strict=True, pattern=f"^{NAME}$")]
@@ -90,6 +93,13 @@ class _Document(BaseModel):
         validate_by_alias=True,
         validate_by_name=True,
     )
+
+
+_FIRST_PAUSE: Final = (
+    "the pause after the first attempt that failed, at most: each is drawn from zero to its limit"
+)
+_GROWTH: Final = "how much longer each pause may be than the one before"
+_LONGEST_PAUSE: Final = "the longest that a pause may be"
 
 
 class OnCompensationFailure(StrEnum):
@@ -130,12 +140,16 @@ class RetryPolicy(_Backoff):
     """
 
     max_attempts: Annotated[int, Field(strict=True, ge=1, le=1000)] | None = Field(
-        5, description="a whole number from 1 to 1000"
+        5,
+        title="how many attempts are made, the first one counted",
+        description="a whole number from 1 to 1000",
     )
-    initial_backoff_s: _Duration = Field(0.2, description=durations.EXPECTED)
-    multiplier: _Multiplier = Field(2.0, description="a number from 1 to 100")
-    max_backoff_s: _Duration = Field(5.0, description=durations.EXPECTED)
-    budget_s: _Duration | None = Field(None, description=durations.EXPECTED)
+    initial_backoff_s: _Duration = Field(0.2, title=_FIRST_PAUSE, description=durations.EXPECTED)
+    multiplier: _Multiplier = Field(2.0, title=_GROWTH, description="a number from 1 to 100")
+    max_backoff_s: _Duration = Field(5.0, title=_LONGEST_PAUSE, description=durations.EXPECTED)
+    budget_s: _Duration | None = Field(
+        None, title="for how long attempts are made, from the first one on", description=durations.EXPECTED
+    )
 
     @model_validator(mode="after")
     def _ends(self) -> Self:
@@ -150,50 +164,91 @@ LASTING: Final[Mapping[str, object]] = {"max_attempts": None, "max_backoff_s": 6
 class CompensationRetryPolicy(_Backoff):
     """How long a compensation is tried before a person is needed."""
 
-    initial_backoff_s: _Duration = Field(1.0, description=durations.EXPECTED)
-    multiplier: _Multiplier = Field(2.0, description="a number from 1 to 100")
-    max_backoff_s: _Duration = Field(60.0, description=durations.EXPECTED)
-    budget_s: _Duration = Field(86_400.0, description=durations.EXPECTED)
+    initial_backoff_s: _Duration = Field(1.0, title=_FIRST_PAUSE, description=durations.EXPECTED)
+    multiplier: _Multiplier = Field(2.0, title=_GROWTH, description="a number from 1 to 100")
+    max_backoff_s: _Duration = Field(60.0, title=_LONGEST_PAUSE, description=durations.EXPECTED)
+    budget_s: _Duration = Field(
+        86_400.0, title="for how long it is tried; then a person is needed", description=durations.EXPECTED
+    )
 
 
 class StepDefinition(_Document):
     """One step: a transaction of one service, and the compensation that undoes it."""
 
-    service: _Name = Field(description=f"the name of a service: {_A_NAME}")
-    transaction: _Name = Field(description=f"the name of a transaction: {_A_NAME}")
+    service: _Name = Field(
+        title="who performs it: a service that the coordinator is configured with",
+        description=f"the name of a service: {_A_NAME}",
+    )
+    transaction: _Name = Field(
+        title="what that service does when the saga goes forward",
+        description=f"the name of a transaction: {_A_NAME}",
+    )
     compensation: _Name | None = Field(
-        description=f"null where there is nothing to undo, or the name of a compensation: {_A_NAME}"
+        title="what that service does to undo it",
+        description=f"null where there is nothing to undo, or the name of a compensation: {_A_NAME}",
     )
     name: _StepName = Field(
         default_factory=lambda fields: StepName(fields["transaction"]),
+        title="what it is called in this definition; its transaction unless said",
         description=f"the name of a step: {_A_NAME}",
     )
     depends_on: Annotated[tuple[_StepName, ...] | None, Entries("the name of a step")] = Field(
-        None, description="a list of names of steps"
+        None,
+        title="the steps that it waits for; the one before it unless said, and none if empty",
+        description="a list of names of steps",
     )
-    kind: StepKind = Field(StepKind.COMPENSATABLE, description='"compensatable", "pivot" or "retriable"')
+    kind: StepKind = Field(
+        StepKind.COMPENSATABLE,
+        title="whether it can be undone, decides that there is no turning back, or comes after that",
+        description='"compensatable", "pivot" or "retriable"',
+    )
     when: _Expression | None = Field(
-        None, description="an expression that yields true or false, of 1 to 500 characters"
+        None,
+        title="its condition: if it yields false, the step is omitted and the saga goes on without it",
+        description="an expression that yields true or false, of 1 to 500 characters",
     )
-    timeout_s: _Duration = Field(10.0, description=durations.EXPECTED)
+    timeout_s: _Duration = Field(
+        10.0,
+        title="how long one attempt may take, of the transaction or of the compensation",
+        description=durations.EXPECTED,
+    )
     retry: RetryPolicy = Field(
         default_factory=lambda fields: _default_retry(fields.get("kind")),
+        title="how often its transaction is tried; of a pivot or a retriable step, for 24h unless said",
         description="an object that holds a retry policy",
     )
     compensation_retry: CompensationRetryPolicy = Field(
-        CompensationRetryPolicy(), description="an object that holds a retry policy"
+        CompensationRetryPolicy(),
+        title="for how long its compensation is tried",
+        description="an object that holds a retry policy",
     )
     on_compensation_failure: OnCompensationFailure = Field(
-        OnCompensationFailure.HALT, description='"halt" or "continue"'
+        OnCompensationFailure.HALT,
+        title="whether earlier steps are undone all the same when its own undo has failed for good",
+        description='"halt" or "continue"',
     )
     input: Annotated[
         _Input | None,
         Entries("the name of an input field (1 to 200 characters), 'outputs' or 'outputs.<step>'"),
-    ] = Field(None, description=f"a list of names of input fields, or {_A_MAPPING}")
-    compensation_input: Shape | None = Field(None, description=_A_MAPPING)
-    default_output: Any = Field(None, description="any value")
+    ] = Field(
+        None,
+        title="what its transaction is given; the saga's input and the outputs of earlier steps unless said",
+        description=f"a list of names of input fields, or {_A_MAPPING}",
+    )
+    compensation_input: Shape | None = Field(
+        None,
+        title="what its compensation is given; what its transaction was unless said",
+        description=_A_MAPPING,
+    )
+    default_output: Any = Field(
+        None,
+        title="what expressions see where it was omitted or its output is not known",
+        description="any value",
+    )
     allow: Annotated[tuple[str, ...] | None, Entries("the id of a rule of the linter")] = Field(
-        None, description="a list of ids of the linter's rules"
+        None,
+        title="what the linter is not to find fault with at this step",
+        description="a list of ids of the linter's rules",
     )
 
     @field_validator("retry", mode="before")
@@ -222,23 +277,42 @@ class StepDefinition(_Document):
 class SagaDefinition(_Document):
     """A saga as it is defined: its steps in order."""
 
-    name: _Name = Field(alias="sagaName", description=f"the name of a saga: {_A_NAME}")
-    version: _Version | None = Field(
-        None, description="a version in quotes: up to 100 letters, digits, '_', '.', '+' or '-'"
+    name: _Name = Field(
+        alias="sagaName",
+        title="what sagas of this definition are started by",
+        description=f"the name of a saga: {_A_NAME}",
     )
-    ttl_s: _Duration | None = Field(None, description=durations.EXPECTED)
+    version: _Version | None = Field(
+        None,
+        title="which definition of this name it is; once a saga was started with it, it does not change",
+        description="a version in quotes: up to 100 letters, digits, '_', '.', '+' or '-'",
+    )
+    ttl_s: _Duration | None = Field(
+        None,
+        title="how long a saga may go forward; after it, what was begun is undone",
+        description=durations.EXPECTED,
+    )
     max_parallel: Annotated[int, Field(strict=True, ge=1, le=STEPS_MAX)] | None = Field(
-        None, description=f"a whole number from 1 to {STEPS_MAX}"
+        None,
+        title=f"how many steps of one saga may be at work at the same time; {PARALLEL_DEFAULT} unless said",
+        description=f"a whole number from 1 to {STEPS_MAX}",
     )
     sensitive: Annotated[tuple[_InputEntry, ...] | None, Entries("the name of an input field")] = Field(
-        None, description="a list of names of input fields"
+        None,
+        title="what of the saga's input is never shown to anybody",
+        description="a list of names of input fields",
     )
-    output: Shape | None = Field(None, description=_A_MAPPING)
+    output: Shape | None = Field(
+        None, title="what a saga yields when its last step has passed", description=_A_MAPPING
+    )
     steps: Annotated[
         tuple[StepDefinition, ...],
         Field(min_length=1, max_length=STEPS_MAX),
         Entries("an object that describes a step"),
-    ] = Field(description=f"a list of 1 to {STEPS_MAX} steps")
+    ] = Field(
+        title="what is done, each after the one before it unless it says otherwise",
+        description=f"a list of 1 to {STEPS_MAX} steps",
+    )
 
     @model_validator(mode="after")
     def _steps_fit_together(self, info: ValidationInfo) -> Self:

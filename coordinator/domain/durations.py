@@ -5,6 +5,7 @@ from typing import Final
 
 SHORTEST_S: Final = 0.001
 LONGEST_S: Final = 365 * 86_400.0
+WRITTEN: Final = r"([0-9]{1,12}(?:\.[0-9]{1,24})?)(ms|s|m|h|d)"
 EXPECTED: Final = 'a duration from 1ms to 365d, written like "500ms", "10s", "1.5m", "24h" or "7d"'
 
 
@@ -45,4 +46,4 @@ def format_duration(seconds: float) -> str:
 
 
 _UNIT_S: Final = {"d": 86_400, "h": 3_600, "m": 60, "s": 1}
-_WRITTEN: Final = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,24})?)(ms|s|m|h|d)")
+_WRITTEN: Final = re.compile(WRITTEN)

@@ -153,9 +153,14 @@ def in_quotes(dumper: Dumper, text: str) -> yaml.Node:
 Dumper.add_representer(str, in_quotes)
 
 
+def without_beginnings(text: str) -> str:
+    """What stands in the lists and objects that *text* begins with."""
+    return re.sub(r"^(?:[-?]\s+|[\[{]\s*)+", "", text)
+
+
 def first_scalar(text: str) -> JsonValue:
     """The first text, number or word of a YAML text that may go on in any way."""
-    text = re.sub(r"^(?:[-?]\s+|[\[{]\s*)+", "", text)
+    text = without_beginnings(text)
     if text.startswith('"'):
         events = yaml.parse(text, Loader=yaml.CSafeLoader)
         return next(str(event.value) for event in events if isinstance(event, yaml.ScalarEvent))
@@ -177,7 +182,7 @@ def test_of_each_entry_of_a_yaml_text_the_key_or_the_value_begins_at_its_place(
         while isinstance(entry, list | dict) and entry:
             entry = entry[0] if isinstance(entry, list) else next(iter(entry))
         if isinstance(entry, list | dict):
-            assert here.lstrip("-[{ ")[0] in "]}"
+            assert without_beginnings(here)[0] in "]}"
         else:
             assert first_scalar(here) == entry
 
