@@ -4,10 +4,11 @@ Enums are words, times are aware datetimes in UTC, and nothing here knows gRPC. 
 coordinator sends and this client does not know becomes UNSPECIFIED.
 """
 
+import json
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 
 class SagaStatus(StrEnum):
@@ -62,6 +63,40 @@ class StepStatus(StrEnum):
     """An operator let the saga go on without it: its effect may exist."""
     UNDO_SKIPPED = "UNDO_SKIPPED"
     """An operator left its effect in place: it is not undone."""
+    OMITTED = "OMITTED"
+    """Its condition was false: nothing was sent, and what depends on it went on."""
+    FAILED = "FAILED"
+    """Past the pivot, where nothing is undone, it failed for good: a person has to look at it."""
+
+
+class StepKind(StrEnum):
+    """What a step is to the saga's decision."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    COMPENSATABLE = "COMPENSATABLE"
+    """It comes before the decision and can be undone."""
+    PIVOT = "PIVOT"
+    """It is the decision: once it is begun, only its refusal turns the saga back."""
+    RETRIABLE = "RETRIABLE"
+    """It comes after the decision and is repeated until it succeeds."""
+
+
+class StandingReason(StrEnum):
+    """Why an effect stays when all that can be undone is undone."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    NO_COMPENSATION = "NO_COMPENSATION"
+    """The definition names nothing that undoes it."""
+    PAST_PIVOT = "PAST_PIVOT"
+    """The saga is past its pivot, or has completed: nothing is undone any more."""
+    UNDO_FAILED = "UNDO_FAILED"
+    """Its undo failed for good: a person has to look at it."""
+    BLOCKED = "BLOCKED"
+    """Its undo waits behind one that failed for good."""
+    BY_HAND = "BY_HAND"
+    """An operator left it in place, or ended the saga."""
+    EXPRESSION = "EXPRESSION"
+    """The input of its undo cannot be made: an expression fails."""
 
 
 class EventType(StrEnum):
@@ -83,6 +118,10 @@ class EventType(StrEnum):
     UNDO_PENDING = "UNDO_PENDING"
     UNDO_FAULTED = "UNDO_FAULTED"
     OPERATOR_ACTED = "OPERATOR_ACTED"
+    PIVOT_BEGUN = "PIVOT_BEGUN"
+    STEP_OMITTED = "STEP_OMITTED"
+    EXPRESSION_FAILED = "EXPRESSION_FAILED"
+    OUTPUT_SHAPED = "OUTPUT_SHAPED"
 
 
 class OperatorVerb(StrEnum):
@@ -188,7 +227,8 @@ class TimelineEntry:
     attempt: int = 0
     """The attempt that was answered; 0 where there is none."""
     code: str = ""
-    """The participant's refusal code, or the gRPC status or reason of a failed attempt."""
+    """The participant's refusal code, the gRPC status or reason of a failed attempt, or the place of an
+    expression that failed."""
     message: str = ""
     """What the participant, or whoever cancelled, said about it."""
     retry_time: datetime | None = None
@@ -211,11 +251,56 @@ class Step:
     undo_attempts: int = 0
     by_hand: bool = False
     """Whether a person, and no participant, decided where it stands."""
+    depends_on: tuple[str, ...] = ()
+    """The steps that it depends on directly."""
+    kind: StepKind = StepKind.UNSPECIFIED
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedUndo:
+    """One Compensate that would be sent, or be sent again."""
+
+    step: str
+    """What it undoes."""
+    service: str
+    compensation: str | None
+    """None for a call that undoes nothing and only bars a late Execute."""
+    after: tuple[str, ...]
+    """The steps whose undo it waits for."""
+    idempotency_key: str
+    input_fields: tuple[str, ...]
+    """The names of the fields that it is given."""
+    input_json: str = field(repr=False)
+    """What it is given, masked; empty unless asked for."""
+    receipt_known: bool
+    """Whether it carries what the Execute answered."""
+    receipt_json: str = field(repr=False)
+    """What the Execute answered, masked; empty unless asked for, and where none is known."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An effect that would stay."""
+
+    step: str
+    reason: StandingReason
+
+
+@dataclass(frozen=True, slots=True)
+class UndoPlan:
+    """What would run if a saga turned back now and every call succeeded, and what could not be undone."""
+
+    undos: tuple[PlannedUndo, ...]
+    """In an order in which they may run; none where nothing turns the saga back any more."""
+    stays: tuple[Standing, ...]
+    shortened: bool
+    """Whether some undos are shown without what they are given, because that is too much."""
 
 
 @dataclass(frozen=True, slots=True)
 class Saga:
-    """One saga. Lists show it without its steps and timeline, `start` and `cancel` without its timeline."""
+    """One saga. Lists show it without its steps, output, timeline and undo plan, `start` and `cancel` without
+    the last two. Only `get` shows the undo plan."""
 
     saga_id: str
     saga_name: str
@@ -237,11 +322,23 @@ class Saga:
     flags: tuple[str, ...] = ()
     """Contradictions seen, for a person to look at."""
     needs_person: bool = False
-    """Whether some undo failed for good, or it was set aside: true also while other undo goes on."""
+    """Whether some undo, or some step past the pivot, failed for good, or it was set aside: true also while
+    other work goes on."""
     forced: bool = False
     """Whether a person decided a part of the outcome."""
     trace_id: str = ""
     """The trace that it can be found in; empty where none is recorded."""
+    overdue: bool = False
+    """Whether its ttl ran out past the pivot, where that turns nothing back."""
+    output_json: str = field(default="", repr=False)
+    """The result that its definition shapes; empty until it is COMPLETED, and where none is shaped."""
+    undo_plan: UndoPlan | None = None
+    """None also where its records cannot be read."""
+
+    @property
+    def output(self) -> Any:
+        """Its result, read; None where there is none."""
+        return json.loads(self.output_json) if self.output_json else None
 
 
 @dataclass(frozen=True, slots=True)

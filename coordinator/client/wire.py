@@ -30,13 +30,18 @@ from coordinator.client.model import (
     ParticipantState,
     Payment,
     PlannedCall,
+    PlannedUndo,
     PossibleAction,
     Saga,
     SagaStatus,
+    Standing,
+    StandingReason,
     Started,
     Step,
+    StepKind,
     StepStatus,
     TimelineEntry,
+    UndoPlan,
     VerifyProgress,
     Watched,
 )
@@ -224,6 +229,9 @@ def to_saga(saga: types_pb2.Saga) -> Saga:
         needs_person=saga.needs_person,
         forced=saga.forced,
         trace_id=saga.trace_id,
+        overdue=saga.overdue,
+        output_json=saga.output_json,
+        undo_plan=_to_undo_plan(saga.undo_plan) if saga.HasField("undo_plan") else None,
     )
 
 
@@ -309,6 +317,36 @@ def _to_step(step: types_pb2.Step) -> Step:
         attempts=step.attempts,
         undo_attempts=step.undo_attempts,
         by_hand=step.by_hand,
+        depends_on=tuple(step.depends_on),
+        kind=word(StepKind, types_pb2.StepKind, "STEP_KIND_", step.kind),
+    )
+
+
+def _to_undo_plan(plan: types_pb2.UndoPlan) -> UndoPlan:
+    return UndoPlan(
+        undos=tuple(map(_to_planned_undo, plan.undos)),
+        stays=tuple(
+            Standing(
+                standing.step,
+                word(StandingReason, types_pb2.StandingReason, "STANDING_REASON_", standing.reason),
+            )
+            for standing in plan.stays
+        ),
+        shortened=plan.shortened,
+    )
+
+
+def _to_planned_undo(undo: types_pb2.PlannedUndo) -> PlannedUndo:
+    return PlannedUndo(
+        step=undo.step,
+        service=undo.service,
+        compensation=undo.compensation if undo.HasField("compensation") else None,
+        after=tuple(undo.after),
+        idempotency_key=undo.idempotency_key,
+        input_fields=tuple(undo.input_fields),
+        input_json=undo.input_json,
+        receipt_known=undo.receipt_known,
+        receipt_json=undo.receipt_json,
     )
 
 

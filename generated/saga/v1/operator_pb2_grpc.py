@@ -111,8 +111,9 @@ class OperatorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def RetryStep(self, request, context):
-        """Ask a participant again: a failed undo gets a new budget (and a new key, if it was refused), and a step
-        that waits for its next attempt is asked at once. Without a step: drive on a saga that was set aside.
+        """Ask a participant again: what failed for good, an undo or a step past the pivot, gets a new budget (and a new
+        key, if it was refused), and a step that waits for its next attempt is asked at once. What failed by an
+        expression is evaluated again. Without a step: drive on a saga that was set aside.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,28 +121,31 @@ class OperatorServiceServicer(object):
 
     def SkipStep(self, request, context):
         """Go on without a step. Going forward its effect, if there is one, is left in place until the saga turns
-        back; undoing, its effect is left in place for good.
+        back, and for good where nothing turns it back any more; undoing, its effect is left in place for good.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CompleteStep(self, request, context):
-        """Vouch for a step. Going forward: its effect stands, with this output. Undoing: its effect is undone.
+        """Vouch for a step. Going forward: its effect stands, with this output; of a pivot that is in doubt: the
+        decision came about. Undoing: its effect is undone.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def FailStep(self, request, context):
-        """Give a step up now. Going forward the saga turns back; undoing, the step becomes a dead letter.
+        """Give a step up now. Going forward the saga turns back, also for its pivot: a person then says that the
+        decision did not come about. Past the pivot nothing turns back, and the step becomes a dead letter; so does
+        an undo.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def CancelSaga(self, request, context):
-        """Turn a running saga back.
+        """Turn a running saga back, before its pivot is begun.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -45,19 +45,25 @@ class OperatorServiceStub:
     ListPossibleActions: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListPossibleActionsRequest, _operator_pb2.ListPossibleActionsResponse]
     """What can be done to a saga as it stands, and what each action would lead to. Any saga, at any time."""
     RetryStep: _grpc.UnaryUnaryMultiCallable[_operator_pb2.RetryStepRequest, _operator_pb2.RetryStepResponse]
-    """Ask a participant again: a failed undo gets a new budget (and a new key, if it was refused), and a step
-    that waits for its next attempt is asked at once. Without a step: drive on a saga that was set aside.
+    """Ask a participant again: what failed for good, an undo or a step past the pivot, gets a new budget (and a new
+    key, if it was refused), and a step that waits for its next attempt is asked at once. What failed by an
+    expression is evaluated again. Without a step: drive on a saga that was set aside.
     """
     SkipStep: _grpc.UnaryUnaryMultiCallable[_operator_pb2.SkipStepRequest, _operator_pb2.SkipStepResponse]
     """Go on without a step. Going forward its effect, if there is one, is left in place until the saga turns
-    back; undoing, its effect is left in place for good.
+    back, and for good where nothing turns it back any more; undoing, its effect is left in place for good.
     """
     CompleteStep: _grpc.UnaryUnaryMultiCallable[_operator_pb2.CompleteStepRequest, _operator_pb2.CompleteStepResponse]
-    """Vouch for a step. Going forward: its effect stands, with this output. Undoing: its effect is undone."""
+    """Vouch for a step. Going forward: its effect stands, with this output; of a pivot that is in doubt: the
+    decision came about. Undoing: its effect is undone.
+    """
     FailStep: _grpc.UnaryUnaryMultiCallable[_operator_pb2.FailStepRequest, _operator_pb2.FailStepResponse]
-    """Give a step up now. Going forward the saga turns back; undoing, the step becomes a dead letter."""
+    """Give a step up now. Going forward the saga turns back, also for its pivot: a person then says that the
+    decision did not come about. Past the pivot nothing turns back, and the step becomes a dead letter; so does
+    an undo.
+    """
     CancelSaga: _grpc.UnaryUnaryMultiCallable[_operator_pb2.OperatorServiceCancelSagaRequest, _operator_pb2.OperatorServiceCancelSagaResponse]
-    """Turn a running saga back."""
+    """Turn a running saga back, before its pivot is begun."""
     TerminateSaga: _grpc.UnaryUnaryMultiCallable[_operator_pb2.TerminateSagaRequest, _operator_pb2.TerminateSagaResponse]
     """Stop a saga for good, without undoing anything."""
     ListParticipants: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListParticipantsRequest, _operator_pb2.ListParticipantsResponse]
@@ -77,19 +83,25 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     ListPossibleActions: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListPossibleActionsRequest, _operator_pb2.ListPossibleActionsResponse]  # type: ignore[assignment]
     """What can be done to a saga as it stands, and what each action would lead to. Any saga, at any time."""
     RetryStep: _aio.UnaryUnaryMultiCallable[_operator_pb2.RetryStepRequest, _operator_pb2.RetryStepResponse]  # type: ignore[assignment]
-    """Ask a participant again: a failed undo gets a new budget (and a new key, if it was refused), and a step
-    that waits for its next attempt is asked at once. Without a step: drive on a saga that was set aside.
+    """Ask a participant again: what failed for good, an undo or a step past the pivot, gets a new budget (and a new
+    key, if it was refused), and a step that waits for its next attempt is asked at once. What failed by an
+    expression is evaluated again. Without a step: drive on a saga that was set aside.
     """
     SkipStep: _aio.UnaryUnaryMultiCallable[_operator_pb2.SkipStepRequest, _operator_pb2.SkipStepResponse]  # type: ignore[assignment]
     """Go on without a step. Going forward its effect, if there is one, is left in place until the saga turns
-    back; undoing, its effect is left in place for good.
+    back, and for good where nothing turns it back any more; undoing, its effect is left in place for good.
     """
     CompleteStep: _aio.UnaryUnaryMultiCallable[_operator_pb2.CompleteStepRequest, _operator_pb2.CompleteStepResponse]  # type: ignore[assignment]
-    """Vouch for a step. Going forward: its effect stands, with this output. Undoing: its effect is undone."""
+    """Vouch for a step. Going forward: its effect stands, with this output; of a pivot that is in doubt: the
+    decision came about. Undoing: its effect is undone.
+    """
     FailStep: _aio.UnaryUnaryMultiCallable[_operator_pb2.FailStepRequest, _operator_pb2.FailStepResponse]  # type: ignore[assignment]
-    """Give a step up now. Going forward the saga turns back; undoing, the step becomes a dead letter."""
+    """Give a step up now. Going forward the saga turns back, also for its pivot: a person then says that the
+    decision did not come about. Past the pivot nothing turns back, and the step becomes a dead letter; so does
+    an undo.
+    """
     CancelSaga: _aio.UnaryUnaryMultiCallable[_operator_pb2.OperatorServiceCancelSagaRequest, _operator_pb2.OperatorServiceCancelSagaResponse]  # type: ignore[assignment]
-    """Turn a running saga back."""
+    """Turn a running saga back, before its pivot is begun."""
     TerminateSaga: _aio.UnaryUnaryMultiCallable[_operator_pb2.TerminateSagaRequest, _operator_pb2.TerminateSagaResponse]  # type: ignore[assignment]
     """Stop a saga for good, without undoing anything."""
     ListParticipants: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListParticipantsRequest, _operator_pb2.ListParticipantsResponse]  # type: ignore[assignment]
@@ -124,8 +136,9 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.RetryStepRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.RetryStepResponse, _abc.Awaitable[_operator_pb2.RetryStepResponse]]:
-        """Ask a participant again: a failed undo gets a new budget (and a new key, if it was refused), and a step
-        that waits for its next attempt is asked at once. Without a step: drive on a saga that was set aside.
+        """Ask a participant again: what failed for good, an undo or a step past the pivot, gets a new budget (and a new
+        key, if it was refused), and a step that waits for its next attempt is asked at once. What failed by an
+        expression is evaluated again. Without a step: drive on a saga that was set aside.
         """
 
     @_abc_1.abstractmethod
@@ -135,7 +148,7 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.SkipStepResponse, _abc.Awaitable[_operator_pb2.SkipStepResponse]]:
         """Go on without a step. Going forward its effect, if there is one, is left in place until the saga turns
-        back; undoing, its effect is left in place for good.
+        back, and for good where nothing turns it back any more; undoing, its effect is left in place for good.
         """
 
     @_abc_1.abstractmethod
@@ -144,7 +157,9 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.CompleteStepRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.CompleteStepResponse, _abc.Awaitable[_operator_pb2.CompleteStepResponse]]:
-        """Vouch for a step. Going forward: its effect stands, with this output. Undoing: its effect is undone."""
+        """Vouch for a step. Going forward: its effect stands, with this output; of a pivot that is in doubt: the
+        decision came about. Undoing: its effect is undone.
+        """
 
     @_abc_1.abstractmethod
     def FailStep(
@@ -152,7 +167,10 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.FailStepRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.FailStepResponse, _abc.Awaitable[_operator_pb2.FailStepResponse]]:
-        """Give a step up now. Going forward the saga turns back; undoing, the step becomes a dead letter."""
+        """Give a step up now. Going forward the saga turns back, also for its pivot: a person then says that the
+        decision did not come about. Past the pivot nothing turns back, and the step becomes a dead letter; so does
+        an undo.
+        """
 
     @_abc_1.abstractmethod
     def CancelSaga(
@@ -160,7 +178,7 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _operator_pb2.OperatorServiceCancelSagaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.OperatorServiceCancelSagaResponse, _abc.Awaitable[_operator_pb2.OperatorServiceCancelSagaResponse]]:
-        """Turn a running saga back."""
+        """Turn a running saga back, before its pivot is begun."""
 
     @_abc_1.abstractmethod
     def TerminateSaga(

@@ -3,8 +3,9 @@
 isort:skip_file
 What the coordinator shows of a saga: its status, its steps, its timeline.
 
-Payloads are not part of any view: a saga's input and its steps' outputs may hold what nobody but
-the participants should read.
+A saga's input and its steps' outputs may hold what nobody but the participants should read. They are part
+of no view, but for two that say so: the result that a definition shapes for whoever started the saga, and the
+inputs of an undo plan, which must be asked for and leave out what the definition calls sensitive.
 """
 
 from collections import abc as _abc
@@ -155,6 +156,46 @@ STEP_KIND_PIVOT: StepKind.ValueType  # 2
 STEP_KIND_RETRIABLE: StepKind.ValueType  # 3
 """It comes after the decision and is repeated until it succeeds."""
 Global___StepKind: _TypeAlias = StepKind  # noqa: Y015
+
+class _StandingReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _StandingReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_StandingReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    STANDING_REASON_UNSPECIFIED: _StandingReason.ValueType  # 0
+    """Never sent by the coordinator."""
+    STANDING_REASON_NO_COMPENSATION: _StandingReason.ValueType  # 1
+    """The definition names nothing that undoes it."""
+    STANDING_REASON_PAST_PIVOT: _StandingReason.ValueType  # 2
+    """The saga is past its pivot, or has completed: nothing is undone any more."""
+    STANDING_REASON_UNDO_FAILED: _StandingReason.ValueType  # 3
+    """Its undo failed for good: a person has to look at it."""
+    STANDING_REASON_BLOCKED: _StandingReason.ValueType  # 4
+    """Its undo waits behind one that failed for good."""
+    STANDING_REASON_BY_HAND: _StandingReason.ValueType  # 5
+    """An operator left it in place, or ended the saga."""
+    STANDING_REASON_EXPRESSION: _StandingReason.ValueType  # 6
+    """The input of its undo cannot be made: an expression fails."""
+
+class StandingReason(_StandingReason, metaclass=_StandingReasonEnumTypeWrapper):
+    """Why an effect stays when all that can be undone is undone."""
+
+STANDING_REASON_UNSPECIFIED: StandingReason.ValueType  # 0
+"""Never sent by the coordinator."""
+STANDING_REASON_NO_COMPENSATION: StandingReason.ValueType  # 1
+"""The definition names nothing that undoes it."""
+STANDING_REASON_PAST_PIVOT: StandingReason.ValueType  # 2
+"""The saga is past its pivot, or has completed: nothing is undone any more."""
+STANDING_REASON_UNDO_FAILED: StandingReason.ValueType  # 3
+"""Its undo failed for good: a person has to look at it."""
+STANDING_REASON_BLOCKED: StandingReason.ValueType  # 4
+"""Its undo waits behind one that failed for good."""
+STANDING_REASON_BY_HAND: StandingReason.ValueType  # 5
+"""An operator left it in place, or ended the saga."""
+STANDING_REASON_EXPRESSION: StandingReason.ValueType  # 6
+"""The input of its undo cannot be made: an expression fails."""
+Global___StandingReason: _TypeAlias = StandingReason  # noqa: Y015
 
 class _EventType:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -313,6 +354,7 @@ class Saga(_message.Message):
     TRACE_ID_FIELD_NUMBER: _builtins.int
     OVERDUE_FIELD_NUMBER: _builtins.int
     OUTPUT_JSON_FIELD_NUMBER: _builtins.int
+    UNDO_PLAN_FIELD_NUMBER: _builtins.int
     saga_id: _builtins.str
     """The saga's id, a UUIDv7."""
     saga_name: _builtins.str
@@ -330,7 +372,9 @@ class Saga(_message.Message):
     seq: _builtins.int
     """The number of its newest journal record; grows by one with each."""
     needs_person: _builtins.bool
-    """Whether some undo failed for good, or the saga was set aside: true also while other undo goes on."""
+    """Whether some undo, or some step past the pivot, failed for good, or the saga was set aside: true also while
+    other work goes on.
+    """
     forced: _builtins.bool
     """Whether a person decided a part of the outcome: a step completed or skipped by hand, or a termination."""
     trace_id: _builtins.str
@@ -367,6 +411,12 @@ class Saga(_message.Message):
     def flags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Contradictions seen, for a person to look at: a key reused, an answer that broke the contract."""
 
+    @_builtins.property
+    def undo_plan(self) -> Global___UndoPlan:
+        """What would be undone if it turned back now. Only in GetSaga's answer; absent where its records cannot be
+        read.
+        """
+
     def __init__(
         self,
         *,
@@ -389,10 +439,11 @@ class Saga(_message.Message):
         trace_id: _builtins.str = ...,
         overdue: _builtins.bool = ...,
         output_json: _builtins.str = ...,
+        undo_plan: Global___UndoPlan | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "update_time", b"update_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "undo_plan", b"undo_plan", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "definition_digest", b"definition_digest", "definition_version", b"definition_version", "error_message", b"error_message", "expire_time", b"expire_time", "flags", b"flags", "forced", b"forced", "needs_person", b"needs_person", "output_json", b"output_json", "overdue", b"overdue", "request_id", b"request_id", "saga_id", b"saga_id", "saga_name", b"saga_name", "seq", b"seq", "status", b"status", "steps", b"steps", "timeline", b"timeline", "trace_id", b"trace_id", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "definition_digest", b"definition_digest", "definition_version", b"definition_version", "error_message", b"error_message", "expire_time", b"expire_time", "flags", b"flags", "forced", b"forced", "needs_person", b"needs_person", "output_json", b"output_json", "overdue", b"overdue", "request_id", b"request_id", "saga_id", b"saga_id", "saga_name", b"saga_name", "seq", b"seq", "status", b"status", "steps", b"steps", "timeline", b"timeline", "trace_id", b"trace_id", "undo_plan", b"undo_plan", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -459,6 +510,132 @@ class Step(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType__compensation) -> _WhichOneofReturnType__compensation | None: ...
 
 Global___Step: _TypeAlias = Step  # noqa: Y015
+
+@_typing.final
+class UndoPlan(_message.Message):
+    """What would run if a saga turned back now, and what could not be undone. The rules that run the saga play it to
+    its end for this, and every call succeeds: what comes of it may be less, never more.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNDOS_FIELD_NUMBER: _builtins.int
+    STAYS_FIELD_NUMBER: _builtins.int
+    SHORTENED_FIELD_NUMBER: _builtins.int
+    shortened: _builtins.bool
+    """Whether some of the undos are shown without their input_fields, input_json and receipt_json, because all
+    of them together take more than a mebibyte. What is shown of an undo is shown whole.
+    """
+    @_builtins.property
+    def undos(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlannedUndo]:
+        """Each undo, in an order in which they may run. Empty where nothing turns the saga back any more."""
+
+    @_builtins.property
+    def stays(self) -> _containers.RepeatedCompositeFieldContainer[Global___Standing]:
+        """The effects that would stay, or may, in the definition's order."""
+
+    def __init__(
+        self,
+        *,
+        undos: _abc.Iterable[Global___PlannedUndo] | None = ...,
+        stays: _abc.Iterable[Global___Standing] | None = ...,
+        shortened: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["shortened", b"shortened", "stays", b"stays", "undos", b"undos"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___UndoPlan: _TypeAlias = UndoPlan  # noqa: Y015
+
+@_typing.final
+class PlannedUndo(_message.Message):
+    """One Compensate that would be sent, or be sent again."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    COMPENSATION_FIELD_NUMBER: _builtins.int
+    AFTER_FIELD_NUMBER: _builtins.int
+    IDEMPOTENCY_KEY_FIELD_NUMBER: _builtins.int
+    INPUT_FIELDS_FIELD_NUMBER: _builtins.int
+    INPUT_JSON_FIELD_NUMBER: _builtins.int
+    RECEIPT_KNOWN_FIELD_NUMBER: _builtins.int
+    RECEIPT_JSON_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """The step that it undoes."""
+    service: _builtins.str
+    """The participant."""
+    compensation: _builtins.str
+    """The compensation; absent for a call that undoes nothing and only bars a late Execute."""
+    idempotency_key: _builtins.str
+    """The key it carries."""
+    input_json: _builtins.str
+    """What it is given, JSON, with "***" where it is, or may tell, what the definition calls sensitive. Empty
+    unless asked for.
+    """
+    receipt_known: _builtins.bool
+    """Whether it carries what the Execute answered; else the participant is told that no answer is known."""
+    receipt_json: _builtins.str
+    """What the Execute answered, JSON, masked as input_json is. Empty unless asked for, and where none is known."""
+    @_builtins.property
+    def after(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The steps whose undo it waits for; empty for one that can run at once."""
+
+    @_builtins.property
+    def input_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The names of the fields that it is given."""
+
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        service: _builtins.str = ...,
+        compensation: _builtins.str | None = ...,
+        after: _abc.Iterable[_builtins.str] | None = ...,
+        idempotency_key: _builtins.str = ...,
+        input_fields: _abc.Iterable[_builtins.str] | None = ...,
+        input_json: _builtins.str = ...,
+        receipt_known: _builtins.bool = ...,
+        receipt_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_compensation", b"_compensation", "compensation", b"compensation"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_compensation", b"_compensation", "after", b"after", "compensation", b"compensation", "idempotency_key", b"idempotency_key", "input_fields", b"input_fields", "input_json", b"input_json", "receipt_json", b"receipt_json", "receipt_known", b"receipt_known", "service", b"service", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType__compensation: _TypeAlias = _typing.Literal["compensation"]  # noqa: Y015
+    _WhichOneofArgType__compensation: _TypeAlias = _typing.Literal["_compensation", b"_compensation"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__compensation) -> _WhichOneofReturnType__compensation | None: ...
+
+Global___PlannedUndo: _TypeAlias = PlannedUndo  # noqa: Y015
+
+@_typing.final
+class Standing(_message.Message):
+    """An effect that would stay."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """The step that had it, or may have had it."""
+    reason: Global___StandingReason.ValueType
+    """Why it cannot be undone."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        reason: Global___StandingReason.ValueType = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "step", b"step"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Standing: _TypeAlias = Standing  # noqa: Y015
 
 @_typing.final
 class TimelineEntry(_message.Message):

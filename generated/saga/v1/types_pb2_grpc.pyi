@@ -3,8 +3,9 @@
 isort:skip_file
 What the coordinator shows of a saga: its status, its steps, its timeline.
 
-Payloads are not part of any view: a saga's input and its steps' outputs may hold what nobody but
-the participants should read.
+A saga's input and its steps' outputs may hold what nobody but the participants should read. They are part
+of no view, but for two that say so: the result that a definition shapes for whoever started the saga, and the
+inputs of an undo plan, which must be asked for and leave out what the definition calls sensitive.
 """
 
 from collections import abc as _abc

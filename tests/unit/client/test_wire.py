@@ -35,6 +35,8 @@ SEEN: list[tuple[Any, type, Any]] = [
 WORDS: list[tuple[Any, type[StrEnum], str]] = [
     (types_pb2.SagaStatus, model.SagaStatus, "SAGA_STATUS_"),
     (types_pb2.StepStatus, model.StepStatus, "STEP_STATUS_"),
+    (types_pb2.StepKind, model.StepKind, "STEP_KIND_"),
+    (types_pb2.StandingReason, model.StandingReason, "STANDING_REASON_"),
     (types_pb2.EventType, model.EventType, "EVENT_TYPE_"),
     (types_pb2.OperatorVerb, model.OperatorVerb, "OPERATOR_VERB_"),
     (orders_pb2.OrderStatus, model.OrderStatus, "ORDER_STATUS_"),
@@ -133,12 +135,25 @@ def test_what_only_a_newer_coordinator_knows_is_unspecified() -> None:
 def test_what_a_message_leaves_out_is_none() -> None:
     saga = wire.to_saga(types_pb2.Saga(steps=[types_pb2.Step()], timeline=[types_pb2.TimelineEntry()]))
     assert saga.expire_time is None
+    assert (saga.output, saga.undo_plan) == (None, None)
+    undo = types_pb2.Saga(undo_plan=types_pb2.UndoPlan(undos=[types_pb2.PlannedUndo(receipt_known=True)]))
+    assert wire.to_saga(undo).undo_plan == model.UndoPlan(
+        (model.PlannedUndo("", "", None, (), "", (), "", True, ""),), (), False
+    )
     assert saga.steps[0].compensation is None
     assert (saga.timeline[0].retry_time, saga.timeline[0].operator_action) == (None, None)
     assert wire.to_watched(coordinator_pb2.WatchSagaResponse(status=types_pb2.SAGA_STATUS_DEAD_LETTERED)) == (
         None,
         SagaStatus.DEAD_LETTERED,
     )
+
+
+def test_a_result_is_read_to_the_last_digit_and_no_payload_is_in_what_is_printed_of_a_saga() -> None:
+    undo = types_pb2.PlannedUndo(input_json=f'"{TOKEN}"', receipt_json=f'"{TOKEN}"')
+    text = f'{{"total":12345678901234567890123,"room":"{TOKEN}"}}'
+    saga = wire.to_saga(types_pb2.Saga(output_json=text, undo_plan=types_pb2.UndoPlan(undos=[undo])))
+    assert saga.output == {"total": 12345678901234567890123, "room": TOKEN}
+    assert TOKEN not in repr(saga)
 
 
 def test_an_order_is_sent_whole() -> None:
