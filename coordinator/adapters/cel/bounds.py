@@ -63,7 +63,7 @@ def size(variables: Mapping[str, JsonValue]) -> Size:
                 raise NotEvaluated(sentence)
         for text in texts:
             # A character has one to four bytes; what is too long by its characters is not encoded.
-            length = len(text) if len(text) > GIVEN_BYTES_MAX else len(text.encode())
+            length = len(text) if len(text) > GIVEN_BYTES_MAX else len(text.encode(errors="surrogatepass"))
             longest = max(longest, length)
             given_bytes += length
         if max(entries, values + len(left)) > GIVEN_VALUES_MAX:

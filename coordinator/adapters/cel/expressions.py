@@ -25,6 +25,8 @@ from coordinator.domain.jsontext import JsonValue
 
 EXPRESSIONS_KEPT: Final = 512
 """Compiled; each takes about 13 KiB."""
+_NOT_COMPILED: Final = (RuntimeError, TypeError)
+"""What the library raises for a text that is no expression, and for one that holds half a character."""
 _ENVIRONMENTS_KEPT: Final = 128
 """One for each set of steps that expressions name; each takes about 100 KiB."""
 
@@ -54,7 +56,7 @@ class CelExpressions:
     def evaluate(self, source: str, variables: Mapping[str, JsonValue]) -> JsonValue:
         try:
             compiled = self._compiled(source)
-        except RuntimeError:
+        except _NOT_COMPILED:
             # It was not checked, or by another version of the library.
             raise NotEvaluated("it is no expression that is understood here") from None
         return _evaluate(compiled, source, variables)
@@ -77,7 +79,7 @@ def _evaluate(compiled: _Compiled, source: str, variables: Mapping[str, JsonValu
 def _library_faults(source: str, wanted: Wanted) -> Iterator[Wrong]:
     try:
         yields = _environment(source).compile(source).return_type().name()
-    except RuntimeError as error:
+    except _NOT_COMPILED as error:
         yield from compile_faults(source, str(error))
         return
     if (sentence := _type_sentence(yields, wanted)) is not None:
@@ -91,7 +93,7 @@ def _order_faults(source: str) -> Iterator[Wrong]:
         guarded = over_lists(source, [macro])
         try:
             _environment(source).compile(guarded)
-        except RuntimeError as error:
+        except _NOT_COMPILED as error:
             faults = list(compile_faults(guarded, str(error)))
             yield no_list(source, macro) if faults[0].rule == TYPE else faults[0]
 

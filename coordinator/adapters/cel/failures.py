@@ -100,14 +100,14 @@ def _mismatch_sentence(what: str) -> str:
     types = [_TYPES.get(part, "") for part in [receiver, *arguments.split(", ")] if part]
     if "" in types or not (name in _SIGNS or name.isidentifier()):
         return _FAILED
+    if name == "_+_" and types[-1] == "list" != types[0]:
+        return f"map and filter go through a list, and '+' joins two: found {types[0]}; {_NO_ORDER}"
     return _types_sentence(name, types, "")
 
 
 def _types_sentence(name: str, types: list[str], whole: str) -> str:
     written = in_words(whole) if whole else f"({', '.join(types)})"
     sentence = f"{_sign(name)} does not take {written}"
-    if name == "_+_" and types[-1].startswith("list"):
-        return f"map and filter go through a list, and '+' joins two: found {types[0]}; {_NO_ORDER}"
     if {"int", "double"} <= set(types):
         return f"{sentence}: convert one by int(…) or double(…), or write 2.0 for 2"
     return sentence

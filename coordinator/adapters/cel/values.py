@@ -12,6 +12,8 @@ from coordinator.domain.jsontext import JsonValue
 
 _Scalar: TypeAlias = bool | int | float | str | None
 
+VALUES_MAX: Final = 10_000
+"""In what one expression yields: each takes about 5 µs to read."""
 NO_JSON: Final = {
     "BYTES": "bytes; a text is made of them by string(…)",
     "TIMESTAMP": "a moment; a text is made of it by string(…)",
@@ -38,7 +40,7 @@ class EvaluationError(Exception):
 class _Reading:
     def __init__(self) -> None:
         self._bytes_left = YIELD_BYTES_MAX
-        self._values_left = jsontext.VALUES_MAX
+        self._values_left = VALUES_MAX
 
     def json(self, value: cel.Value, levels: int) -> JsonValue:
         self._values_left -= 1
@@ -83,5 +85,4 @@ class _Reading:
 
     def _check(self) -> None:
         if self._bytes_left < 0 or self._values_left < 0:
-            most = f"{YIELD_BYTES_MAX} bytes or {jsontext.VALUES_MAX} values"
-            raise NotEvaluated(f"it yields more than {most}")
+            raise NotEvaluated(f"it yields more than {YIELD_BYTES_MAX} bytes or {VALUES_MAX} values")

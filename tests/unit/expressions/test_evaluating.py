@@ -1,0 +1,211 @@
+"""What an expression yields is JSON; where it yields nothing, the sentence tells why and quotes no data."""
+
+from typing import Final
+
+import pytest
+
+from coordinator.adapters.cel import CelExpressions
+from coordinator.adapters.cel.bounds import GIVEN_BYTES_MAX, GIVEN_VALUES_MAX
+from coordinator.domain.errors import NotEvaluated
+from coordinator.domain.jsontext import JsonValue
+
+CEL = CelExpressions()
+SECRET: Final = "s3cret"
+MIXED: Final = "convert one by int(…) or double(…), or write 2.0 for 2"
+NO_JSON: Final = "expected a value that JSON has, found"
+NO_ORDER: Final = (
+    "map and filter go through a list, and '+' joins two: found map; the keys of an object have no order"
+)
+BY_PATH: Final = "or pass large values on by a plain path such as input.items"
+
+
+def yielded(source: str, fields: dict[str, JsonValue] | None = None, **outputs: JsonValue) -> JsonValue:
+    given = {f"outputs.{step}": output for step, output in outputs.items()}
+    return CEL.evaluate(source, {"input": fields or {}, **given})
+
+
+def refusal(source: str, fields: dict[str, JsonValue] | None = None) -> str:
+    with pytest.raises(NotEvaluated) as raised:
+        yielded(source, fields)
+    return raised.value.sentence
+
+
+@pytest.mark.parametrize(
+    ("source", "value"),
+    [
+        ("input.n + 1", 6),
+        ("input.f * 2.0", 3.0),
+        ("input.s + '!'", "é!"),
+        ("input.n > 4 && !input.no", True),
+        ("input.none", None),
+        (
+            "input.items.map(i, {'sku': i.sku, 'many': i.n > 1})",
+            [{"sku": "A", "many": True}, {"sku": "B", "many": False}],
+        ),
+        ("input.items.filter(i, i.n > 1).map(i, i.sku)", ["A"]),
+        ("input.items.map(i, i.sku).filter(s, s != 'A')", ["B"]),
+        ("-input.items.map(i, i.n)[0]", -2),
+        ("[input.items.map(i, i.n), [1].map(x, x)]", [[2, 1], [1]]),
+        ("{'a': input.m}.a.k", "v"),
+        ("outputs.reserve.id + string(input.n)", "R-15"),
+        ("input.m.all(k, k == 'k')", True),
+        ("1u", 1),
+        ("input.big", 2**64 - 1),
+        ("string(timestamp('2030-01-31T12:00:00Z') + duration('90m'))", "2030-01-31T13:30:00Z"),
+        ("input.s.matches('^[éa]+$')", True),
+        ("// of nothing\n size(input.s)", 1),
+    ],
+)  # fmt: skip
+def test_an_expression_yields_json(source: str, value: JsonValue) -> None:
+    fields: dict[str, JsonValue] = {
+        "n": 5, "f": 1.5, "s": "é", "no": False, "none": None, "m": {"k": "v"}, "big": 2**64 - 1,
+        "items": [{"sku": "A", "n": 2}, {"sku": "B", "n": 1}],
+    }  # fmt: skip
+    result = yielded(source, fields, reserve={"id": "R-1"})
+    assert result == value
+    assert type(result) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("source", "sentence"),
+    [
+        ("input.m.missing + 1", "a field that it reads is missing: missing"),
+        ("input.m['missing'] + 1", "a field that it reads is missing: missing"),
+        ("input.m[input.s + input.s]", "a field that it reads is missing"),
+        ("input.l[input.n * 100]", "an index in it is outside of its list"),
+        ("input.l[input.s]", "a list in it is indexed by something else than a whole number"),
+        ("input.n / 0", "it divides by zero"),
+        ("input.n % 0", "it divides by zero"),
+        ("input.n * 9223372036854775807", "a number in it leaves the range of 64 bits"),
+        ("int(input.f * 1e300)", "a number in it leaves the range of 64 bits"),
+        ("input.n.x.y + 1", "a field is read of something that is no object"),
+        ("input.n[0] + 1", "an entry is taken of something that is neither a list nor an object"),
+        ("int(input.s)", "a text in it is no whole number"),
+        ("double(input.s)", "a text in it is no number"),
+        ("bool(input.s)", "a value in it can not be converted"),
+        ("string(timestamp(input.s))", "a text in it is no moment, such as 2030-01-31T12:00:00Z"),
+        ("string(duration(input.s))", "a text in it is no length of time, such as 90s"),
+        ("string(duration(input.long))", "a moment or a length of time in it is out of range"),
+        ("{input.f: 1}", "a key of an object in it is no text"),
+        ("{input.s: 1, input.s: 2}", "a key stands twice in an object that it makes"),
+        ("input.n + input.f", f"'+' does not take (int, double): {MIXED}"),
+        ("input.s < input.n", "'<' does not take (string, int)"),
+        ("input.n.startsWith('a')", "startsWith does not take (int, string)"),
+        ("input.n in input.s", "'in' does not take what it is given"),
+        ("input.n ? 1 : 2", "a condition in it is neither true nor false"),
+        ("input.n || false", "a condition in it is neither true nor false"),
+        ("input.n.all(x, true)", "expected a list or an object to go through, found neither"),
+        ("input.m.map(k, k)", NO_ORDER),
+        ("input.l.all(x, input.l.all(y, y >= 0))", "it goes through more than 10000 entries in all"),
+        ("[input.f, 0.0 / 0.0]", "it yields a number that JSON has not: infinite, or not a number"),
+        ("input.f * 1e308 * 10.0", "it yields a number that JSON has not: infinite, or not a number"),
+        ("{'a': dyn(b'x')}", f"{NO_JSON} bytes; a text is made of them by string(…)"),
+        ("dyn(timestamp(0))", f"{NO_JSON} a moment; a text is made of it by string(…)"),
+        ("dyn(type(input.s))", f"{NO_JSON} a type"),
+        ("{input.n: 1}", "expected texts as the keys of an object, found another key; string(…) makes one"),
+        ("input.s + '\\u0000'", "it yields a text that holds a NUL character"),
+        ("outputs.unknown", "it can not be evaluated over what it is given"),
+        ("(((", "it is no expression that is understood here"),
+        ("input.huge + 1", "it reads a whole number of more than 64 bits: pass that on by a plain path"),
+    ],
+)  # fmt: skip
+def test_what_yields_nothing_is_told_without_the_data(source: str, sentence: str) -> None:
+    fields: dict[str, JsonValue] = {
+        "m": {SECRET: 1}, "s": SECRET, "n": 5, "f": 1.5, "l": list(range(101)),
+        "long": "99999999999h",
+        **({"huge": 10**30} if "huge" in source else {}),
+    }  # fmt: skip
+    assert refusal(source, fields) == sentence
+
+
+def test_a_missing_key_is_not_told_where_data_only_look_like_another_error() -> None:
+    for key in ("divide by zero", "Key not found in map", 'a"b', "", "x\ny"):
+        assert refusal("input.m[input.k]", {"m": {}, "k": key}) == "a field that it reads is missing"
+
+
+def test_what_the_library_cannot_take_is_a_refusal() -> None:
+    assert refusal("input.s + 'a'", {"s": "\ud800"}) == "it can not be evaluated over what it is given"
+
+
+def test_more_is_not_given_than_can_be_looked_at_in_passing() -> None:
+    assert yielded("size(input.l)", {"l": [0] * (GIVEN_VALUES_MAX - 3)}) == GIVEN_VALUES_MAX - 3
+    too_many: list[JsonValue] = [
+        [0] * GIVEN_VALUES_MAX,
+        {str(n): 0 for n in range(GIVEN_VALUES_MAX)},
+        [[0] * 600, [0] * 600],
+    ]
+    for many in too_many:
+        assert refusal("size(input.l)", {"l": many}) == (
+            f"it reads more than 1000 values: name fewer, {BY_PATH}"
+        )
+    assert yielded("size(input.s)", {"s": "é" * (GIVEN_BYTES_MAX // 2 - 1)}) == GIVEN_BYTES_MAX // 2 - 1
+    too_large: list[JsonValue] = [
+        "é" * (GIVEN_BYTES_MAX // 2),
+        "x" * GIVEN_BYTES_MAX,
+        {"x" * GIVEN_BYTES_MAX: 1},
+    ]
+    for large in too_large:
+        assert refusal("size(input.s)", {"s": large}) == (f"it reads more than 64 KiB: name less, {BY_PATH}")
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "input.l.map(x, input.s + 'a').size()",
+        "input.l.map(x, input.l.map(y, x + y)).size()",
+        "(input.l + input.l + input.l + input.l).map(x, x)",
+        "input.l.all(x, input.l.all(y, input.l == input.l || input.l == input.l))",
+        "input.l.all(x, !input.s.contains(input.t))",
+        "input.l.all(x, !input.s.matches('a[ab]{999}c'))",
+        "input.l.all(x, input.l.all(y, size(input.s) > 0))",
+    ],
+)
+def test_what_could_take_too_long_is_not_begun(source: str) -> None:
+    fields: dict[str, JsonValue] = {"l": list(range(900)), "s": "ab" * 30_000, "t": "ab" * 1_000 + "b"}
+    assert refusal(source, fields) == (
+        f"it could take too long with so much data: give it shorter lists or texts, {BY_PATH}"
+    )
+
+
+def test_ordinary_expressions_over_ordinary_data_are_not_refused_for_their_cost() -> None:
+    item: dict[str, JsonValue] = {"sku": "A-1", "name": "a thing", "n": 2, "price": 10.5}
+    uuid = "123e4567-e89b-12d3-a456-426614174000"
+    fields: dict[str, JsonValue] = {
+        "orders": [{"city": "Rome", "items": [item] * 5} for _ in range(25)],
+        "items": [item] * 150,
+        "ids": [str(n) for n in range(500)],
+        "uuids": [uuid] * 200,
+        "note": "x" * 4_000,
+    }  # fmt: skip
+
+    def alone(source: str, field: str) -> JsonValue:
+        return yielded(source, {field: fields[field]})
+
+    assert alone(
+        "input.orders.map(o, o.items.map(i, i.name + ' ' + o.city + ', ' + i.sku))[24][4]", "orders"
+    ) == ("a thing Rome, A-1")
+    assert alone(
+        "input.items.map(i, {'label': i.sku + ' ' + i.name, 'sum': double(i.n) * i.price})[0]", "items"
+    ) == {
+        "label": "A-1 a thing",
+        "sum": 21.0,
+    }
+    assert (
+        alone("input.ids.filter(i, i != '' && i != '0' && i.startsWith('9')).map(i, 'id-' + i)[0]", "ids")
+        == "id-9"
+    )
+    pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+    assert alone(f"input.uuids.all(u, u.matches('{pattern}'))", "uuids") is True
+    assert alone("input.note.contains('xx') && size(input.note) > 10", "note") is True
+
+
+def test_a_result_is_bounded_while_it_is_read() -> None:
+    fields: dict[str, JsonValue] = {"l": list(range(400)), "s": "x" * 5_000}
+    sentence = "it yields more than 1572864 bytes or 10000 values"
+    assert refusal("input.l.map(x, input.s)", fields) == sentence
+    assert refusal("input.l.map(x, input.l)", fields) == sentence
+    deep: JsonValue = 1
+    for _ in range(63):
+        deep = [deep]
+    assert yielded("[input.d][0]", {"d": deep}) == deep
+    assert refusal("[[input.d]]", {"d": deep}) == "what it yields is nested deeper than 64 levels"

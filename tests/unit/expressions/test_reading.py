@@ -1,0 +1,94 @@
+"""What an expression names is read off its text, and rather too much of it than too little."""
+
+import pytest
+
+from coordinator.domain.expression_reading import Path, position, reading, text_of
+
+
+@pytest.mark.parametrize(
+    ("source", "fields"),
+    [
+        ("input.a + input.b.c", {"a", "b"}),
+        ('input["a b"] == input.`c-d`', {"a b", "c-d"}),
+        ("input . a // input.b", {"a"}),
+        ("has(input.a) ? .input.b : 'input.c'", {"a", "b"}),
+        ("x in .input.a", {"a"}),
+        (r'r"\" + input.a + "\" + input.b"', {"a"}),
+        ('"""a"b""" + input.a', {"a"}),
+        ("b'input.b' == input.a", {"a"}),
+        ("other.input.a", set()),
+        ("outputs.reserve.input", set()),
+        ("1", set()),
+    ],
+)
+def test_the_fields_of_the_input_that_stand_in_code_are_named(source: str, fields: set[str]) -> None:
+    assert reading(source).fields == frozenset(fields)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "input",
+        "input[key]",
+        "size(input)",
+        "input.size()",
+        '"a" in input',
+        r'input["\u0061"]',
+        "input.a + input",
+    ],
+)
+def test_what_names_no_certain_field_takes_the_whole_input(source: str) -> None:
+    assert reading(source).fields is None
+
+
+def test_steps_are_named_once_each_with_the_place_of_the_first() -> None:
+    read = reading("outputs.a.id + outputs.b + .outputs\n.a.x + input.outputs.c")
+    assert read.steps == (("a", 0), ("b", 15))
+    assert read.outputs_alone is None
+
+
+@pytest.mark.parametrize(
+    "source", ["1 + outputs", '1 + outputs["a"]', "1 + outputs[key]", "1 + outputs.map(x, x)"]
+)
+def test_outputs_without_a_step_is_told_by_its_place(source: str) -> None:
+    assert reading(source).outputs_alone == 4
+    assert reading(source).steps == ()
+
+
+@pytest.mark.parametrize(
+    ("source", "path"),
+    [
+        ("input", Path(None, ())),
+        (" .input.a.b ", Path(None, ("a", "b"))),
+        ('input["a b"][0].c // where it is', Path(None, ("a b", 0, "c"))),
+        (r'input[r"a\b"]', Path(None, ("a\\b",))),
+        ("outputs.reserve", Path("reserve", ())),
+        ("outputs.`reserve`.items[12]", Path("reserve", ("items", 12))),
+    ],
+)
+def test_an_expression_that_only_says_where_a_value_stands_is_a_path(source: str, path: Path) -> None:
+    assert reading(source).path == path
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "input.a + 1", "-input.a", "(input.a)", "input.a[-1]", "input.a[0u]", "input.a[1.0]", "input.a[0x1]",
+        "input.a[key]", "input.a.size()", "outputs", "other.a", "'input'", "input.a input.b", "",
+        r'input["\n"]', 'input[b"a"]',
+    ],
+)  # fmt: skip
+def test_all_else_is_none(source: str) -> None:
+    assert reading(source).path is None
+
+
+def test_a_place_is_told_by_line_and_column() -> None:
+    source = "one +\n  two"
+    assert [position(source, start) for start in (0, 4, 6, source.index("two"))] == [
+        (1, 1), (1, 5), (2, 1), (2, 3),
+    ]  # fmt: skip
+
+
+def test_a_literal_is_read_unless_it_takes_knowledge_of_escapes() -> None:
+    literals = ["'a'", '"""a"b"""', r"r'\d'", r"'\d'", "b'a'", "R'''a'''"]
+    assert [text_of(literal) for literal in literals] == ["a", 'a"b', r"\d", None, None, "a"]
