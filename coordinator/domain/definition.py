@@ -481,15 +481,16 @@ def _checked(step: StepDefinition) -> Sketch:
 
 
 def _violations(faults: Sequence[Fault], places: Places) -> list[Violation]:
-    """In the order of the steps, bounded: a text of a megabyte can hold very many faults."""
-    ordered = sorted(
+    """In the order of the text, bounded: a text of a megabyte can hold very many faults."""
+    first = sorted(
         faults,
         key=lambda fault: fault.loc[1] if len(fault.loc) > 1 and isinstance(fault.loc[1], int) else -1,
-    )
+    )[:VIOLATIONS_MAX]
     shown = [
         Violation(jsontext.path_of(wrong.loc), wrong.sentence, wrong.rule, *places.position(wrong.loc))
-        for wrong in ordered[:VIOLATIONS_MAX]
+        for wrong in first
     ]
-    if len(ordered) > VIOLATIONS_MAX:
-        shown.append(Violation("$", f"has {len(ordered) - VIOLATIONS_MAX} more faults, which are not listed"))
+    shown.sort(key=lambda violation: (violation.line, violation.column))
+    if len(faults) > VIOLATIONS_MAX:
+        shown.append(Violation("$", f"has {len(faults) - VIOLATIONS_MAX} more faults, which are not listed"))
     return shown

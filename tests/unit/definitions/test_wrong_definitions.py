@@ -356,11 +356,11 @@ WRONG: Final[dict[str, tuple[str | bytes, list[str]]]] = {
             f"$.sagaName: expected the name of a saga: {A_NAME}, found 'my trip'",
             f"$.steps[0].compensation: is missing; expected {A_COMPENSATION}",
             f"$.steps[0].timeout: {A_DURATION}, found 'soon'",
-            "$.steps[1].retry.maxAttempts: expected a whole number from 1 to 1000, found 0",
             f"$.steps[1].transaction: {ITS_OWN_NAME}; {NAMED_AFTER}",
+            "$.steps[1].retry.maxAttempts: expected a whole number from 1 to 1000, found 0",
             f"$.steps[1].input[0]: {AN_EARLIER_STEP} (create), found 'outputs.pay'",
-            f"$.steps[2].unless: {UNKNOWN} {STEP_KEYS}",
             "$.steps[2].service: expected a configured service (Order, Payment), found 'Hotel'",
+            f"$.steps[2].unless: {UNKNOWN} {STEP_KEYS}",
         ],
     ),
 }

@@ -273,8 +273,8 @@ def test_faults_stand_at_their_lines() -> None:
     assert [(fault.line, fault.column, fault.path) for fault in refused.value.violations] == [
         (4, 1, "$.ttl"),
         (12, 5, "$.steps[1].compensation"),
-        (16, 7, "$.steps[1].retry.maxAttempts"),
         (12, 5, "$.steps[1].service"),
+        (16, 7, "$.steps[1].retry.maxAttempts"),
     ]
 
 
