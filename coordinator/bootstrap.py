@@ -12,6 +12,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
@@ -25,6 +26,7 @@ from grpc import StatusCode, aio
 from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.clock import SystemChance, SystemClock
 from coordinator.adapters.definition_files import DefinitionFiles
+from coordinator.adapters.definition_text import read_with_places
 from coordinator.adapters.grpc_participants import GrpcParticipants
 from coordinator.adapters.logs import configure_logs
 from coordinator.adapters.loop_lag import watch_lag
@@ -36,6 +38,8 @@ from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.api.http import HttpPort
 from coordinator.api.server import UNARY_METHODS, ApiServer
 from coordinator.domain.errors import DefinitionNotFound, SagaError, StartupFailed
+from coordinator.domain.lint import lint
+from coordinator.engine.definitions import Definitions
 from coordinator.engine.dispatcher import Dispatcher
 from coordinator.engine.driver import Tools
 from coordinator.engine.feed import Feed
@@ -76,16 +80,15 @@ async def serve(settings: Settings, asked: Wanted = NOTHING_ASKED) -> int:
         StartupFailed: with one sentence for the person who starts it.
     """
     stop = _stop_signal()
-    catalog = _catalog(settings)
+    files = _files(settings)
     clock = SystemClock()
-    telemetry = PrometheusTelemetry(
-        definitions=[definition.name for definition in catalog.all()], services=settings.services, clock=clock
-    )
+    telemetry = PrometheusTelemetry(services=settings.services, clock=clock)
     deliveries = Deliveries(asked)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         followed = await enter(_followed(deliveries.traces, settings, telemetry))
         journal = await enter(_journal(settings, telemetry.committed))
+        definitions = await _definitions(settings, files, journal, clock, telemetry)
         participants = await enter(_participants(settings))
         feed = Feed()
         dispatcher = Dispatcher(participants, telemetry, calls_per_service_max=settings.calls_per_service_max)
@@ -94,8 +97,9 @@ async def serve(settings: Settings, asked: Wanted = NOTHING_ASKED) -> int:
         )
         pool = Pool(tools, journal, sagas_open_max=settings.sagas_open_max)
         api = ApiServer(
-            Sagas(pool, tools, journal, catalog),
-            Operations(journal, journal, journal, participants, catalog),
+            Sagas(pool, tools, journal, definitions),
+            definitions,
+            Operations(journal, journal, journal, participants, definitions),
             place_order_saga=settings.place_order_saga,
             wait_max_s=settings.wait_max_s,
             message_bytes_max=settings.message_bytes_max,
@@ -166,16 +170,34 @@ async def _live(
     return failure
 
 
-def _catalog(settings: Settings) -> DefinitionFiles:
-    catalog = DefinitionFiles.load(settings.definitions_dir, settings.services)
+def _files(settings: Settings) -> DefinitionFiles:
+    files = DefinitionFiles.load(settings.definitions_dir, settings.services)
     _log.info("settings: %s", settings.describe())
-    for refused in catalog.refused:
+    for refused in files.refused:
         _log.error("%s", refused)
+    return files
+
+
+async def _definitions(
+    settings: Settings,
+    files: DefinitionFiles,
+    journal: SqliteJournal,
+    clock: SystemClock,
+    telemetry: PrometheusTelemetry,
+) -> Definitions:
+    read = partial(read_with_places, services=settings.services)
+    definitions = Definitions(journal.definitions, journal, read, lint, clock, telemetry)
     try:
-        catalog.get(settings.place_order_saga, None)
+        await definitions.take_up(files.loaded)
+        await definitions.get(settings.place_order_saga, None)
     except DefinitionNotFound as error:
         _log.error("PlaceOrder cannot be served (SAGA_PLACE_ORDER_SAGA): %s", error)
-    return catalog
+    except SagaError as error:
+        raise StartupFailed(
+            f"the definitions in the journal {settings.journal_path} cannot be read ({error}): "
+            "put back a copy of it"
+        ) from None
+    return definitions
 
 
 async def _recover(pool: Pool, settings: Settings) -> int:

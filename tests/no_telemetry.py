@@ -8,6 +8,9 @@ from coordinator.domain.saga import Status
 class NoTelemetry:
     """Costs nothing."""
 
+    def definition_registered(self, saga_name: str) -> None:
+        """Nobody is told."""
+
     def saga_started(self, saga_name: str) -> None:
         """Nobody is told."""
 

@@ -5,7 +5,7 @@ A wrong file is refused whole and the others keep working: one team's mistake st
 
 import os
 import stat
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -13,12 +13,8 @@ from typing import Final, Self
 from coordinator.adapters.definition_text import FORMAT_OF, format_of, read_definition
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition
-from coordinator.domain.errors import (
-    DefinitionNotFound,
-    InvalidDefinition,
-    StartupFailed,
-    Violation,
-)
+from coordinator.domain.errors import InvalidDefinition, StartupFailed, Violation
+from coordinator.domain.registration import Key, natural
 
 SCHEMA_FILE: Final = "schema.json"
 """Beside the definitions, for the editors of those who write them; it is none itself."""
@@ -26,9 +22,10 @@ SCHEMA_FILE: Final = "schema.json"
 
 @dataclass(frozen=True, slots=True)
 class DefinitionFiles:
-    """A catalog (ports/catalog.py) of what a folder holds, and of what was refused there."""
+    """What a folder holds, and what was refused there."""
 
-    by_name: Mapping[str, SagaDefinition]
+    loaded: tuple[tuple[str, SagaDefinition], ...]
+    """With the names of their files; each is of a saga name and version of its own."""
     refused: tuple[InvalidDefinition, ...]
 
     @classmethod
@@ -45,32 +42,29 @@ class DefinitionFiles:
     @classmethod
     def read(cls, paths: Sequence[Path], services: Collection[str] | None) -> Self:
         """Read *paths*, as `load` reads a folder's."""
-        loaded: dict[str, SagaDefinition] = {}
-        file_of: dict[str, str] = {}
+        loaded: list[tuple[str, SagaDefinition]] = []
+        file_of: dict[Key, str] = {}
         refused = []
         for path in paths:
             source = path.name if path.name.isprintable() else repr(path.name)
             try:
-                text = _read(path, source)
+                text = read_file(path, source)
                 definition = read_definition(text, format_of(path), source=source, services=services)
-                # The first file of a name stays: which one that is depends on file names only.
-                if definition.name in loaded:
-                    raise _same_name(source, definition.name, file_of[definition.name])
+                # The first file of a version stays: which one that is depends on file names only.
+                key = definition.name, definition.version
+                if key in file_of:
+                    raise _same_version(source, definition, file_of[key])
             except InvalidDefinition as error:
                 refused.append(error)
             else:
-                loaded[definition.name] = definition
-                file_of[definition.name] = source
-        return cls(dict(sorted(loaded.items())), tuple(refused))
-
-    def get(self, name: str, version: str | None) -> SagaDefinition:
-        definition = self.by_name.get(name)
-        if definition is None or version not in (None, definition.version):
-            raise DefinitionNotFound(name, version, [_label(known) for known in self.all()])
-        return definition
+                loaded.append((source, definition))
+                file_of[key] = source
+        return cls(tuple(loaded), tuple(refused))
 
     def all(self) -> Sequence[SagaDefinition]:
-        return tuple(self.by_name.values())
+        """What is loaded, by name and version."""
+        definitions = (definition for _, definition in self.loaded)
+        return tuple(sorted(definitions, key=lambda one: (one.name, natural(one.version))))
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -96,8 +90,12 @@ def files_in(folder: Path) -> list[Path]:
     ]
 
 
-def _read(path: Path, source: str) -> bytes:
-    """The file's bytes, and not many more than are allowed, whatever the path leads to."""
+def read_file(path: Path, source: str) -> bytes:
+    """The file's bytes, and not many more than are allowed, whatever the path leads to.
+
+    Raises:
+        InvalidDefinition: it can not be read. *source* names it in the error.
+    """
     try:
         with open(path, "rb", opener=_open_without_waiting) as file:
             if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
@@ -113,15 +111,15 @@ def _open_without_waiting(path: str, flags: int) -> int:
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _same_name(source: str, name: str, first: str) -> InvalidDefinition:
-    return _refusal(source, "$.sagaName", f"expected a saga name of its own, found {name!r} as in {first}")
+def _same_version(source: str, definition: SagaDefinition, first: str) -> InvalidDefinition:
+    if definition.version is None:
+        sentence = f"expected a saga name of its own, or a version, found {definition.name!r} as in {first}"
+        return _refusal(source, "$.sagaName", sentence)
+    sentence = (
+        f"expected a version of its own, found {definition.version!r} of {definition.name!r} as in {first}"
+    )
+    return _refusal(source, "$.version", sentence)
 
 
 def _refusal(source: str, path: str, sentence: str) -> InvalidDefinition:
     return InvalidDefinition(source, [Violation(path, sentence)])
-
-
-def _label(definition: SagaDefinition) -> str:
-    if definition.version is None:
-        return definition.name
-    return f"{definition.name} (version {definition.version})"

@@ -8,6 +8,7 @@ from typing import Final
 from coordinator.adapters.yaml_text import read_yaml
 from coordinator.domain.definition import SagaDefinition, check_definition, read_document
 from coordinator.domain.documents import Document, Format, read_json
+from coordinator.ports.definitions import Read
 
 FORMAT_OF: Final[Mapping[str, Format]] = MappingProxyType(
     {".json": Format.JSON, ".yaml": Format.YAML, ".yml": Format.YAML}
@@ -37,9 +38,15 @@ def read_definition(
     Raises:
         InvalidDefinition: with every fault that was found, and where.
     """
-    return check_definition(
-        definition_document(text, written, source=source), source=source, services=services
-    )
+    return read_with_places(text, written, source=source, services=services).definition
+
+
+def read_with_places(
+    text: str | bytes, written: Format, *, source: str, services: Collection[str] | None
+) -> Read:
+    """Keeps the port `DefinitionReader` (ports/definitions.py) for these *services*."""
+    document = definition_document(text, written, source=source)
+    return Read(check_definition(document, source=source, services=services), document.places)
 
 
 _READ: Final[Mapping[Format, Callable[[str | bytes], Document]]] = MappingProxyType(

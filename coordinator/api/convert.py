@@ -7,7 +7,6 @@ from typing import Final
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import InvalidJson
 from coordinator.domain.events import (
     CancelRequested,
@@ -40,7 +39,7 @@ from coordinator.domain.summary import SagaSummary
 from coordinator.domain.trace import parse_trace
 from coordinator.engine.sagas import SagaView
 from coordinator.ports.journal import Record
-from saga.v1 import coordinator_pb2, types_pb2
+from saga.v1 import types_pb2
 
 EXACT_INTEGERS_BELOW: Final = 2**53
 """From here on a double no longer tells neighbouring integers apart."""
@@ -184,17 +183,6 @@ def to_entry(record: Record) -> types_pb2.TimelineEntry:
                 )
             )
     return entry
-
-
-def to_definition(definition: SagaDefinition, *, with_text: bool) -> coordinator_pb2.Definition:
-    """A definition, in lists without its text."""
-    return coordinator_pb2.Definition(
-        saga_name=definition.name,
-        version=definition.version or "",
-        digest=definition.digest,
-        steps=[step.name for step in definition.steps],
-        definition_json=definition.text if with_text else "",
-    )
 
 
 def struct_value(struct: Struct, path: str) -> JsonValue:

@@ -13,16 +13,27 @@ from grpc import aio
 from coordinator.api import requests
 from coordinator.api.convert import (
     saga_status,
-    to_definition,
     to_entry,
     to_saga,
     to_saga_with_steps,
     to_saga_with_timeline,
 )
+from coordinator.api.definitions import (
+    at_field,
+    to_answer,
+    to_definition,
+    wanted_definition,
+    wanted_page,
+    wanted_text,
+)
+from coordinator.api.definitions import (
+    cut_page as cut_definitions,
+)
 from coordinator.api.filters import cut_page, parse_filter, parse_page_token
 from coordinator.api.waiting import patience_s
-from coordinator.domain.errors import Draining, InvalidRequest, Violation, WaitTimedOut
+from coordinator.domain.errors import Draining, InvalidDefinition, InvalidRequest, Violation, WaitTimedOut
 from coordinator.domain.ids import SagaId
+from coordinator.engine.definitions import Definitions
 from coordinator.engine.sagas import Accepted, Sagas, Wanted
 from saga.v1 import coordinator_pb2 as pb
 from saga.v1 import coordinator_pb2_grpc as rpc
@@ -31,10 +42,11 @@ _Context = aio.ServicerContext[Any, Any]
 
 
 class CoordinatorServicer(rpc.CoordinatorServiceServicer):
-    """Sagas of any definition."""
+    """Sagas of any definition, and the definitions."""
 
-    def __init__(self, sagas: Sagas, *, wait_max_s: float) -> None:
+    def __init__(self, sagas: Sagas, definitions: Definitions, *, wait_max_s: float) -> None:
         self._sagas = sagas
+        self._definitions = definitions
         self._wait_max_s = wait_max_s
 
     async def StartSaga(self, request: pb.StartSagaRequest, context: _Context) -> pb.StartSagaResponse:
@@ -78,14 +90,41 @@ class CoordinatorServicer(rpc.CoordinatorServiceServicer):
     async def ListDefinitions(
         self, request: pb.ListDefinitionsRequest, context: _Context
     ) -> pb.ListDefinitionsResponse:
-        definitions = [to_definition(d, with_text=False) for d in self._sagas.definitions()]
-        return pb.ListDefinitionsResponse(definitions=definitions)
+        wanted = wanted_page(request)
+        rows = await self._definitions.page(
+            saga_name=wanted.saga_name,
+            all_states=wanted.all_states,
+            after=wanted.after,
+            limit=wanted.limit + 1,
+        )
+        return cut_definitions(rows, wanted.limit, request)
 
     async def GetDefinition(
         self, request: pb.GetDefinitionRequest, context: _Context
     ) -> pb.GetDefinitionResponse:
-        definition = await self._sagas.definition(requests.definition_name(request.name))
-        return pb.GetDefinitionResponse(definition=to_definition(definition, with_text=True))
+        name, version = wanted_definition("name", request.name, request.definition_version)
+        shown = await self._definitions.show(name, version)
+        return pb.GetDefinitionResponse(definition=to_definition(shown, with_text=True))
+
+    async def RegisterDefinition(
+        self, request: pb.RegisterDefinitionRequest, context: _Context
+    ) -> pb.RegisterDefinitionResponse:
+        text, written, field = wanted_text(request)
+        try:
+            answer = await self._definitions.register(
+                text, written, source=field, validate_only=request.validate_only
+            )
+        except InvalidDefinition as error:
+            violations = [at_field(violation, field) for violation in error.violations]
+            raise InvalidDefinition(field, violations) from None
+        return to_answer(answer)
+
+    async def RetireDefinition(
+        self, request: pb.RetireDefinitionRequest, context: _Context
+    ) -> pb.RetireDefinitionResponse:
+        name, version = wanted_definition("saga_name", request.saga_name, request.definition_version)
+        shown = await self._definitions.retire(name, version, if_no_open_sagas=request.if_no_open_sagas)
+        return pb.RetireDefinitionResponse(definition=to_definition(shown, with_text=False))
 
     async def _start(self, wanted: Wanted, field: str) -> Accepted:
         try:

@@ -15,6 +15,8 @@ from coordinator.domain.errors import (
     ActionIdTaken,
     CallerError,
     Conflict,
+    DefinitionInUse,
+    DefinitionMoved,
     DefinitionNotFound,
     Draining,
     IllegalTransition,
@@ -31,6 +33,7 @@ from coordinator.domain.errors import (
     SagaMoved,
     SagaNotFound,
     Unavailable,
+    VersionTaken,
     Violation,
     WaitTimedOut,
 )
@@ -66,12 +69,14 @@ STATUS: Final = (  # most specific first, the first match wins
     Row(SagaNotFound, StatusCode.NOT_FOUND, "SAGA_NOT_FOUND"),
     Row(DefinitionNotFound, StatusCode.NOT_FOUND, "DEFINITION_NOT_FOUND"),
     Row(RequestIdTaken, StatusCode.ALREADY_EXISTS, "REQUEST_ID_TAKEN"),
+    Row(VersionTaken, StatusCode.ALREADY_EXISTS, "DEFINITION_VERSION_TAKEN"),
     Row(ActionIdTaken, StatusCode.ALREADY_EXISTS, "ACTION_ID_TAKEN"),
     Row(InvalidRequest, StatusCode.INVALID_ARGUMENT, "INVALID_REQUEST"),
     Row(InvalidJson, StatusCode.INVALID_ARGUMENT, "INVALID_JSON"),
     Row(InvalidDefinition, StatusCode.INVALID_ARGUMENT, "INVALID_DEFINITION"),
     Row(CallerError, StatusCode.INVALID_ARGUMENT, "CALLER_ERROR"),
     Row(SagaEnded, StatusCode.FAILED_PRECONDITION, "SAGA_ENDED"),
+    Row(DefinitionInUse, StatusCode.FAILED_PRECONDITION, "DEFINITION_IN_USE"),
     Row(IllegalTransition, StatusCode.FAILED_PRECONDITION, "ACTION_NOT_POSSIBLE"),
     Row(WaitTimedOut, StatusCode.DEADLINE_EXCEEDED, "SAGA_UNDECIDED"),
     Row(Overloaded, StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED"),
@@ -87,6 +92,7 @@ STATUS: Final = (  # most specific first, the first match wins
     ),
     Row(Unavailable, StatusCode.UNAVAILABLE, "UNAVAILABLE"),
     Row(SagaMoved, StatusCode.ABORTED, "SAGA_MOVED"),
+    Row(DefinitionMoved, StatusCode.ABORTED, "DEFINITION_MOVED"),
     Row(JournalConflict, StatusCode.ABORTED, "JOURNAL_CONFLICT"),
     Row(Conflict, StatusCode.ABORTED, "CONFLICT"),
     Row(JournalCorrupt, StatusCode.INTERNAL, "JOURNAL_CORRUPT"),
@@ -134,6 +140,14 @@ def _error_info(row: Row, error: Exception) -> error_details_pb2.ErrorInfo:
             metadata = {"saga_id": saga_id}
         case RequestIdTaken(request_id=request_id):
             metadata = {"request_id": request_id}
+        case VersionTaken(name=name, version=version, digest=digest):
+            metadata = {"saga_name": name, "definition_version": version, "definition_digest": digest}
+        case DefinitionInUse(name=name, version=version, sagas=sagas):
+            metadata = {
+                "saga_name": name,
+                "definition_version": version or "",
+                "open_sagas": str(sagas),
+            }
     return error_details_pb2.ErrorInfo(reason=row.reason, domain=DOMAIN, metadata=metadata)
 
 

@@ -76,7 +76,7 @@ def parse_page_token(token: str, condition: SagaFilter) -> Cursor | None:
     """
     if not token:
         return None
-    match _decoded(token):
+    match decoded_token(token):
         case [1, str(filtered), float(started_at), str(saga_id)] if len(saga_id) <= SAGA_ID_CHARS_MAX:
             if filtered != _digest(condition):
                 sentence = "belongs to a list with another filter; send the filter it was made with"
@@ -170,7 +170,8 @@ def _digest(condition: SagaFilter) -> Digest:
     return jsontext.digest(jsontext.canonical(list(astuple(condition))))
 
 
-def _decoded(token: str) -> jsontext.JsonValue:
+def decoded_token(token: str) -> jsontext.JsonValue:
+    """What a token holds; None for one that is none of ours."""
     if len(token) > TOKEN_CHARS_MAX:
         return None
     try:

@@ -154,14 +154,6 @@ def _harmless(value: str) -> str:
     return "".join(c if c.isprintable() else " " for c in value)
 
 
-def definition_name(value: str) -> str:
-    """A definition's name or digest."""
-    findings = Findings()
-    findings.text("name", value, chars_max=NAME_CHARS_MAX)
-    findings.settle()
-    return value
-
-
 def after_seq(value: int) -> int:
     """Where a watch goes on."""
     if value < 0:

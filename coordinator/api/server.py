@@ -20,6 +20,7 @@ from coordinator.api.operator import OperatorServicer
 from coordinator.api.orders import OrderPlacementServicer
 from coordinator.api.reflection import add_reflection
 from coordinator.domain.errors import StartupFailed
+from coordinator.engine.definitions import Definitions
 from coordinator.engine.operations import Operations
 from coordinator.engine.sagas import Sagas
 from saga.orders.v1 import orders_pb2, orders_pb2_grpc
@@ -55,6 +56,7 @@ class ApiServer:
     def __init__(
         self,
         sagas: Sagas,
+        definitions: Definitions,
         operations: Operations,
         *,
         place_order_saga: str,
@@ -73,7 +75,7 @@ class ApiServer:
             maximum_concurrent_rpcs=calls_open_max,
         )
         coordinator_pb2_grpc.add_CoordinatorServiceServicer_to_server(
-            CoordinatorServicer(sagas, wait_max_s=wait_max_s), self._server
+            CoordinatorServicer(sagas, definitions, wait_max_s=wait_max_s), self._server
         )
         operator_pb2_grpc.add_OperatorServiceServicer_to_server(
             OperatorServicer(sagas, operations), self._server

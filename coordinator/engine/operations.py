@@ -49,7 +49,8 @@ class Operations:
             asyncio.gather(*map(asked.probe, services)), asyncio.gather(*map(asked.describe, services))
         )
         return [
-            Surveyed(service, probe, description, tuple(steps[service]))
+            # A step that several versions have is named once.
+            Surveyed(service, probe, description, tuple(dict.fromkeys(steps[service])))
             for service, probe, description in zip(services, probes, descriptions, strict=True)
         ]
 

@@ -69,7 +69,7 @@ class Pool:
 
         Raises:
             Draining, Overloaded: nothing was written.
-            RequestIdTaken, JournalUnavailable: as `Journal.start`.
+            RequestIdTaken, DefinitionMoved, JournalUnavailable: as `Journal.start`.
         """
         name = (request.front_door, request.request_id)
         while (first := self._requested.get(name)) is not None:

@@ -1,7 +1,8 @@
 """The use cases: what the API, the command line and the dashboard may ask of the coordinator."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from coordinator.domain.actions import (
@@ -13,9 +14,9 @@ from coordinator.domain.actions import (
     end_unreadable,
     possible_actions,
 )
-from coordinator.domain.definition import SagaDefinition, parse_definition
+from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import (
-    DefinitionNotFound,
+    DefinitionMoved,
     Draining,
     InvalidRequest,
     JournalCorrupt,
@@ -29,6 +30,7 @@ from coordinator.domain.errors import (
     WaitTimedOut,
 )
 from coordinator.domain.events import OperatorActed, SagaStarted, Verb
+from coordinator.domain.expressions import Evaluate
 from coordinator.domain.ids import ActionId, Digest, RequestId, SagaId
 from coordinator.domain.inputs import check_input
 from coordinator.domain.jsontext import JsonValue, canonical, digest
@@ -108,34 +110,16 @@ class Sagas:
             holder = await self._index.requested(wanted.front_door, request_id)
             if holder is not None:
                 return await self._join(holder, content)
-        definition = self._catalog.get(wanted.saga_name, wanted.version)
-        text = canonical(wanted.input)
-        violations = check_input(definition, wanted.input)
-        if len(text.encode()) > SAGA_INPUT_BYTES_MAX:
-            violations.append(
-                Violation("$", f"expected at most {SAGA_INPUT_BYTES_MAX} bytes in canonical form")
-            )
-        if violations:
-            raise InvalidRequest(violations)
-        at = self._tools.clock.now()
-        born = SagaStarted(
-            at=at,
-            saga_id=self._tools.chance.saga_id(),
-            saga_name=definition.name,
-            definition_digest=definition.digest,
-            input=text,
-            front_door=wanted.front_door,
-            request_id=request_id,
-            deadline_at=None if definition.ttl_s is None else at + definition.ttl_s,
-            trace=self._tools.tracing.begin(),
-        )
-        request = Request(wanted.front_door, request_id, content, born.saga_id)
-        try:
-            holder, summary = await self._pool.launch(definition, born, request)
-        except (Draining, Overloaded) as error:
-            refused = "DRAINING" if isinstance(error, Draining) else "OVERLOADED"
-            self._tools.telemetry.start_refused(refused)
-            raise
+        request = Request(wanted.front_door, request_id, content, self._tools.chance.saga_id())
+        trace = self._tools.tracing.begin()
+        launched: tuple[Request, SagaSummary | None] | None = None
+        while launched is None:
+            definition = await self._catalog.get(wanted.saga_name, wanted.version)
+            born = self._born(definition, wanted.input, request, trace)
+            # If the definition was retired or replaced on the way, what there is by now is chosen.
+            with suppress(DefinitionMoved):
+                launched = await self._launch(definition, born, request)
+        holder, summary = launched
         if summary is None:
             return await self._join(holder, content)
         return Accepted(summary, joined=False)
@@ -286,23 +270,44 @@ class Sagas:
         events = possible_actions(view.saga, at=at, set_aside=view.set_aside)
         return view, [(event, await _effect(view.saga, event)) for event in events]
 
-    def definitions(self) -> Sequence[SagaDefinition]:
-        """What new sagas can be started with, by name."""
-        return self._catalog.all()
+    async def _launch(
+        self, definition: SagaDefinition, born: SagaStarted, request: Request
+    ) -> tuple[Request, SagaSummary | None]:
+        try:
+            return await self._pool.launch(definition, born, request)
+        except (Draining, Overloaded) as error:
+            refused = "DRAINING" if isinstance(error, Draining) else "OVERLOADED"
+            self._tools.telemetry.start_refused(refused)
+            raise
 
-    async def definition(self, name: str) -> SagaDefinition:
-        """A definition by its name, or by the digest that some saga is pinned to.
+    def _born(
+        self, definition: SagaDefinition, given: JsonValue, request: Request, trace: str
+    ) -> SagaStarted:
+        """The first event of a saga that may be started.
 
         Raises:
-            DefinitionNotFound: there is neither.
+            InvalidRequest: the input is not what the definition asks for.
         """
-        try:
-            return self._catalog.get(name, None)
-        except DefinitionNotFound:
-            text = await self._index.definition(Digest(name))
-            if text is None:
-                raise
-            return parse_definition(text, source=f"the journal's definition {name}")
+        text = canonical(given)
+        violations = check_input(definition, given)
+        if len(text.encode()) > SAGA_INPUT_BYTES_MAX:
+            violations.append(
+                Violation("$", f"expected at most {SAGA_INPUT_BYTES_MAX} bytes in canonical form")
+            )
+        if violations:
+            raise InvalidRequest(violations)
+        at = self._tools.clock.now()
+        return SagaStarted(
+            at=at,
+            saga_id=request.saga_id,
+            saga_name=definition.name,
+            definition_digest=definition.digest,
+            input=text,
+            front_door=request.front_door,
+            request_id=request.request_id,
+            deadline_at=None if definition.ttl_s is None else at + definition.ttl_s,
+            trace=trace,
+        )
 
     async def _join(self, holder: Request, content: Digest) -> Accepted:
         if holder.content != content:
@@ -321,6 +326,18 @@ class Sagas:
 async def _effect(saga: Saga, event: OperatorActed) -> Effect:
     """In a thread, for it is played to the end: that of a thousand steps would hold everybody up."""
     return await asyncio.to_thread(effect_of, saga, event)
+
+
+def _on(loop: asyncio.AbstractEventLoop, evaluate: Evaluate) -> Evaluate:
+    """*evaluate* for another thread. What evaluates is quick, and not made for several threads at once."""
+
+    def asked(source: str, variables: Mapping[str, JsonValue]) -> JsonValue:
+        async def evaluated() -> JsonValue:
+            return evaluate(source, variables)
+
+        return asyncio.run_coroutine_threadsafe(evaluated(), loop).result()
+
+    return asked
 
 
 def _content(wanted: Wanted) -> Digest:

@@ -1,11 +1,33 @@
-"""Where definitions are registered, for as long as the journal lives."""
+"""Where definitions are registered, for as long as the journal lives, and who reads them."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.documents import Format, Places
 from coordinator.domain.errors import VersionTaken
 from coordinator.domain.registration import Key, Registered, Registration
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A definition, and where in its text each part of it stands."""
+
+    definition: SagaDefinition
+    places: Places
+
+
+class DefinitionReader(Protocol):
+    """What decides whether a text is a definition that can be run here: the same for files and callers."""
+
+    def __call__(self, text: str | bytes, written: Format, *, source: str) -> Read:
+        """Read one. In any thread.
+
+        Raises:
+            InvalidDefinition: with every fault that was found, and where. *source* names it in the error.
+        """
+        ...
 
 
 class DefinitionStore(Protocol):

@@ -12,7 +12,11 @@ from coordinator.domain.saga import Status
 
 
 class Telemetry(Protocol):
-    """Counts what happens. Labels are bounded by what is configured: definitions and services."""
+    """Counts what happens. Labels are bounded, whatever is registered and whoever is called."""
+
+    def definition_registered(self, saga_name: str) -> None:
+        """Sagas of that name can be started from now on; told again, it changes nothing."""
+        ...
 
     def saga_started(self, saga_name: str) -> None:
         """A saga is durable. One that joins another is not counted."""

@@ -43,7 +43,7 @@ def acknowledge_early() -> None:
     """Answer a start when it is queued for the journal, not when it is synced; on a disk that is slow."""
     write, get = Writer.write, Sagas.get
 
-    async def write_later(writer: Writer, entry: Entry) -> Request | None:
+    async def write_later(writer: Writer, entry: Entry) -> Any:
         if not isinstance(entry, Start):
             return await write(writer, entry)
         writing = asyncio.create_task(write(writer, entry))

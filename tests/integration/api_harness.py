@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 import grpc
@@ -19,12 +20,14 @@ from grpc_status import rpc_status
 
 from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.clock import SystemChance, SystemClock
+from coordinator.adapters.definition_text import read_with_places
 from coordinator.adapters.memory import MemoryJournal
 from coordinator.adapters.no_tracing import NoTracing
 from coordinator.api.server import ApiServer
 from coordinator.domain.definition import SagaDefinition, parse_definition
-from coordinator.domain.errors import DefinitionNotFound
+from coordinator.domain.lint import lint
 from coordinator.domain.outcomes import Answer, NoProof, Refused, Succeeded, Unproved
+from coordinator.engine.definitions import Definitions
 from coordinator.engine.dispatcher import Dispatcher
 from coordinator.engine.driver import Tools
 from coordinator.engine.feed import Feed
@@ -142,21 +145,12 @@ class ScriptedParticipants:
         return script.pop(0) if len(script) > 1 else script[0]
 
 
-class Definitions:
-    """The catalog port, over definitions that a test can take away."""
-
-    def __init__(self, texts: Sequence[object]) -> None:
-        parsed = [parse_definition(json.dumps(text), source="test") for text in texts]
-        self.loaded = {definition.name: definition for definition in parsed}
-
-    def get(self, name: str, version: str | None) -> SagaDefinition:
-        definition = self.loaded.get(name)
-        if definition is None or version not in (None, definition.version):
-            raise DefinitionNotFound(name, version, list(self.loaded))
-        return definition
-
-    def all(self) -> Sequence[SagaDefinition]:
-        return [self.loaded[name] for name in sorted(self.loaded)]
+def files_of(*texts: object) -> list[tuple[str, SagaDefinition]]:
+    """Definitions, as they are read from files at a start."""
+    return [
+        (f"{place}.json", parse_definition(json.dumps(text), source="test"))
+        for place, text in enumerate(texts)
+    ]
 
 
 class SlowJournal(MemoryJournal):
@@ -254,11 +248,14 @@ async def coordinator(
         journal, dispatcher, feed, SystemClock(), SystemChance(), NoTelemetry(), NoTracing(), CelExpressions()
     )
     pool = Pool(tools, journal, sagas_open_max=sagas_open_max)
-    definitions = Definitions(DEFINITIONS)
+    read = partial(read_with_places, services=None)
+    definitions = Definitions(journal.definitions, journal, read, lint, SystemClock(), NoTelemetry())
+    await definitions.take_up(files_of(*DEFINITIONS))
     sagas = Sagas(pool, tools, journal, definitions)
     operations = Operations(journal, journal, StoreOfTwoPieces(), participants, definitions)
     server = ApiServer(
         sagas,
+        definitions,
         operations,
         place_order_saga=place_order_saga,
         wait_max_s=wait_max_s,
@@ -287,7 +284,12 @@ async def another_server(
 ) -> AsyncIterator["OrderPlacementServiceAsyncStub"]:
     """The same coordinator with its front door for orders leading elsewhere, as after a restart."""
     server = ApiServer(
-        c.sagas, c.operations, place_order_saga=place_order_saga, wait_max_s=5, message_bytes_max=1 << 20
+        c.sagas,
+        c.definitions,
+        c.operations,
+        place_order_saga=place_order_saga,
+        wait_max_s=5,
+        message_bytes_max=1 << 20,
     )
     address = await server.bind("127.0.0.1:0")
     await server.start()

@@ -14,7 +14,7 @@ from coordinator.ports.participants import CompensateCall
 from saga.v1 import coordinator_pb2 as pb
 from saga.v1 import types_pb2
 from saga.v1.types_pb2 import EventType, SagaStatus, StepStatus
-from tests.integration.api_harness import REFUSED, coordinator, order, refusal
+from tests.integration.api_harness import REFUSED, coordinator, files_of, order, refusal
 
 DIGITS = "[" + "9" * 1001 + "]"
 
@@ -260,15 +260,16 @@ async def test_an_unknown_definition_or_version_is_not_found_and_those_there_are
         sagas = await c.saga_count()
     assert unknown.code is version.code is StatusCode.NOT_FOUND
     assert unknown.reason == "DEFINITION_NOT_FOUND"
-    assert unknown.message == "there is no definition 'Nope'; loaded are: NeedsColour, PlaceOrder, Trip"
+    assert unknown.message == "there is no definition 'Nope'; loaded are: NeedsColour, PlaceOrder (version 3), Trip"
     assert "'PlaceOrder' in version '9'" in version.message
     assert sagas == 0
 
 
 async def test_with_thousands_of_definitions_the_refusal_still_arrives() -> None:
     async with coordinator() as c:
-        trip = c.definitions.loaded["Trip"]
-        c.definitions.loaded.update({f"Trip{'x' * 90}{n}": trip for n in range(2000)})
+        step = {"service": "Hotel", "transaction": "book", "compensation": None}
+        many = [{"sagaName": f"Trip{'x' * 90}{n}", "steps": [step]} for n in range(2000)]
+        await c.definitions.take_up(files_of(*many))
         refused = await refusal(c.api.StartSaga(a_trip(saga_name="Nope")))
     assert refused.code is StatusCode.NOT_FOUND
     assert refused.message.startswith("there is no definition 'Nope'; loaded are: ")
@@ -492,9 +493,9 @@ async def test_definitions_are_listed_by_name_and_read_by_name_or_digest() -> No
         assert json.loads(trip.definition_json)["sagaName"] == "Trip"
         assert trip.digest == listed[2].digest
         await c.start()
-        del c.definitions.loaded["Trip"]
-        pinned = await c.api.GetDefinition(pb.GetDefinitionRequest(name=trip.digest))
-        assert pinned.definition == trip
+        await c.definitions.retire("Trip", None, if_no_open_sagas=False)
+        pinned = (await c.api.GetDefinition(pb.GetDefinitionRequest(name=trip.digest))).definition
+        assert pinned.definition_json == trip.definition_json
         refused = await refusal(c.api.GetDefinition(pb.GetDefinitionRequest(name="Trip")))
     assert refused.code is StatusCode.NOT_FOUND
 

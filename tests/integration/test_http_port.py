@@ -400,7 +400,10 @@ async def test_every_address_of_a_host_is_served_at_one_port() -> None:
 
 
 def telemetry_of(house_services: Iterable[str]) -> PrometheusTelemetry:
-    return PrometheusTelemetry(definitions=["Order", "Trip"], services=house_services, clock=SystemClock())
+    told = PrometheusTelemetry(services=house_services, clock=SystemClock())
+    for name in ("Order", "Trip"):
+        told.definition_registered(name)
+    return told
 
 
 async def scraped(page: MetricsPage) -> Series:

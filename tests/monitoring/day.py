@@ -64,7 +64,8 @@ class Day:
 
     def restarts(self) -> None:
         """The process begins anew, and so do its counts."""
-        self.told = PrometheusTelemetry(definitions=[SAGA], services=[SERVICE], clock=self._clock)
+        self.told = PrometheusTelemetry(services=[SERVICE], clock=self._clock)
+        self.told.definition_registered(SAGA)
         self.pushed: dict[tuple[str, ...], int] = {("TRACES", "SENT"): 0, ("TRACES", "LOST"): 0}
         self._page = MetricsPage(
             self.told,

@@ -195,7 +195,7 @@ class Shelf:
     def __init__(self, definitions: Sequence[SagaDefinition]) -> None:
         self.definitions = {definition.name: definition for definition in definitions}
 
-    def get(self, name: str, version: str | None) -> SagaDefinition:
+    async def get(self, name: str, version: str | None) -> SagaDefinition:
         if name not in self.definitions:
             raise DefinitionNotFound(name, version, list(self.definitions))
         return self.definitions[name]

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from coordinator.adapters.memory import MemoryJournal
 from coordinator.adapters.prometheus import (
     METRICS,
+    NAMES_REGISTERED_MAX,
     NAMES_SEEN_MAX,
     MetricsPage,
     PrometheusTelemetry,
@@ -89,9 +90,10 @@ NONE = Census(0, 0, 0, 0, None, None, ())
 
 
 def telemetry() -> PrometheusTelemetry:
-    return PrometheusTelemetry(
-        definitions=["Order", "Trip"], services=["Stock", "Funds"], clock=StoppedClock()
-    )
+    told = PrometheusTelemetry(services=["Stock", "Funds"], clock=StoppedClock())
+    for name in ("Order", "Trip"):
+        told.definition_registered(name)
+    return told
 
 
 class Scraper:
@@ -244,6 +246,32 @@ async def test_a_hundred_thousand_ids_and_names_make_no_more_series_than_a_hundr
     examples = [sample.exemplar for sample in samples if sample.exemplar]
     assert len(examples) > 100
     assert all(set(example.labels) == {"trace_id", "span_id"} for example in examples)
+
+
+async def test_what_is_registered_is_there_at_once_and_of_thousands_only_the_first_have_names() -> None:
+    told = telemetry()
+    scraper = Scraper(told)
+    told.definition_registered("Later")
+    told.definition_registered("Later")
+    assert at(await scraper.scrape(), "saga_started_total", definition="Later") == 0
+    for number in range(5_000):
+        told.definition_registered(f"Name{number}")
+    series = await scraper.scrape()
+    shown = {dict(labels)["definition"] for name, labels in series if name == "saga_started_total"}
+    assert len(shown) == NAMES_REGISTERED_MAX + 1
+    assert f"Name{NAMES_REGISTERED_MAX - 4}" in shown
+    told.saga_started("Later")
+    for number in range(5_000):
+        told.saga_started(f"Name{number}")
+    series = await scraper.scrape()
+    assert at(series, "saga_started_total", definition="Later") == 1
+    started = {
+        dict(labels)["definition"]: value
+        for (name, labels), value in series.items()
+        if name == "saga_started_total"
+    }
+    assert len(started) == NAMES_REGISTERED_MAX + NAMES_SEEN_MAX + 1
+    assert sum(started.values()) == 5_001
 
 
 @pytest.mark.parametrize("name", ['a"} 1\nplanted 1', "tok-canary-1 2", "\udcff", "ü", "", "x" * 101])

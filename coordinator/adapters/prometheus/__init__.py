@@ -2,6 +2,10 @@
 
 from coordinator.adapters.prometheus.metrics import METRICS
 from coordinator.adapters.prometheus.page import MetricsPage
-from coordinator.adapters.prometheus.telemetry import NAMES_SEEN_MAX, PrometheusTelemetry
+from coordinator.adapters.prometheus.telemetry import (
+    NAMES_REGISTERED_MAX,
+    NAMES_SEEN_MAX,
+    PrometheusTelemetry,
+)
 
-__all__ = ["METRICS", "NAMES_SEEN_MAX", "MetricsPage", "PrometheusTelemetry"]
+__all__ = ["METRICS", "NAMES_REGISTERED_MAX", "NAMES_SEEN_MAX", "MetricsPage", "PrometheusTelemetry"]

@@ -1,7 +1,8 @@
 """Counts what the engine tells (the port `Telemetry`), in plain numbers of the event loop.
 
-A name is a label only if it is configured or among the first that come; all others are "other". A series
-is there from the moment its names are, so that their number does not grow with what happens.
+A name is a label only if it is configured, or among the first that are registered, or among the first that
+come; all others are "other". A series is there from the moment its names are, so that their number does not
+grow with what happens.
 """
 
 import re
@@ -49,6 +50,8 @@ from coordinator.engine.dispatcher import Load
 from coordinator.ports.clock import Clock
 
 OTHER: Final = "other"
+NAMES_REGISTERED_MAX: Final = 200
+"""Of definitions, which callers register: they must not fill the memory of whoever stores the metrics."""
 NAMES_SEEN_MAX: Final = 100
 """Of each sort: names that are not configured still come, from sagas that began under older settings."""
 
@@ -78,10 +81,10 @@ _NAME: Final = re.compile(NAME)
 class PrometheusTelemetry:
     """Keeps the port `Telemetry`, and is told of commits by the journal."""
 
-    def __init__(self, *, definitions: Iterable[str], services: Iterable[str], clock: Clock) -> None:
+    def __init__(self, *, services: Iterable[str], clock: Clock) -> None:
         self._clock = clock
         self._names = {
-            "definition": _Names((*definitions, OTHER)),
+            "definition": _Names((OTHER,)),
             "service": _Names((*services, OTHER)),
         }
         self._started = _Counter(SAGAS_STARTED)
@@ -113,6 +116,10 @@ class PrometheusTelemetry:
         # Zeros from the first scrape on: rate() needs a value before the first thing that happens.
         for tally in self._tallies:
             tally.begin(self._series(tally.metric.labels))
+
+    def definition_registered(self, saga_name: str) -> None:
+        if self._names["definition"].register(saga_name):
+            self._begin("definition", saga_name)
 
     def saga_started(self, saga_name: str) -> None:
         self._started.add(self.label("definition", saga_name))
@@ -181,10 +188,13 @@ class PrometheusTelemetry:
             return name
         if not names.admit(name):
             return OTHER
+        self._begin(label, name)
+        return name
+
+    def _begin(self, label: str, name: str) -> None:
         for tally in self._tallies:
             if label in tally.metric.labels:
                 tally.begin(self._series(tally.metric.labels, {label: [name]}))
-        return name
 
     def _series(self, labels: Labels, only: Mapping[str, Sequence[str]] | None = None) -> Iterable[Labels]:
         names = {label: list(names.known) for label, names in self._names.items()}
@@ -197,7 +207,16 @@ class _Names:
 
     def __init__(self, configured: Iterable[str]) -> None:
         self.known = dict.fromkeys(configured)
+        self._room_to_register = NAMES_REGISTERED_MAX
         self._room = NAMES_SEEN_MAX
+
+    def register(self, name: str) -> bool:
+        """Make *name* known if it is not, and there is room for it."""
+        if name in self.known or self._room_to_register == 0:
+            return False
+        self._room_to_register -= 1
+        self.known[name] = None
+        return True
 
     def admit(self, name: str) -> bool:
         """Make *name* known if there is room for it, and if it can be a name at all."""

@@ -13,7 +13,7 @@ from coordinator.domain.errors import InvalidDefinition, StartupFailed
 
 def run(paths: Sequence[Path], services: Sequence[str] | None, form: Form) -> int:
     """Print every fault of every file."""
-    checked = DefinitionFiles.read(_files(paths), services or None)
+    checked = DefinitionFiles.read(files_at(paths), services or None)
     if form is Form.TABLE:
         for definition in checked.all():
             version = f" (version {definition.version})" if definition.version else ""
@@ -29,7 +29,7 @@ def run(paths: Sequence[Path], services: Sequence[str] | None, form: Form) -> in
             form,
         )
     tell(
-        f"{_counted(len(checked.by_name), 'definition')} would be loaded, "
+        f"{_counted(len(checked.loaded), 'definition')} would be loaded, "
         f"{_counted(len(checked.refused), 'file')} refused"
     )
     return Exit.ERROR if checked.refused else Exit.OK
@@ -39,7 +39,12 @@ def _counted(count: int, noun: str) -> str:
     return f"{count or 'no'} {noun}{'s' * (count > 1)}"
 
 
-def _files(paths: Sequence[Path]) -> list[Path]:
+def files_at(paths: Sequence[Path]) -> list[Path]:
+    """The files that *paths* are, or hold.
+
+    Raises:
+        CommandFailed: there are none, or a folder can not be read.
+    """
     files: list[Path] = []
     for path in paths:
         try:

@@ -24,46 +24,63 @@ _sym_db = _symbol_database.Default()
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
+from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 from saga.v1 import types_pb2 as saga_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19saga/v1/coordinator.proto\x12\x07saga.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x13saga/v1/types.proto\"\xcc\x01\n\x10StartSagaRequest\x12\x11\n\tsaga_name\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x65\x66inition_version\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12(\n\x05input\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x14\n\ninput_json\x18\x05 \x01(\tH\x00\x12\'\n\x04wait\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\n\ninput_form\"@\n\x11StartSagaResponse\x12\x1b\n\x04saga\x18\x01 \x01(\x0b\x32\r.saga.v1.Saga\x12\x0e\n\x06joined\x18\x02 \x01(\x08\"!\n\x0eGetSagaRequest\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\".\n\x0fGetSagaResponse\x12\x1b\n\x04saga\x18\x01 \x01(\x0b\x32\r.saga.v1.Saga\"I\n\x10ListSagasRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\"J\n\x11ListSagasResponse\x12\x1c\n\x05sagas\x18\x01 \x03(\x0b\x32\r.saga.v1.Saga\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x10WatchSagaRequest\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\"_\n\x11WatchSagaResponse\x12%\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x16.saga.v1.TimelineEntry\x12#\n\x06status\x18\x02 \x01(\x0e\x32\x13.saga.v1.SagaStatus\"4\n\x11\x43\x61ncelSagaRequest\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"1\n\x12\x43\x61ncelSagaResponse\x12\x1b\n\x04saga\x18\x01 \x01(\x0b\x32\r.saga.v1.Saga\"\x18\n\x16ListDefinitionsRequest\"C\n\x17ListDefinitionsResponse\x12(\n\x0b\x64\x65\x66initions\x18\x01 \x03(\x0b\x32\x13.saga.v1.Definition\"$\n\x14GetDefinitionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\"@\n\x15GetDefinitionResponse\x12\'\n\ndefinition\x18\x01 \x01(\x0b\x32\x13.saga.v1.Definition\"h\n\nDefinition\x12\x11\n\tsaga_name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05steps\x18\x04 \x03(\t\x12\x17\n\x0f\x64\x65\x66inition_json\x18\x05 \x01(\t2\x8d\x04\n\x12\x43oordinatorService\x12\x42\n\tStartSaga\x12\x19.saga.v1.StartSagaRequest\x1a\x1a.saga.v1.StartSagaResponse\x12<\n\x07GetSaga\x12\x17.saga.v1.GetSagaRequest\x1a\x18.saga.v1.GetSagaResponse\x12\x42\n\tListSagas\x12\x19.saga.v1.ListSagasRequest\x1a\x1a.saga.v1.ListSagasResponse\x12\x44\n\tWatchSaga\x12\x19.saga.v1.WatchSagaRequest\x1a\x1a.saga.v1.WatchSagaResponse0\x01\x12\x45\n\nCancelSaga\x12\x1a.saga.v1.CancelSagaRequest\x1a\x1b.saga.v1.CancelSagaResponse\x12T\n\x0fListDefinitions\x12\x1f.saga.v1.ListDefinitionsRequest\x1a .saga.v1.ListDefinitionsResponse\x12N\n\rGetDefinition\x12\x1d.saga.v1.GetDefinitionRequest\x1a\x1e.saga.v1.GetDefinitionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19saga/v1/coordinator.proto\x12\x07saga.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13saga/v1/types.proto\"\xcc\x01\n\x10StartSagaRequest\x12\x11\n\tsaga_name\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x65\x66inition_version\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12(\n\x05input\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x14\n\ninput_json\x18\x05 \x01(\tH\x00\x12\'\n\x04wait\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\n\ninput_form\"@\n\x11StartSagaResponse\x12\x1b\n\x04saga\x18\x01 \x01(\x0b\x32\r.saga.v1.Saga\x12\x0e\n\x06joined\x18\x02 \x01(\x08\"6\n\x0eGetSagaRequest\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x13\n\x0bundo_inputs\x18\x02 \x01(\x08\".\n\x0fGetSagaResponse\x12\x1b\n\x04saga\x18\x01 \x01(\x0b\x32\r.saga.v1.Saga\"I\n\x10ListSagasRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\"J\n\x11ListSagasResponse\x12\x1c\n\x05sagas\x18\x01 \x03(\x0b\x32\r.saga.v1.Saga\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x10WatchSagaRequest\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\"_\n\x11WatchSagaResponse\x12%\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x16.saga.v1.TimelineEntry\x12#\n\x06status\x18\x02 \x01(\x0e\x32\x13.saga.v1.SagaStatus\"4\n\x11\x43\x61ncelSagaRequest\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"1\n\x12\x43\x61ncelSagaResponse\x12\x1b\n\x04saga\x18\x01 \x01(\x0b\x32\r.saga.v1.Saga\"f\n\x16ListDefinitionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\tsaga_name\x18\x03 \x01(\t\x12\x12\n\nall_states\x18\x04 \x01(\x08\"\\\n\x17ListDefinitionsResponse\x12(\n\x0b\x64\x65\x66initions\x18\x01 \x03(\x0b\x32\x13.saga.v1.Definition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x14GetDefinitionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x65\x66inition_version\x18\x02 \x01(\t\"@\n\x15GetDefinitionResponse\x12\'\n\ndefinition\x18\x01 \x01(\x0b\x32\x13.saga.v1.Definition\"p\n\x19RegisterDefinitionRequest\x12\x19\n\x0f\x64\x65\x66inition_json\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x64\x65\x66inition_yaml\x18\x02 \x01(\tH\x00\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x42\x06\n\x04\x66orm\"\x98\x01\n\x1aRegisterDefinitionResponse\x12\'\n\ndefinition\x18\x01 \x01(\x0b\x32\x13.saga.v1.Definition\x12-\n\x07outcome\x18\x02 \x01(\x0e\x32\x1c.saga.v1.RegistrationOutcome\x12\"\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x10.saga.v1.Finding\"c\n\x07\x46inding\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x04 \x01(\x05\x12\x10\n\x08sentence\x18\x05 \x01(\t\x12\x0c\n\x04\x63ure\x18\x06 \x01(\t\"b\n\x17RetireDefinitionRequest\x12\x11\n\tsaga_name\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x65\x66inition_version\x18\x02 \x01(\t\x12\x18\n\x10if_no_open_sagas\x18\x03 \x01(\x08\"C\n\x18RetireDefinitionResponse\x12\'\n\ndefinition\x18\x01 \x01(\x0b\x32\x13.saga.v1.Definition\"\xfa\x02\n\nDefinition\x12\x11\n\tsaga_name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05steps\x18\x04 \x03(\t\x12\x17\n\x0f\x64\x65\x66inition_json\x18\x05 \x01(\t\x12)\n\x06source\x18\x06 \x01(\x0e\x32\x19.saga.v1.DefinitionSource\x12\'\n\x05state\x18\x07 \x01(\x0e\x32\x18.saga.v1.DefinitionState\x12\x0e\n\x06newest\x18\x08 \x01(\x08\x12\x31\n\rregister_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bretire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x66irst_start_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nopen_sagas\x18\x0c \x01(\x05*\xc7\x01\n\x13RegistrationOutcome\x12$\n REGISTRATION_OUTCOME_UNSPECIFIED\x10\x00\x12 \n\x1cREGISTRATION_OUTCOME_CREATED\x10\x01\x12!\n\x1dREGISTRATION_OUTCOME_REPLACED\x10\x02\x12!\n\x1dREGISTRATION_OUTCOME_RESTORED\x10\x03\x12\"\n\x1eREGISTRATION_OUTCOME_UNCHANGED\x10\x04*l\n\x10\x44\x65\x66initionSource\x12!\n\x1d\x44\x45\x46INITION_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45\x46INITION_SOURCE_FILE\x10\x01\x12\x19\n\x15\x44\x45\x46INITION_SOURCE_API\x10\x02*\x93\x01\n\x0f\x44\x65\x66initionState\x12 \n\x1c\x44\x45\x46INITION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44\x45\x46INITION_STATE_STARTABLE\x10\x01\x12\x1c\n\x18\x44\x45\x46INITION_STATE_RETIRED\x10\x02\x12 \n\x1c\x44\x45\x46INITION_STATE_UNAVAILABLE\x10\x03\x32\xc5\x05\n\x12\x43oordinatorService\x12\x42\n\tStartSaga\x12\x19.saga.v1.StartSagaRequest\x1a\x1a.saga.v1.StartSagaResponse\x12<\n\x07GetSaga\x12\x17.saga.v1.GetSagaRequest\x1a\x18.saga.v1.GetSagaResponse\x12\x42\n\tListSagas\x12\x19.saga.v1.ListSagasRequest\x1a\x1a.saga.v1.ListSagasResponse\x12\x44\n\tWatchSaga\x12\x19.saga.v1.WatchSagaRequest\x1a\x1a.saga.v1.WatchSagaResponse0\x01\x12\x45\n\nCancelSaga\x12\x1a.saga.v1.CancelSagaRequest\x1a\x1b.saga.v1.CancelSagaResponse\x12T\n\x0fListDefinitions\x12\x1f.saga.v1.ListDefinitionsRequest\x1a .saga.v1.ListDefinitionsResponse\x12N\n\rGetDefinition\x12\x1d.saga.v1.GetDefinitionRequest\x1a\x1e.saga.v1.GetDefinitionResponse\x12]\n\x12RegisterDefinition\x12\".saga.v1.RegisterDefinitionRequest\x1a#.saga.v1.RegisterDefinitionResponse\x12W\n\x10RetireDefinition\x12 .saga.v1.RetireDefinitionRequest\x1a!.saga.v1.RetireDefinitionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'saga.v1.coordinator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STARTSAGAREQUEST']._serialized_start=122
-  _globals['_STARTSAGAREQUEST']._serialized_end=326
-  _globals['_STARTSAGARESPONSE']._serialized_start=328
-  _globals['_STARTSAGARESPONSE']._serialized_end=392
-  _globals['_GETSAGAREQUEST']._serialized_start=394
-  _globals['_GETSAGAREQUEST']._serialized_end=427
-  _globals['_GETSAGARESPONSE']._serialized_start=429
-  _globals['_GETSAGARESPONSE']._serialized_end=475
-  _globals['_LISTSAGASREQUEST']._serialized_start=477
-  _globals['_LISTSAGASREQUEST']._serialized_end=550
-  _globals['_LISTSAGASRESPONSE']._serialized_start=552
-  _globals['_LISTSAGASRESPONSE']._serialized_end=626
-  _globals['_WATCHSAGAREQUEST']._serialized_start=628
-  _globals['_WATCHSAGAREQUEST']._serialized_end=682
-  _globals['_WATCHSAGARESPONSE']._serialized_start=684
-  _globals['_WATCHSAGARESPONSE']._serialized_end=779
-  _globals['_CANCELSAGAREQUEST']._serialized_start=781
-  _globals['_CANCELSAGAREQUEST']._serialized_end=833
-  _globals['_CANCELSAGARESPONSE']._serialized_start=835
-  _globals['_CANCELSAGARESPONSE']._serialized_end=884
-  _globals['_LISTDEFINITIONSREQUEST']._serialized_start=886
-  _globals['_LISTDEFINITIONSREQUEST']._serialized_end=910
-  _globals['_LISTDEFINITIONSRESPONSE']._serialized_start=912
-  _globals['_LISTDEFINITIONSRESPONSE']._serialized_end=979
-  _globals['_GETDEFINITIONREQUEST']._serialized_start=981
-  _globals['_GETDEFINITIONREQUEST']._serialized_end=1017
-  _globals['_GETDEFINITIONRESPONSE']._serialized_start=1019
-  _globals['_GETDEFINITIONRESPONSE']._serialized_end=1083
-  _globals['_DEFINITION']._serialized_start=1085
-  _globals['_DEFINITION']._serialized_end=1189
-  _globals['_COORDINATORSERVICE']._serialized_start=1192
-  _globals['_COORDINATORSERVICE']._serialized_end=1717
+  _globals['_REGISTRATIONOUTCOME']._serialized_start=2191
+  _globals['_REGISTRATIONOUTCOME']._serialized_end=2390
+  _globals['_DEFINITIONSOURCE']._serialized_start=2392
+  _globals['_DEFINITIONSOURCE']._serialized_end=2500
+  _globals['_DEFINITIONSTATE']._serialized_start=2503
+  _globals['_DEFINITIONSTATE']._serialized_end=2650
+  _globals['_STARTSAGAREQUEST']._serialized_start=155
+  _globals['_STARTSAGAREQUEST']._serialized_end=359
+  _globals['_STARTSAGARESPONSE']._serialized_start=361
+  _globals['_STARTSAGARESPONSE']._serialized_end=425
+  _globals['_GETSAGAREQUEST']._serialized_start=427
+  _globals['_GETSAGAREQUEST']._serialized_end=481
+  _globals['_GETSAGARESPONSE']._serialized_start=483
+  _globals['_GETSAGARESPONSE']._serialized_end=529
+  _globals['_LISTSAGASREQUEST']._serialized_start=531
+  _globals['_LISTSAGASREQUEST']._serialized_end=604
+  _globals['_LISTSAGASRESPONSE']._serialized_start=606
+  _globals['_LISTSAGASRESPONSE']._serialized_end=680
+  _globals['_WATCHSAGAREQUEST']._serialized_start=682
+  _globals['_WATCHSAGAREQUEST']._serialized_end=736
+  _globals['_WATCHSAGARESPONSE']._serialized_start=738
+  _globals['_WATCHSAGARESPONSE']._serialized_end=833
+  _globals['_CANCELSAGAREQUEST']._serialized_start=835
+  _globals['_CANCELSAGAREQUEST']._serialized_end=887
+  _globals['_CANCELSAGARESPONSE']._serialized_start=889
+  _globals['_CANCELSAGARESPONSE']._serialized_end=938
+  _globals['_LISTDEFINITIONSREQUEST']._serialized_start=940
+  _globals['_LISTDEFINITIONSREQUEST']._serialized_end=1042
+  _globals['_LISTDEFINITIONSRESPONSE']._serialized_start=1044
+  _globals['_LISTDEFINITIONSRESPONSE']._serialized_end=1136
+  _globals['_GETDEFINITIONREQUEST']._serialized_start=1138
+  _globals['_GETDEFINITIONREQUEST']._serialized_end=1202
+  _globals['_GETDEFINITIONRESPONSE']._serialized_start=1204
+  _globals['_GETDEFINITIONRESPONSE']._serialized_end=1268
+  _globals['_REGISTERDEFINITIONREQUEST']._serialized_start=1270
+  _globals['_REGISTERDEFINITIONREQUEST']._serialized_end=1382
+  _globals['_REGISTERDEFINITIONRESPONSE']._serialized_start=1385
+  _globals['_REGISTERDEFINITIONRESPONSE']._serialized_end=1537
+  _globals['_FINDING']._serialized_start=1539
+  _globals['_FINDING']._serialized_end=1638
+  _globals['_RETIREDEFINITIONREQUEST']._serialized_start=1640
+  _globals['_RETIREDEFINITIONREQUEST']._serialized_end=1738
+  _globals['_RETIREDEFINITIONRESPONSE']._serialized_start=1740
+  _globals['_RETIREDEFINITIONRESPONSE']._serialized_end=1807
+  _globals['_DEFINITION']._serialized_start=1810
+  _globals['_DEFINITION']._serialized_end=2188
+  _globals['_COORDINATORSERVICE']._serialized_start=2653
+  _globals['_COORDINATORSERVICE']._serialized_end=3362
 # @@protoc_insertion_point(module_scope)

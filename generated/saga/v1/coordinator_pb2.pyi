@@ -12,7 +12,9 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from saga.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -24,6 +26,94 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _RegistrationOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _RegistrationOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_RegistrationOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    REGISTRATION_OUTCOME_UNSPECIFIED: _RegistrationOutcome.ValueType  # 0
+    """Never used."""
+    REGISTRATION_OUTCOME_CREATED: _RegistrationOutcome.ValueType  # 1
+    """Nothing was registered under its name and version."""
+    REGISTRATION_OUTCOME_REPLACED: _RegistrationOutcome.ValueType  # 2
+    """It takes the place of other content: of a draft, or of a version that no saga was started with."""
+    REGISTRATION_OUTCOME_RESTORED: _RegistrationOutcome.ValueType  # 3
+    """This content was registered and could not be started any more; now it can."""
+    REGISTRATION_OUTCOME_UNCHANGED: _RegistrationOutcome.ValueType  # 4
+    """This content was registered already."""
+
+class RegistrationOutcome(_RegistrationOutcome, metaclass=_RegistrationOutcomeEnumTypeWrapper):
+    """What registering a definition came to."""
+
+REGISTRATION_OUTCOME_UNSPECIFIED: RegistrationOutcome.ValueType  # 0
+"""Never used."""
+REGISTRATION_OUTCOME_CREATED: RegistrationOutcome.ValueType  # 1
+"""Nothing was registered under its name and version."""
+REGISTRATION_OUTCOME_REPLACED: RegistrationOutcome.ValueType  # 2
+"""It takes the place of other content: of a draft, or of a version that no saga was started with."""
+REGISTRATION_OUTCOME_RESTORED: RegistrationOutcome.ValueType  # 3
+"""This content was registered and could not be started any more; now it can."""
+REGISTRATION_OUTCOME_UNCHANGED: RegistrationOutcome.ValueType  # 4
+"""This content was registered already."""
+Global___RegistrationOutcome: _TypeAlias = RegistrationOutcome  # noqa: Y015
+
+class _DefinitionSource:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DefinitionSourceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DefinitionSource.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEFINITION_SOURCE_UNSPECIFIED: _DefinitionSource.ValueType  # 0
+    """Neither: only sagas know it by now."""
+    DEFINITION_SOURCE_FILE: _DefinitionSource.ValueType  # 1
+    """From a file alone: without that it cannot be started at the coordinator's next start."""
+    DEFINITION_SOURCE_API: _DefinitionSource.ValueType  # 2
+    """A caller registered it, whatever stands in files."""
+
+class DefinitionSource(_DefinitionSource, metaclass=_DefinitionSourceEnumTypeWrapper):
+    """Where a definition comes from."""
+
+DEFINITION_SOURCE_UNSPECIFIED: DefinitionSource.ValueType  # 0
+"""Neither: only sagas know it by now."""
+DEFINITION_SOURCE_FILE: DefinitionSource.ValueType  # 1
+"""From a file alone: without that it cannot be started at the coordinator's next start."""
+DEFINITION_SOURCE_API: DefinitionSource.ValueType  # 2
+"""A caller registered it, whatever stands in files."""
+Global___DefinitionSource: _TypeAlias = DefinitionSource  # noqa: Y015
+
+class _DefinitionState:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DefinitionStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DefinitionState.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DEFINITION_STATE_UNSPECIFIED: _DefinitionState.ValueType  # 0
+    """Never used."""
+    DEFINITION_STATE_STARTABLE: _DefinitionState.ValueType  # 1
+    """They can."""
+    DEFINITION_STATE_RETIRED: _DefinitionState.ValueType  # 2
+    """It was retired."""
+    DEFINITION_STATE_UNAVAILABLE: _DefinitionState.ValueType  # 3
+    """Its file is gone, or it is not right for this coordinator any more, which its log tells; or only sagas are
+    pinned to it.
+    """
+
+class DefinitionState(_DefinitionState, metaclass=_DefinitionStateEnumTypeWrapper):
+    """Whether new sagas can be started with a definition."""
+
+DEFINITION_STATE_UNSPECIFIED: DefinitionState.ValueType  # 0
+"""Never used."""
+DEFINITION_STATE_STARTABLE: DefinitionState.ValueType  # 1
+"""They can."""
+DEFINITION_STATE_RETIRED: DefinitionState.ValueType  # 2
+"""It was retired."""
+DEFINITION_STATE_UNAVAILABLE: DefinitionState.ValueType  # 3
+"""Its file is gone, or it is not right for this coordinator any more, which its log tells; or only sagas are
+pinned to it.
+"""
+Global___DefinitionState: _TypeAlias = DefinitionState  # noqa: Y015
 
 @_typing.final
 class StartSagaRequest(_message.Message):
@@ -40,7 +130,7 @@ class StartSagaRequest(_message.Message):
     saga_name: _builtins.str
     """The definition's name. NOT_FOUND where there is none."""
     definition_version: _builtins.str
-    """The definition's version; empty: the one that is loaded."""
+    """The definition's version; empty: the one that was registered last and is not retired."""
     request_id: _builtins.str
     """Names at most one saga, for good: the same id with the same content joins that saga, with other
     content it is ALREADY_EXISTS. 1 to 128 characters. Empty: the coordinator makes one up, and a repeated
@@ -113,16 +203,22 @@ class GetSagaRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SAGA_ID_FIELD_NUMBER: _builtins.int
+    UNDO_INPUTS_FIELD_NUMBER: _builtins.int
     saga_id: _builtins.str
     """The saga's id."""
+    undo_inputs: _builtins.bool
+    """Show of each planned undo also what it would be given. That is business data, less what the definition calls
+    sensitive: for people who look into one saga, not for logs.
+    """
     def __init__(
         self,
         *,
         saga_id: _builtins.str = ...,
+        undo_inputs: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["saga_id", b"saga_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["saga_id", b"saga_id", "undo_inputs", b"undo_inputs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -137,7 +233,7 @@ class GetSagaResponse(_message.Message):
     SAGA_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def saga(self) -> _types_pb2.Saga:
-        """With steps and timeline."""
+        """With steps, timeline and undo plan."""
 
     def __init__(
         self,
@@ -318,16 +414,33 @@ Global___CancelSagaResponse: _TypeAlias = CancelSagaResponse  # noqa: Y015
 
 @_typing.final
 class ListDefinitionsRequest(_message.Message):
-    """All of them: there are few."""
+    """Which definitions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    SAGA_NAME_FIELD_NUMBER: _builtins.int
+    ALL_STATES_FIELD_NUMBER: _builtins.int
+    page_size: _builtins.int
+    """At most so many; 0 means 50, more than 100 means 100."""
+    page_token: _builtins.str
+    """next_page_token of the page before; empty for the first. The other fields must be the same."""
+    saga_name: _builtins.str
+    """Only those of this name; empty: of any."""
+    all_states: _builtins.bool
+    """Also those that no saga can be started with any more."""
     def __init__(
         self,
+        *,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
+        saga_name: _builtins.str = ...,
+        all_states: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["all_states", b"all_states", "page_size", b"page_size", "page_token", b"page_token", "saga_name", b"saga_name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -335,23 +448,27 @@ Global___ListDefinitionsRequest: _TypeAlias = ListDefinitionsRequest  # noqa: Y0
 
 @_typing.final
 class ListDefinitionsResponse(_message.Message):
-    """The definitions."""
+    """A page of definitions."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     DEFINITIONS_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
+    next_page_token: _builtins.str
+    """Empty on the last page."""
     @_builtins.property
     def definitions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Definition]:
-        """By name."""
+        """By name; of one name, those that were registered first in front."""
 
     def __init__(
         self,
         *,
         definitions: _abc.Iterable[Global___Definition] | None = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["definitions", b"definitions"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definitions", b"definitions", "next_page_token", b"next_page_token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -364,16 +481,20 @@ class GetDefinitionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     NAME_FIELD_NUMBER: _builtins.int
+    DEFINITION_VERSION_FIELD_NUMBER: _builtins.int
     name: _builtins.str
-    """The definition's name, or the digest that a saga is pinned to."""
+    """The definition's name, or, without a version, a digest: as it is registered, or as a saga is pinned to it."""
+    definition_version: _builtins.str
+    """Its version, in whatever state; empty: the one that a start gets which names none."""
     def __init__(
         self,
         *,
         name: _builtins.str = ...,
+        definition_version: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition_version", b"definition_version", "name", b"name"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -404,6 +525,168 @@ class GetDefinitionResponse(_message.Message):
 Global___GetDefinitionResponse: _TypeAlias = GetDefinitionResponse  # noqa: Y015
 
 @_typing.final
+class RegisterDefinitionRequest(_message.Message):
+    """What to register."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEFINITION_JSON_FIELD_NUMBER: _builtins.int
+    DEFINITION_YAML_FIELD_NUMBER: _builtins.int
+    VALIDATE_ONLY_FIELD_NUMBER: _builtins.int
+    definition_json: _builtins.str
+    """In JSON."""
+    definition_yaml: _builtins.str
+    """In YAML."""
+    validate_only: _builtins.bool
+    """Only check it, and say what registering it would come to; nothing is written."""
+    def __init__(
+        self,
+        *,
+        definition_json: _builtins.str = ...,
+        definition_yaml: _builtins.str = ...,
+        validate_only: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["definition_json", b"definition_json", "definition_yaml", b"definition_yaml", "form", b"form"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition_json", b"definition_json", "definition_yaml", b"definition_yaml", "form", b"form", "validate_only", b"validate_only"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_form: _TypeAlias = _typing.Literal["definition_json", "definition_yaml"]  # noqa: Y015
+    _WhichOneofArgType_form: _TypeAlias = _typing.Literal["form", b"form"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_form) -> _WhichOneofReturnType_form | None: ...
+
+Global___RegisterDefinitionRequest: _TypeAlias = RegisterDefinitionRequest  # noqa: Y015
+
+@_typing.final
+class RegisterDefinitionResponse(_message.Message):
+    """What became of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEFINITION_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    FINDINGS_FIELD_NUMBER: _builtins.int
+    outcome: Global___RegistrationOutcome.ValueType
+    """What registering it came to."""
+    @_builtins.property
+    def definition(self) -> Global___Definition:
+        """As it is registered."""
+
+    @_builtins.property
+    def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
+        """What the linter found: none of it keeps a saga from running."""
+
+    def __init__(
+        self,
+        *,
+        definition: Global___Definition | None = ...,
+        outcome: Global___RegistrationOutcome.ValueType = ...,
+        findings: _abc.Iterable[Global___Finding] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "findings", b"findings", "outcome", b"outcome"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegisterDefinitionResponse: _TypeAlias = RegisterDefinitionResponse  # noqa: Y015
+
+@_typing.final
+class Finding(_message.Message):
+    """Something that the linter found in a definition."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RULE_FIELD_NUMBER: _builtins.int
+    PATH_FIELD_NUMBER: _builtins.int
+    LINE_FIELD_NUMBER: _builtins.int
+    COLUMN_FIELD_NUMBER: _builtins.int
+    SENTENCE_FIELD_NUMBER: _builtins.int
+    CURE_FIELD_NUMBER: _builtins.int
+    rule: _builtins.str
+    """The id of the rule; a step's `allow` takes it."""
+    path: _builtins.str
+    """Where, as a JSON path into the definition."""
+    line: _builtins.int
+    """The line in the text, from 1; 0 where it is not known."""
+    column: _builtins.int
+    """The column in that line, from 1; 0 where it is not known."""
+    sentence: _builtins.str
+    """What was found."""
+    cure: _builtins.str
+    """What mends it."""
+    def __init__(
+        self,
+        *,
+        rule: _builtins.str = ...,
+        path: _builtins.str = ...,
+        line: _builtins.int = ...,
+        column: _builtins.int = ...,
+        sentence: _builtins.str = ...,
+        cure: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["column", b"column", "cure", b"cure", "line", b"line", "path", b"path", "rule", b"rule", "sentence", b"sentence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Finding: _TypeAlias = Finding  # noqa: Y015
+
+@_typing.final
+class RetireDefinitionRequest(_message.Message):
+    """Which version to retire."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAGA_NAME_FIELD_NUMBER: _builtins.int
+    DEFINITION_VERSION_FIELD_NUMBER: _builtins.int
+    IF_NO_OPEN_SAGAS_FIELD_NUMBER: _builtins.int
+    saga_name: _builtins.str
+    """The definition's name."""
+    definition_version: _builtins.str
+    """Its version; empty: the draft."""
+    if_no_open_sagas: _builtins.bool
+    """Refuse it with FAILED_PRECONDITION while sagas are open on it."""
+    def __init__(
+        self,
+        *,
+        saga_name: _builtins.str = ...,
+        definition_version: _builtins.str = ...,
+        if_no_open_sagas: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition_version", b"definition_version", "if_no_open_sagas", b"if_no_open_sagas", "saga_name", b"saga_name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetireDefinitionRequest: _TypeAlias = RetireDefinitionRequest  # noqa: Y015
+
+@_typing.final
+class RetireDefinitionResponse(_message.Message):
+    """The definition after it was retired."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEFINITION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def definition(self) -> Global___Definition:
+        """Without its text."""
+
+    def __init__(
+        self,
+        *,
+        definition: Global___Definition | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RetireDefinitionResponse: _TypeAlias = RetireDefinitionResponse  # noqa: Y015
+
+@_typing.final
 class Definition(_message.Message):
     """A saga definition."""
 
@@ -414,6 +697,13 @@ class Definition(_message.Message):
     DIGEST_FIELD_NUMBER: _builtins.int
     STEPS_FIELD_NUMBER: _builtins.int
     DEFINITION_JSON_FIELD_NUMBER: _builtins.int
+    SOURCE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    NEWEST_FIELD_NUMBER: _builtins.int
+    REGISTER_TIME_FIELD_NUMBER: _builtins.int
+    RETIRE_TIME_FIELD_NUMBER: _builtins.int
+    FIRST_START_TIME_FIELD_NUMBER: _builtins.int
+    OPEN_SAGAS_FIELD_NUMBER: _builtins.int
     saga_name: _builtins.str
     """Its sagaName."""
     version: _builtins.str
@@ -422,9 +712,31 @@ class Definition(_message.Message):
     """SHA-256 of its text in hexadecimal."""
     definition_json: _builtins.str
     """The JSON text. Only in GetDefinition's answer."""
+    source: Global___DefinitionSource.ValueType
+    """Where it comes from."""
+    state: Global___DefinitionState.ValueType
+    """Whether new sagas can be started with it."""
+    newest: _builtins.bool
+    """Whether it is the one that a start gets which names no version."""
+    open_sagas: _builtins.int
+    """How many sagas of this name and version are open."""
     @_builtins.property
     def steps(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """The names of its steps, in order."""
+
+    @_builtins.property
+    def register_time(self) -> _timestamp_pb2.Timestamp:
+        """When this content was registered. Absent where only sagas are pinned to it: other content has taken its place."""
+
+    @_builtins.property
+    def retire_time(self) -> _timestamp_pb2.Timestamp:
+        """When it was retired; absent where it is not."""
+
+    @_builtins.property
+    def first_start_time(self) -> _timestamp_pb2.Timestamp:
+        """When the first saga was started with this content; absent where none was. A version keeps its content from
+        then on.
+        """
 
     def __init__(
         self,
@@ -434,10 +746,17 @@ class Definition(_message.Message):
         digest: _builtins.str = ...,
         steps: _abc.Iterable[_builtins.str] | None = ...,
         definition_json: _builtins.str = ...,
+        source: Global___DefinitionSource.ValueType = ...,
+        state: Global___DefinitionState.ValueType = ...,
+        newest: _builtins.bool = ...,
+        register_time: _timestamp_pb2.Timestamp | None = ...,
+        retire_time: _timestamp_pb2.Timestamp | None = ...,
+        first_start_time: _timestamp_pb2.Timestamp | None = ...,
+        open_sagas: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_start_time", b"first_start_time", "register_time", b"register_time", "retire_time", b"retire_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition_json", b"definition_json", "digest", b"digest", "saga_name", b"saga_name", "steps", b"steps", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition_json", b"definition_json", "digest", b"digest", "first_start_time", b"first_start_time", "newest", b"newest", "open_sagas", b"open_sagas", "register_time", b"register_time", "retire_time", b"retire_time", "saga_name", b"saga_name", "source", b"source", "state", b"state", "steps", b"steps", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -70,6 +70,16 @@ class CoordinatorServiceStub(object):
                 request_serializer=saga_dot_v1_dot_coordinator__pb2.GetDefinitionRequest.SerializeToString,
                 response_deserializer=saga_dot_v1_dot_coordinator__pb2.GetDefinitionResponse.FromString,
                 _registered_method=True)
+        self.RegisterDefinition = channel.unary_unary(
+                '/saga.v1.CoordinatorService/RegisterDefinition',
+                request_serializer=saga_dot_v1_dot_coordinator__pb2.RegisterDefinitionRequest.SerializeToString,
+                response_deserializer=saga_dot_v1_dot_coordinator__pb2.RegisterDefinitionResponse.FromString,
+                _registered_method=True)
+        self.RetireDefinition = channel.unary_unary(
+                '/saga.v1.CoordinatorService/RetireDefinition',
+                request_serializer=saga_dot_v1_dot_coordinator__pb2.RetireDefinitionRequest.SerializeToString,
+                response_deserializer=saga_dot_v1_dot_coordinator__pb2.RetireDefinitionResponse.FromString,
+                _registered_method=True)
 
 
 class CoordinatorServiceServicer(object):
@@ -84,7 +94,7 @@ class CoordinatorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetSaga(self, request, context):
-        """One saga with its steps and its timeline.
+        """One saga with its steps, its timeline, and what would be undone if it turned back now.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -112,7 +122,7 @@ class CoordinatorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ListDefinitions(self, request, context):
-        """The definitions that new sagas can be started with.
+        """The definitions that new sagas can be started with, in all their versions, a page at a time (AIP-158).
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -120,6 +130,23 @@ class CoordinatorServiceServicer(object):
 
     def GetDefinition(self, request, context):
         """The text of one definition.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RegisterDefinition(self, request, context):
+        """Let new sagas be started with a definition, for as long as the journal lives. It counts as the newest of its
+        name from then on, unless just that content was registered before. A version that a saga was started with
+        keeps its content: other content is ALREADY_EXISTS. Running sagas are not touched.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RetireDefinition(self, request, context):
+        """Let no new saga be started with a version of a definition; sagas that run go on. Its file does not bring it
+        back, registering it does. Asked again, it changes nothing.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -162,6 +189,16 @@ def add_CoordinatorServiceServicer_to_server(servicer, server):
                     servicer.GetDefinition,
                     request_deserializer=saga_dot_v1_dot_coordinator__pb2.GetDefinitionRequest.FromString,
                     response_serializer=saga_dot_v1_dot_coordinator__pb2.GetDefinitionResponse.SerializeToString,
+            ),
+            'RegisterDefinition': grpc.unary_unary_rpc_method_handler(
+                    servicer.RegisterDefinition,
+                    request_deserializer=saga_dot_v1_dot_coordinator__pb2.RegisterDefinitionRequest.FromString,
+                    response_serializer=saga_dot_v1_dot_coordinator__pb2.RegisterDefinitionResponse.SerializeToString,
+            ),
+            'RetireDefinition': grpc.unary_unary_rpc_method_handler(
+                    servicer.RetireDefinition,
+                    request_deserializer=saga_dot_v1_dot_coordinator__pb2.RetireDefinitionRequest.FromString,
+                    response_serializer=saga_dot_v1_dot_coordinator__pb2.RetireDefinitionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -354,6 +391,60 @@ class CoordinatorService(object):
             '/saga.v1.CoordinatorService/GetDefinition',
             saga_dot_v1_dot_coordinator__pb2.GetDefinitionRequest.SerializeToString,
             saga_dot_v1_dot_coordinator__pb2.GetDefinitionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RegisterDefinition(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/saga.v1.CoordinatorService/RegisterDefinition',
+            saga_dot_v1_dot_coordinator__pb2.RegisterDefinitionRequest.SerializeToString,
+            saga_dot_v1_dot_coordinator__pb2.RegisterDefinitionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RetireDefinition(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/saga.v1.CoordinatorService/RetireDefinition',
+            saga_dot_v1_dot_coordinator__pb2.RetireDefinitionRequest.SerializeToString,
+            saga_dot_v1_dot_coordinator__pb2.RetireDefinitionResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -40,7 +40,7 @@ class CoordinatorServiceStub:
     StartSaga: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.StartSagaRequest, _coordinator_pb2.StartSagaResponse]
     """Start a saga, or join the one that the same request_id started before."""
     GetSaga: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.GetSagaRequest, _coordinator_pb2.GetSagaResponse]
-    """One saga with its steps and its timeline."""
+    """One saga with its steps, its timeline, and what would be undone if it turned back now."""
     ListSagas: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.ListSagasRequest, _coordinator_pb2.ListSagasResponse]
     """Sagas, newest first, a page at a time (AIP-158)."""
     WatchSaga: _grpc.UnaryStreamMultiCallable[_coordinator_pb2.WatchSagaRequest, _coordinator_pb2.WatchSagaResponse]
@@ -48,9 +48,18 @@ class CoordinatorServiceStub:
     CancelSaga: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.CancelSagaRequest, _coordinator_pb2.CancelSagaResponse]
     """Turn a running saga back: what was begun is undone. FAILED_PRECONDITION once it has ended."""
     ListDefinitions: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.ListDefinitionsRequest, _coordinator_pb2.ListDefinitionsResponse]
-    """The definitions that new sagas can be started with."""
+    """The definitions that new sagas can be started with, in all their versions, a page at a time (AIP-158)."""
     GetDefinition: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.GetDefinitionRequest, _coordinator_pb2.GetDefinitionResponse]
     """The text of one definition."""
+    RegisterDefinition: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.RegisterDefinitionRequest, _coordinator_pb2.RegisterDefinitionResponse]
+    """Let new sagas be started with a definition, for as long as the journal lives. It counts as the newest of its
+    name from then on, unless just that content was registered before. A version that a saga was started with
+    keeps its content: other content is ALREADY_EXISTS. Running sagas are not touched.
+    """
+    RetireDefinition: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.RetireDefinitionRequest, _coordinator_pb2.RetireDefinitionResponse]
+    """Let no new saga be started with a version of a definition; sagas that run go on. Its file does not bring it
+    back, registering it does. Asked again, it changes nothing.
+    """
 
 @_typing.type_check_only
 class CoordinatorServiceAsyncStub(CoordinatorServiceStub):
@@ -60,7 +69,7 @@ class CoordinatorServiceAsyncStub(CoordinatorServiceStub):
     StartSaga: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.StartSagaRequest, _coordinator_pb2.StartSagaResponse]  # type: ignore[assignment]
     """Start a saga, or join the one that the same request_id started before."""
     GetSaga: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.GetSagaRequest, _coordinator_pb2.GetSagaResponse]  # type: ignore[assignment]
-    """One saga with its steps and its timeline."""
+    """One saga with its steps, its timeline, and what would be undone if it turned back now."""
     ListSagas: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.ListSagasRequest, _coordinator_pb2.ListSagasResponse]  # type: ignore[assignment]
     """Sagas, newest first, a page at a time (AIP-158)."""
     WatchSaga: _aio.UnaryStreamMultiCallable[_coordinator_pb2.WatchSagaRequest, _coordinator_pb2.WatchSagaResponse]  # type: ignore[assignment]
@@ -68,9 +77,18 @@ class CoordinatorServiceAsyncStub(CoordinatorServiceStub):
     CancelSaga: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.CancelSagaRequest, _coordinator_pb2.CancelSagaResponse]  # type: ignore[assignment]
     """Turn a running saga back: what was begun is undone. FAILED_PRECONDITION once it has ended."""
     ListDefinitions: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.ListDefinitionsRequest, _coordinator_pb2.ListDefinitionsResponse]  # type: ignore[assignment]
-    """The definitions that new sagas can be started with."""
+    """The definitions that new sagas can be started with, in all their versions, a page at a time (AIP-158)."""
     GetDefinition: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.GetDefinitionRequest, _coordinator_pb2.GetDefinitionResponse]  # type: ignore[assignment]
     """The text of one definition."""
+    RegisterDefinition: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.RegisterDefinitionRequest, _coordinator_pb2.RegisterDefinitionResponse]  # type: ignore[assignment]
+    """Let new sagas be started with a definition, for as long as the journal lives. It counts as the newest of its
+    name from then on, unless just that content was registered before. A version that a saga was started with
+    keeps its content: other content is ALREADY_EXISTS. Running sagas are not touched.
+    """
+    RetireDefinition: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.RetireDefinitionRequest, _coordinator_pb2.RetireDefinitionResponse]  # type: ignore[assignment]
+    """Let no new saga be started with a version of a definition; sagas that run go on. Its file does not bring it
+    back, registering it does. Asked again, it changes nothing.
+    """
 
 class CoordinatorServiceServicer(metaclass=_abc_1.ABCMeta):
     """Runs sagas."""
@@ -89,7 +107,7 @@ class CoordinatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _coordinator_pb2.GetSagaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_coordinator_pb2.GetSagaResponse, _abc.Awaitable[_coordinator_pb2.GetSagaResponse]]:
-        """One saga with its steps and its timeline."""
+        """One saga with its steps, its timeline, and what would be undone if it turned back now."""
 
     @_abc_1.abstractmethod
     def ListSagas(
@@ -121,7 +139,7 @@ class CoordinatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _coordinator_pb2.ListDefinitionsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_coordinator_pb2.ListDefinitionsResponse, _abc.Awaitable[_coordinator_pb2.ListDefinitionsResponse]]:
-        """The definitions that new sagas can be started with."""
+        """The definitions that new sagas can be started with, in all their versions, a page at a time (AIP-158)."""
 
     @_abc_1.abstractmethod
     def GetDefinition(
@@ -130,5 +148,26 @@ class CoordinatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_coordinator_pb2.GetDefinitionResponse, _abc.Awaitable[_coordinator_pb2.GetDefinitionResponse]]:
         """The text of one definition."""
+
+    @_abc_1.abstractmethod
+    def RegisterDefinition(
+        self,
+        request: _coordinator_pb2.RegisterDefinitionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_coordinator_pb2.RegisterDefinitionResponse, _abc.Awaitable[_coordinator_pb2.RegisterDefinitionResponse]]:
+        """Let new sagas be started with a definition, for as long as the journal lives. It counts as the newest of its
+        name from then on, unless just that content was registered before. A version that a saga was started with
+        keeps its content: other content is ALREADY_EXISTS. Running sagas are not touched.
+        """
+
+    @_abc_1.abstractmethod
+    def RetireDefinition(
+        self,
+        request: _coordinator_pb2.RetireDefinitionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_coordinator_pb2.RetireDefinitionResponse, _abc.Awaitable[_coordinator_pb2.RetireDefinitionResponse]]:
+        """Let no new saga be started with a version of a definition; sagas that run go on. Its file does not bring it
+        back, registering it does. Asked again, it changes nothing.
+        """
 
 def add_CoordinatorServiceServicer_to_server(servicer: CoordinatorServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

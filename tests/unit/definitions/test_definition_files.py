@@ -1,4 +1,4 @@
-"""The catalog of a folder: a wrong file is refused whole, and the others keep working."""
+"""The definitions in a folder: a wrong file is refused whole, and the others keep working."""
 
 import os
 from pathlib import Path
@@ -7,8 +7,7 @@ from typing import Final
 import pytest
 
 from coordinator.adapters.definition_files import DefinitionFiles
-from coordinator.domain.errors import DefinitionNotFound, StartupFailed
-from coordinator.ports.catalog import Catalog
+from coordinator.domain.errors import StartupFailed
 from participants.calls import Operation
 from participants.services import EXAMPLES
 
@@ -46,10 +45,12 @@ def test_a_wrong_file_is_refused_and_the_others_keep_working(tmp_path: Path) -> 
     write(tmp_path / "a.json", "Trip")
     (tmp_path / "b.json").write_text('{"sagaName": "Broken", "steps": [], "when": 1}')
     write(tmp_path / "c.json", "Cruise", "2")
-    catalog: Catalog = (files := DefinitionFiles.load(tmp_path, SERVICES))
-    assert [definition.name for definition in catalog.all()] == ["Cruise", "Trip"]
-    assert catalog.get("Trip", None).steps[0].service == "Hotel"
-    assert catalog.get("Cruise", None) is catalog.get("Cruise", "2")
+    files = DefinitionFiles.load(tmp_path, SERVICES)
+    assert [definition.name for definition in files.all()] == ["Cruise", "Trip"]
+    assert [(source, definition.version) for source, definition in files.loaded] == [
+        ("a.json", None),
+        ("c.json", "2"),
+    ]
     assert refusals(files) == {
         "b.json": [
             "line 1, column 24: $.steps: expected a list of 1 to 1000 steps, found an empty list",
@@ -61,38 +62,37 @@ def test_a_wrong_file_is_refused_and_the_others_keep_working(tmp_path: Path) -> 
     }
 
 
-def test_what_is_not_there_is_not_found(tmp_path: Path) -> None:
-    write(tmp_path / "a.json", "Trip", "1")
-    catalog = DefinitionFiles.load(tmp_path, SERVICES)
-    with pytest.raises(DefinitionNotFound) as missing:
-        catalog.get("Trip", "2")
-    assert str(missing.value) == "there is no definition 'Trip' in version '2'; loaded are: Trip (version 1)"
-    with pytest.raises(DefinitionNotFound) as missing:
-        catalog.get("Cruise", None)
-    assert str(missing.value) == "there is no definition 'Cruise'; loaded are: Trip (version 1)"
-
-
-def test_a_version_that_the_file_does_not_have_is_not_found(tmp_path: Path) -> None:
-    write(tmp_path / "a.json", "Trip")
-    with pytest.raises(DefinitionNotFound):
-        DefinitionFiles.load(tmp_path, SERVICES).get("Trip", "1")
-
-
-def test_of_two_files_with_one_name_the_second_is_refused_and_both_are_named(tmp_path: Path) -> None:
-    for name in ("e", "b", "f", "a", "d", "c"):
-        write(tmp_path / f"{name}.json", "Trip", name)
+def test_one_name_may_have_many_versions_and_a_draft(tmp_path: Path) -> None:
+    for place, version in enumerate(("10", "9", None)):
+        write(tmp_path / f"{place}.json", "Trip", version)
     files = DefinitionFiles.load(tmp_path, SERVICES)
-    assert files.get("Trip", None).version == "a"
+    assert [definition.version for definition in files.all()] == [None, "9", "10"]
+    assert files.refused == ()
+
+
+def test_of_two_files_with_one_version_the_second_is_refused_and_both_are_named(tmp_path: Path) -> None:
+    for name in ("e", "b", "f", "a", "d", "c"):
+        write(tmp_path / f"{name}.json", "Trip", "1")
+    files = DefinitionFiles.load(tmp_path, SERVICES)
+    assert [source for source, _ in files.loaded] == ["a.json"]
     assert list(refusals(files)) == ["b.json", "c.json", "d.json", "e.json", "f.json"]
     for sentences in refusals(files).values():
-        assert sentences == ["$.sagaName: expected a saga name of its own, found 'Trip' as in a.json"]
+        assert sentences == ["$.version: expected a version of its own, found '1' of 'Trip' as in a.json"]
+
+
+def test_of_two_drafts_of_one_name_the_second_is_refused(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write(tmp_path / f"{name}.json", "Trip")
+    assert refusals(DefinitionFiles.load(tmp_path, SERVICES)) == {
+        "b.json": ["$.sagaName: expected a saga name of its own, or a version, found 'Trip' as in a.json"]
+    }
 
 
 def test_a_refused_file_does_not_take_a_name(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text('{"sagaName": "Trip", "steps": []}')
     write(tmp_path / "b.json", "Trip")
     files = DefinitionFiles.load(tmp_path, SERVICES)
-    assert files.get("Trip", None).name == "Trip"
+    assert [source for source, _ in files.loaded] == ["b.json"]
     assert list(refusals(files)) == ["a.json"]
 
 
@@ -139,7 +139,7 @@ def test_a_link_to_a_file_is_followed(tmp_path: Path) -> None:
     (tmp_path / "mounted").mkdir()
     write(tmp_path / "mounted" / "trip", "Trip")
     (tmp_path / "trip.json").symlink_to("mounted/trip")
-    assert DefinitionFiles.load(tmp_path, SERVICES).get("Trip", None).name == "Trip"
+    assert [definition.name for definition in DefinitionFiles.load(tmp_path, SERVICES).all()] == ["Trip"]
 
 
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:

@@ -1,0 +1,199 @@
+"""What a coordinator has at hand after a start: what stands in files, and what callers registered before."""
+
+import asyncio
+import json
+import logging
+from collections.abc import Collection
+from functools import partial
+
+import pytest
+
+from coordinator.adapters.definition_text import read_with_places
+from coordinator.adapters.memory import MemoryJournal
+from coordinator.domain.definition import SagaDefinition, parse_definition
+from coordinator.domain.documents import Format
+from coordinator.domain.errors import DefinitionNotFound, JournalUnavailable
+from coordinator.engine.definitions import Definitions, State
+from coordinator.ports.telemetry import Telemetry
+from tests.contract.sagas import a_saga
+from tests.no_telemetry import NoTelemetry
+
+
+class StoppedClock:
+    def now(self) -> float:
+        return 5_000.0
+
+
+class Named(NoTelemetry):
+    """Keeps the names that metrics are told of."""
+
+    def __init__(self) -> None:
+        self.names: list[str] = []
+
+    def definition_registered(self, saga_name: str) -> None:
+        self.names.append(saga_name)
+
+
+def text(label: str = "book", version: str | None = "1", name: str = "Trip", service: str = "Hotel") -> str:
+    step = {"service": service, "transaction": label, "compensation": None}
+    return json.dumps({"sagaName": name, "version": version, "steps": [step]})
+
+
+def definition(label: str = "book", version: str | None = "1", name: str = "Trip") -> SagaDefinition:
+    return parse_definition(text(label, version, name), source="test")
+
+
+async def begun(
+    journal: MemoryJournal,
+    *files: SagaDefinition,
+    services: Collection[str] | None = None,
+    telemetry: Telemetry | None = None,
+) -> Definitions:
+    """What a coordinator has after its start."""
+    read = partial(read_with_places, services=services)
+    told = telemetry or NoTelemetry()
+    definitions = Definitions(journal.definitions, journal, read, lambda _: (), StoppedClock(), told)
+    await definitions.take_up([(f"{one.name}-{one.version}.json", one) for one in files])
+    return definitions
+
+
+async def registered(definitions: Definitions, content: str) -> None:
+    await definitions.register(content, Format.JSON, source="test", validate_only=False)
+
+
+async def the_newest(definitions: Definitions, name: str = "Trip") -> str | None:
+    return (await definitions.get(name, None)).version
+
+
+@pytest.fixture
+def journal() -> MemoryJournal:
+    return MemoryJournal()
+
+
+async def test_files_and_what_callers_registered_are_at_hand_after_a_restart(journal: MemoryJournal) -> None:
+    first = await begun(journal, definition(version="9"), definition(version="10"))
+    assert await the_newest(first) == "10"
+    await registered(first, text(version="8"))
+    await first.retire("Trip", "9", if_no_open_sagas=False)
+    again = await begun(journal.reopened(), definition(version="9"), definition(version="10"))
+    assert await the_newest(again) == "8"
+    assert [one.version for one in again.all()] == ["10", "8"]
+    assert await again.get("Trip", "10") == definition(version="10")
+    with pytest.raises(DefinitionNotFound, match=r"loaded are: Trip \(version 10\), Trip \(version 8\)"):
+        await again.get("Trip", "9")
+
+
+async def test_a_file_that_is_gone_can_be_looked_at_and_not_started(journal: MemoryJournal) -> None:
+    await begun(journal, definition())
+    again = await begun(journal.reopened())
+    with pytest.raises(DefinitionNotFound, match="loaded are: none"):
+        await again.get("Trip", None)
+    (shown,) = await again.page(saga_name=None, all_states=True, after=None, limit=10)
+    assert (shown.state, shown.definition) == (State.UNAVAILABLE, definition())
+    assert await again.page(saga_name=None, all_states=False, after=None, limit=10) == []
+
+
+async def test_a_file_that_changes_a_version_in_use_is_refused_and_what_is_registered_stays(
+    journal: MemoryJournal, caplog: pytest.LogCaptureFixture
+) -> None:
+    await begun(journal, definition(), definition(name="Cruise"))
+    await a_saga("1", definition=definition()).start(journal)
+    again = await begun(journal.reopened(), definition("other"), definition(name="Cruise"))
+    (told,) = caplog.records
+    assert told.levelno == logging.ERROR
+    assert told.getMessage() == (
+        "Trip-1.json is not loaded: definition 'Trip' in version '1' cannot get other content: sagas were "
+        "started with it since 1970-01-01 00:16:40 UTC. Give the new content a version of its own"
+    )
+    assert await again.get("Trip", "1") == definition()
+    assert await again.get("Cruise", "1") == definition(name="Cruise")
+
+
+async def test_a_file_that_does_not_count_is_told_of(
+    journal: MemoryJournal, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = await begun(journal, definition(), definition(version=None))
+    await first.retire("Trip", "1", if_no_open_sagas=False)
+    await registered(first, text("other", version=None))
+    again = await begun(journal.reopened(), definition(), definition(version=None))
+    assert caplog.messages == [
+        "Trip-1.json is not loaded: it was retired, and registering it by a call brings it back",
+        "Trip-None.json is not loaded: other content was registered by a call since",
+    ]
+    assert await again.get("Trip", None) == definition("other", version=None)
+
+
+async def test_what_is_not_right_any_more_is_told_of_and_the_others_are_at_hand(
+    journal: MemoryJournal, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = await begun(journal, services=["Hotel", "Car"])
+    await registered(first, text(version="1"))
+    await registered(first, text(version="2", service="Car"))
+    again = await begun(journal.reopened(), services=["Hotel"])
+    assert await the_newest(again) == "1"
+    (told,) = caplog.messages
+    assert told.startswith("the definition Trip (version 2) that was registered is not a saga definition and")
+    assert "expected a configured service (Hotel), found 'Car'" in told
+    shown = await again.show("Trip", "2")
+    assert (shown.state, shown.is_newest) == (State.UNAVAILABLE, False)
+
+
+async def test_a_damaged_text_is_told_of_and_the_others_are_at_hand(
+    journal: MemoryJournal, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await begun(journal)
+    for version in ("1", "2"):
+        await registered(first, text(version=version))
+    after = journal.reopened()
+    whole = after.definitions.text
+
+    async def damaged(name: str, version: str | None) -> str | None:
+        return await whole(name, "1")
+
+    monkeypatch.setattr(after.definitions, "text", damaged)
+    again = await begun(after)
+    assert await the_newest(again) == "1"
+    assert "is damaged: its text has another digest" in caplog.messages[0]
+    shown = await again.show("Trip", "2")
+    assert (shown.state, shown.definition) == (State.UNAVAILABLE, None)
+
+
+async def test_metrics_are_told_of_every_name_that_can_be_started(journal: MemoryJournal) -> None:
+    told = Named()
+    definitions = await begun(journal, definition(), definition(name="Cruise"), telemetry=told)
+    assert sorted(told.names) == ["Cruise", "Trip"]
+    await registered(definitions, text(name="Flight"))
+    assert told.names[-1] == "Flight"
+
+
+async def test_whoever_chooses_a_definition_waits_for_one_that_is_being_registered(
+    journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definitions = await begun(journal, definition())
+    synced, write = asyncio.Event(), journal.definitions.register
+
+    async def slow(content: SagaDefinition, *, at: float) -> object:
+        registered = await write(content, at=at)
+        await synced.wait()
+        return registered
+
+    monkeypatch.setattr(journal.definitions, "register", slow)
+    registering = asyncio.create_task(registered(definitions, text(version="2")))
+    while await journal.definitions.text("Trip", "2") is None:
+        await asyncio.sleep(0)
+    choosing = asyncio.create_task(the_newest(definitions))
+    await asyncio.sleep(0)
+    assert not choosing.done()
+    synced.set()
+    await registering
+    assert await choosing == "2"
+
+
+async def test_a_store_that_fails_leaves_what_is_at_hand(
+    journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definitions = await begun(journal, definition())
+    journal.reopened()
+    with pytest.raises(JournalUnavailable):
+        await registered(definitions, text(version="2"))
+    assert await the_newest(definitions) == "1"
