@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from fractions import Fraction
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -27,6 +28,7 @@ from coordinator.client import (
     Order,
     OrderStatus,
     Payment,
+    Saga,
     SagaStatus,
 )
 from saga.testing.v1 import faults_pb2, faults_pb2_grpc
@@ -47,6 +49,8 @@ _UNDO_REFUSED: Final = """{"rules": [{"service": "InventoryService", "compensati
   "fault": "refused", "code": "STOCKTAKING", "message": "Nothing moves while the shelves are counted."}]}"""
 _SHIPPING_SLOW: Final = """{"rules": [{"service": "ShippingService", "transaction": "scheduleShipment",
   "fault": "latency", "distribution": "fixed", "ms": 1500}]}"""
+_TICKETS_BUSY: Final = """{"rules": [{"service": "TicketService", "transaction": "issueTickets",
+  "fault": "faulted", "code": "PRINTER_BUSY", "times": 2}]}"""
 _NO_FAULTS: Final = "{}"
 
 
@@ -71,6 +75,8 @@ class Demo:
         self.killed()
         self.undo_fails()
         self.joined()
+        self.trip_booked()
+        self.trip_sold_out()
         return self.adds_up()
 
     def saga_id(self, order_id: str) -> str:
@@ -181,19 +187,44 @@ class Demo:
         with self._faults_set(_SHIPPING_SLOW):
             self._story(order, OrderStatus.SUCCESS)
 
+    def trip_booked(self) -> None:
+        """A graph of steps: three booked side by side, the payment as the decision, then what must succeed."""
+        self._tell(
+            "8. trip booked",
+            "Flight, hotel and car side by side; then the payment, the pivot; the tickets are asked for until\n"
+            "   they are there.",
+        )
+        with self._faults_set(_TICKETS_BUSY):
+            saga = self._travel("t-1", car={"car_id": "car-1", "days": 2})
+        self._expect(saga.status is SagaStatus.COMPLETED, f"t-1 is booked, not {saga.status}")
+
+    def trip_sold_out(self) -> None:
+        """A refusal among steps that run side by side: the others are undone, in any order."""
+        self._tell(
+            "9. trip sold out", "The last room is gone by now: the flight is given back. No car was wanted."
+        )
+        saga = self._travel("t-2")
+        self._expect(saga.status is SagaStatus.COMPENSATED, f"t-2 is undone, not {saga.status}")
+
     def adds_up(self) -> bool:
-        """Money and stock against what the coordinator says became of each order."""
-        self._tell("8. adds up", "All sagas, and money and stock against the orders that succeeded.")
+        """Money, stock and places against what the coordinator says became of each order and trip."""
+        self._tell("10. adds up", "All sagas, and money, stock and places against what succeeded.")
         self._type("list")
         books = self._books()
         print(
-            f"   orders that succeeded: o-1, o-5 and o-7, 42.00 EUR each, 4 pieces in all\n   {_told(books)}"
+            "   orders that succeeded: o-1, o-5 and o-7, 42.00 EUR each, 4 pieces in all\n"
+            "   trips that succeeded: t-1, 299.30 EUR for a flight, a night and a car for two days\n"
+            f"   {_told(books)}"
         )
         succeeded = {name for name, order in self._orders.items() if order.status is OrderStatus.SUCCESS}
         self._expect(succeeded == {"o-1", "o-5", "o-7"}, f"o-1, o-5 and o-7 succeeded, not {succeeded}")
+        charged = 126 + Fraction("299.30")
         self._expect(
-            books.charged_net == 126, f"126.00 EUR are charged, net; the books say {books.charged_net}"
+            books.charged_net == charged, f"425.30 EUR are charged, net; the books say {books.charged_net}"
         )
+        self._expect(books.booked == 3, f"3 places are booked; the books say {books.booked}")
+        self._expect(books.tickets == {"t-1": 3}, f"t-1 has 3 tickets; the books say {books.tickets}")
+        self._expect(books.places_add_up, "free and booked places are all the places there are")
         self._expect(books.reserved == 4, f"4 pieces are reserved; the books say {books.reserved}")
         self._expect(books.shipments == 3, f"3 shipments are scheduled; the books say {books.shipments}")
         self._expect(books.stock_adds_up, "free and reserved stock are what was received")
@@ -226,6 +257,29 @@ class Demo:
             payment=Payment("card", "tok-1", PRICE),
             timeout_s=timeout_s,
         )
+
+    def _travel(self, trip_id: str, **wishes: object) -> Saga:
+        """Book a flight and a night in the hotel that has one room, and show what became of it."""
+        self._print_standing("before:")
+        saga = self._client.start(
+            "BookTrip",
+            {
+                "trip_id": trip_id,
+                "traveller_id": "u-1",
+                "flight_id": "flight-1",
+                "hotel_id": "hotel-last",
+                "nights": 1,
+                "payment_info": {"method": "card", "token": "tok-1"},
+                **wishes,
+            },
+            request_id=trip_id,
+            wait_s=CALL_TIMEOUT_S,
+        ).saga
+        print(f"   answer: {saga.status} {saga.error_message}".rstrip())
+        self._type("show", saga.saga_id)
+        self._print_ledger(saga.saga_id)
+        self._print_standing("after:")
+        return saga
 
     def _late(self, order_id: str) -> Order:
         """The same order once more, while it is under way."""
@@ -406,7 +460,8 @@ def _told(books: Books) -> str:
     shipments = "1 shipment" if books.shipments == 1 else f"{books.shipments} shipments"
     return (
         f"charged {float(books.charged_net):.2f} EUR net; "
-        f"stock {books.reserved} reserved, {books.free} free; {shipments} scheduled"
+        f"stock {books.reserved} reserved, {books.free} free; {shipments} scheduled; "
+        f"{books.booked} places booked"
     )
 
 
