@@ -188,11 +188,11 @@ class Demo:
             self._story(order, OrderStatus.SUCCESS)
 
     def trip_booked(self) -> None:
-        """A graph of steps: three booked side by side, the payment as the decision, then what must succeed."""
+        """A graph of steps: three side by side, the payment as the decision, then what must succeed."""
         self._tell(
             "8. trip booked",
-            "Flight, hotel and car side by side; then the payment, the pivot; the tickets are asked for until\n"
-            "   they are there.",
+            "Flight, hotel and car side by side; the payment is the pivot; tickets are asked for until they\n"
+            "   are there.",
         )
         with self._faults_set(_TICKETS_BUSY):
             saga = self._travel("t-1", car={"car_id": "car-1", "days": 2})
