@@ -9,7 +9,7 @@ Nothing of this stands in the product. (The barrier is switched off by the examp
 import asyncio
 import runpy
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
@@ -33,10 +33,11 @@ SLOW_DISK_S: Final = 0.03
 def swap_undo_order() -> None:
     """Undo the first step first."""
 
-    def oldest_first(saga: Saga) -> Iterator[StepState]:
-        return (step for step in saga.steps if step.needs_undo)
+    def oldest_first(saga: Saga) -> tuple[StepState, ...]:
+        waiting = (step for step in saga.steps if step.needs_undo and step.undo_outcome is None)
+        return tuple(waiting)[:1]
 
-    Saga._to_undo = oldest_first  # type: ignore[method-assign, assignment]
+    Saga.undoable = property(oldest_first)  # type: ignore[method-assign, assignment]
 
 
 def acknowledge_early() -> None:
