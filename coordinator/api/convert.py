@@ -1,4 +1,5 @@
-"""Between the domain's values and the protos. Nothing that a saga was given or answered is shown."""
+"""Between the domain's values and the protos. Of what a saga was given or answered, nothing is shown here but
+its own result, and what a `ShownPlan` holds."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -35,6 +36,7 @@ from coordinator.domain.graph import places
 from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue, child
 from coordinator.domain.saga import Saga, Status, StepOutcome, StepState, UndoOutcome
+from coordinator.domain.shown_plan import ShownPlan, ShownUndo
 from coordinator.domain.summary import SagaSummary
 from coordinator.domain.trace import parse_trace
 from coordinator.engine.sagas import SagaView
@@ -142,10 +144,22 @@ def to_saga_with_steps(view: SagaView) -> types_pb2.Saga:
 
 
 def to_saga_with_timeline(view: SagaView) -> types_pb2.Saga:
-    """All that is shown of a saga."""
+    """All that is shown of a saga as it came about."""
     saga = to_saga_with_steps(view)
     saga.timeline.extend(map(to_entry, view.records))
     return saga
+
+
+def to_undo_plan(plan: ShownPlan) -> types_pb2.UndoPlan:
+    """What would be undone."""
+    return types_pb2.UndoPlan(
+        undos=map(_to_planned_undo, plan.undos),
+        stays=[
+            types_pb2.Standing(step=step, reason=types_pb2.StandingReason.Value(f"STANDING_REASON_{why}"))
+            for step, why in plan.stays
+        ],
+        shortened=plan.shortened,
+    )
 
 
 def to_entry(record: Record) -> types_pb2.TimelineEntry:
@@ -223,6 +237,20 @@ def _number(number: float, path: str) -> JsonValue:
     if number.is_integer() and abs(number) < EXACT_INTEGERS_BELOW:
         return int(number)
     return number
+
+
+def _to_planned_undo(undo: ShownUndo) -> types_pb2.PlannedUndo:
+    return types_pb2.PlannedUndo(
+        step=undo.step,
+        service=undo.service,
+        compensation=undo.compensation,
+        after=undo.after,
+        idempotency_key=undo.key,
+        input_fields=undo.given.fields,
+        input_json=undo.given.input or "",
+        receipt_known=undo.receipt_known,
+        receipt_json=undo.given.receipt or "",
+    )
 
 
 def _to_steps(saga: Saga, records: Sequence[Record]) -> list[types_pb2.Step]:

@@ -17,6 +17,7 @@ from coordinator.api.convert import (
     to_saga,
     to_saga_with_steps,
     to_saga_with_timeline,
+    to_undo_plan,
 )
 from coordinator.api.definitions import (
     at_field,
@@ -60,7 +61,11 @@ class CoordinatorServicer(rpc.CoordinatorServiceServicer):
 
     async def GetSaga(self, request: pb.GetSagaRequest, context: _Context) -> pb.GetSagaResponse:
         view = await self._sagas.get(requests.saga_id(request.saga_id))
-        return pb.GetSagaResponse(saga=to_saga_with_timeline(view))
+        saga = to_saga_with_timeline(view)
+        plan = await self._sagas.undo_plan(view, with_inputs=request.undo_inputs)
+        if plan is not None:
+            saga.undo_plan.CopyFrom(to_undo_plan(plan))
+        return pb.GetSagaResponse(saga=saga)
 
     async def ListSagas(self, request: pb.ListSagasRequest, context: _Context) -> pb.ListSagasResponse:
         condition = parse_filter(request.filter)

@@ -36,6 +36,7 @@ from coordinator.domain.inputs import check_input
 from coordinator.domain.jsontext import JsonValue, canonical, digest
 from coordinator.domain.machine import Decision, decide
 from coordinator.domain.saga import SAGA_INPUT_BYTES_MAX, Saga, Status
+from coordinator.domain.shown_plan import ShownPlan, shown_plan
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.engine.driver import Tools
 from coordinator.engine.pool import Pool
@@ -269,6 +270,17 @@ class Sagas:
             return view, [(OperatorActed(at, Verb.TERMINATE, ActionId(""), "", ""), END_OF_UNREADABLE)]
         events = possible_actions(view.saga, at=at, set_aside=view.set_aside)
         return view, [(event, await _effect(view.saga, event)) for event in events]
+
+    async def undo_plan(self, view: SagaView, *, with_inputs: bool) -> ShownPlan | None:
+        """What would be undone if the saga turned back now; None where its records cannot be read.
+
+        With *with_inputs* also what each undo would be given, as far as people may see it.
+        """
+        if view.saga is None:
+            return None
+        evaluate = _on(asyncio.get_running_loop(), self._tools.expressions.evaluate)
+        # In a thread, as an effect is.
+        return await asyncio.to_thread(shown_plan, view.saga, evaluate, with_inputs=with_inputs)
 
     async def _launch(
         self, definition: SagaDefinition, born: SagaStarted, request: Request
