@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill check fmt format lint types layers dependencies \
-	proto proto-fresh proto-lint proto-baseline docs docs-fresh tour lock audit clean
+	proto proto-fresh proto-lint proto-baseline docs docs-fresh lint-definitions tour lock audit clean
 
 BIN := .venv/bin
 PROTO_PYTHON := .venv-proto/bin/python
@@ -44,7 +44,7 @@ test-viewer: $(DEV) $(VIEWER) ## read an order's trace back from a real viewer
 test-kill: $(DEV) ## kill the coordinator under load, many times, and judge what is left
 	$(BIN)/python -m pytest -n 0 -m kill -s
 
-check: format lint types layers dependencies docs-fresh proto-fresh proto-lint ## check all that can be checked without running it
+check: format lint types layers dependencies docs-fresh lint-definitions proto-fresh proto-lint ## check all that can be checked without running it
 
 fmt: $(DEV) ## format the code, and repair what the linter can
 	$(BIN)/ruff check --fix-only --quiet .
@@ -74,6 +74,9 @@ tour: $(DEV) ## play the README's tour and write what it prints
 
 docs-fresh: $(DEV) ## check that the README and the schema of definitions say what the code means
 	$(BIN)/python -m scripts.gen_docs --check
+
+lint-definitions: $(DEV) ## check that the linter finds nothing in the definitions that ship
+	$(BIN)/saga lint definitions
 
 proto: $(PROTO) ## make generated/ from protos/
 	@$(PROTO_PYTHON) -m scripts.gen_protos

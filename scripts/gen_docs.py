@@ -9,6 +9,7 @@ import sys
 from typing import Final
 
 from coordinator.adapters.prometheus import METRICS
+from coordinator.domain.rules import RULES
 from coordinator.settings import PREFIX, Settings, flag_of
 from scripts.cluster import ROOT
 from scripts.definition_schema import schema_text
@@ -21,6 +22,7 @@ def main(arguments: list[str]) -> int:
     """Bring what is generated up to date, or say that it is not."""
     readme = with_part(README.read_text(), "settings", settings_table())
     readme = with_part(readme, "metrics", metrics_table())
+    readme = with_part(readme, "rules", rules_table())
     stale = 0
     for path, text in {README: readme, SCHEMA: schema_text()}.items():
         if path.exists() and path.read_text() == text:
@@ -73,6 +75,12 @@ def metrics_table() -> str:
         for metric in METRICS
     )
     return "\n".join(["| metric | labels | meaning |", "|---|---|---|", *rows]) + "\n"
+
+
+def rules_table() -> str:
+    """Every rule of definitions in a row."""
+    rows = (f"| `{name}` | {rule.sentence} | {rule.cure} |" for name, rule in RULES.items())
+    return "\n".join(["| rule | what holds, or is amiss | cure |", "|---|---|---|", *rows]) + "\n"
 
 
 if __name__ == "__main__":

@@ -124,6 +124,40 @@ def validate(
 
 
 @app.command()
+def lint(
+    paths: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE|FOLDER]...",
+            help="Definition files, or folders of them. Default: the folder of the settings.",
+        ),
+    ] = None,
+    participants: Annotated[
+        bool,
+        typer.Option(
+            "--participants", help="Ask each service of the settings whether it offers what is named."
+        ),
+    ] = False,
+    rules: Annotated[
+        bool, typer.Option("--rules", help="List the rules, with what to do about each.")
+    ] = False,
+    output: Output = Form.TABLE,
+) -> int:
+    """Find what is wrong or was hardly meant in definition files.
+
+    It is silent about sound ones; the exit code is 1 if anything is found.
+
+    \b
+    Example:
+      saga lint definitions
+      saga lint trip.yaml --participants
+    """
+    from coordinator.cli.commands import lint
+
+    return lint.rules(output) if rules else lint.run(paths or [], output, participants=participants)
+
+
+@app.command()
 def start(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The sagaName of a definition.")],
     input: Annotated[

@@ -22,7 +22,7 @@ from coordinator.domain.definition import (
 )
 from coordinator.domain.durations import format_duration
 from coordinator.domain.errors import Loc, NotEvaluated
-from coordinator.domain.expression_reading import OUTPUTS, TokenKind, reading
+from coordinator.domain.expression_reading import OUTPUTS, reading
 from coordinator.domain.expressions import Evaluate, expressions_in
 from coordinator.domain.graph import mask, places
 from coordinator.domain.jsontext import JsonValue
@@ -120,7 +120,7 @@ def _undo(definition: SagaDefinition) -> Iterator[Finding]:
             yield from _dead_compensation(place, step)
             continue
         others = turning_back & ~drawn.ancestors[place] & ~(1 << place)
-        if step.kind is StepKind.COMPENSATABLE and step.compensation is None and others:
+        if step.compensation is None and others:
             names = listed((definition.steps[other].name for other in places(others)), shown_max=3)
             sentence = f"nothing undoes {step.name}, and the saga may still turn back at {names}"
             yield Finding("missing-undo", ("steps", place, "compensation"), sentence)
@@ -241,8 +241,6 @@ def _conditions(source: str) -> Iterator[str]:
     """The condition of each `… ? … : …` in an expression."""
     starts = [0]
     for token in reading(source).tokens:
-        if token.kind is not TokenKind.SIGN:
-            continue
         behind = token.start + len(token.text)
         match token.text:
             case "(" | "[" | "{":

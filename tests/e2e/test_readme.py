@@ -17,7 +17,7 @@ from coordinator.domain.outcomes import Refused, Succeeded
 from coordinator.ports.participants import ExecuteCall
 from coordinator.settings import Settings
 from scripts.cluster import ROOT, Cluster
-from scripts.gen_docs import settings_table, with_part
+from scripts.gen_docs import rules_table, settings_table, with_part
 from tests.e2e.readme import README, blocks, example
 
 
@@ -43,6 +43,7 @@ def test_every_setting_is_listed_with_its_flag_and_its_default() -> None:
 
 def test_what_is_generated_is_fresh() -> None:
     assert with_part(README, "settings", settings_table()) == README
+    assert with_part(README, "rules", rules_table()) == README
 
 
 async def test_the_participant_shown_runs_and_books_a_seat_once(tmp_path: Path) -> None:

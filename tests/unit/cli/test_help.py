@@ -25,6 +25,7 @@ HEAVY: Final = (
 )
 VERBS: Final = (
     "validate",
+    "lint",
     "start",
     "list",
     "show",

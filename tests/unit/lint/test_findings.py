@@ -188,8 +188,16 @@ def test_the_condition_of_each_branch_is_looked_at(source: str, always: list[str
     assert conditions == always
 
 
+def test_a_condition_passes_nothing_on() -> None:
+    rules = [one.rule for one in found(step("a", input=["b"], when="size(input) > 2"), sensitive=["b"])]
+    assert rules == []
+
+
 def test_findings_come_in_the_order_of_the_steps() -> None:
-    paths = [
-        one.path for one in found(step("a", when="true"), step("b", compensation=None), step("c"), ttl="1s")
+    rules = [
+        finding.rule
+        for finding in found(
+            step("a", when="true", allow=["no-such-rule"]), step("b", compensation=None), step("c"), ttl="10s"
+        )
     ]
-    assert paths == sorted(paths, key=lambda path: path.startswith("$.steps"))
+    assert rules == ["ttl-too-short", "dead-branch", "allow-unknown-rule", "missing-undo"]
