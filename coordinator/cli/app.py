@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from coordinator.cli import dead_letters, journal, participants
+from coordinator.cli import dead_letters, definitions, journal, participants
 from coordinator.cli.exits import table
 from coordinator.cli.group import LightGroup
 from coordinator.cli.options import (
@@ -48,6 +48,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.add_typer(dead_letters.app, name="dead-letters")
+app.add_typer(definitions.app, name="definitions")
 app.add_typer(journal.app, name="journal")
 app.add_typer(participants.app, name="participants")
 
@@ -265,11 +266,11 @@ def show(
 
     \b
     Example:
-      saga show 01a20218-2a76-733b-8557-cb1c5225b6d4
+      saga show 01a20218-2a76-733b-8557-cb1c5225b6d4 --inputs
     """
     from coordinator.cli.commands import sagas
 
-    return sagas.show(address, timeout, saga_id, output)
+    return sagas.show(address, timeout, saga_id, output, with_inputs=inputs)
 
 
 @app.command()

@@ -17,7 +17,17 @@ from coordinator.client import checks, tracing, wire
 from coordinator.client.channel import channel_options, checked_target
 from coordinator.client.errors import ClientError, Unavailable, Undecided
 from coordinator.client.failures import Asked, answered, closed, elsewhere, to_error
-from coordinator.client.model import Definition, Item, Order, Payment, Saga, SagaStatus, Started, Watched
+from coordinator.client.model import (
+    Definition,
+    Item,
+    Order,
+    Payment,
+    RegisteredDefinition,
+    Saga,
+    SagaStatus,
+    Started,
+    Watched,
+)
 from coordinator.client.patience import (
     ASK_AGAIN_PAUSE_S,
     CALL_TIMEOUT_S,
@@ -140,10 +150,14 @@ class Client:
         answer = await self._ask("StartSaga", self._sagas.StartSaga, request, timeout_s=timeout_s)
         return wire.to_started(answer, has_own_id=request_id is not None)
 
-    async def get(self, saga_id: str) -> Saga:
-        """The saga with its steps and its timeline."""
-        request = wire.request_of(pb.GetSagaRequest, saga_id=saga_id)
-        return wire.to_saga((await self._ask("GetSaga", self._sagas.GetSaga, request, saga_id=saga_id)).saga)
+    async def get(self, saga_id: str, *, undo_inputs: bool = False) -> Saga:
+        """The saga with its steps, its timeline, and what would be undone if it turned back now.
+
+        With *undo_inputs* also what each undo would be given, but for what the definition calls sensitive.
+        """
+        request = wire.request_of(pb.GetSagaRequest, saga_id=saga_id, undo_inputs=undo_inputs)
+        answer = await self._ask("GetSaga", self._sagas.GetSaga, request, saga_id=saga_id)
+        return wire.to_saga(answer.saga)
 
     async def wait(self, saga_id: str, *, timeout_s: float = WAIT_TIMEOUT_S) -> Saga:
         """The saga, once no automatic work is left.
@@ -219,16 +233,64 @@ class Client:
         answer = await self._ask("CancelSaga", self._sagas.CancelSaga, request, saga_id=saga_id)
         return wire.to_saga(answer.saga)
 
-    async def definitions(self) -> tuple[Definition, ...]:
-        """What new sagas can be started with, by name, without the texts."""
-        request = pb.ListDefinitionsRequest()
-        answer = await self._ask("ListDefinitions", self._sagas.ListDefinitions, request)
-        return tuple(map(wire.to_definition, answer.definitions))
+    async def definitions(
+        self, *, saga_name: str | None = None, all_states: bool = False
+    ) -> tuple[Definition, ...]:
+        """What new sagas can be started with, in every version and without the texts, by name; of one name,
+        those that were registered first in front. With *all_states* also what cannot be started any more.
+        """
+        found: list[Definition] = []
+        token = ""
+        while True:
+            request = wire.request_of(
+                pb.ListDefinitionsRequest,
+                page_size=wire.DEFINITIONS_PAGE_SIZE,
+                page_token=token,
+                saga_name=saga_name or "",
+                all_states=all_states,
+            )
+            page = await self._ask("ListDefinitions", self._sagas.ListDefinitions, request)
+            found += map(wire.to_definition, page.definitions)
+            token = page.next_page_token
+            if not token:
+                return tuple(found)
 
-    async def definition(self, name: str) -> Definition:
-        """A definition with its text, by its name or by the digest that a saga is pinned to."""
-        request = wire.request_of(pb.GetDefinitionRequest, name=name)
+    async def definition(self, name: str, *, version: str | None = None) -> Definition:
+        """A definition with its text, by its name and version. Without *version*: the one that a start gets,
+        or by the digest that a saga is pinned to."""
+        request = wire.request_of(pb.GetDefinitionRequest, name=name, definition_version=version or "")
         answer = await self._ask("GetDefinition", self._sagas.GetDefinition, request)
+        return wire.to_definition(answer.definition)
+
+    async def register_definition(
+        self, text: str, *, is_yaml: bool = False, validate_only: bool = False
+    ) -> RegisteredDefinition:
+        """Let new sagas be started with the definition that *text* holds, in JSON or in YAML. With
+        *validate_only* nothing is written, and the answer says what it would come to.
+
+        Raises:
+            InvalidRequest: it is not right; `violations` names every fault.
+            Conflict: sagas were started with other content of this version: give it a new one.
+        """
+        request = wire.register_request(text, is_yaml=is_yaml, validate_only=validate_only)
+        answer = await self._ask("RegisterDefinition", self._sagas.RegisterDefinition, request)
+        return wire.to_registered(answer)
+
+    async def retire_definition(
+        self, name: str, version: str = "", *, if_no_open_sagas: bool = False
+    ) -> Definition:
+        """Start no more sagas with that version, or with the draft; sagas that run go on.
+
+        Raises:
+            Refused: sagas are open on it, and *if_no_open_sagas*.
+        """
+        request = wire.request_of(
+            pb.RetireDefinitionRequest,
+            saga_name=name,
+            definition_version=version,
+            if_no_open_sagas=if_no_open_sagas,
+        )
+        answer = await self._ask("RetireDefinition", self._sagas.RetireDefinition, request)
         return wire.to_definition(answer.definition)
 
     async def _watched(self, progress: Progress) -> AsyncGenerator[Watched, None]:

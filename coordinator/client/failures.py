@@ -56,8 +56,13 @@ _MAYBE_DONE: Final = frozenset({TimedOut, Unavailable, Broken})
 _ADVICE: Final[Mapping[str, str]] = {
     "SAGA_NOT_FOUND": "; check the id, or look for the saga in a list",
     "INVALID_REQUEST": "; nothing was written, send it corrected",
+    "INVALID_DEFINITION": "; nothing was written, send it corrected",
 }
-_ADVICE_ON_READS: Final[Mapping[str, str]] = {**_ADVICE, "INVALID_REQUEST": "; send it corrected"}
+_ADVICE_ON_READS: Final[Mapping[str, str]] = {
+    **_ADVICE,
+    "INVALID_REQUEST": "; send it corrected",
+    "INVALID_DEFINITION": "; send it corrected",
+}
 
 # What gRPC's versions say, in small letters, and what that means; {} is the target. The first match wins.
 _NOT_REACHED: Final = (

@@ -153,6 +153,38 @@ class OrderStatus(StrEnum):
     that. The order_id is used up."""
 
 
+class DefinitionSource(StrEnum):
+    """Where a definition comes from."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    FILE = "FILE"
+    """From a file alone: without that it cannot be started at the coordinator's next start."""
+    API = "API"
+    """A caller registered it, whatever stands in files."""
+
+
+class DefinitionState(StrEnum):
+    """Whether new sagas can be started with a definition."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    STARTABLE = "STARTABLE"
+    RETIRED = "RETIRED"
+    UNAVAILABLE = "UNAVAILABLE"
+    """Its file is gone, or it is not right for this coordinator any more; or only sagas are pinned to it."""
+
+
+class RegistrationOutcome(StrEnum):
+    """What registering a definition came to."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    CREATED = "CREATED"
+    REPLACED = "REPLACED"
+    """It took the place of a draft, or of a version that no saga was started with."""
+    RESTORED = "RESTORED"
+    """It could not be started any more, and can be now."""
+    UNCHANGED = "UNCHANGED"
+
+
 class ParticipantState(StrEnum):
     """Whether a participant answers."""
 
@@ -363,9 +395,43 @@ class Definition:
 
     saga_name: str
     version: str
+    """Empty for a draft."""
     digest: str
     steps: tuple[str, ...]
     definition_json: str = ""
+    source: DefinitionSource = DefinitionSource.UNSPECIFIED
+    """UNSPECIFIED: only sagas know it by now."""
+    state: DefinitionState = DefinitionState.UNSPECIFIED
+    newest: bool = False
+    """Whether a start that names no version gets it."""
+    register_time: datetime | None = None
+    """When this content was registered; None where other content has taken its place."""
+    retire_time: datetime | None = None
+    first_start_time: datetime | None = None
+    """When the first saga was started with this content: a version keeps it from then on."""
+    open_sagas: int = 0
+    """Those of this name and version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that the linter found in a definition. `line` and `column` count from 1; 0: not known."""
+
+    rule: str
+    path: str
+    line: int
+    column: int
+    sentence: str
+    cure: str
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredDefinition:
+    """A definition that was registered, what that came to, and what the linter found in it."""
+
+    definition: Definition
+    outcome: RegistrationOutcome
+    findings: tuple[Finding, ...]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,7 +18,10 @@ from coordinator.client.model import (
     ActionEffect,
     ActionResult,
     Definition,
+    DefinitionSource,
+    DefinitionState,
     EventType,
+    Finding,
     Item,
     JournalFault,
     Money,
@@ -32,6 +35,8 @@ from coordinator.client.model import (
     PlannedCall,
     PlannedUndo,
     PossibleAction,
+    RegisteredDefinition,
+    RegistrationOutcome,
     Saga,
     SagaStatus,
     Standing,
@@ -50,6 +55,7 @@ from saga.v1 import coordinator_pb2, operator_pb2, types_pb2
 
 _CANNOT_BE_SENT: Final = "is a value of another type, a text that is not UTF-8, or a number too large"
 PAGE_SIZE: Final = 200
+DEFINITIONS_PAGE_SIZE: Final = 100
 # AIP-131 and AIP-132 promise it of Get and List; our streams only read, too.
 _READING: Final = ("Get", "List", "Watch", "Backup", "Verify")
 
@@ -110,6 +116,16 @@ def start_request(
         input_json=_input_json(content),
         wait=_duration(checks.wait_s(wait_s)),
     )
+
+
+def register_request(
+    text: str, *, is_yaml: bool, validate_only: bool
+) -> coordinator_pb2.RegisterDefinitionRequest:
+    """What to register."""
+    kind = coordinator_pb2.RegisterDefinitionRequest
+    if is_yaml:
+        return request_of(kind, definition_yaml=text, validate_only=validate_only)
+    return request_of(kind, definition_json=text, validate_only=validate_only)
 
 
 def request_of(kind: Callable[..., _Value], **fields: Any) -> _Value:
@@ -268,6 +284,33 @@ def to_definition(definition: coordinator_pb2.Definition) -> Definition:
         digest=definition.digest,
         steps=tuple(definition.steps),
         definition_json=definition.definition_json,
+        source=word(
+            DefinitionSource, coordinator_pb2.DefinitionSource, "DEFINITION_SOURCE_", definition.source
+        ),
+        state=word(DefinitionState, coordinator_pb2.DefinitionState, "DEFINITION_STATE_", definition.state),
+        newest=definition.newest,
+        register_time=_time(definition.register_time) if definition.HasField("register_time") else None,
+        retire_time=_time(definition.retire_time) if definition.HasField("retire_time") else None,
+        first_start_time=(
+            _time(definition.first_start_time) if definition.HasField("first_start_time") else None
+        ),
+        open_sagas=definition.open_sagas,
+    )
+
+
+def to_registered(answer: coordinator_pb2.RegisterDefinitionResponse) -> RegisteredDefinition:
+    return RegisteredDefinition(
+        definition=to_definition(answer.definition),
+        outcome=word(
+            RegistrationOutcome,
+            coordinator_pb2.RegistrationOutcome,
+            "REGISTRATION_OUTCOME_",
+            answer.outcome,
+        ),
+        findings=tuple(
+            Finding(one.rule, one.path, one.line, one.column, one.sentence, one.cure)
+            for one in answer.findings
+        ),
     )
 
 

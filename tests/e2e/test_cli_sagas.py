@@ -358,6 +358,44 @@ def test_a_coordinator_that_does_not_answer_in_time_ends_with_five() -> None:
     assert len(ran.sentence) > 10
 
 
+def test_definitions_are_registered_shown_listed_and_retired(
+    cluster: Cluster, shell: Shell, tmp_path: Path
+) -> None:
+    step = "{service: OrderService, transaction: createOrder, compensation: cancelOrder}"
+    (file := tmp_path / "trip.yaml").write_text(f"sagaName: Trip\nversion: '1'\nttl: 1s\nsteps: [{step}]\n")
+    (wrong := tmp_path / "wrong.json").write_text('{"sagaName": "Trip", "steps": [], "undo": 1}')
+
+    foreseen = shell.saga("definitions", "register", str(file), "--dry-run")
+    assert (foreseen.code, foreseen.err) == (0, "Trip (version 1) would be registered\n")
+    assert foreseen.out.startswith(f"{file}:3:1 ttl-too-short $.ttl ")
+    assert shell.saga("definitions", "register", str(file)).err == "Trip (version 1) is registered\n"
+    refused = shell.saga("definitions", "register", str(wrong))
+    assert refused.code == 1
+    assert [line.split(": ")[1] for line in refused.err.splitlines()[:-1]] == ["$.steps", "$.undo"]
+    assert refused.err.endswith("wrong.json is not a saga definition and is not registered\n")
+
+    assert shell.saga("start", "Trip", "-i", an_order("d-1"), "--version", "1", "--wait").code == 0
+    file.write_text(file.read_text().replace("ttl: 1s", "ttl: 1h"))
+    taken = shell.saga("definitions", "register", str(file))
+    assert taken.code == 7
+    assert "'Trip' in version '1' cannot get other content" in taken.sentence
+
+    # Whatever is killed, it is durable.
+    assert cluster.coordinator is not None
+    cluster.coordinator.kill()
+    cluster.start_coordinator()
+    heading, row = shell.saga("definitions", "list", "--name", "Trip").out.splitlines()
+    assert heading.split()[:6] == ["NAME", "VERSION", "STATE", "NEWEST", "SOURCE", "OPEN"]
+    assert row.split()[:6] == ["Trip", "1", "STARTABLE", "yes", "API", "0"]
+    shown = shell.saga("definitions", "show", "Trip", "--version", "1").out
+    assert "state       STARTABLE, the newest\n" in shown
+    assert '"transaction": "createOrder"' in shown
+    retired = shell.saga("definitions", "retire", "Trip", "1", "--if-no-open-sagas")
+    assert (retired.code, retired.err) == (0, "Trip (version 1) is retired\n")
+    (listed,) = shell.saga("definitions", "list", "--name", "Trip", "--all", "-o", "jsonl").jsonl
+    assert (listed["state"], listed["steps"]) == ("RETIRED", ["createOrder"])
+
+
 def test_definitions_are_checked_without_a_coordinator(tmp_path: Path) -> None:
     shell = Shell()
     right = shell.saga("validate", "definitions")

@@ -15,9 +15,14 @@ from coordinator.client import (
     Client,
     ClientError,
     Closed,
+    Conflict,
+    DefinitionState,
     EventType,
+    InvalidRequest,
     Order,
     OrderStatus,
+    RegisteredDefinition,
+    RegistrationOutcome,
     Saga,
     SagaStatus,
     StepStatus,
@@ -223,15 +228,48 @@ async def test_lists_run_over_all_pages(kind: Any, monkeypatch: pytest.MonkeyPat
 @both
 async def test_definitions_are_listed_and_shown(kind: Any) -> None:
     async with calling(kind) as (client, _):
+        await place(client)
         definitions = await client.definitions()
         shown = await client.definition("PlaceOrder")
-        await place(client)
         pinned = await client.definition(shown.digest)
     assert [d.saga_name for d in definitions] == ["NeedsColour", "PlaceOrder", "Trip"]
     assert (shown.version, shown.steps) == ("3", ("createOrder", "reserveStock", "charge"))
     assert '"createOrder"' in shown.definition_json
     assert definitions[1].definition_json == ""
     assert pinned == shown
+
+
+@both
+async def test_definitions_are_registered_listed_by_version_and_retired(kind: Any) -> None:
+    step = "{service: Ship, transaction: bookCabin, compensation: undo_bookCabin}"
+    async with calling(kind) as (client, _):
+
+        async def register(version: int) -> RegisteredDefinition:
+            text = f"{{sagaName: Cruise, version: '{version}', ttl: 1s, steps: [{step}]}}"
+            registered: RegisteredDefinition = await client.register_definition(text, is_yaml=True)
+            return registered
+
+        *_, made = [await register(version) for version in range(1, 121)]
+        assert (made.outcome, made.definition.version) == (RegistrationOutcome.CREATED, "120")
+        assert "ttl-too-short" in [finding.rule for finding in made.findings]
+        in_json = (await client.definition("Cruise", version="2")).definition_json
+        again = await client.register_definition(in_json, validate_only=True)
+        assert again.outcome is RegistrationOutcome.UNCHANGED
+        # More than a page.
+        assert len(await client.definitions(saga_name="Cruise")) == 120
+        started = await client.start("Cruise", {}, version="7")
+        assert started.saga.definition_version == "7"
+        with pytest.raises(Conflict, match="in version '7' cannot get other content"):
+            await client.register_definition(in_json.replace('"2"', '"7"').replace("1s", "2s"))
+        with pytest.raises(InvalidRequest) as wrong:
+            await client.register_definition('{"sagaName": "Cruise", "steps": []}')
+        assert [violation.field for violation in wrong.value.violations] == ["definition_json.steps"]
+        assert str(wrong.value).endswith("; nothing was written, send it corrected")
+        retired = await client.retire_definition("Cruise", "120", if_no_open_sagas=True)
+        assert (retired.state, retired.newest) == (DefinitionState.RETIRED, False)
+        assert (await client.definition("Cruise")).version == "119"
+        everything = await client.definitions(saga_name="Cruise", all_states=True)
+        assert [one.version for one in everything if one.state is DefinitionState.RETIRED] == ["120"]
 
 
 @both
