@@ -266,11 +266,11 @@ def show(
 
     \b
     Example:
-      saga show 01a20218-2a76-733b-8557-cb1c5225b6d4 --inputs
+      saga show 01a20218-2a76-733b-8557-cb1c5225b6d4
     """
     from coordinator.cli.commands import sagas
 
-    return sagas.show(address, timeout, saga_id, output, with_inputs=inputs)
+    return sagas.show(address, timeout, saga_id, output)
 
 
 @app.command()
