@@ -128,7 +128,8 @@ def _why_it_stays(end: Saga, step: StepState) -> Stays | None:
     match step.undo_outcome:
         case UndoOutcome.COMPENSATED:
             # A bar undoes nothing, and the Execute may have come before it.
-            is_barred = step.definition.compensation is None and not step.is_forced
+            is_by_hand = step.undo is not None and step.undo.by_hand
+            is_barred = step.definition.compensation is None and not is_by_hand
             return Stays.NO_COMPENSATION if is_barred else None
         case UndoOutcome.SKIPPED:
             return Stays.BY_HAND

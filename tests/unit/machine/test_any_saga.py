@@ -1,8 +1,9 @@
-"""Whatever participants answer, whenever time passes, the coordinator dies or a person acts: the laws hold.
+"""Whatever a definition says and participants answer, whenever time passes, the coordinator dies or a person
+acts: the laws hold.
 
-The driver here is as small as it can be: fold the deadline in first, begin what is due, send, fold the
-answer in. The world answers by the barrier's rules, and a request that nobody waits for any more may
-still arrive later.
+The driver here is as small as it can be: fold in the deadline first, then what follows without asking
+anybody; begin what is due, send, fold the answers in, in whatever order they come. The world answers by the
+barrier's rules, and a request that nobody waits for any more may still arrive later.
 """
 
 import random
@@ -13,50 +14,35 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from coordinator.domain.actions import Action, Effect, action_event, effect_of, possible_actions
-from coordinator.domain.commands import Command, Compensate, Invoke
-from coordinator.domain.definition import OnCompensationFailure, SagaDefinition
+from coordinator.domain.by_hand import FAILED_BY_HAND
+from coordinator.domain.commands import Command, Invoke
+from coordinator.domain.definition import OnCompensationFailure, SagaDefinition, StepKind
 from coordinator.domain.errors import IllegalTransition
 from coordinator.domain.events import (
     CancelRequested,
     DeadlinePassed,
     Event,
+    ExpressionFailed,
     OperatorActed,
     SagaResumed,
     StepBegun,
     StepFaulted,
-    UndoBegun,
+    StepOmitted,
     UndoFaulted,
     Verb,
 )
 from coordinator.domain.ids import ActionId, FencingToken, StepName
 from coordinator.domain.machine import Decision, decide, resume, start
-from coordinator.domain.saga import Heading, Saga, Status, StepOutcome, UndoOutcome
+from coordinator.domain.saga import Heading, Saga, Status, StepOutcome, StepState, UndoOutcome
+from coordinator.domain.shaping import first_call
 from coordinator.domain.summary import summarize
 from coordinator.domain.verdicts import verdict
 from coordinator.engine.dispatcher import call_for
 from coordinator.ports.participants import Call
-from tests.unit.machine.tale import BORN_AT, born, define, step
-from tests.unit.machine.world import Reaction, World, judge
-
-STEPS = st.builds(
-    lambda undo, attempts_max, on_failure, budget_s: (undo, attempts_max, on_failure, budget_s),
-    st.sampled_from(["", None]),
-    st.integers(1, 3),
-    st.sampled_from(["halt", "continue"]),
-    st.sampled_from([0.001, 3.0, 60.0]),
-)
-
-
-@st.composite
-def definitions(draw: st.DrawFn) -> SagaDefinition:
-    shapes = draw(st.lists(STEPS, min_size=1, max_size=5))
-    return define(
-        *(
-            step(name, undo=undo, attempts_max=attempts_max, on_failure=on_failure, budget_s=budget_s)
-            for name, (undo, attempts_max, on_failure, budget_s) in zip("abcde", shapes, strict=False)
-        ),
-        ttl_s=draw(st.none() | st.sampled_from([4.0, 300.0])),
-    )
+from tests.unit.machine.definitions import INPUT, OUTPUT, definitions
+from tests.unit.machine.planned import check_plan
+from tests.unit.machine.tale import BORN_AT, born, follows, only_paths
+from tests.unit.machine.world import Reaction, World, ancestors, judge
 
 
 class AnySaga(RuleBasedStateMachine):
@@ -66,7 +52,7 @@ class AnySaga(RuleBasedStateMachine):
         super().__init__()
         self.world = World()
         self.now = BORN_AT
-        self.in_flight: tuple[Command, Call] | None = None
+        self.in_flight: dict[StepName, tuple[Command, Call]] = {}
         self.hanging: list[Call] = []
         self.restarts = 0
         self.rows_at_end: int | None = None
@@ -76,32 +62,51 @@ class AnySaga(RuleBasedStateMachine):
     def a_saga_is_started(self, definition: SagaDefinition, peaceful_for: int) -> None:
         self.peaceful_for = peaceful_for
         self.definition = definition
-        self.history: list[Event] = [born(definition)]
-        self.decision: Decision = start(definition, born(definition))
+        self.before = ancestors(definition)
+        self.world.outputs = {step.name: OUTPUT for step in definition.steps}
+        started = born(definition, saga_input=INPUT)
+        self.history: list[Event] = [started]
+        self.decision: Decision = start(definition, started)
 
     def fold(self, event: Event) -> None:
         before = self.decision.saga
         self.check_retry(before, event)
+        self.check_beginning(before, event)
         self.decision = decide(before, event)
         self.history.append(event)
         after = self.decision.saga
         if before.heading is Heading.BACKWARD:
             assert after.heading is Heading.BACKWARD
             assert after.abort == before.abort
+        if before.is_decided and after.abort is not None:
+            pivot = next(step for step in after.steps if step.definition.kind is StepKind.PIVOT)
+            said_no = pivot.outcome is StepOutcome.REFUSED or after.abort.code == FAILED_BY_HAND
+            assert said_no, "I11: past its pivot nothing else turns it back"
         if before.status.is_final or not (before.status.is_open or isinstance(event, OperatorActed)):
             assert after.status is before.status, "I21: an end is final"
         for old, new in zip(before.steps, after.steps, strict=True):
-            if old.undo is not None and new.undo is not None:
-                assert new.undo.receipt == old.undo.receipt, "a receipt stays frozen"
-                assert new.undo.attempt >= old.undo.attempt, "attempts are counted on"
-                refused = old.undo.refused and new.undo.outcome is None
-                assert new.undo.round == old.undo.round + refused, "only a retried refusal begins a round"
+            self.check_step(old, new)
+
+    def check_step(self, old: StepState, new: StepState) -> None:
+        assert new.attempt >= old.attempt, "attempts are counted on"
+        assert not old.begun or (new.begun, new.input) == (True, old.input), "what is sent stays the same"
+        refused = old.refused and new.outcome is None
+        assert new.round == old.round + refused, "only a retried refusal begins a round"
+        assert old.outcome in (None, StepOutcome.FAILED) or new.outcome is old.outcome
+        if old.undo is not None and new.undo is not None:
+            if not old.undo.unsendable:
+                assert (new.undo.receipt, new.undo.input) == (old.undo.receipt, old.undo.input)
+            assert new.undo.attempt >= old.undo.attempt, "attempts are counted on"
+            refused = old.undo.refused and new.undo.outcome is None
+            assert new.undo.round == old.undo.round + refused, "only a retried refusal begins a round"
 
     def check_retry(self, saga: Saga, event: Event) -> None:
-        """A retry is planned inside the cap, and that of an undo inside its budget (I24)."""
+        """A retry is planned inside the cap, and inside the budget if there is one (I24)."""
         match event:
             case StepFaulted(retry_at=retry_at) if retry_at is not None:
-                cap_s = saga.step(event.step).definition.retry.max_backoff_s
+                state = saga.step(event.step)
+                budget_s, cap_s = state.definition.retry.budget_s, state.definition.retry.max_backoff_s
+                assert budget_s is None or retry_at <= state.budget_from + budget_s
             case UndoFaulted(retry_at=retry_at) if retry_at is not None:
                 policy = saga.step(event.step).definition.compensation_retry
                 undo = saga.step(event.step).undo
@@ -111,6 +116,14 @@ class AnySaga(RuleBasedStateMachine):
             case _:
                 return
         assert event.at <= retry_at <= event.at + cap_s
+
+    def check_beginning(self, saga: Saga, event: Event) -> None:
+        """A step begins when all it depends on is passed and there is room for it (I12)."""
+        if isinstance(event, StepBegun | StepOmitted):
+            assert saga.heading is Heading.FORWARD, "I11: no new Execute after the abort"
+            assert all(saga.step(name).is_passed for name in self.before[event.step]), "I12"
+            at_work = [step for step in saga.steps if step.begun and step.outcome is None]
+            assert len(at_work) < saga.definition.parallel_max
 
     def has_come_far(self) -> bool:
         """Most sagas are left in peace at first, or there would be nothing to undo."""
@@ -122,52 +135,61 @@ class AnySaga(RuleBasedStateMachine):
 
     def look_at_the_clock(self) -> None:
         saga = self.decision.saga
-        if saga.status is Status.RUNNING and saga.deadline_at is not None and self.now >= saga.deadline_at:
+        is_late = saga.deadline_at is not None and self.now >= saga.deadline_at
+        if is_late and saga.status is Status.RUNNING and not saga.is_overdue:
             self.fold(DeadlinePassed(self.now))
 
-    def sendable(self) -> bool:
-        command = next(iter(self.decision.commands), None)
-        return (
-            self.in_flight is None
-            and command is not None
-            and (command.due_at is None or command.due_at <= self.now)
-        )
-
-    @precondition(lambda self: self.in_flight is None and self.decision.commands)
-    @rule()
-    def what_is_due_is_sent(self) -> None:
+    def settle(self) -> None:
         self.look_at_the_clock()
-        if not self.sendable():
+        while (event := follows(self.decision.saga, self.now)) is not None:
+            self.fold(event)
+
+    def sendable(self) -> list[Command]:
+        """What may be sent now: one call at a time for a step, and not more than its definition allows."""
+        if len(self.in_flight) >= self.definition.parallel_max:
+            return []
+        return [
+            command
+            for command in self.decision.commands
+            if command.step not in self.in_flight and (command.due_at is None or command.due_at <= self.now)
+        ]
+
+    @precondition(lambda self: self.decision.saga.status.is_open)
+    @rule(place=st.integers(0, 6))
+    def what_is_due_is_sent(self, place: int = 0) -> None:
+        self.settle()
+        ready = self.sendable()
+        if not ready:
             return
-        command = self.decision.commands[0]
-        state = self.decision.saga.step(command.step)
-        if isinstance(command, Invoke) and not state.begun:
-            self.fold(StepBegun(self.now, command.step))
-        if isinstance(command, Compensate) and state.undo is None:
-            self.fold(UndoBegun(self.now, command.step, state.output))
+        command = ready[place % len(ready)]
+        event = first_call(self.decision.saga, command, only_paths, self.now)
+        if event is not None:
+            self.fold(event)
+        if isinstance(event, ExpressionFailed):
+            return
         assert command in self.decision.commands
         self.check_sending(command)
         self.sent.append(command)
         call = call_for(self.decision.saga, command, FencingToken(1 + self.restarts))
-        self.in_flight = (command, call)
+        self.in_flight[command.step] = (command, call)
 
     def check_sending(self, command: Command) -> None:
-        saga, order = self.decision.saga, [s.name for s in self.definition.steps]
-        place = order.index(command.step)
-        state = saga.steps[place]
+        saga = self.decision.saga
+        state = saga.step(command.step)
         if isinstance(command, Invoke):
             assert saga.heading is Heading.FORWARD, "I11: no new Execute after the abort"
-            assert saga.deadline_at is None or self.now < saga.deadline_at, "I23"
+            assert saga.deadline_at is None or self.now < saga.deadline_at or saga.is_decided, "I23"
             assert state.begun
-            assert all(s.is_passed for s in saga.steps[:place]), "I12"
             # Being asked again while pending is no attempt, so it is the failures that are counted.
-            assert state.failures < state.definition.retry.max_attempts, "I24"
+            attempts_max = state.definition.retry.max_attempts
+            assert attempts_max is None or state.failures < attempts_max, "I24"
             assert state.lost <= self.restarts, "I24"
-        else:
-            assert saga.heading is Heading.BACKWARD
-            assert state.begun, "what was never begun is never compensated"
-            assert state.undo is not None
-            for later in saga.steps[place + 1 :]:
+            return
+        assert saga.heading is Heading.BACKWARD
+        assert state.begun, "what was never begun is never compensated"
+        assert state.undo is not None
+        for later in saga.steps:
+            if command.step in self.before[later.name]:
                 settled = (
                     later.undo_outcome is not None
                     or not later.begun
@@ -178,12 +200,14 @@ class AnySaga(RuleBasedStateMachine):
                 passed_over = later.definition.on_compensation_failure is OnCompensationFailure.CONTINUE
                 assert later.undo_outcome is not UndoOutcome.FAILED or passed_over, "a halt is a halt"
 
-    @precondition(lambda self: self.in_flight is not None)
-    @rule(reaction=st.sampled_from([*[Reaction.SUCCEED] * 6, *Reaction]), jitter=st.floats(0.0, 0.99))
-    def the_participant_answers(self, reaction: Reaction, jitter: float) -> None:
-        assert self.in_flight is not None
-        command, call = self.in_flight
-        self.in_flight = None
+    @precondition(lambda self: self.in_flight)
+    @rule(
+        place=st.integers(0, 6),
+        reaction=st.sampled_from([*[Reaction.SUCCEED] * 6, *Reaction]),
+        jitter=st.floats(0.0, 0.99),
+    )
+    def a_participant_answers(self, place: int, reaction: Reaction, jitter: float) -> None:
+        command, call = self.in_flight.pop(list(self.in_flight)[place % len(self.in_flight)])
         answer = self.world.deliver(call, reaction)
         if reaction is Reaction.LOSE_THE_REQUEST:
             self.hanging.append(call)
@@ -192,19 +216,20 @@ class AnySaga(RuleBasedStateMachine):
         assert event is not None
         self.fold(event)
 
-    @precondition(lambda self: self.in_flight is None and self.decision.commands)
+    @precondition(lambda self: self.decision.saga.status.is_open)
     @rule(times=st.integers(1, 4))
     def all_goes_well_for_a_while(self, times: int) -> None:
         for _ in range(times):
-            if self.decision.commands:
-                self.now = max(self.now, self.decision.commands[0].due_at or 0.0)
-            self.what_is_due_is_sent()
-            if self.in_flight is None:
-                return
-            self.the_participant_answers(Reaction.SUCCEED, 0.5)
+            if not self.in_flight:
+                self.settle()
+                if self.decision.commands:
+                    self.now = max(self.now, self.decision.commands[0].due_at or 0.0)
+                self.what_is_due_is_sent()
+            if self.in_flight:
+                self.a_participant_answers(0, Reaction.SUCCEED, 0.5)
 
     @precondition(lambda self: self.may_be_acted_on())
-    @rule(verb=st.sampled_from(Verb), place=st.integers(0, 4), and_all_goes_well=st.booleans())
+    @rule(verb=st.sampled_from(Verb), place=st.integers(0, 6), and_all_goes_well=st.booleans())
     def an_operator_acts(self, verb: Verb, place: int, and_all_goes_well: bool) -> None:
         """What is listed is what can be done, and what is told of it is what comes."""
         self.look_at_the_clock()
@@ -225,12 +250,14 @@ class AnySaga(RuleBasedStateMachine):
         assert action_event(self.decision.saga, action, seq=-1, at=self.now) is None, "I27: it acts once"
         assert effect.status_after is self.decision.saga.status
         assert effect.forced == self.decision.saga.forced
-        if and_all_goes_well and self.in_flight is None:
+        if and_all_goes_well and not self.in_flight:
             self.what_was_told_comes_true(effect)
 
     def what_can_be_done_is_what_is_listed(self, saga: Saga) -> None:
         listed = [(e.verb, e.step) for e in possible_actions(saga, at=self.now)]
-        steps: Sequence[StepName | None] = [None, *(step.name for step in saga.steps)]
+        # Those that wait for room among the steps at work could be acted on, but are no one's concern yet.
+        waiting = {step.name for step in saga.reached if step not in saga.at_work}
+        steps: Sequence[StepName | None] = [None, *(s.name for s in saga.steps if s.name not in waiting)]
         possible = [(verb, name) for verb in Verb for name in steps if self.is_accepted(saga, verb, name)]
         idle = [(Verb.CANCEL, None)] if saga.status is Status.COMPENSATING else []
         assert sorted(map(str, [*listed, *idle])) == sorted(map(str, possible))
@@ -248,21 +275,23 @@ class AnySaga(RuleBasedStateMachine):
         return True
 
     def cut_off_what_is_settled(self) -> None:
-        if self.in_flight is None:
-            return
-        command, call = self.in_flight
-        step, terminated = self.decision.saga.step(command.step), self.decision.saga.termination is not None
-        if terminated or (step.outcome if step.undo is None else step.undo.outcome) is not None:
-            self.hanging.append(call)
-            self.in_flight = None
+        saga = self.decision.saga
+        for name in list(self.in_flight):
+            step = saga.step(name)
+            settled = (step.outcome if step.undo is None else step.undo.outcome) is not None
+            if settled or saga.termination is not None:
+                self.hanging.append(self.in_flight.pop(name)[1])
 
     def what_was_told_comes_true(self, effect: Effect) -> None:
+        """As far as it can be told: not how long it takes, nor what expressions come to."""
         saga = self.decision.saga
-        if saga.heading is Heading.FORWARD and saga.deadline_at is not None:
-            return  # no plan tells how long it takes
-        sent_before = len(self.sent)
-        while self.decision.commands:
+        if saga.heading is Heading.FORWARD and saga.deadline_at is not None and not saga.is_decided:
+            return
+        sent_before, events_before = len(self.sent), len(self.history)
+        while self.decision.saga.status.is_open:
             self.all_goes_well_for_a_while(1)
+        if any(isinstance(e, StepOmitted | ExpressionFailed) for e in self.history[events_before:]):
+            return
         assert [c.key for c in self.sent[sent_before:]] == [c.key for c in effect.planned]
         assert self.decision.saga.status is effect.status_in_the_end
 
@@ -274,11 +303,13 @@ class AnySaga(RuleBasedStateMachine):
         action = Action(ActionId(f"act-{number}"), "ada", "mended", len(self.history), Verb.RETRY)
         event = action_event(saga, action, seq=len(self.history), at=self.now, set_aside=True)
         assert event is not None
-        if self.in_flight is not None:
-            self.hanging.append(self.in_flight[1])
-            self.in_flight = None
-        self.restarts += 1
+        self.abandon_all()
         self.fold(event)
+
+    def abandon_all(self) -> None:
+        self.hanging += [call for _, call in self.in_flight.values()]
+        self.in_flight.clear()
+        self.restarts += 1
 
     @precondition(lambda self: self.hanging)
     @rule(place=st.integers(0, 9))
@@ -291,10 +322,10 @@ class AnySaga(RuleBasedStateMachine):
     def time_passes(self, seconds: float) -> None:
         self.now += seconds
 
-    @precondition(lambda self: self.decision.commands and self.decision.commands[0].due_at)
+    @precondition(lambda self: any(command.due_at for command in self.decision.commands))
     @rule()
     def it_is_time_to_ask_again(self) -> None:
-        self.now = max(self.now, self.decision.commands[0].due_at or 0.0)
+        self.now = max(self.now, min(c.due_at for c in self.decision.commands if c.due_at is not None))
 
     @precondition(lambda self: self.definition.ttl_s is not None and self.has_come_far())
     @rule()
@@ -306,19 +337,26 @@ class AnySaga(RuleBasedStateMachine):
     @rule()
     def somebody_cancels(self) -> None:
         self.look_at_the_clock()
-        if self.decision.saga.status is Status.RUNNING:
+        if self.decision.saga.status is not Status.RUNNING:
+            return
+        if self.decision.saga.is_decided:
+            assert not self.is_accepted(self.decision.saga, Verb.CANCEL, None)
+        else:
             self.fold(CancelRequested(self.now, "changed my mind"))
 
     @rule()
     def the_coordinator_dies_and_comes_back(self) -> None:
         self.decision = resume(self.definition, self.history)
-        self.restarts += 1
-        if self.in_flight is not None:
-            self.hanging.append(self.in_flight[1])
-            self.in_flight = None
-        saga = self.decision.saga
-        if saga.status.is_open:
+        self.abandon_all()
+        if self.decision.saga.status.is_open:
             self.fold(SagaResumed(self.now))
+
+    @rule(seed=st.integers(0, 2**32), answers_come_late=st.booleans())
+    def its_undo_is_planned(self, seed: int, answers_come_late: bool) -> None:
+        saga = self.decision.saga
+        under_way = [name for name, (command, _) in self.in_flight.items() if isinstance(command, Invoke)]
+        late = under_way if answers_come_late and not saga.is_decided else []
+        check_plan(saga, random.Random(seed), late=late)
 
     @invariant()
     def its_journal_tells_all(self) -> None:
@@ -326,8 +364,9 @@ class AnySaga(RuleBasedStateMachine):
 
     @invariant()
     def nothing_is_forgotten(self) -> None:
-        is_open = self.decision.saga.status.is_open
-        assert is_open == bool(self.decision.commands), "I20: an open saga has work, a closed one has none"
+        saga = self.decision.saga
+        has_work = bool(self.decision.commands) or saga.awaits_output
+        assert saga.status.is_open == has_work, "I20: an open saga has work, a closed one has none"
         keys = [command.key for command in self.decision.commands]
         assert len(set(keys)) == len(keys)
 
@@ -336,13 +375,18 @@ class AnySaga(RuleBasedStateMachine):
         saga = self.decision.saga
         row = summarize(self.decision, len(self.history))
         assert row.status is saga.status
-        assert row.needs_person == (saga.status is Status.DEAD_LETTERED) or saga.status is Status.COMPENSATING
+        assert row.needs_person == (saga.status is Status.DEAD_LETTERED) or saga.status.is_open
+        assert row.needs_person == (row.signature is not None)
         ended_by_hand = saga.status is Status.TERMINATED
-        assert bool(row.error_message) == (saga.heading is Heading.BACKWARD or ended_by_hand)
+        turned_back, stuck = saga.heading is Heading.BACKWARD, bool(saga.stuck)
+        assert bool(row.error_message) == (turned_back or ended_by_hand or stuck)
         assert ended_by_hand == ("Terminated by ada (why)." in row.error_message)
         for name in (s.name for s in saga.steps if s.undo_outcome is UndoOutcome.SKIPPED):
             assert name in row.error_message.partition("Left in place by hand: ")[2]
-        assert (saga.status is Status.DEAD_LETTERED) <= ("Its undo needs a person:" in row.error_message)
+        if saga.status is Status.DEAD_LETTERED:
+            assert turned_back == ("Its undo needs a person:" in row.error_message)
+        for step in saga.stuck:
+            assert f"{step.definition.transaction} at" in row.error_message
         assert row.forced == saga.forced
         assert row.due_at is None or saga.status.is_open
 
@@ -350,7 +394,7 @@ class AnySaga(RuleBasedStateMachine):
     def the_ledger_keeps_the_laws(self) -> None:
         saga = self.decision.saga
         judge(self.definition, saga, self.world)
-        if not saga.status.is_open and self.in_flight is None:
+        if not saga.status.is_open and not self.in_flight:
             standing = len([row for row in self.world.rows if row.outcome == "applied"])
             self.rows_at_end = standing if self.rows_at_end is None else self.rows_at_end
             may_come_late = saga.status is Status.DEAD_LETTERED or saga.forced
@@ -393,7 +437,7 @@ def test_any_saga_that_is_left_to_chance_comes_to_its_end_and_keeps_the_laws(
             case which if may_act and (which in (4, 5, 6) or rests):
                 # Seldom the end of it all, or little else would be seen.
                 verb = dice.choices(list(Verb), weights=[8, 4, 4, 4, 1, 1])[0]
-                saga.an_operator_acts(verb, dice.randrange(5), dice.random() < 0.2)
+                saga.an_operator_acts(verb, dice.randrange(7), dice.random() < 0.2)
             case 7 if may_act and saga.decision.saga.status.is_open:
                 saga.it_is_set_aside_and_driven_on_by_hand()
             case 0 if saga.has_come_far() and saga.decision.saga.status is Status.RUNNING:
@@ -404,12 +448,15 @@ def test_any_saga_that_is_left_to_chance_comes_to_its_end_and_keeps_the_laws(
                 saga.a_late_request_arrives(dice.randrange(10))
             case 3:
                 saga.time_passes(dice.choice([0.1, 1.0, 5.0]))
-            case _ if saga.in_flight is not None:
+            case 8:
+                saga.its_undo_is_planned(dice.randrange(2**32), dice.random() < 0.5)
+            case which if saga.in_flight and (which % 2 or not saga.sendable()):
                 reaction = dice.choices(list(Reaction), weights=[ease, *[1] * (len(Reaction) - 1)])[0]
-                saga.the_participant_answers(reaction, dice.random())
-            case _ if saga.decision.commands:
-                saga.now = max(saga.now, saga.decision.commands[0].due_at or 0.0)
-                saga.what_is_due_is_sent()
+                saga.a_participant_answers(dice.randrange(7), reaction, dice.random())
+            case _ if not rests:
+                if saga.decision.commands and not saga.sendable():
+                    saga.it_is_time_to_ask_again()
+                saga.what_is_due_is_sent(dice.randrange(7))
 
     for _ in range(1_000):
         one_thing_happens()

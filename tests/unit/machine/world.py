@@ -4,14 +4,17 @@ A reaction is what a service and the network between do with one delivery. The b
 same key, same effect, same answer; a Compensate bars its Execute for good.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from graphlib import TopologicalSorter
 from typing import Literal
 
-from coordinator.domain.definition import OnCompensationFailure, SagaDefinition
+from coordinator.domain.by_hand import FAILED_BY_HAND
+from coordinator.domain.definition import OnCompensationFailure, SagaDefinition, StepKind
 from coordinator.domain.ids import SagaId, StepName
 from coordinator.domain.outcomes import Answer, Faulted, NoProof, Pending, Refused, Succeeded, Unproved
-from coordinator.domain.saga import Saga, Status, StepOutcome, StepState, UndoOutcome
+from coordinator.domain.saga import AbortKind, Saga, Status, StepOutcome, StepState, UndoOutcome
 from coordinator.ports.participants import Call, ExecuteCall
 
 
@@ -54,7 +57,7 @@ class World:
     outputs: dict[str, str] = field(default_factory=dict)
     """What each step answers; `"<step> done"` where nothing is set."""
     _effects: dict[tuple[SagaId, StepName, Op], Outcome] = field(default_factory=dict)
-    _undos_refused: set[str] = field(default_factory=set)
+    _refused: set[str] = field(default_factory=set)
     """The keys whose refusal is stored: it is repeated for ever."""
 
     def deliver(self, call: Call, reaction: Reaction) -> Answer:
@@ -81,19 +84,19 @@ class World:
         return self.rows.count(Row(saga, step, op, outcome))
 
     def _execute(self, call: Call, reaction: Reaction) -> Answer:
-        match self._effects.get((call.saga_id, call.step, "E")):
-            case "applied":
-                self._note(call, "E", "duplicate")
-                return Succeeded(self.outputs.get(call.step, f'"{call.step} done"'))
-            case "refused":
-                self._note(call, "E", "refused")
-                return Refused("NO", "the business says no")
+        if self._effects.get((call.saga_id, call.step, "E")) == "applied":
+            self._note(call, "E", "duplicate")
+            return Succeeded(self.outputs.get(call.step, f'"{call.step} done"'))
+        if call.key in self._refused:
+            self._note(call, "E", "refused")
+            return Refused("NO", "the business says no")
         if (call.saga_id, call.step, "C") in self._effects:
             self._note(call, "E", "barred")
             return NoProof(Unproved.BARRED, "BARRED", "compensated already")
         match reaction:
             case Reaction.REFUSE:
-                self._note(call, "E", "refused", keep=True)
+                self._refused.add(call.key)
+                self._note(call, "E", "refused")
                 return Refused("NO", "the business says no")
             case Reaction.PEND:
                 return Pending(0.02)
@@ -107,10 +110,10 @@ class World:
             self._note(call, "C", "duplicate")
             return Succeeded("null")
         match reaction:
-            case _ if call.key in self._undos_refused:
+            case _ if call.key in self._refused:
                 return Refused("TOO_LATE", "it can not be undone any more")
             case Reaction.REFUSE:
-                self._undos_refused.add(call.key)
+                self._refused.add(call.key)
                 return Refused("TOO_LATE", "it can not be undone any more")
             case Reaction.PEND:
                 return Pending(0.02)
@@ -136,7 +139,7 @@ class World:
 
 
 def judge(definition: SagaDefinition, saga: Saga, world: World) -> None:
-    """The laws I6 to I10, I13 and I17 over one saga that has ended, or not yet. What a person decided is
+    """The laws I6 to I13, I17 and I22 over one saga that has ended, or not yet. What a person decided is
     left out, step by step."""
     mine = [row for row in world.rows if row.saga == saga.id]
     executed, undone = world.applied(saga.id, "E"), world.applied(saga.id, "C")
@@ -160,28 +163,78 @@ def judge(definition: SagaDefinition, saga: Saga, world: World) -> None:
             and not state.is_forced
         ):
             assert (state.name in executed) == (state.name in undone), f"I17: {state.name} still stands"
-    # One that was refused has settled, though an earlier delivery of it may still come.
-    failed = {state.name for state in saga.steps if state.undo_outcome is UndoOutcome.FAILED}
-    out_of_turn = {state.name for state in saga.steps if _is_undone_out_of_turn(state)}
-    undos = [
-        row.step
-        for row in mine
-        if row.op == "C" and row.outcome in ("applied", "null") and row.step not in failed | out_of_turn
-    ]
-    order = [step.name for step in reversed(definition.steps)]
-    assert undos == sorted(undos, key=order.index), f"I13: undone in the order {undos}"
+    omitted = {state.name for state in saga.steps if state.outcome is StepOutcome.OMITTED}
+    assert not any(row.step in omitted for row in mine), "I9: one that was omitted was called"
+    _judge_turning_back(saga, mine)
+    before = ancestors(definition)
+    _judge_order(saga, mine, before)
     with_undo = {step.name for step in definition.steps if step.compensation is not None}
     forced = {state.name for state in saga.steps if state.is_forced}
     match saga.status:
         case Status.COMPLETED:
-            assert executed | forced == {step.name for step in definition.steps}, "I9: something is missing"
+            names = {step.name for step in definition.steps}
+            assert executed | forced == names - omitted, "I9: something is missing"
             assert not undone, "I9: something was undone"
         case Status.COMPENSATED:
             assert executed & with_undo - forced == undone - forced, f"I10: done {executed}, undone {undone}"
+        case Status.DEAD_LETTERED if saga.abort is None:
+            failed = {state.name for state in saga.steps if state.outcome is StepOutcome.FAILED}
+            assert failed, "I22: nobody needs to look at this"
+            idle = [state.name for state in saga.steps if state.outcome is None]
+            assert all(before[name] & failed for name in idle), "I22: what could go on does not"
         case Status.DEAD_LETTERED:
+            failed = {state.name for state in saga.steps if state.undo_outcome is UndoOutcome.FAILED}
             assert failed, "I22: nobody needs to look at this"
             listed = {s.name for s in saga.left_standing}
             assert executed & with_undo - undone - forced <= listed, "I22: not listed"
+
+
+def ancestors(definition: SagaDefinition) -> Mapping[StepName, frozenset[StepName]]:
+    """What each step depends on, directly or through others; worked out here anew from what the definition
+    says, and not by the coordinator's graph."""
+    names = [step.name for step in definition.steps]
+    said = {
+        step.name: names[max(0, place - 1) : place] if step.depends_on is None else step.depends_on
+        for place, step in enumerate(definition.steps)
+    }
+    found: dict[StepName, frozenset[StepName]] = {}
+    for name in TopologicalSorter(said).static_order():
+        found[name] = frozenset(said[name]).union(*(found[parent] for parent in said[name]))
+    return found
+
+
+def _judge_turning_back(saga: Saga, mine: list[Row]) -> None:
+    """Nothing is undone while the saga heads forward, and past its pivot it turns back for that alone: it
+    was refused, or given up by a person (I11)."""
+    if saga.abort is None:
+        assert not any(row.op == "C" for row in mine), "I11: something was undone going forward"
+        return
+    for state in saga.steps:
+        if state.definition.kind is StepKind.PIVOT and state.begun:
+            by_hand = saga.abort.code == FAILED_BY_HAND
+            assert saga.abort.step == state.name, f"I11: turned back past its pivot by {saga.abort}"
+            assert by_hand or saga.abort.kind is AbortKind.REFUSED, "I11: nobody has said no"
+        if state.definition.kind is StepKind.RETRIABLE:
+            assert not state.begun, f"I11: {state.name} was begun, and the saga turned back"
+
+
+def _judge_order(saga: Saga, mine: list[Row], before: Mapping[StepName, frozenset[StepName]]) -> None:
+    """Each step is done after all that it depends on (I12), and undone before any of it is (I13)."""
+    not_done = {s.name for s in saga.steps if s.is_forced or s.outcome is StepOutcome.OMITTED}
+    done = set[StepName]()
+    for row in mine:
+        if row.op == "E":
+            assert before[row.step] - not_done <= done, (
+                f"I12: {row.step} came before {before[row.step] - done}"
+            )
+            done |= {row.step} if row.outcome == "applied" else set()
+    # One that was refused has settled, though an earlier delivery of it may still come.
+    settled = {state.name for state in saga.steps if state.undo_outcome is UndoOutcome.FAILED}
+    settled |= {state.name for state in saga.steps if _is_undone_out_of_turn(state)}
+    undos = [row.step for row in mine if row.op == "C" and row.outcome in ("applied", "null")]
+    for place, name in enumerate(undos):
+        later = before[name].intersection(undos[:place]) if name not in settled else ()
+        assert not set(later) - settled, f"I13: {name} was undone after {later}, in {undos}"
 
 
 def _is_undone_out_of_turn(state: StepState) -> bool:
