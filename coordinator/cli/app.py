@@ -256,21 +256,29 @@ def list_(
 @app.command()
 def show(
     saga_id: SagaId,
+    inputs: Annotated[
+        bool,
+        typer.Option(
+            "--inputs",
+            help="Also what each undo would be given, but for what the definition calls sensitive.",
+        ),
+    ] = False,
     address: Address = ADDRESS,
     timeout: CallTimeout = CALL_TIMEOUT,
     output: Output = Form.TABLE,
 ) -> int:
-    """Show a saga with its timeline.
+    """Show a saga with its timeline, and what would be undone.
 
-    What was done is on the left, what was undone on the right.
+    What was done is on the left, what was undone on the right. Below stands what would happen if it turned back
+    now, and what would stay.
 
     \b
     Example:
-      saga show 01a20218-2a76-733b-8557-cb1c5225b6d4
+      saga show 01a20218-2a76-733b-8557-cb1c5225b6d4 --inputs
     """
     from coordinator.cli.commands import sagas
 
-    return sagas.show(address, timeout, saga_id, output)
+    return sagas.show(address, timeout, saga_id, output, with_inputs=inputs)
 
 
 @app.command()

@@ -96,7 +96,8 @@ _of_step(
     "retry",
     """Ask a step's participant again.
 
-    A failed undo gets a new budget. A saga that was set aside as a whole is driven on.
+    What failed for good, an undo or a step past the pivot, gets a new budget. A saga that was set aside as a
+    whole is driven on.
 
     \b
     Example:
@@ -109,7 +110,7 @@ _of_step(
     "skip",
     """Go on without a step.
 
-    Its effect, if there is one, is left in place.
+    Its effect, if there is one, is left in place. What depends on it goes on.
 
     \b
     Example:
@@ -142,7 +143,7 @@ def complete(
 ) -> int:
     """Vouch for a step.
 
-    Going forward: its effect stands. Undoing: its effect is undone.
+    Going forward: its effect stands; of a pivot in doubt: it happened. Undoing: its effect is undone.
 
     \b
     Example:
@@ -158,7 +159,8 @@ _of_step(
     "fail",
     """Give a step up now.
 
-    Going forward the saga turns back; undoing, the step becomes a dead letter.
+    Going forward the saga turns back; of a pivot in doubt: it did not happen. Past the pivot, and undoing, the
+    step becomes a dead letter.
 
     \b
     Example:

@@ -79,6 +79,9 @@ def said(entry: TimelineEntry) -> str:
     about = f" {about}" if about else ""
     if entry.type in _OF_SAGA:
         return _OF_SAGA[entry.type] + (f":{about}" if about else "")
+    if entry.type is EventType.EXPRESSION_FAILED:
+        undo = " undo" if lane_of(entry) is Lane.COMPENSATION else ""
+        return f"{entry.step or 'the output'}{undo} failed at{about}"
     step = f"{entry.step} ×{entry.attempt}" if entry.attempt > 1 else entry.step
     # A fault after which nothing follows is not one more try: the step is given up.
     gave_up = entry.type in _FAULTS and entry.retry_time is None
@@ -87,8 +90,10 @@ def said(entry: TimelineEntry) -> str:
 
 def lane_of(entry: TimelineEntry) -> Lane:
     """Where a record is drawn."""
-    if entry.operator_action is not None or not entry.step:
+    if entry.operator_action is not None or not entry.step or entry.type is EventType.PIVOT_BEGUN:
         return Lane.BOTH
+    if entry.type is EventType.EXPRESSION_FAILED and entry.code.startswith(_OF_UNDO):
+        return Lane.COMPENSATION
     return Lane.COMPENSATION if entry.type in _UNDO else Lane.FORWARD
 
 
@@ -111,7 +116,10 @@ def _rows(saga: Saga) -> Iterator[Row]:
             if len(shown) < len(entries) and index == entries[-1][0]:
                 yield Row(None, lane, f"… {len(entries) - len(shown)} more like it")
             text = said(entry)
-            if entry.type in _BEGUN:
+            if entry.type is EventType.PIVOT_BEGUN:
+                # Shown in any case: it is the decision.
+                begun[Lane.FORWARD, entry.step] = entry.time
+            elif entry.type in _BEGUN:
                 begun[lane, entry.step] = entry.time
                 # An answer tells that it was asked; a call that got none is seen by nothing else.
                 if _is_answered(saga.timeline[index + 1 :], lane, entry.step):
@@ -167,14 +175,19 @@ _UNDO: Final = frozenset(
         EventType.UNDO_FAULTED,
     }
 )
+_OF_UNDO: Final = "compensationInput"
+"""The field of a definition that holds the expressions of an undo."""
 _OF_SAGA: Final = {
     EventType.SAGA_STARTED: "started",
     EventType.SAGA_RESUMED: "taken up again after a restart",
     EventType.CANCEL_REQUESTED: "cancel asked",
     EventType.DEADLINE_PASSED: "ttl ran out",
+    EventType.OUTPUT_SHAPED: "output made",
 }
 _OF_STEP: Final = {
     EventType.STEP_BEGUN: "asked",
+    EventType.PIVOT_BEGUN: "asked: past here only its refusal turns back",
+    EventType.STEP_OMITTED: "omitted",
     EventType.STEP_SUCCEEDED: "succeeded",
     EventType.STEP_REFUSED: "refused",
     EventType.STEP_PENDING: "pending",

@@ -12,6 +12,7 @@ from coordinator.cli.commands.sagas import heading
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.options import acting, can_ask, seconds, text_of
 from coordinator.cli.output import Column, Form, print_many, print_one, put, tell
+from coordinator.cli.steps import kind_of
 from coordinator.cli.text import one_line
 from coordinator.cli.timeline import said
 from coordinator.client import Operator
@@ -35,9 +36,17 @@ _COLUMNS: Final = (
     Column("ERROR", "error_message"),
 )
 _OF_SAGAS: Final = frozenset({OperatorVerb.CANCEL, OperatorVerb.TERMINATE})
-_SETTLED: Final = frozenset({StepStatus.NOT_BEGUN, StepStatus.SUCCEEDED, StepStatus.COMPENSATED})
+_SETTLED: Final = frozenset(
+    {StepStatus.NOT_BEGUN, StepStatus.SUCCEEDED, StepStatus.OMITTED, StepStatus.COMPENSATED}
+)
 _TROUBLE: Final = frozenset(
-    {EventType.STEP_REFUSED, EventType.STEP_FAULTED, EventType.UNDO_REFUSED, EventType.UNDO_FAULTED}
+    {
+        EventType.STEP_REFUSED,
+        EventType.STEP_FAULTED,
+        EventType.UNDO_REFUSED,
+        EventType.UNDO_FAULTED,
+        EventType.EXPRESSION_FAILED,
+    }
 )
 
 
@@ -225,7 +234,8 @@ def _trouble(saga: Saga) -> Iterator[str]:
             continue
         entries = [entry for entry in saga.timeline if entry.step == step.name and entry.type in _TROUBLE]
         last = f": {one_line(said(entries[-1]))}" if entries else ""
-        yield f"  {step.name} ({step.service}) {step.status}{last}"
+        kind = f", {kind_of(step)}" if kind_of(step) else ""
+        yield f"  {step.name} ({step.service}{kind}) {step.status}{last}"
 
 
 def _command(verb: OperatorVerb) -> list[str]:

@@ -8,8 +8,10 @@ from typing import Final
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.options import CALL_TIMEOUT, WAIT_TIMEOUT, seconds, text_of
 from coordinator.cli.output import Column, Form, print_line, print_many, print_one, put, put_now, tell, width
+from coordinator.cli.steps import step_lines
 from coordinator.cli.text import one_line
 from coordinator.cli.timeline import draw, said, wait_after
+from coordinator.cli.undo import undo_lines
 from coordinator.client import BlockingClient
 from coordinator.client.model import Saga, SagaStatus, Started, Watched
 
@@ -82,13 +84,19 @@ def list_all(
     return Exit.OK
 
 
-def show(address: str, timeout: str, saga_id: str, form: Form) -> int:
-    """Print a saga with its timeline."""
+def show(address: str, timeout: str, saga_id: str, form: Form, *, with_inputs: bool) -> int:
+    """Print a saga with its timeline, and what would be undone."""
     with BlockingClient(address, timeout_s=seconds(timeout)) as client:
-        saga = client.get(saga_id)
+        saga = client.get(saga_id, undo_inputs=with_inputs)
     if form is Form.TABLE:
-        for line in (*heading(saga), "", *draw(saga, width=width())):
-            put(line)
+        output = [f"output   {one_line(saga.output_json)}"] if saga.output_json else []
+        parts = (
+            (*heading(saga), *output),
+            step_lines(saga),
+            draw(saga, width=width()),
+            undo_lines(saga, with_inputs=with_inputs),
+        )
+        put("\n\n".join(text for part in parts if (text := "\n".join(part))))
     else:
         print_one(saga, form)
     return Exit.OK
@@ -124,9 +132,8 @@ def wait(address: str, timeout: str, saga_id: str, form: Form) -> int:
 def heading(saga: Saga) -> Iterator[str]:
     """What there is to know of a saga but its timeline."""
     version = f" (version {saga.definition_version})" if saga.definition_version else ""
-    marks = [
-        mark for mark, is_so in (("needs a person", saga.needs_person), ("forced", saga.forced)) if is_so
-    ]
+    possible = (("needs a person", saga.needs_person), ("forced", saga.forced), ("overdue", saga.overdue))
+    marks = [mark for mark, is_so in possible if is_so]
     yield f"saga     {saga.saga_id}"
     yield f"name     {one_line(saga.saga_name + version)}, definition {saga.definition_digest[:12]}"
     yield f"request  {one_line(saga.request_id)}"

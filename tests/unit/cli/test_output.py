@@ -67,6 +67,8 @@ def test_json_has_the_clients_fields_short_enums_and_times_in_utc() -> None:
                 "attempts": 1,
                 "undo_attempts": 0,
                 "by_hand": False,
+                "depends_on": [],
+                "kind": "UNSPECIFIED",
             }
         ],
         "timeline": [
@@ -87,6 +89,9 @@ def test_json_has_the_clients_fields_short_enums_and_times_in_utc() -> None:
         "needs_person": True,
         "forced": False,
         "trace_id": "",
+        "overdue": False,
+        "output_json": "",
+        "undo_plan": None,
     }
 
 

@@ -282,6 +282,56 @@ def test_a_late_answer_stands_where_it_came() -> None:
     )
 
 
+def test_a_pivot_is_shown_as_the_point_behind_which_nothing_turns_back() -> None:
+    saga = a_saga(
+        SagaStatus.COMPLETED,
+        [
+            STARTED,
+            *BOOKED,
+            at(9, EventType.STEP_OMITTED, "car"),
+            at(10, EventType.PIVOT_BEGUN, "pay"),
+            at(30, EventType.STEP_SUCCEEDED, "pay", attempt=1),
+            at(31, EventType.OUTPUT_SHAPED),
+        ],
+    )
+    assert (
+        drawn(saga)
+        == """
+         forward                            compensation
++0.000s  ── started ─────────────────────────────────────────────────────────
++0.009s  book succeeded (8 ms)
++0.009s  car omitted
++0.010s  ── pay asked: past here only its refusal turns back ────────────────
++0.030s  pay succeeded (20 ms)
++0.031s  ── output made ─────────────────────────────────────────────────────
++0.031s  ── COMPLETED ───────────────────────────────────────────────────────
+"""
+    )
+
+
+def test_an_expression_that_fails_stands_where_its_value_was_to_go() -> None:
+    saga = a_saga(
+        SagaStatus.RUNNING,
+        [
+            STARTED,
+            at(1, EventType.EXPRESSION_FAILED, "car", code="when", message="no days"),
+            at(2, EventType.EXPRESSION_FAILED, "car", code="compensationInput.id", message="none"),
+            at(3, EventType.EXPRESSION_FAILED, code="output.sum", message="no number"),
+        ],
+    )
+    assert (
+        drawn(saga, 110)
+        == """
+         forward                                            compensation
++0.000s  ── started ─────────────────────────────────────────────────────────────────────────────────────────
++0.001s  car failed at when: no days
++0.002s                                                     car undo failed at compensationInput.id: none
++0.003s  ── the output failed at output.sum: no number ──────────────────────────────────────────────────────
+         ── still RUNNING ───────────────────────────────────────────────────────────────────────────────────
+"""
+    )
+
+
 @pytest.mark.parametrize("width", [10, 60, 78, 100, 200])
 def test_no_line_is_longer_than_the_width_unless_the_lanes_would_get_too_narrow(width: int) -> None:
     long = "x" * 300
