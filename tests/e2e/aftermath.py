@@ -59,6 +59,9 @@ class Downtimes:
         return tuple(self._spans)
 
 
+BOOKED: Final = ("FlightService", "HotelService", "CarService")
+
+
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """Where a drill's evidence is to be found."""
@@ -141,11 +144,22 @@ def books(folder: Path, history: History) -> Books:
     money, stock = audit.money(folder), audit.stock(folder)
     return Books(
         charged_nanos={order_id: nanos for (order_id, _), nanos in money.by_order.items()},
-        reserved_pieces=audit.reserved(folder),
+        reserved_pieces={**audit.reserved(folder), **_booked(folder)},
         ordered_nanos=history.ordered_nanos,
         ordered_pieces=history.ordered_pieces,
-        stock_adds_up=all(item.adds_up for item in stock.values()),
+        stock_adds_up=all(item.adds_up for item in stock.values())
+        and all(place.adds_up for service in BOOKED for place in audit.capacity(folder, service).values()),
         money_adds_up=money.adds_up,
+    )
+
+
+def _booked(folder: Path) -> Counter[str]:
+    """The places that are booked, by trip."""
+    return Counter(
+        booking.trip_id
+        for service in BOOKED
+        for booking in audit.bookings(folder, service)
+        if not booking.cancelled
     )
 
 
@@ -165,7 +179,7 @@ def begun_and_unsettled(journal: Path) -> int:
     unsettled: set[tuple[str, str]] = set()
     for saga_id, kind, payload in records:
         content = json.loads(payload)
-        if kind in ("StepBegun", "UndoBegun"):
+        if kind in ("StepBegun", "PivotBegun", "UndoBegun"):
             unsettled.add((saga_id, content["step"]))
         elif kind in _SETTLING or (kind in _FAILING and content["retry_at"] is None):
             unsettled.discard((saga_id, content["step"]))

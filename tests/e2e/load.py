@@ -27,6 +27,10 @@ CALL_TIMEOUT_S: Final = 20.0
 COME_BACK_S: Final = 0.2
 CANARY: Final = "tok-canary-"
 """What every payment token begins with, and nothing else."""
+FLIGHT_CENTS: Final = 12_990
+NIGHT_CENTS: Final = 8_950
+DAY_CENTS: Final = 3_995
+"""What the example services ask."""
 CHANNEL_OPTIONS: Final = (
     ("grpc.initial_reconnect_backoff_ms", 50),
     ("grpc.min_reconnect_backoff_ms", 50),
@@ -44,6 +48,8 @@ class Habits:
 
     by_name: float = 0.15
     """Start the other definition by its name, and leave without waiting."""
+    travels: float = 0.2
+    """Book a trip by its name: a graph with a pivot."""
     cancel: float = 0.05
     twice: float = 0.05
     """Send the same order twice at once."""
@@ -107,7 +113,9 @@ class Clients:
                 await self._call("orders", order)
             elif habit < habits.mistaken + habits.by_name:
                 await self._start_by_name(order)
-            elif habit < habits.mistaken + habits.by_name + habits.twice:
+            elif habit < habits.mistaken + habits.by_name + habits.travels:
+                await self._travel()
+            elif habit < habits.mistaken + habits.by_name + habits.travels + habits.twice:
                 await asyncio.gather(self._place(order), self._place(order))
             else:
                 await self._place(order)
@@ -124,10 +132,17 @@ class Clients:
     async def _start_by_name(self, order: orders_pb2.PlaceOrderRequest) -> None:
         content = json_format.MessageToDict(order, preserving_proto_field_name=True)
         content["payment_info"]["amount"]["units"] = order.payment_info.amount.units
-        text = json.dumps(content)
-        self.history.inputs[order.order_id] = text
+        await self._start("OrderPlacementSaga", order.order_id, json.dumps(content))
+
+    async def _travel(self) -> None:
+        trip = self._draw_trip()
+        await self._start("BookTrip", str(trip["trip_id"]), json.dumps(trip))
+
+    async def _start(self, saga_name: str, request_id: str, text: str) -> None:
+        """Start a saga by its definition's name, leave without waiting, and cancel it now and then."""
+        self.history.inputs[request_id] = text
         request = coordinator_pb2.StartSagaRequest(
-            saga_name="OrderPlacementSaga", request_id=order.order_id, input_json=text
+            saga_name=saga_name, request_id=request_id, input_json=text
         )
         while (await self._call("sagas", request)) in INDETERMINATE:
             await asyncio.sleep(COME_BACK_S)
@@ -139,7 +154,7 @@ class Clients:
         try:
             await self._sagas.CancelSaga(cancel, timeout=CALL_TIMEOUT_S)
         except grpc.aio.AioRpcError:
-            return  # ended already, or the coordinator is gone: both are fair
+            return  # ended already, past its pivot, or the coordinator is gone: all of that is fair
 
     async def _call(self, door: str, request: Message) -> str:
         """Send *request* once and note what came of it; returns the code."""
@@ -190,6 +205,28 @@ class Clients:
                 method="card", token=token, amount=money_pb2.Money(currency_code="EUR", units=units)
             ),
         )
+
+    def _draw_trip(self) -> dict[str, object]:
+        chance = self._chance
+        trip_id = f"{self._name}-{next(self._numbers)}"
+        nights, days = chance.randint(1, 3), chance.choice([0, 1, 2])
+        user = "u-broke" if chance.random() < 0.05 else f"u-{chance.randint(1, 20)}"
+        hotel = "hotel-last" if chance.random() < 0.05 else f"hotel-{chance.randint(1, 20)}"
+        cents = FLIGHT_CENTS + nights * NIGHT_CENTS + days * DAY_CENTS
+        self.history.ordered_nanos[trip_id] = cents * 10_000_000
+        self.history.ordered_pieces[trip_id] = 2 + (days > 0)
+        trip: dict[str, object] = {
+            "trip_id": trip_id,
+            "traveller_id": user,
+            "flight_id": f"flight-{chance.randint(1, 20)}",
+            "hotel_id": hotel,
+            "nights": nights,
+            "payment_info": {
+                "method": "card",
+                "token": f"{CANARY}{trip_id}-{chance.getrandbits(32):08x}",
+            },
+        }
+        return {**trip, "car": {"car_id": f"car-{chance.randint(1, 20)}", "days": days}} if days else trip
 
 
 def _input(order: orders_pb2.PlaceOrderRequest) -> dict[str, object]:
