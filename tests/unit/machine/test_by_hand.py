@@ -27,6 +27,8 @@ from tests.unit.machine.tale import (
     SILENCE,
     Tale,
     define,
+    pivot,
+    retriable,
     step,
 )
 
@@ -130,6 +132,11 @@ def compensated() -> Tale:
     return tale
 
 
+def past_pivot() -> Tale:
+    """The pivot is `a`, and `b` is one of two steps behind it."""
+    return Tale(define(pivot("a"), retriable("b"), retriable("c"))).does("1").begins()
+
+
 def terminated() -> Tale:
     tale = running()
     acts(tale, Verb.TERMINATE)
@@ -138,10 +145,12 @@ def terminated() -> Tale:
 
 SAGAS: Final[Mapping[str, Callable[[], Tale]]] = {
     "RUNNING": running,
+    "RUNNING, past the pivot": past_pivot,
     "COMPENSATING": compensating,
     "COMPLETED": lambda: Tale(define("a", "b", "c")).does("1", "2", "3"),
     "COMPENSATED": compensated,
     "DEAD_LETTERED": dead_letter,
+    "DEAD_LETTERED, past the pivot": lambda: past_pivot().is_answered(REFUSAL),
     "TERMINATED": terminated,
     "set aside": running,
     "set aside, unreadable": compensating,
@@ -165,15 +174,18 @@ def test_what_can_be_done_to_a_saga_is_as_documented(verb: str, where: str, cell
     if where == "set aside, unreadable":
         check_unreadable(cell, tale, verb, name)
         return
-    assert set_aside or tale.status == where
+    assert set_aside or tale.status == where.removesuffix(", past the pivot")
     before = tale.saga
     match cell.split(" → "):
         case ["no" | "ended"]:
             check_refusal(cell, tale, verb, name, set_aside=set_aside)
-        case ["by step" | "by undo" as table]:
-            wanted = STEP_TABLE if table == "by step" else UNDO_TABLE
+        case [("by step" | "past the pivot" | "by undo") as table]:
+            wanted = {"by step": STEP_TABLE, "past the pivot": PIVOT_TABLE, "by undo": UNDO_TABLE}[table]
             assert verb.removesuffix(" (a step)") in {of for of, _ in wanted}
-            assert (before.abort is None) == (table == "by step")
+            assert (before.abort is not None, before.is_decided) == (
+                table == "by undo",
+                table == "past the pivot",
+            )
         case ["turned back", after]:
             acts(tale, VERBS[verb])
             assert tale.saga.abort is not None
@@ -278,6 +290,105 @@ def test_every_verb_and_every_situation_of_a_step_has_a_cell() -> None:
     assert {where for _, where in STEP_TABLE} == set(STEPS)
 
 
+# Past the pivot: each situation is that of step b, which is the pivot in the first three
+
+
+UNMADE: Final = {"x": "1 + 1"}
+"""A mapping whose expression fails, for nobody here knows CEL."""
+
+
+def at_pivot() -> Tale:
+    return Tale(define("a", pivot("b", budget_s=10.0), retriable("c"))).does("1").begins()
+
+
+PIVOTS: Final[Mapping[str, Callable[[], Tale]]] = {
+    "pivot being asked": at_pivot,
+    "pivot waiting for its next attempt": lambda: at_pivot().is_answered(FAULT, draw=1.0),
+    "pivot in doubt": lambda: spends_its_budget(at_pivot()),
+    "being asked": past_pivot,
+    "waiting for its next attempt": lambda: past_pivot().is_answered(FAULT, draw=1.0),
+    "not begun": lambda: Tale(define(pivot("a"), retriable("b"), retriable("c"))).does("1"),
+    "refused": lambda: past_pivot().is_answered(REFUSAL),
+    "with a spent budget": lambda: spends_its_budget(
+        Tale(define(pivot("a"), retriable("b", budget_s=10.0), retriable("c"))).does("1").begins()
+    ),
+    "failed by an expression": lambda: (
+        Tale(define(pivot("a"), retriable("b", input=UNMADE), retriable("c"))).does("1").begins()
+    ),
+    "passed": lambda: Tale(define(pivot("a"), retriable("b"), retriable("c"))).does("1", "2"),
+    "not reached": lambda: Tale(define(pivot("a"), retriable("b"), retriable("c"))).begins(),
+}
+
+PIVOT_TABLE: Final = read_table("Past the pivot: a RUNNING or DEAD_LETTERED saga")
+
+
+@pytest.mark.parametrize(("verb", "where", "cell"), by_cell("pivot", PIVOT_TABLE))
+def test_what_can_be_done_past_the_pivot_is_as_documented(verb: str, where: str, cell: str) -> None:
+    tale = PIVOTS[where]()
+    before = tale.step("b")
+    assert tale.saga.is_decided
+    stuck = where in ("pivot in doubt", "refused", "with a spent budget", "failed by an expression")
+    assert (tale.status is Status.DEAD_LETTERED) == tale.saga.needs_person == stuck
+    match cell.split(" → "):
+        case ["no"]:
+            check_refusal(cell, tale, verb, "b")
+            return
+        case [("asked at once" | "asked under a new key" | "asked anew" | "evaluated again") as how, after]:
+            acts(tale, VERBS[verb], "b")
+            way = "execute/2" if how == "asked under a new key" else "execute"
+            assert tale.next == Invoke(StepName("b"), key("b", way), None)
+            assert tale.step("b").attempt == before.attempt, "attempts are counted on"
+            if how != "asked at once":
+                assert (tale.step("b").failures, tale.step("b").budget_from) == (0, tale.now)
+            assert (tale.status, tale.saga.forced) == (after, False)
+            if how == "evaluated again":
+                assert tale.begins().status is Status.DEAD_LETTERED
+                return
+            tale.is_answered(Succeeded("2"))
+        case ["passed over", after]:
+            acts(tale, VERBS[verb], "b")
+            assert (tale.step("b").outcome, tale.step("b").output) == (StepOutcome.SKIPPED, None)
+            assert (tale.status, tale.saga.forced) == (after, True)
+        case ["vouched for", after]:
+            acts(tale, VERBS[verb], "b", '{"by":"hand"}')
+            assert (tale.step("b").outcome, tale.step("b").output) == (StepOutcome.SUCCEEDED, '{"by":"hand"}')
+            assert (tale.status, tale.saga.forced) == (after, True)
+        case ["given up", after]:
+            acts(tale, VERBS[verb], "b")
+            assert tale.saga.abort is not None
+            assert (tale.saga.abort.code, tale.saga.abort.step) == ("FAILED_BY_HAND", "b")
+            assert (tale.status, tale.saga.forced) == (after, False)
+            assert tale.undoes_what_is_left() == ["b", "a"]
+            assert tale.status is Status.COMPENSATED
+            return
+        case ["needs a person", after]:
+            acts(tale, VERBS[verb], "b")
+            assert tale.step("b").outcome is StepOutcome.FAILED
+            assert (tale.status, tale.saga.needs_person, tale.saga.forced) == (after, True, False)
+            acts(tale, Verb.RETRY, "b")
+            assert tale.step("b").round == 1, "nobody refused"
+            return
+        case _:
+            raise AssertionError(f"nobody tests what {cell!r} says")
+    with pytest.raises(IllegalTransition, match="past its pivot"):
+        tale.is_cancelled()
+    tale.does("3")
+    assert tale.status is Status.COMPLETED
+
+
+def test_every_verb_and_every_situation_past_the_pivot_has_a_cell() -> None:
+    assert {verb for verb, _ in PIVOT_TABLE} == {"retry", "skip", "complete", "fail"}
+    assert {where for _, where in PIVOT_TABLE} == set(PIVOTS)
+
+
+def test_a_saga_stays_running_while_there_is_work_beside_a_step_that_is_stuck() -> None:
+    tale = Tale(define(pivot("a"), retriable("b"), retriable("c", depends_on=["a"]))).does("1")
+    tale.begins("b", "c")
+    acts(tale, Verb.FAIL, "b")
+    assert (tale.status, tale.saga.needs_person) == (Status.RUNNING, True)
+    assert tale.is_answered(DONE, of="c").status is Status.DEAD_LETTERED
+
+
 def key(name: str, way: str) -> IdempotencyKey:
     return IdempotencyKey(f"saga-1/{name}/{way}")
 
@@ -301,6 +412,9 @@ UNDOS: Final[Mapping[str, Callable[[], Tale]]] = {
     "failed by refusal": dead_letter,
     "failed by a spent budget": lambda: spends_its_budget(
         Tale(define("a", step("b", budget_s=10.0), "c")).does("1", "2").fails(REFUSAL).begins()
+    ),
+    "failed by an expression": lambda: (
+        Tale(define("a", step("b", compensation_input=UNMADE), "c")).does("1", "2").fails(REFUSAL).begins()
     ),
     "failed and passed over": passed_over,
     "settled": lambda: compensating().is_answered(DONE),
@@ -338,6 +452,12 @@ def test_what_can_be_done_to_an_undo_is_as_documented(verb: str, where: str, cel
             assert not tale.saga.forced
             assert tale.undoes_what_is_left() == ["b", "a"]
             assert tale.status is Status.COMPENSATED
+        case ["evaluated again", after]:
+            acts(tale, VERBS[verb], "b")
+            assert tale.next == Compensate(StepName("b"), key("b", "compensate"), None)
+            assert (tale.status, tale.saga.forced) == (after, False)
+            assert tale.begins().status is Status.DEAD_LETTERED
+            return
         case ["left in place", after]:
             acts(tale, VERBS[verb], "b")
             assert tale.status == after
@@ -607,7 +727,7 @@ def test_every_action_is_remembered_by_its_id() -> None:
 
 
 def test_deciding_of_an_action_changes_one_step_at_most() -> None:
-    for where, build in {**STEPS, **UNDOS}.items():
+    for where, build in (*STEPS.items(), *PIVOTS.items(), *UNDOS.items()):
         tale = build()
         for verb in (Verb.RETRY, Verb.SKIP, Verb.COMPLETE, Verb.FAIL):
             event = OperatorActed(tale.now, verb, ActionId("x"), "ada", "", StepName("b"))
