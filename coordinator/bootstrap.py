@@ -38,7 +38,6 @@ from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.api.http import HttpPort
 from coordinator.api.server import UNARY_METHODS, ApiServer
 from coordinator.domain.errors import DefinitionNotFound, SagaError, StartupFailed
-from coordinator.domain.lint import lint
 from coordinator.engine.definitions import Definitions
 from coordinator.engine.dispatcher import Dispatcher
 from coordinator.engine.driver import Tools
@@ -88,12 +87,13 @@ async def serve(settings: Settings, asked: Wanted = NOTHING_ASKED) -> int:
         enter = stack.enter_async_context
         followed = await enter(_followed(deliveries.traces, settings, telemetry))
         journal = await enter(_journal(settings, telemetry.committed))
-        definitions = await _definitions(settings, files, journal, clock, telemetry)
+        expressions = CelExpressions()
+        definitions = await _definitions(settings, files, journal, expressions, clock, telemetry)
         participants = await enter(_participants(settings))
         feed = Feed()
         dispatcher = Dispatcher(participants, telemetry, calls_per_service_max=settings.calls_per_service_max)
         tools = Tools(
-            journal, dispatcher, feed, clock, SystemChance(), telemetry, followed.tracing, CelExpressions()
+            journal, dispatcher, feed, clock, SystemChance(), telemetry, followed.tracing, expressions
         )
         pool = Pool(tools, journal, sagas_open_max=settings.sagas_open_max)
         api = ApiServer(
@@ -182,11 +182,12 @@ async def _definitions(
     settings: Settings,
     files: DefinitionFiles,
     journal: SqliteJournal,
+    expressions: CelExpressions,
     clock: SystemClock,
     telemetry: PrometheusTelemetry,
 ) -> Definitions:
     read = partial(read_with_places, services=settings.services)
-    definitions = Definitions(journal.definitions, journal, read, lint, clock, telemetry)
+    definitions = Definitions(journal.definitions, journal, read, expressions, clock, telemetry)
     try:
         await definitions.take_up(files.loaded)
         await definitions.get(settings.place_order_saga, None)

@@ -1,19 +1,27 @@
 """Definitions as people write them: in JSON or in YAML, by the end of a file's name or as a caller says."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from itertools import islice
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import Final
 
+from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.yaml_text import read_yaml
-from coordinator.domain.definition import SagaDefinition, check_definition, read_document
-from coordinator.domain.documents import Document, Format, read_json
+from coordinator.domain.definition import VIOLATIONS_MAX, SagaDefinition, check_definition, read_document
+from coordinator.domain.documents import Document, Format, Places, read_json
+from coordinator.domain.errors import InvalidDefinition, Violation
+from coordinator.domain.expression_rules import ExpressionFault, expression_faults
+from coordinator.domain.expressions import Check
+from coordinator.domain.jsontext import path_of
 from coordinator.ports.definitions import Read
 
 FORMAT_OF: Final[Mapping[str, Format]] = MappingProxyType(
     {".json": Format.JSON, ".yaml": Format.YAML, ".yml": Format.YAML}
 )
 """How a file is written, by the end of its name."""
+
+_CEL: Final = CelExpressions()
 
 
 def format_of(path: PurePath) -> Format:
@@ -33,7 +41,7 @@ def definition_document(text: str | bytes, written: Format, *, source: str) -> D
 def read_definition(
     text: str | bytes, written: Format, *, source: str, services: Collection[str] | None = None
 ) -> SagaDefinition:
-    """Read one definition, as `check_definition` checks it.
+    """Read one definition, as `read_with_places` does.
 
     Raises:
         InvalidDefinition: with every fault that was found, and where.
@@ -42,11 +50,34 @@ def read_definition(
 
 
 def read_with_places(
-    text: str | bytes, written: Format, *, source: str, services: Collection[str] | None
+    text: str | bytes,
+    written: Format,
+    *,
+    source: str,
+    services: Collection[str] | None,
+    check: Check = _CEL.check,
 ) -> Read:
-    """Keeps the port `DefinitionReader` (ports/definitions.py) for these *services*."""
+    """Keeps the port `DefinitionReader` (ports/definitions.py) for these *services*.
+
+    A definition that reaches a coordinator comes through here, whoever brings it. Its expressions are checked
+    only where the rest is right: what they may name depends on it.
+    """
     document = definition_document(text, written, source=source)
-    return Read(check_definition(document, source=source, services=services), document.places)
+    definition = check_definition(document, source=source, services=services)
+    faults = list(islice(expression_faults(definition, check), VIOLATIONS_MAX + 1))
+    if faults:
+        raise InvalidDefinition(source, _violations(faults, document.places))
+    return Read(definition, document.places)
+
+
+def _violations(faults: Sequence[ExpressionFault], places: Places) -> Sequence[Violation]:
+    shown = [
+        Violation(path_of(fault.loc), fault.told, fault.rule, *places.position(fault.loc))
+        for fault in faults[:VIOLATIONS_MAX]
+    ]
+    if len(faults) > VIOLATIONS_MAX:
+        shown.append(Violation("$", "has more faults, which are not listed"))
+    return shown
 
 
 _READ: Final[Mapping[Format, Callable[[str | bytes], Document]]] = MappingProxyType(

@@ -5,7 +5,7 @@ What is registered is decided and kept by the store; here it is read, and what c
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any, Final, TypeVar
@@ -21,10 +21,12 @@ from coordinator.domain.errors import (
 )
 from coordinator.domain.ids import Digest
 from coordinator.domain.jsontext import digest
-from coordinator.domain.lint import Finding
+from coordinator.domain.lint import Finding, lint
 from coordinator.domain.registration import Key, Outcome, Registered, Registration, newest, register
+from coordinator.engine.threads import on_loop
 from coordinator.ports.clock import Clock
 from coordinator.ports.definitions import DefinitionReader, DefinitionStore
+from coordinator.ports.expressions import Expressions
 from coordinator.ports.journal import SagaIndex
 from coordinator.ports.telemetry import Telemetry
 
@@ -34,7 +36,6 @@ OFFERED_MAX: Final = 1_000
 _log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
-Lint = Callable[[SagaDefinition], Sequence[Finding]]
 
 
 class State(StrEnum):
@@ -89,14 +90,14 @@ class Definitions:
         store: DefinitionStore,
         index: SagaIndex,
         read: DefinitionReader,
-        lint: Lint,
+        expressions: Expressions,
         clock: Clock,
         telemetry: Telemetry,
     ) -> None:
         self._store = store
         self._index = index
         self._read = read
-        self._lint = lint
+        self._expressions = expressions
         self._clock = clock
         self._telemetry = telemetry
         self._offered: dict[Key, tuple[Registration, SagaDefinition]] = {}
@@ -190,9 +191,10 @@ class Definitions:
             Overloaded: there are too many, or the disk is nearly full.
             JournalUnavailable: it may or may not be durable.
         """
-        # In a thread: a large one takes a while.
-        read = await asyncio.to_thread(self._read, text, written, source=source)
-        findings = await asyncio.to_thread(self._lint, read.definition)
+        # In threads: a large one takes a while.
+        check, evaluate = on_loop(self._expressions.check), on_loop(self._expressions.evaluate)
+        read = await asyncio.to_thread(self._read, text, written, source=source, check=check)
+        findings = await asyncio.to_thread(lint, read.definition, evaluate)
         if not validate_only:
             registered = await self._owned(self._register(read.definition))
             shown = await self._shown(registered.registration, await self._store.open_sagas())
@@ -249,7 +251,9 @@ class Definitions:
         try:
             if definition is None:
                 text = await self._text(registration, source)
-                definition = self._read(text, Format.JSON, source=source).definition
+                # Its expressions were checked when it was registered, and there may be thousands by now.
+                read = self._read(text, Format.JSON, source=source, check=lambda *_: ())
+                definition = read.definition
         except InvalidDefinition as error:
             _log.error("%s", error)
         else:

@@ -1,7 +1,7 @@
 """The use cases: what the API, the command line and the dashboard may ask of the coordinator."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -30,7 +30,6 @@ from coordinator.domain.errors import (
     WaitTimedOut,
 )
 from coordinator.domain.events import OperatorActed, SagaStarted, Verb
-from coordinator.domain.expressions import Evaluate
 from coordinator.domain.ids import ActionId, Digest, RequestId, SagaId
 from coordinator.domain.inputs import check_input
 from coordinator.domain.jsontext import JsonValue, canonical, digest
@@ -40,6 +39,7 @@ from coordinator.domain.shown_plan import ShownPlan, shown_plan
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.engine.driver import Tools
 from coordinator.engine.pool import Pool
+from coordinator.engine.threads import on_loop
 from coordinator.ports.catalog import Catalog
 from coordinator.ports.journal import Cursor, Record, Request, SagaFilter, SagaIndex
 
@@ -278,7 +278,7 @@ class Sagas:
         """
         if view.saga is None:
             return None
-        evaluate = _on(asyncio.get_running_loop(), self._tools.expressions.evaluate)
+        evaluate = on_loop(self._tools.expressions.evaluate)
         # In a thread, as an effect is.
         return await asyncio.to_thread(shown_plan, view.saga, evaluate, with_inputs=with_inputs)
 
@@ -338,18 +338,6 @@ class Sagas:
 async def _effect(saga: Saga, event: OperatorActed) -> Effect:
     """In a thread, for it is played to the end: that of a thousand steps would hold everybody up."""
     return await asyncio.to_thread(effect_of, saga, event)
-
-
-def _on(loop: asyncio.AbstractEventLoop, evaluate: Evaluate) -> Evaluate:
-    """*evaluate* for another thread. What evaluates is quick, and not made for several threads at once."""
-
-    def asked(source: str, variables: Mapping[str, JsonValue]) -> JsonValue:
-        async def evaluated() -> JsonValue:
-            return evaluate(source, variables)
-
-        return asyncio.run_coroutine_threadsafe(evaluated(), loop).result()
-
-    return asked
 
 
 def _content(wanted: Wanted) -> Digest:

@@ -7,6 +7,7 @@ from typing import Protocol
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.documents import Format, Places
 from coordinator.domain.errors import VersionTaken
+from coordinator.domain.expressions import Check
 from coordinator.domain.registration import Key, Registered, Registration
 
 
@@ -21,8 +22,8 @@ class Read:
 class DefinitionReader(Protocol):
     """What decides whether a text is a definition that can be run here: the same for files and callers."""
 
-    def __call__(self, text: str | bytes, written: Format, *, source: str) -> Read:
-        """Read one. In any thread.
+    def __call__(self, text: str | bytes, written: Format, *, source: str, check: Check) -> Read:
+        """Read one, in any thread; *check* is asked about each expression.
 
         Raises:
             InvalidDefinition: with every fault that was found, and where. *source* names it in the error.

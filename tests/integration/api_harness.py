@@ -25,7 +25,6 @@ from coordinator.adapters.memory import MemoryJournal
 from coordinator.adapters.no_tracing import NoTracing
 from coordinator.api.server import ApiServer
 from coordinator.domain.definition import SagaDefinition, parse_definition
-from coordinator.domain.lint import lint
 from coordinator.domain.outcomes import Answer, NoProof, Refused, Succeeded, Unproved
 from coordinator.engine.definitions import Definitions
 from coordinator.engine.dispatcher import Dispatcher
@@ -249,7 +248,8 @@ async def coordinator(
     )
     pool = Pool(tools, journal, sagas_open_max=sagas_open_max)
     read = partial(read_with_places, services=None)
-    definitions = Definitions(journal.definitions, journal, read, lint, SystemClock(), NoTelemetry())
+    expressions = CelExpressions()
+    definitions = Definitions(journal.definitions, journal, read, expressions, SystemClock(), NoTelemetry())
     await definitions.take_up(files_of(*DEFINITIONS))
     sagas = Sagas(pool, tools, journal, definitions)
     operations = Operations(journal, journal, StoreOfTwoPieces(), participants, definitions)

@@ -156,6 +156,17 @@ async def test_every_fault_of_a_wrong_definition_is_a_field_and_nothing_is_writt
     }
 
 
+async def test_a_wrong_expression_is_a_fault_of_its_definition() -> None:
+    wrong = a_cruise("1", output={"cabin": "outputs.bookCabin.", "meals": "outputs.bookMeals"})
+    async with coordinator() as c:
+        refused = await refusal(c.api.RegisterDefinition(pb.RegisterDefinitionRequest(definition_json=wrong)))
+        right = a_cruise("1", output={"cabin": "outputs.bookCabin.id"})
+        assert (await register(c, right))[0] == "CREATED"
+    assert refused.reason == "INVALID_DEFINITION"
+    assert refused.fields.keys() == {"definition_json.output.cabin", "definition_json.output.meals"}
+    assert "expected the name of a step (bookCabin)" in refused.fields["definition_json.output.meals"]
+
+
 async def test_a_definition_may_be_written_in_yaml() -> None:
     step = "{service: Ship, transaction: bookCabin, compensation: undo_bookCabin}"
     text = f"sagaName: Cruise\nversion: '1'\nsteps:\n- {step}\n"

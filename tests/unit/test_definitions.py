@@ -8,6 +8,7 @@ from functools import partial
 
 import pytest
 
+from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.definition_text import read_with_places
 from coordinator.adapters.memory import MemoryJournal
 from coordinator.domain.definition import SagaDefinition, parse_definition
@@ -52,7 +53,7 @@ async def begun(
     """What a coordinator has after its start."""
     read = partial(read_with_places, services=services)
     told = telemetry or NoTelemetry()
-    definitions = Definitions(journal.definitions, journal, read, lambda _: (), StoppedClock(), told)
+    definitions = Definitions(journal.definitions, journal, read, CelExpressions(), StoppedClock(), told)
     await definitions.take_up([(f"{one.name}-{one.version}.json", one) for one in files])
     return definitions
 

@@ -110,6 +110,18 @@ def test_a_service_that_is_not_configured_is_a_fault(tmp_path: Path) -> None:
     }
 
 
+def test_a_wrong_expression_is_a_fault(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(
+        '{"sagaName": "Trip", "output": {"car": "outputs.rent.id"}, "steps": '
+        '[{"service": "Hotel", "transaction": "book", "compensation": null}]}'
+    )
+    assert refusals(DefinitionFiles.load(tmp_path, SERVICES)) == {
+        "a.json": [
+            "line 1, column 33: $.output.car: expected the name of a step (book), found 'rent'",
+        ]
+    }
+
+
 def test_hidden_files_and_other_files_are_not_looked_at(tmp_path: Path) -> None:
     for name in (".hidden.json", ".json", ".yaml", "notes.txt", "trip.json.bak", "trip.yamlx", "schema.json"):
         (tmp_path / name).write_text("x")
