@@ -1,0 +1,70 @@
+"""An event loop whose clock leaps: where all wait, it is at once as late as the first of them waits for.
+
+So a story of a day takes as long as what is done in it, and every run of it is the same. Nothing from outside
+may be waited for: what belongs into a thread is done on the spot.
+"""
+
+import asyncio
+import selectors
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from typing import Any, Final, TypeVar
+
+_T = TypeVar("_T")
+
+BORN_AT_S: Final = 1_000.0
+
+
+class StandsStill(Exception):
+    """Everybody waits, and nobody for a moment: nothing will ever happen any more."""
+
+
+class QuickLoop(asyncio.SelectorEventLoop):
+    """Its time is that of the clock of all who run in it: from `BORN_AT_S` on, without a pause."""
+
+    def __init__(self) -> None:
+        self.now_s = BORN_AT_S
+        super().__init__(_Leaping(self))
+
+    def time(self) -> float:
+        return self.now_s
+
+    def run_in_executor(  # type: ignore[override]
+        self, executor: Executor | None, func: Callable[..., _T], *args: Any
+    ) -> asyncio.Future[_T]:
+        """Do it now: a thread takes time that this loop would leap over."""
+        done = self.create_future()
+        try:
+            done.set_result(func(*args))
+        except Exception as error:
+            done.set_exception(error)
+        return done
+
+
+class _Leaping(selectors.SelectSelector):
+    """Waits for no file, but moves the time of its loop on."""
+
+    def __init__(self, loop: QuickLoop) -> None:
+        super().__init__()
+        self._loop = loop
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        ready = super().select(0)
+        if not ready:
+            if timeout is None:
+                raise StandsStill
+            self._loop.now_s += timeout
+        return ready
+
+
+class LoopClock:
+    """Keeps the port `Clock` with the time of the loop that it is asked in."""
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+
+def run(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run *work* in a loop of its own."""
+    with asyncio.Runner(loop_factory=QuickLoop) as runner:
+        return runner.run(work)
