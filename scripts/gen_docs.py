@@ -1,7 +1,7 @@
-"""Writes what the README lists and the schema of definitions out of the code that means it: `make docs`;
+"""Writes what the documents list and the schema of definitions out of the code that means it: `make docs`;
 `--check` only compares.
 
-Of the README, what stands between a pair of markers is generated, and nothing else is touched.
+Of a document, what stands between a pair of markers is generated, and nothing else is touched.
 """
 
 import re
@@ -15,6 +15,7 @@ from scripts.cluster import ROOT
 from scripts.definition_schema import schema_text
 
 README: Final = ROOT / "README.md"
+LANGUAGE: Final = ROOT / "docs" / "language.md"
 SCHEMA: Final = ROOT / "definitions" / "schema.json"
 
 
@@ -22,9 +23,9 @@ def main(arguments: list[str]) -> int:
     """Bring what is generated up to date, or say that it is not."""
     readme = with_part(README.read_text(), "settings", settings_table())
     readme = with_part(readme, "metrics", metrics_table())
-    readme = with_part(readme, "rules", rules_table())
+    language = with_part(LANGUAGE.read_text(), "rules", rules_table())
     stale = 0
-    for path, text in {README: readme, SCHEMA: schema_text()}.items():
+    for path, text in {README: readme, LANGUAGE: language, SCHEMA: schema_text()}.items():
         if path.exists() and path.read_text() == text:
             continue
         if "--check" in arguments:
@@ -42,7 +43,7 @@ def with_part(text: str, name: str, part: str) -> str:
     begin, end = f"<!-- {name}: made by `make docs` -->\n", f"<!-- {name}: end -->\n"
     pattern = re.compile(re.escape(begin) + ".*?" + re.escape(end), re.DOTALL)
     if len(pattern.findall(text)) != 1:
-        raise SystemExit(f"docs: README.md must have one pair of markers called {name}")
+        raise SystemExit(f"docs: there must be one pair of markers called {name}")
     return pattern.sub(lambda _: begin + part + end, text)
 
 
