@@ -152,7 +152,7 @@ class Automaton:
         is_pivot = step.rule.kind == "pivot"
         wrong = self._not_its_turn(step)
         if wrong is None and at_work >= self._definition.parallel_max:
-            wrong = f"{at_work} steps were at work, as many as may be"
+            wrong = "as many steps were at work as may be"
         if wrong is None and is_pivot is not (entry.type == "PIVOT_BEGUN"):
             wrong = f"it is {step.rule.kind}"
         step.forward, step.was_begun = "begun", True

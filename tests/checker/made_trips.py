@@ -8,14 +8,16 @@ from dataclasses import replace
 from typing import Any
 
 from tests.checker.evidence import Definition, Evidence, StepRule
-from tests.checker.made import SECOND_NS, TTL_NS, Change, Run, Told
+from tests.checker.made import EPOCH_NS, SECOND_NS, TTL_NS, Change, Run, Told
 
 HOUR_NS = 3600 * SECOND_NS
 
 _BOOKED: dict[str, Any] = {"compensation": "cancel", "attempts_max": 3}
 _LASTING: dict[str, Any] = {"attempts_max": None, "wait_ns_max": 60 * SECOND_NS, "budget_ns": HOUR_NS}
 
-FLIGHT = StepRule(name="flight", service="Air", transaction="fly", depends_on=(), **_BOOKED)
+FLIGHT = StepRule(
+    name="flight", service="Air", transaction="fly", depends_on=(), budget_ns=HOUR_NS, **_BOOKED
+)
 HOTEL = StepRule(
     name="hotel",
     service="Inn",
@@ -81,6 +83,14 @@ OUTING = Definition(
     output={"seat": "outputs.flight.seat"},
 )
 """One without a pivot: until it has ended, everything can be undone."""
+LETTER = Definition(
+    name="Letter",
+    digest="t3",
+    ttl_ns=TTL_NS,
+    steps=(replace(MAIL, kind="compensatable", depends_on=None),),
+    output={"sent": "outputs.mail.sent"},
+)
+"""One in which nothing can be undone."""
 
 
 def trips() -> Evidence:
@@ -99,17 +109,21 @@ def trips() -> Evidence:
     _late(run, Told(run, "late", TRIP))
     _skipped(run, Told(run, "skipped", TRIP))
     _let_pass(Told(run, "let-pass", TRIP))
+    _awaited(run, Told(run, "awaited", TRIP))
+    _unable(run, Told(run, "unable", TRIP))
     _unsaid(Told(run, "unsaid", TRIP))
     _unsent(Told(run, "unsent", TRIP))
+    _unsent(Told(run, "unsent-still", TRIP), helped=False)
     _unshaped(Told(run, "unshaped", OUTING))
+    _unanswered(Told(run, "unanswered", LETTER))
     return Evidence(
         ledger=tuple(run.ledger),
         calls=tuple(run.calls),
         reads=tuple(run.reads),
-        definitions={TRIP.digest: TRIP, OUTING.digest: OUTING},
+        definitions={one.digest: one for one in (TRIP, OUTING, LETTER)},
         restarts=0,
         actions=tuple(run.actions),
-        dead_letters=frozenset({"saga-doubted"}),
+        dead_letters=frozenset({"saga-doubted", "saga-unsent-still"}),
         redeliveries={},
     )
 
@@ -255,7 +269,7 @@ def _late(run: Run, saga: Told) -> None:
     """Its time ends past the pivot, where no status ends the attempts; and a person has to write the mail."""
     _books(saga)
     saga.begins("pay")
-    run.tick(TTL_NS)
+    run.tick(TTL_NS + 5 * SECOND_NS)
     saga.is_late()
     saga.is_done("pay")
     saga.event("EXPRESSION_FAILED", "mail", "FAILED")
@@ -264,6 +278,8 @@ def _late(run: Run, saga: Told) -> None:
     run.tick(2 * SECOND_NS)
     saga.is_done("ticket", attempt=2)
     saga.seen("DEAD_LETTERED", 1)
+    saga.acts("RETRY", "mail", "NOT_BEGUN")
+    saga.event("EXPRESSION_FAILED", "mail", "FAILED")
     saga.acts("COMPLETE", "mail", "SUCCEEDED", output='{"sent":true}')
     saga.says('{"seat":"1A"}')
     saga.ends("COMPLETED")
@@ -297,6 +313,29 @@ def _let_pass(saga: Told) -> None:
     saga.ends("COMPLETED")
 
 
+def _awaited(run: Run, saga: Told) -> None:
+    """The payment is taken on for longer than its budget, which that does not use up."""
+    _books(saga)
+    saga.begins("pay")
+    saga.event("STEP_PENDING", "pay", attempt=1, retry_ns=EPOCH_NS + run.now_ns + 2 * HOUR_NS)
+    run.tick(TTL_NS)
+    saga.is_late()
+    run.tick(2 * HOUR_NS)
+    saga.fails("pay", wait_ns=SECOND_NS)
+    run.tick(2 * SECOND_NS)
+    saga.is_done("pay", attempt=2)
+    _delivers(saga)
+
+
+def _unable(run: Run, saga: Told) -> None:
+    """A flight cannot be booked at all: it is given up at once, whatever its budget, and the hotel undone."""
+    saga.begins("flight", "hotel")
+    saga.fails("flight", "GIVEN_UP", code="UNIMPLEMENTED")
+    saga.fails("hotel")
+    saga.undoes("flight", "hotel", outcome="null")
+    saga.ends("COMPENSATED")
+
+
 def _unsaid(saga: Told) -> None:
     """Its output cannot be shaped when nothing can be undone any more: it has none."""
     _books(saga)
@@ -305,13 +344,16 @@ def _unsaid(saga: Told) -> None:
     saga.ends("COMPLETED")
 
 
-def _unsent(saga: Told) -> None:
+def _unsent(saga: Told, *, helped: bool = True) -> None:
     """The input of an undo cannot be made, nor the second time; what does not wait for it is undone."""
     saga.begins("flight", "hotel")
     saga.is_done("flight", "hotel")
     saga.event("CANCEL_REQUESTED")
     saga.event("EXPRESSION_FAILED", "hotel", "UNDO_FAILED")
     saga.undoes("flight")
+    if not helped:
+        saga.ends("DEAD_LETTERED")
+        return
     saga.seen("DEAD_LETTERED", 1)
     saga.acts("RETRY", "hotel", "UNDOING")
     saga.event("EXPRESSION_FAILED", "hotel", "UNDO_FAILED")
@@ -324,6 +366,13 @@ def _unshaped(saga: Told) -> None:
     saga.does("flight", "hotel")
     saga.event("EXPRESSION_FAILED")
     saga.undoes("hotel", "flight")
+    saga.ends("COMPENSATED")
+
+
+def _unanswered(saga: Told) -> None:
+    """The same where nothing can be undone: all that was done stands."""
+    saga.does("mail")
+    saga.event("EXPRESSION_FAILED")
     saga.ends("COMPENSATED")
 
 

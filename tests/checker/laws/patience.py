@@ -62,7 +62,7 @@ def _look_at_mark(finding: Finding, index: Index, read: SagaRead) -> None:
     """It is shown as overdue if its deadline has passed when its pivot had begun."""
     timeline = index.timelines[read.saga_id]
     passed, decision = timeline.first("DEADLINE_PASSED"), timeline.deeds.decision
-    overdue = passed is not None and decision is not None and decision.seq < passed.seq
+    overdue = passed is not None and decision is not None
     if overdue or read.overdue:
         sentence = f"is {'' if read.overdue else 'not '}shown as overdue, and its records say otherwise"
         finding.look(overdue is read.overdue, read.saga_id, sentence, read)

@@ -151,9 +151,8 @@ def _look_at_waits(finding: Finding, read: SagaRead, rule: StepRule, way: _Way, 
 
 
 def _counts_on_its_budget(rule: StepRule, timeline: Timeline, given_up: TimelineRead) -> bool:
-    """Whether nothing but its budget ends the attempts of a step: no undo, and no number of them."""
-    turned_back = timeline.abort is not None and timeline.abort.seq < given_up.seq
-    if not rule.lasts or turned_back:
+    """Whether nothing but its budget ends the attempts of a step: it is not undone, nor are they counted."""
+    if not rule.lasts:
         return False
     made = given_up.attempt - attempts_before(timeline, rule.name, given_up)
     return rule.attempts_max is None or made < rule.attempts_max
