@@ -129,6 +129,11 @@ def test_two_faults_are_told_at_once_and_what_follows_from_them_is_not() -> None
     assert [(column, rule) for _, column, rule, _ in told] == [(1, "syntax"), (20, "type")]
 
 
+@pytest.mark.parametrize("source", ['"abc', "1 + + * 2", "(1 + 'a').b", "foo.map(x, x)"])
+def test_a_fault_that_only_follows_from_another_is_not_told(source: str) -> None:
+    assert len(faults(source)) == 1
+
+
 @pytest.mark.parametrize(
     "source",
     [

@@ -1,11 +1,13 @@
 """What an expression yields is JSON; where it yields nothing, the sentence tells why and quotes no data."""
 
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
 import pytest
 
-from coordinator.adapters.cel import CelExpressions
-from coordinator.adapters.cel.bounds import GIVEN_BYTES_MAX, GIVEN_VALUES_MAX
+from coordinator.adapters.cel import CelExpressions, expressions
+from coordinator.adapters.cel.bounds import GIVEN_BYTES_MAX, GIVEN_VALUES_MAX, Size, worst_steps
+from coordinator.adapters.cel.language import Traits, traits
 from coordinator.domain.errors import NotEvaluated
 from coordinator.domain.jsontext import JsonValue
 
@@ -47,6 +49,8 @@ def refusal(source: str, fields: dict[str, JsonValue] | None = None) -> str:
         ("-input.items.map(i, i.n)[0]", -2),
         ("[input.items.map(i, i.n), [1].map(x, x)]", [[2, 1], [1]]),
         ("{'a': input.m}.a.k", "v"),
+        ("size(.input.items.map(i, i.n))", 2),
+        ("2 in .input.items.map(i, i.n)", True),
         ("outputs.reserve.id + string(input.n)", "R-15"),
         ("input.m.all(k, k == 'k')", True),
         ("1u", 1),
@@ -165,6 +169,57 @@ def test_what_could_take_too_long_is_not_begun(source: str) -> None:
     assert refusal(source, fields) == (
         f"it could take too long with so much data: give it shorter lists or texts, {BY_PATH}"
     )
+
+
+NOTHING: Final = Traits(
+    chars=10, entries=1, macros=0, nested=False, joins=(0, 0, 0),
+    comparisons=0, operations=0, searches=0, pattern_size=0,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"macros": 1},
+        {"joins": (1, 0, 0)},
+        {"comparisons": 1},
+        {"operations": 1},
+        {"searches": 1},
+        {"pattern_size": 1},
+    ],
+)
+def test_each_thing_that_takes_time_counts_and_more_so_for_larger_data(more: dict[str, Any]) -> None:
+    something = replace(NOTHING, **more)
+    smaller, larger = Size(values=20, longest=100, entries=10), Size(values=200, longest=1000, entries=100)
+    assert (
+        worst_steps(NOTHING, larger) == 0 < worst_steps(something, smaller) < worst_steps(something, larger)
+    )
+
+
+def test_joins_count_for_more_the_further_inside_they_stand() -> None:
+    size = Size(values=100, longest=10, entries=50)
+    nested = replace(NOTHING, macros=2, nested=True)
+    once = [worst_steps(replace(nested, joins=joins), size) for joins in ((0, 0, 1), (0, 1, 0), (1, 0, 0))]
+    assert once == sorted(once)
+    assert traits("input.a + 'b' + input.l.map(x, x + x.l.map(y, y)[0])[0]").joins == (2, 1, 0)
+    assert traits("input.l.map(x, (x.l + []).map(y, y + x + [1, 2].size()))").joins == (0, 1, 2)
+    assert not traits("input.l.map(x, x).map(y, y)").nested
+    assert traits("input.l.map(x, x.map(y, y))").nested
+
+
+def test_what_a_pattern_repeats_a_counted_number_of_times_is_so_much_larger() -> None:
+    sizes = [
+        traits(f"'a'.matches('{pattern}')").pattern_size for pattern in ("abcdefgh", "a{3}b{4}", "(a{3}){4}")
+    ]
+    assert sizes == [10, 10 * 4, 11 * 3 * 4]
+
+
+def test_a_lack_of_memory_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def exhausted(_: object) -> JsonValue:
+        raise MemoryError("std::bad_alloc")
+
+    monkeypatch.setattr(expressions, "to_json", exhausted)
+    assert refusal("1 + 1") == "it takes more memory than there is"
 
 
 def test_ordinary_expressions_over_ordinary_data_are_not_refused_for_their_cost() -> None:
