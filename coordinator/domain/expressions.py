@@ -131,7 +131,7 @@ class _Shaping:
     yield is counted before it is written."""
 
     def __init__(self, scope: Scope, evaluate: Evaluate, place: str) -> None:
-        self._scope = scope
+        self._scope = Scope(scope.input, _ReadOnce(scope.outputs))
         self._evaluate = evaluate
         self._place = place
         self._bytes_left = YIELD_BYTES_MAX
@@ -152,6 +152,18 @@ class _Shaping:
                 return {key: self.value(mapping[key], jsontext.child(place, key)) for key in sorted(mapping)}
             case _:
                 return mapping
+
+
+class _ReadOnce(dict[str, JsonValue]):
+    """Outputs, each taken when it is first named: whoever keeps them may have to parse a megabyte for one."""
+
+    def __init__(self, outputs: Mapping[str, JsonValue]) -> None:
+        super().__init__()
+        self._outputs = outputs
+
+    def __missing__(self, step: str) -> JsonValue:
+        self[step] = value = self._outputs[step]
+        return value
 
 
 def _value_of(source: str, scope: Scope, evaluate: Evaluate, place: str) -> JsonValue:

@@ -1,5 +1,6 @@
 """A mapping yields JSON in its own form; a path passes a value on as it is."""
 
+from collections import UserDict
 from collections.abc import Mapping
 
 import pytest
@@ -104,6 +105,20 @@ def test_many_names_of_one_large_value_are_refused_before_they_are_written() -> 
         shape({str(n): "size(input.large)" for n in range(100)}, scope, counting, place="output")
     assert (raised.value.place, asked) == ("output", 3)
     assert str(YIELD_BYTES_MAX) in raised.value.sentence
+
+
+def test_an_output_is_read_once_however_often_it_is_named() -> None:
+    read: list[str] = []
+
+    class Outputs(UserDict[str, JsonValue]):
+        def __getitem__(self, step: str) -> JsonValue:
+            read.append(step)
+            return self.data[step]
+
+    scope = Scope({}, Outputs({"a": {"id": 1}, "b": 2}))
+    text = shape({"x": "outputs.a.id", "y": ["outputs.a", "size(outputs.a)"]}, scope, told, place="input")
+    assert '"x":1' in text
+    assert read == ["a"]
 
 
 def test_what_is_nested_too_deep_once_it_stands_in_the_mapping_is_refused() -> None:
