@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.definition import SagaDefinition, check_definition, parse_definition
 from coordinator.domain.documents import Document
+from coordinator.domain.expression_rules import expression_faults
 from coordinator.domain.lint import lint
 from coordinator.domain.rules import RULES, Stage
 from coordinator.engine.offers import offer_findings
@@ -15,7 +16,7 @@ from coordinator.ports.participants import Description, Told
 from tests.unit.lint.documents import documents
 from tests.unit.lint.test_lint import stands
 
-EVALUATE = CelExpressions().evaluate
+CEL = CelExpressions()
 DESCRIPTIONS = st.builds(
     Description,
     st.sampled_from(Told),
@@ -27,14 +28,16 @@ DESCRIPTIONS = st.builds(
 
 
 def loaded(document: Document) -> SagaDefinition:
-    return check_definition(document, source="any.json")
+    definition = check_definition(document, source="any.json")
+    assert list(expression_faults(definition, CEL.check)) == []
+    return definition
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=25)
 @given(documents(), DESCRIPTIONS)
 def test_what_is_found_has_a_rule_a_sentence_and_a_place(document: Document, said: Description) -> None:
     definition = loaded(document)
-    for finding in lint(definition, EVALUATE, list(offer_findings(definition, {"S": said}))):
+    for finding in lint(definition, CEL.evaluate, list(offer_findings(definition, {"S": said}))):
         assert RULES[finding.rule].stage is not Stage.LOAD
         assert finding.cure == RULES[finding.rule].cure
         assert finding.sentence.isprintable()
@@ -42,7 +45,7 @@ def test_what_is_found_has_a_rule_a_sentence_and_a_place(document: Document, sai
         assert finding.path.startswith("$.")
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=15)
 @given(documents())
 def test_a_definition_is_judged_as_the_text_that_its_sagas_are_pinned_to(document: Document) -> None:
     written = loaded(document)
@@ -50,11 +53,11 @@ def test_a_definition_is_judged_as_the_text_that_its_sagas_are_pinned_to(documen
     assert rules(written) == rules(pinned)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=15)
 @given(documents())
 def test_less_is_known_without_an_evaluator_and_nothing_else_is_found(document: Document) -> None:
     definition = loaded(document)
-    known = set(lint(definition, EVALUATE))
+    known = set(lint(definition, CEL.evaluate))
     guessed = set(lint(definition))
     assert guessed <= known
     assert {finding.rule for finding in known - guessed} <= {
@@ -65,4 +68,4 @@ def test_less_is_known_without_an_evaluator_and_nothing_else_is_found(document: 
 
 
 def rules(definition: SagaDefinition) -> Counter[tuple[str, str]]:
-    return Counter((finding.rule, finding.sentence) for finding in lint(definition, EVALUATE))
+    return Counter((finding.rule, finding.sentence) for finding in lint(definition, CEL.evaluate))

@@ -91,6 +91,12 @@ SAID: Final[list[tuple[list[dict[str, Any]], dict[str, object], str, str]]] = [
         "$.steps[0].allow[1] allow-unknown-rule",
         "there is no rule 'nonsense'",
     ),
+    (
+        [step("a", allow=["second-pivot", "nonsense"])],
+        {},
+        "$.steps[0].allow[0] allow-unused",
+        "a definition that breaks second-pivot is not loaded",
+    ),
 ]
 
 
@@ -133,6 +139,11 @@ def test_a_budget_as_long_as_one_round_is_enough(kind: str) -> None:
 
     assert rules("37s") == []
     assert rules("36999ms") == [f"{kind}-budget-too-short"]
+
+
+def test_a_budget_that_attempts_do_not_reach_is_not_judged() -> None:
+    retry = {"maxAttempts": 3, "budget": "1s"}
+    assert [one.rule for one in found({**PIVOT, "retry": retry})] == ["bounded-after-pivot"]
 
 
 def test_a_timeout_as_long_as_the_ttl_has_room() -> None:

@@ -8,11 +8,9 @@ import pytest
 
 from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.definition_files import files_in
-from coordinator.adapters.definition_text import definition_document, format_of
-from coordinator.domain.definition import SagaDefinition, check_definition
-from coordinator.domain.documents import Document
+from coordinator.adapters.definition_text import definition_document, format_of, read_with_places
+from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import InvalidDefinition, Loc
-from coordinator.domain.expression_rules import expression_faults
 from coordinator.domain.lint import lint
 from coordinator.domain.rules import RULES
 from coordinator.engine.offers import offer_findings
@@ -38,21 +36,13 @@ TOLD: Final[Mapping[str, Description]] = {
 }
 
 
-def read(path: Path) -> Document:
-    return definition_document(path.read_bytes(), format_of(path), source=path.name)
-
-
 def found_in(path: Path) -> list[tuple[str, Loc | None]]:
-    document = read(path)
     try:
-        definition = check_definition(document, source=path.name)
+        read = read_with_places(path.read_bytes(), format_of(path), source=path.name, services=None)
     except InvalidDefinition as error:
         return [(violation.rule, None) for violation in error.violations]
-    faults = list(expression_faults(definition, CEL.check))
-    if faults:
-        return [(fault.rule, fault.loc) for fault in faults]
-    found = lint(definition, CEL.evaluate, list(offer_findings(definition, told(definition))))
-    return [(finding.rule, finding.loc) for finding in found]
+    offered = list(offer_findings(read.definition, told(read.definition)))
+    return [(finding.rule, finding.loc) for finding in lint(read.definition, CEL.evaluate, offered)]
 
 
 def told(definition: SagaDefinition) -> Mapping[str, Description]:
@@ -76,7 +66,7 @@ def test_a_faulty_definition_raises_what_it_says_and_nothing_else(path: Path) ->
 
 @pytest.mark.parametrize("path", FAULTY, ids=lambda path: path.stem)
 def test_what_is_found_stands_where_it_is_said_to_stand(path: Path) -> None:
-    document = read(path)
+    document = definition_document(path.read_bytes(), format_of(path), source=path.name)
     for _, loc in found_in(path):
         if loc is not None:
             assert stands(document.value, loc), loc

@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from coordinator.domain.definition import (
@@ -80,6 +80,7 @@ def graphs(draw: st.DrawFn) -> tuple[StepDefinition, ...]:
     )
 
 
+@settings(max_examples=40)
 @given(graphs())
 def test_with_room_for_all_it_is_the_longest_path_and_with_room_for_one_the_sum(
     steps: tuple[StepDefinition, ...],
@@ -93,7 +94,9 @@ def test_with_room_for_all_it_is_the_longest_path_and_with_room_for_one_the_sum(
     assert {step.name for step, _ in alone.steps} == {step.name for step in steps}
 
 
-@settings(max_examples=200)
+@settings(max_examples=50)
+# The logarithms say 3.0000000000000004.
+@example(1.0, 125.0, 5.0, 10.0)
 @given(
     st.sampled_from([0.001, 0.2, 1.0, 3.0]),
     st.floats(1, 5000),
