@@ -16,7 +16,7 @@ from coordinator.domain.jsontext import JsonValue
 
 CEL = CelExpressions()
 FIELDS: Final = ("a", "b", "items", "text")
-QUICKLY: Final = settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUICKLY: Final = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 Texts: TypeAlias = st.SearchStrategy[str]
 
