@@ -4,6 +4,7 @@ the real one, a dead letter from its finding to its end."""
 import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from typing import Any, cast
 
 import grpc
@@ -282,7 +283,7 @@ async def test_a_dead_letter_is_found_looked_at_and_retried_at_a_real_coordinato
             with Operator(c.address) as operator:
                 assert [saga.saga_id for saga in operator.dead_letters()] == [saga_id]
                 saga, possible = operator.possible_actions(saga_id)
-                assert saga == dead
+                assert saga == replace(dead, undo_plan=None)
                 assert (OperatorVerb.RETRY, "bookRoom") in [(each.verb, each.step) for each in possible]
                 who: dict[str, Any] = {"actor": "jo", "reason": "they are back", "expected_seq": saga.seq}
                 told = operator.retry(saga_id, "bookRoom", **who, validate_only=True)

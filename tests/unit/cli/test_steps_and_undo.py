@@ -106,7 +106,7 @@ def test_each_thing_that_makes_steps_no_row_has_them_shown(telling: list[Step]) 
 
 def test_a_plan_of_a_row_is_a_numbered_list_in_its_order() -> None:
     assert (
-        text_of_undo(RUNNING, planned("payment"), planned("hotel", "payment"))
+        text_of_undo(RUNNING, planned("payment", receipt_known=False), planned("hotel", "payment"))
         == """
 if it turned back now
   1. Rooms.cancel_payment(trip_id, outputs), undoing payment

@@ -93,6 +93,8 @@ def plain(message: Any) -> Any:
         value = getattr(message, field.name)
         if field.is_repeated:
             said[field.name] = tuple(plain_value(field, each) for each in value)
+        elif field.message_type is operator_pb2.ParticipantOffer.DESCRIPTOR:
+            said.update(plain(value))  # a client has no message for it
         else:
             said[field.name] = plain_value(field, value)
     return said

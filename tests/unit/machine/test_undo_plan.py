@@ -18,6 +18,8 @@ from coordinator.domain.events import (
 )
 from coordinator.domain.ids import ActionId, StepName
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.masking import Masking
+from coordinator.domain.saga import StepState
 from coordinator.domain.shown_plan import shown_plan
 from coordinator.domain.undo_plan import Stays, UndoPlan, undo_plan
 from tests.unit.machine.tale import DONE, REFUSAL, Tale, define, step
@@ -180,6 +182,19 @@ def test_a_plan_shows_no_more_than_may_be_shown_at_once(monkeypatch: pytest.Monk
     assert shown_plan(tale.saga, evaluate, with_inputs=True).shortened
     assert given(tale, with_inputs=True) == [(True, True, True), (False, False, False), (False, False, False)]
     assert given(tale, with_inputs=False) == [(True, False, False)] * 3
+
+
+def test_what_does_not_fit_is_not_even_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    tale, made = of_sizes(100, 900, 100, 100), list[str]()
+
+    def masked(_: Masking, step: StepState, text: str) -> str:
+        made.append(step.name)
+        return text
+
+    monkeypatch.setattr(shown, "SHOWN_BYTES_MAX", 1_000)
+    monkeypatch.setattr(Masking, "undo_input", masked)
+    shown_plan(tale.saga, evaluate, with_inputs=True)
+    assert made == ["s3", "s2"]
 
 
 def test_a_retried_undo_is_planned_under_its_key() -> None:
