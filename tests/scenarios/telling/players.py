@@ -24,7 +24,7 @@ class Players(Services):
     def __init__(
         self, story: Story, *, answers: Callable[[Way, str], int], dies: Callable[[float], None]
     ) -> None:
-        """*answers*: how many answers to such calls are journaled. *dies* kills the coordinator for a time."""
+        """*answers*: how many answers to such calls are journaled. *dies*: the coordinator does, for a time."""
         super().__init__()
         self._story = story
         self._answers = answers

@@ -96,7 +96,7 @@ class _Reader:
             output=canonical(self._json(sections["output"].row, said("output")))
             if "output" in sections
             else None,
-            flags=_listed(said("flags")),
+            flags=_listed(said("flags"), ";"),
             stands=frozenset(stands),
             sent=self._sent(sections["sent"]) if "sent" in sections else None,
             asked=dict(map(self._asked, rows("asked"))),
@@ -371,8 +371,8 @@ def _heading(row: _Row) -> tuple[str, str] | None:
     return (heading, said.strip()) if colon and heading in _SECTIONS else None
 
 
-def _listed(text: str) -> list[str]:
-    return [part.strip() for part in text.split(",") if part.strip()]
+def _listed(text: str, separator: str = ",") -> list[str]:
+    return [part.strip() for part in text.split(separator) if part.strip()]
 
 
 _AFTER_CRASH: Final = "after a crash at"

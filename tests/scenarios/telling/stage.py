@@ -141,6 +141,9 @@ class _Stage:
             self._killed = True
             self.dies()
         happening = self._next_happening()
+        if happening is not None and self._is_journaled(happening):
+            self._done += 1
+            happening = self._next_happening()
         fresh = [line.text for line in self.timeline[known:]]
         if happening is not None and happening.what == DIES and happening.after in fresh:
             self._done += 1
@@ -197,29 +200,34 @@ class _Stage:
             is_time = happening.after in [line.text for line in self.timeline]
         if not is_time:
             return False
-        if not self._is_journaled(happening):
-            acting = asyncio.ensure_future(self._act(house, happening))
-            while not acting.done() and not self.is_dead:
-                self._news.clear()
-                news = asyncio.ensure_future(self._news.wait())
-                await asyncio.wait([acting, news], return_when=asyncio.FIRST_COMPLETED)
-                news.cancel()
-            if not acting.done():
-                acting.cancel()
-                await asyncio.gather(acting, return_exceptions=True)
-                return True
+        number = self._done
+        acting = asyncio.ensure_future(self._act(house, happening))
+        while not acting.done() and not self.is_dead:
+            self._news.clear()
+            news = asyncio.ensure_future(self._news.wait())
+            await asyncio.wait([acting, news], return_when=asyncio.FIRST_COMPLETED)
+            news.cancel()
+        if acting.done():
             acting.result()
-        self._done += 1
+            self._done = max(self._done, number + 1)
+        else:
+            acting.cancel()
+            await asyncio.gather(acting, return_exceptions=True)
         return True
 
     def _is_journaled(self, happening: Happening) -> bool:
-        """Whether it has come about, though a coordinator that died may not have said so."""
-        if happening.what == CANCEL:
-            return any(isinstance(event, CancelRequested) for event in self.events)
+        """Whether the next thing to happen has come about, though a coordinator that dies does not say so."""
         action_id = self._action_id()
-        return any(isinstance(event, OperatorActed) and event.action_id == action_id for event in self.events)
+        earlier = [before.what for before in self._story.meanwhile[: self._done]]
+        is_first_cancel = happening.what == CANCEL and CANCEL not in earlier
+        return any(
+            (isinstance(event, CancelRequested) and is_first_cancel)
+            or (isinstance(event, OperatorActed) and event.action_id == action_id)
+            for event in self.events
+        )
 
     def _action_id(self) -> ActionId:
+        """Of the next thing to happen, if an operator does it."""
         return ActionId(f"action-{self._done}")
 
     async def _act(self, house: House, happening: Happening) -> None:

@@ -1,0 +1,27 @@
+An undo has all the time of its own budget: the saga's deadline does not concern it.
+
+saga: ttl 2s
+  reserve
+  pay
+
+given:
+  pay: status UNIMPLEMENTED
+  undo reserve: faulted BUSY, 3 times
+
+timeline:
+  +0s saga started
+  +0s reserve begun
+  +0s reserve succeeded
+  +0s pay begun
+  +0s pay faulted PERMANENT UNIMPLEMENTED, for good
+  +0s undo pay begun, no receipt
+  +0s pay undone
+  +0s undo reserve begun
+  +0s undo reserve faulted BUSY, again in 500ms
+  +500ms undo reserve faulted BUSY at attempt 2, again in 1s
+  +1.5s undo reserve faulted BUSY at attempt 3, again in 2s
+  +3.5s reserve undone at attempt 4
+
+ends: COMPENSATED
+error: pay at PayService was given up: UNIMPLEMENTED: a status. What was begun has been undone.
+stands: nothing
