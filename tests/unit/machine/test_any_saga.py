@@ -417,7 +417,7 @@ class AnySaga(RuleBasedStateMachine):
 
 TestAnySaga = AnySaga.TestCase
 TestAnySaga.settings = settings(
-    max_examples=60,
+    max_examples=80,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow],
@@ -425,7 +425,7 @@ TestAnySaga.settings = settings(
 )
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=250, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(definitions(), st.integers(0, 2**32))
 def test_any_saga_that_is_left_to_chance_comes_to_its_end_and_keeps_the_laws(
     definition: SagaDefinition, seed: int
