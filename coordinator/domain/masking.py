@@ -14,9 +14,9 @@ from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.saga import Saga, StepState
 
 MASK: Final = "***"
-TOLD_CHARS_MIN: Final = 3
-"""What is shorter stands in other values by chance."""
-TOLD_MAX: Final = 200
+FOUND_CHARS_MIN: Final = 3
+"""What is shorter stands in other texts by chance; as a whole value it is masked all the same."""
+FOUND_MAX: Final = 200
 """Where more values than this are sensitive, every other text is taken to hold one of them."""
 
 
@@ -27,8 +27,12 @@ class Masking:
         self._definition = saga.definition
         self._fields = fields
         self._sensitive = frozenset(saga.definition.sensitive or ())
-        secrets = {leaf for name in self._sensitive for leaf in _leaves(fields.get(name))}
-        self._secrets = frozenset(leaf for leaf in secrets if len(leaf) >= TOLD_CHARS_MIN)
+        leaves = [leaf for name in self._sensitive for leaf in _leaves(fields.get(name))]
+        self._numbers = frozenset(leaf for leaf in leaves if not isinstance(leaf, str))
+        self._texts = frozenset(
+            leaf if isinstance(leaf, str) else jsontext.canonical(leaf) for leaf in leaves
+        )
+        self._found = frozenset(text for text in self._texts if len(text) >= FOUND_CHARS_MIN)
 
     def undo_fields(self, step: StepState) -> tuple[str, ...]:
         """The names of what the undo of *step*, which is begun, is given."""
@@ -70,19 +74,20 @@ class Masking:
             case str():
                 return MASK if self._tells(value) else value
             case int() | float() if not isinstance(value, bool):
-                return MASK if jsontext.canonical(value) in self._secrets else value
+                is_told = value in self._numbers or jsontext.canonical(value) in self._texts
+                return MASK if is_told else value
             case _:
                 return value
 
     def _entry(self, key: str, entry: JsonValue) -> tuple[str, JsonValue]:
-        if key in self._secrets:
+        if key in self._found:
             return MASK, MASK
         return key, MASK if key in self._sensitive else self._answered(entry)
 
     def _tells(self, text: str) -> bool:
-        if len(self._secrets) > TOLD_MAX:
+        if text in self._texts or len(self._found) > FOUND_MAX:
             return True
-        return any(secret in text for secret in self._secrets)
+        return any(secret in text for secret in self._found)
 
 
 def _mapping(step: StepState) -> JsonValue:
@@ -94,8 +99,8 @@ def _mapping(step: StepState) -> JsonValue:
     return None if step.input is None else step.definition.input_shape
 
 
-def _leaves(value: JsonValue) -> Iterator[str]:
-    """Each text and number of *value*, as it is written."""
+def _leaves(value: JsonValue) -> Iterator[str | int | float]:
+    """Each text and number of *value*."""
     match value:
         case dict():
             for entry in value.values():
@@ -103,7 +108,5 @@ def _leaves(value: JsonValue) -> Iterator[str]:
         case list():
             for entry in value:
                 yield from _leaves(entry)
-        case str():
+        case str() | int() | float() if not isinstance(value, bool):
             yield value
-        case int() | float() if not isinstance(value, bool):
-            yield jsontext.canonical(value)

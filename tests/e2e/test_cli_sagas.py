@@ -134,6 +134,23 @@ def test_a_saga_is_shown_as_json_with_its_steps_and_its_timeline(shell: Shell) -
     assert "tok-canary-77" not in json.dumps(saga)
 
 
+def test_what_would_be_undone_is_shown_before_it_is_and_what_is_sensitive_never(shell: Shell) -> None:
+    saga_id = started(shell, "s-10", "u-slow", "--wait", "--timeout", "1s")
+    assert shell.saga("show", saga_id).out.splitlines()[-5:] == [
+        "if it turned back now",
+        "  1. ShippingService.cancelShipment(items, order_id, outputs, user_id), undoing scheduleShipment",
+        "  2. PaymentService.refundPayment(order_id, payment_info, user_id), undoing processPayment",
+        "  3. InventoryService.releaseInventory(items, order_id), undoing reserveInventory",
+        "  4. OrderService.cancelOrder(items, order_id, user_id), undoing createOrder",
+    ]
+    shown = shell.saga("show", saga_id, "--inputs").out
+    assert '     input    {"order_id":"s-10","payment_info":"***","user_id":"u-slow"}' in shown.splitlines()
+    assert "tok-canary-77" not in shown + shell.saga("show", saga_id, "--inputs", "-o", "json").out
+    shell.saga("cancel", saga_id, "--reason", "a drill", "--yes")
+    shell.saga("wait", saga_id)
+    assert shell.saga("show", saga_id).out.splitlines()[-1] == "nothing is left to be undone"
+
+
 def test_a_watch_prints_each_record_as_it_comes_and_ends_as_the_saga_does(shell: Shell) -> None:
     saga_id = started(shell, "s-7", "u-undone")
     ran = shell.saga("watch", saga_id, "-o", "jsonl")

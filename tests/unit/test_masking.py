@@ -9,7 +9,7 @@ import pytest
 
 from coordinator.domain.definition import SagaDefinition, StepDefinition
 from coordinator.domain.jsontext import canonical
-from coordinator.domain.masking import TOLD_MAX, Masking
+from coordinator.domain.masking import FOUND_MAX, Masking
 from coordinator.domain.saga import StepState, Undo
 from tests.unit.machine.tale import Tale, step
 
@@ -98,24 +98,29 @@ def test_what_a_participant_answers_is_masked_where_it_tells_what_is_sensitive()
         "said": [f"Charged {TOKEN}.", "kind: debit", 4711, "PIN 4711", 47110, 17, True, None],
         TOKEN: "as a key",
         "by": "me",
+        "for": "home",
     }
     assert answered(answer) == {
         "payment_id": "p-1",
         "card": "***",
         "said": ["***", "***", "***", "***", 47110, 17, True, None],
         "***": "***",
-        "by": "me",
+        "by": "***",
+        "for": "home",
     }
     assert answered(answer, sensitive=()) == answer
 
 
 def test_a_text_that_was_given_as_a_number_is_found_as_well() -> None:
-    content = {"card": {"number": "4111", "code": 123.5}}
-    assert answered([4111, "x4111", "123.5", 123.5, 5], content=content) == ["***", "***", "***", "***", 5]
+    content = {"card": {"number": "4111", "code": 123.5, "units": 42, "on": True, "none": ""}}
+    answers = [4111, "x4111", "123.5", 123.5, "42", 42.0]
+    assert answered(answers, content=content) == ["***"] * len(answers)
+    harmless = [5, 1, True, "order 42", 420]
+    assert answered(harmless, content=content) == harmless
 
 
 def test_where_too_much_is_sensitive_to_be_looked_for_every_text_is_masked() -> None:
-    many = {"card": [f"secret-{n}" for n in range(TOLD_MAX + 1)]}
+    many = {"card": [f"secret-{n}" for n in range(FOUND_MAX + 1)]}
     assert answered({"a": ["harmless", 7], "b": ""}, content=many) == {"a": ["***", 7], "b": "***"}
     many["card"].pop()
     assert answered({"a": "harmless"}, content=many) == {"a": "harmless"}
