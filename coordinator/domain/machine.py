@@ -264,7 +264,7 @@ def _undo_begun(saga: Saga, event: UndoBegun) -> Saga:
     if event.receipt != step.output:
         raise IllegalTransition(f"saga {saga.id}: the receipt of {event.step!r} is not its output")
     undo = known or Undo(event.receipt, budget_from=event.at)
-    undo = replace(undo, budget_from=event.at, input=event.input, unsendable=False)
+    undo = replace(undo, receipt=event.receipt, budget_from=event.at, input=event.input, unsendable=False)
     return saga.with_step(replace(step, undo=undo))
 
 

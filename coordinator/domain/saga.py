@@ -276,7 +276,8 @@ class Saga:
     @property
     def awaits_output(self) -> bool:
         """Whether all is done but the shaping of its output."""
-        if self.definition.output is None or self.is_shaped or self.abort is not None:
+        has_ended_otherwise = self.abort is not None or self.termination is not None
+        if self.definition.output is None or self.is_shaped or has_ended_otherwise:
             return False
         return all(step.is_passed for step in self.steps)
 
