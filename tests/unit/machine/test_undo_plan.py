@@ -103,6 +103,15 @@ def test_a_step_that_cannot_be_undone_is_barred_and_its_effect_may_stay() -> Non
     assert stays(tale) == {"b": Stays.NO_COMPENSATION}
 
 
+def test_a_step_that_a_person_skipped_and_that_is_only_barred_may_stay_as_well() -> None:
+    tale = Tale(define(step("a", undo=None), "b")).begins()
+    tale.happens(OperatorActed(tale.now, Verb.SKIP, ActionId("x"), "ada", "", StepName("a")))
+    assert (order(tale), stays(tale)) == (["a"], {"a": Stays.NO_COMPENSATION})
+    tale.is_cancelled()
+    assert tale.undoes_what_is_left() == ["a"]
+    assert stays(tale) == {"a": Stays.NO_COMPENSATION}
+
+
 def test_what_was_never_begun_or_was_refused_at_once_is_no_part_of_a_plan() -> None:
     tale = Tale(define("a", "b", "c")).does("1").fails(REFUSAL)
     assert (order(tale), stays(tale)) == (["a"], {})
