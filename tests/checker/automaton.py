@@ -168,7 +168,10 @@ class Automaton:
     def _fail_expression(self, step: _Step) -> str | None:
         if self._turned_back:
             wrong = None if self._undo_is_due(step) else "its undo was not due"
-            wrong = wrong or (None if step.rule.undo_shape is not None else "its undo has no expression")
+            # What a person vouched for before it began never had an input: its undo is the first to need it.
+            needs_input = step.rule.shape is not None and not step.was_begun
+            if step.rule.undo_shape is None and not needs_input:
+                wrong = wrong or "its undo has no expression"
             step.undo = "failed"
             return wrong
         wrong = self._not_its_turn(step)

@@ -5,6 +5,7 @@ payment decides; ticket and mail follow, side by side.
 """
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from tests.checker.evidence import Definition, Evidence, StepRule
@@ -93,8 +94,9 @@ LETTER = Definition(
 """One in which nothing can be undone."""
 
 
+@cache
 def trips() -> Evidence:
-    """One trip of every sort, all of them sound."""
+    """One trip of every sort, all of them sound. Nobody changes it: what is otherwise is a copy."""
     run = Run()
     _completed(Told(run, "done", TRIP))
     _plain(run, Told(run, "plain", TRIP))
@@ -114,6 +116,7 @@ def trips() -> Evidence:
     _unsaid(Told(run, "unsaid", TRIP))
     _unsent(Told(run, "unsent", TRIP))
     _unsent(Told(run, "unsent-still", TRIP), helped=False)
+    _vouched(Told(run, "vouched", TRIP))
     _unshaped(Told(run, "unshaped", OUTING))
     _unanswered(Told(run, "unanswered", LETTER))
     return Evidence(
@@ -358,6 +361,18 @@ def _unsent(saga: Told, *, helped: bool = True) -> None:
     saga.acts("RETRY", "hotel", "UNDOING")
     saga.event("EXPRESSION_FAILED", "hotel", "UNDO_FAILED")
     saga.acts("COMPLETE", "hotel", "COMPENSATED")
+    saga.ends("COMPENSATED")
+
+
+def _vouched(saga: Told) -> None:
+    """A person vouches for a hotel before it is asked for; the input of its undo cannot be made."""
+    saga.does("flight")
+    saga.acts("COMPLETE", "hotel", "SUCCEEDED")
+    saga.event("CANCEL_REQUESTED")
+    saga.event("EXPRESSION_FAILED", "hotel", "UNDO_FAILED")
+    saga.undoes("flight")
+    saga.seen("DEAD_LETTERED", 1)
+    saga.acts("SKIP", "hotel", "UNDO_SKIPPED")
     saga.ends("COMPENSATED")
 
 

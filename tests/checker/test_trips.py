@@ -434,6 +434,12 @@ def test_a_running_saga_is_not_cancelled_past_its_pivot_by_hand_either() -> None
     assert any("its pivot had begun" in str(violation) for violation in report.violations), str(report)
 
 
+def test_the_undo_of_what_a_person_vouched_for_may_fail_by_the_input_that_was_never_made() -> None:
+    without = rule("hotel", undo_shape=None, shape={"name": "input.name"})
+    assert not check(both(without, only("vouched"))(trips())).violations
+    assert check(both(without, only("unsent"))(trips())).broken == {"I25"}
+
+
 def test_attempts_are_counted_anew_when_a_person_has_a_step_tried_again() -> None:
     counted = both(rule("pay", attempts_max=2, budget_ns=2 * HOUR_NS), only("revived"))
     assert not check(counted(trips())).violations

@@ -65,7 +65,7 @@ def look_at_policies(finding: Finding, index: Index) -> None:
             for way in _ways(rule, timeline):
                 _look_at_waits(finding, read, rule, way, timeline)
                 calls = rows.executes if way.is_forward else rows.compensates
-                excess = max(0, len(calls) - _sends_max(read.timeline, rule.name, way))
+                excess = max(0, len(calls) - _sends_max(read.timeline, rule.name, way)) if calls else 0
                 unexplained[rule.service] += excess
                 proof[rule.service] += calls if excess else []
     if index.evidence.redeliveries is None:
@@ -112,12 +112,10 @@ def hurries(entry: TimelineRead, step: str) -> bool:
 def attempts_before(timeline: Timeline, step: str, before: TimelineRead) -> int:
     """The attempts of a step that were made when an operator last had one that failed for good tried anew."""
     renewals = [act.seq for act in timeline.deeds.renewed.get(step, []) if act.seq < before.seq]
-    made = [
-        entry.attempt
-        for entry in timeline.entries
-        if renewals and entry.seq < renewals[-1] and entry.step == step and entry.type in FORWARD_ANSWERS
-    ]
-    return max(made, default=0)
+    if not renewals:
+        return 0
+    answers = (entry for kind in FORWARD_ANSWERS for entry in timeline.all(kind, step))
+    return max((entry.attempt for entry in answers if entry.seq < renewals[-1]), default=0)
 
 
 def _look_at_waits(finding: Finding, read: SagaRead, rule: StepRule, way: _Way, timeline: Timeline) -> None:
