@@ -324,6 +324,15 @@ class TestRaces:
         assert isinstance(refused, DefinitionMoved)
         assert await journal.definitions.open_sagas() == {}
 
+    async def test_a_start_with_what_a_draft_held_is_refused_once_that_is_retired(
+        self, journal: AnyJournal
+    ) -> None:
+        for definition in (DRAFT_A, DRAFT_B):
+            await journal.definitions.register(definition, at=100.0)
+        await journal.definitions.retire("Trip", None, at=200.0)
+        with pytest.raises(DefinitionMoved):
+            await a_saga("1", definition=DRAFT_A).start(journal)
+
     async def test_a_request_that_joins_is_answered_whatever_became_of_the_definition(
         self, journal: AnyJournal
     ) -> None:

@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
 from grpc import StatusCode
 
 from saga.v1 import coordinator_pb2 as pb
+from saga.v1 import operator_pb2, operator_pb2_grpc
 from tests.integration.api_harness import Coordinator, coordinator, order, refusal
 
 STATES = pb.DefinitionState
@@ -259,6 +261,16 @@ async def test_a_newer_version_of_the_orders_saga_takes_effect_at_once() -> None
         assert (await c.get(second.saga_id)).definition_version == "3"
 
 
+async def test_a_step_that_several_versions_have_is_one_step_of_its_participant() -> None:
+    async with coordinator() as c:
+        await register(c, a_cruise("1"))
+        await register(c, a_cruise("2", ("bookCabin", "bookMeals")))
+        operator = operator_pb2_grpc.OperatorServiceStub(c.channel)
+        answer = await operator.ListParticipants(operator_pb2.ListParticipantsRequest())
+    (ship,) = [participant for participant in answer.participants if participant.service == "Ship"]
+    assert list(ship.steps) == ["Cruise/bookCabin", "Cruise/bookMeals"]
+
+
 async def test_a_list_is_read_page_by_page_and_a_token_fits_its_own_list_only() -> None:
     async with coordinator() as c:
         for version in ("1", "2", "10"):
@@ -303,6 +315,56 @@ async def test_starts_and_registrations_that_race_leave_each_version_with_one_co
         (registered,) = await listed(c)
     # Each start got what the version held by then, and none was refused.
     assert {getattr(saga, "definition_digest", saga) for saga in done[::2]} == {registered.digest}
+
+
+@dataclass
+class Held:
+    """A journal's next start, until it is let through."""
+
+    came: asyncio.Event
+    go: asyncio.Event
+
+
+def hold_a_start(c: Coordinator, monkeypatch: pytest.MonkeyPatch) -> Held:
+    held, start = Held(asyncio.Event(), asyncio.Event()), c.journal.start
+
+    async def waits(*args: Any, **named: Any) -> Any:
+        held.came.set()
+        await held.go.wait()
+        return await start(*args, **named)
+
+    monkeypatch.setattr(c.journal, "start", waits)
+    return held
+
+
+async def test_a_start_whose_definition_is_replaced_on_the_way_begins_with_what_took_its_place(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with coordinator() as c:
+        await register(c, a_cruise("1"))
+        held = hold_a_start(c, monkeypatch)
+        starting = asyncio.ensure_future(started_with(c, "1"))
+        await held.came.wait()
+        _, other = await register(c, a_cruise("1", ("bookMeals",)))
+        held.go.set()
+        saga = await starting
+        await c.ended(saga.saga_id)
+        assert saga.definition_digest == other.digest
+        assert c.participants.names() == ["bookMeals"]
+
+
+async def test_a_start_whose_definition_is_retired_on_the_way_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with coordinator() as c:
+        await register(c, a_cruise("1"))
+        held = hold_a_start(c, monkeypatch)
+        starting = asyncio.ensure_future(refusal(started_with(c, "1")))
+        await held.came.wait()
+        await retire(c, "Cruise", "1", if_no_open_sagas=True)
+        held.go.set()
+        assert (await starting).code is StatusCode.NOT_FOUND
+        assert await c.saga_count() == 0
 
 
 async def test_a_caller_that_leaves_takes_nothing_back() -> None:

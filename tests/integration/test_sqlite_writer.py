@@ -15,7 +15,7 @@ from coordinator.adapters.sqlite.connection import WAL_BYTES_MAX, Connection
 from coordinator.domain.errors import JournalUnavailable, Overloaded
 from coordinator.domain.events import SagaResumed
 from coordinator.ports.journal import Quarantine, SagaFilter
-from tests.contract.sagas import Told, a_saga, completed, reserved
+from tests.contract.sagas import Told, a_definition, a_saga, completed, reserved
 
 MANY = 200
 
@@ -293,6 +293,17 @@ class TestFullDisk:
         assert await journal.definition(saga.definition.digest) is None
         free[0] = 64 << 20
         assert await saga.start(journal) == saga.request
+
+    async def test_below_the_mark_no_caller_registers_and_files_are_taken_up(
+        self, journal: SqliteJournal, free: list[int]
+    ) -> None:
+        free[0] = 63 << 20
+        with pytest.raises(Overloaded, match="has 63 MiB left"):
+            await journal.definitions.register(a_definition("Trip"), at=1.0)
+        await journal.definitions.take_up_files([a_definition("Order")], at=1.0)
+        (taken_up,) = await journal.definitions.registrations()
+        assert taken_up.is_offered
+        assert await journal.definitions.retire("Order", None, at=2.0) is not None
 
     async def test_below_the_mark_running_sagas_go_on_and_requests_join(
         self, journal: SqliteJournal, free: list[int]

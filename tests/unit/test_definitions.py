@@ -190,6 +190,28 @@ async def test_whoever_chooses_a_definition_waits_for_one_that_is_being_register
     assert await choosing == "2"
 
 
+async def test_whoever_registers_may_leave_and_what_is_durable_is_at_hand(
+    journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definitions = await begun(journal, definition())
+    synced, write = asyncio.Event(), journal.definitions.register
+
+    async def slow(content: SagaDefinition, *, at: float) -> object:
+        registered = await write(content, at=at)
+        await synced.wait()
+        return registered
+
+    monkeypatch.setattr(journal.definitions, "register", slow)
+    registering = asyncio.create_task(registered(definitions, text(version="2")))
+    while await journal.definitions.text("Trip", "2") is None:
+        await asyncio.sleep(0)
+    registering.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await registering
+    synced.set()
+    assert await the_newest(definitions) == "2"
+
+
 async def test_a_store_that_fails_leaves_what_is_at_hand(
     journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
 ) -> None:
