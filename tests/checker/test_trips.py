@@ -438,11 +438,14 @@ def test_the_undo_of_what_a_person_vouched_for_may_fail_by_the_input_that_was_ne
     without = rule("hotel", undo_shape=None, shape={"name": "input.name"})
     assert not check(both(without, only("vouched"))(trips())).violations
     assert check(both(without, only("unsent"))(trips())).broken == {"I25"}
+    assert check(both(rule("hotel", undo_shape=None), only("vouched"))(trips())).broken == {"I25"}
 
 
 def test_attempts_are_counted_anew_when_a_person_has_a_step_tried_again() -> None:
     counted = both(rule("pay", attempts_max=2, budget_ns=2 * HOUR_NS), only("revived"))
     assert not check(counted(trips())).violations
+    report = check(both(rule("pay", attempts_max=1), only("revived"))(trips()))
+    assert sum("had attempt 2 of 1" in str(violation) for violation in report.violations) == 2, str(report)
 
 
 @pytest.mark.parametrize(
