@@ -205,11 +205,11 @@ class MemoryDefinitions:
         self, definitions: Sequence[SagaDefinition], *, at: float
     ) -> Sequence[Registered | VersionTaken]:
         store = self._store()
-        outcomes, gone = take_up_files(store.registrations, definitions, at=at, number=store.next_number())
+        outcomes, changed = take_up_files(store.registrations, definitions, at=at, number=store.next_number())
         for outcome, definition in zip(outcomes, definitions, strict=True):
             if isinstance(outcome, Registered):
                 store.put(outcome.registration, definition)
-        for registration in gone:
+        for registration in changed:
             store.put(registration)
         return outcomes
 

@@ -85,34 +85,38 @@ def register(held: Registration | None, definition: SagaDefinition, *, at: float
 def take_up_files(
     held: Mapping[Key, Registration], definitions: Sequence[SagaDefinition], *, at: float, number: int
 ) -> tuple[Sequence[Registered | VersionTaken], Sequence[Registration]]:
-    """*definitions* are what stands in files now: what became of each, in their order; and those of *held*
-    whose files are gone.
+    """*definitions* are what stands in files now: what became of each, in their order; and what else changed
+    of *held*, since its file is gone, or is back with other content than it keeps.
 
     New content is numbered from *number* on, in the natural order of versions. A file as it was at the last
     start changes nothing, so that what a caller registered since stays. No file brings back what was retired.
     """
     outcomes: dict[Key, Registered | VersionTaken] = {}
+    changed = []
     for definition in sorted(definitions, key=lambda definition: natural(definition.version)):
         key = definition.name, definition.version
         before = held.get(key)
-        if before is not None and before.file_digest == definition.digest != before.digest:
-            outcomes[key] = Registered(before, Outcome.UNCHANGED)
-            continue
         try:
             made = _content(before, definition, at=at, number=number)
         except VersionTaken as taken:
             outcomes[key] = taken
+            if before is not None and before.file_digest is None:
+                # What the version keeps is offered all the same: without it, nothing could be started.
+                changed.append(replace(before, file_digest=definition.digest))
+            continue
+        if before is not None and before.file_digest == definition.digest != before.digest:
+            outcomes[key] = Registered(before, Outcome.UNCHANGED)
             continue
         if made.number == number:
             number += 1
         after = replace(made, file_digest=definition.digest)
         outcomes[key] = Registered(after, _outcome(before, after))
-    gone = [
+    changed += [
         replace(registration, file_digest=None)
         for key, registration in held.items()
         if registration.file_digest is not None and key not in outcomes
     ]
-    return [outcomes[definition.name, definition.version] for definition in definitions], gone
+    return [outcomes[definition.name, definition.version] for definition in definitions], changed
 
 
 def retire(held: Registration, *, at: float) -> Registration:

@@ -188,21 +188,21 @@ class Definitions:
         Raises:
             InvalidDefinition: it is not right; *source* names it.
             VersionTaken: its version is in use with other content.
-            Overloaded: there are too many, or the disk is nearly full.
+            Overloaded: there are too many, or the disk is nearly full; nothing was written.
             JournalUnavailable: it may or may not be durable.
         """
         # In threads: a large one takes a while.
         check, evaluate = on_loop(self._expressions.check), on_loop(self._expressions.evaluate)
         read = await asyncio.to_thread(self._read, text, written, source=source, check=check)
         findings = await asyncio.to_thread(lint, read.definition, evaluate)
+        # Counted before anything is written: it may be refused.
+        open_sagas = await self._store.open_sagas()
         if not validate_only:
             registered = await self._owned(self._register(read.definition))
-            shown = await self._shown(registered.registration, await self._store.open_sagas())
+            shown = await self._shown(registered.registration, open_sagas)
         else:
             registered = await self._foreseen(read.definition)
-            as_it_is = await self._shown(
-                registered.registration, await self._store.open_sagas(), read.definition
-            )
+            as_it_is = await self._shown(registered.registration, open_sagas, read.definition)
             shown = replace(
                 as_it_is, state=State.STARTABLE, is_newest=self._would_be_newest(registered.registration)
             )
@@ -214,10 +214,12 @@ class Definitions:
         Raises:
             DefinitionNotFound: nothing is registered there.
             DefinitionInUse: sagas are open on it, and *if_no_open_sagas*.
+            Overloaded: it took too long to count its sagas; nothing was written.
             JournalUnavailable: it may or may not be durable.
         """
+        open_sagas = await self._store.open_sagas()
         retired = await self._owned(self._retire(name, version, if_no_open_sagas=if_no_open_sagas))
-        return await self._shown(retired, await self._store.open_sagas())
+        return await self._shown(retired, open_sagas)
 
     async def _register(self, definition: SagaDefinition) -> Registered:
         async with self._turn:

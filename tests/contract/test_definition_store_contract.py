@@ -193,6 +193,20 @@ class TestFiles:
             assert await offered(store) == [TRIP_1, ("Trip", "2")]
             store = (await home.open()).definitions
 
+    async def test_a_file_that_is_back_with_other_content_offers_what_its_version_keeps(
+        self, home: Home
+    ) -> None:
+        journal = await home.open()
+        await a_saga("1", definition=A).start(journal)
+        store = journal.definitions
+        for _ in range(2):
+            assert await files(store, B) == [VersionTaken]
+            assert (await held(store)).digest == A.digest
+            assert await offered(store) == [TRIP_1]
+            store = (await home.open()).definitions
+        await files(store)
+        assert await offered(store) == []
+
     async def test_what_a_caller_registered_stays_until_the_file_changes(self, home: Home) -> None:
         await files((await home.open()).definitions, DRAFT_A)
         await (await home.open()).definitions.register(DRAFT_B, at=1.0)

@@ -194,7 +194,7 @@ async def test_once_open_it_is_of_this_releases_format(path: Path, sagas: list[T
     async with await SqliteJournal.open(path):
         pass
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("SELECT format FROM journal").fetchone() == (3,)
+        assert db.execute("SELECT format FROM journal").fetchone() == (4,)
 
 
 async def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, sagas: list[Told]) -> None:

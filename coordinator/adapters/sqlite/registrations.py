@@ -103,11 +103,11 @@ class Registrations:
             registration = registration_of(row)
             self._met.setdefault(registration.key, registration)
         held = {key: registration for key, registration in self._met.items() if registration is not None}
-        outcomes, gone = take_up_files(held, entry.definitions, at=entry.at, number=self._number())
+        outcomes, changed = take_up_files(held, entry.definitions, at=entry.at, number=self._number())
         for outcome, definition in zip(outcomes, entry.definitions, strict=True):
             if isinstance(outcome, Registered):
                 self._put(held.get(outcome.registration.key), outcome.registration, definition)
-        for registration in gone:
+        for registration in changed:
             self._put(held[registration.key], registration)
         return outcomes
 
