@@ -57,7 +57,11 @@ class _Reading:
                 return {self._text(key): self.json(entries[key], levels - 1) for key in entries}
             case "STRING":
                 return self._text(value.value())
-            case "BOOL" | "INT" | "UINT" | "NULL":
+            case "NULL":
+                # Not read: each time the library would give away a reference to None that it does not own, and
+                # the process ends when none is left.
+                return None
+            case "BOOL" | "INT" | "UINT":
                 scalar: _Scalar = value.value()
                 return scalar
             case "DOUBLE":
