@@ -37,9 +37,10 @@ INPUT: Final[JsonValue] = {
 def test_no_reference_is_lost_and_none_is_kept(source: str) -> None:
     expressions = CelExpressions()
     kept = (None, True, False, 1, "", ())
-    before = [sys.getrefcount(value) for value in kept]
-    for _ in range(TIMES):
-        with suppress(NotEvaluated):
-            expressions.evaluate(source, {"input": INPUT})
-    after = [sys.getrefcount(value) for value in kept]
-    assert all(abs(later - earlier) < TIMES / 2 for earlier, later in zip(before, after, strict=True))
+    counts = []
+    for times in (10, TIMES):  # at first what is compiled and loaded holds some
+        for _ in range(times):
+            with suppress(NotEvaluated):
+                expressions.evaluate(source, {"input": INPUT})
+        counts.append([sys.getrefcount(value) for value in kept])
+    assert all(abs(later - earlier) < TIMES / 2 for earlier, later in zip(*counts, strict=True))
