@@ -6,7 +6,7 @@ the engine hands it one event, makes that event durable, and only then acts on t
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import reduce
+from functools import cached_property, reduce
 
 from coordinator.domain.by_hand import acted, refuse_past_pivot, resumed
 from coordinator.domain.commands import Command, Compensate, Invoke
@@ -54,12 +54,16 @@ ForwardAnswer = StepSucceeded | StepRefused | StepPending | StepFaulted
 UndoAnswer = StepCompensated | UndoRefused | UndoPending | UndoFaulted
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Decision:
-    """A saga as it stands, and the work now outstanding."""
+    """A saga as it stands, and the work now outstanding; that is told only when it is asked for, which a replay
+    never does."""
 
     saga: Saga
-    commands: tuple[Command, ...]
+
+    @cached_property
+    def commands(self) -> tuple[Command, ...]:
+        return outstanding(self.saga)
 
 
 def start(definition: SagaDefinition, started: SagaStarted) -> Decision:
@@ -76,7 +80,7 @@ def start(definition: SagaDefinition, started: SagaStarted) -> Decision:
         steps=tuple(StepState(step) for step in definition.steps),
         trace=started.trace,
     )
-    return Decision(saga, outstanding(saga))
+    return Decision(saga)
 
 
 def decide(saga: Saga, event: Event) -> Decision:
@@ -85,8 +89,7 @@ def decide(saga: Saga, event: Event) -> Decision:
     Raises:
         IllegalTransition: *event* cannot happen to *saga* as it stands.
     """
-    after = evolve(saga, event)
-    return Decision(after, outstanding(after))
+    return Decision(evolve(saga, event))
 
 
 def resume(definition: SagaDefinition, history: Iterable[Event]) -> Decision:
@@ -95,8 +98,7 @@ def resume(definition: SagaDefinition, history: Iterable[Event]) -> Decision:
     born = next(events, None)
     if not isinstance(born, SagaStarted):
         raise IllegalTransition(f"a history begins with SagaStarted, not with {type(born).__name__}")
-    now = reduce(evolve, events, start(definition, born).saga)
-    return Decision(now, outstanding(now))
+    return Decision(reduce(evolve, events, start(definition, born).saga))
 
 
 def outstanding(saga: Saga) -> tuple[Command, ...]:

@@ -7,6 +7,7 @@ from typing import Final
 
 from coordinator.domain.definition import OnCompensationFailure, SagaDefinition, StepDefinition
 from coordinator.domain.events import OperatorActed
+from coordinator.domain.graph import mask
 from coordinator.domain.ids import RequestId, SagaId, StepName
 
 SAGA_INPUT_BYTES_MAX: Final = 1 << 20
@@ -156,6 +157,8 @@ class StepState:
             return False
         if self.outcome is StepOutcome.REFUSED:
             return self.attempt > 1
+        if self.refused:
+            return self.attempt > 2  # past the pivot a refusal is counted as a failure
         return not (self.outcome is StepOutcome.SUCCEEDED and self.definition.compensation is None)
 
     @property
@@ -249,14 +252,11 @@ class Saga:
     @cached_property
     def reached(self) -> tuple[StepState, ...]:
         """The steps that are not settled and wait for no other step, going forward."""
-        passed = 0
-        for place, step in enumerate(self.steps):
-            if step.is_passed:
-                passed |= 1 << place
+        open_places = mask([place for place, step in enumerate(self.steps) if not step.is_passed])
         return tuple(
             step
             for step, parents in zip(self.steps, self.definition.graph.parents, strict=True)
-            if step.outcome is None and not parents & ~passed
+            if step.outcome is None and not parents & open_places
         )
 
     @property
@@ -303,12 +303,14 @@ class Saga:
         """Whether something failed for good, and nobody has decided about it yet."""
         if self.termination is not None:
             return False
-        return bool(self.stuck) or any(step.undo_outcome is UndoOutcome.FAILED for step in self.steps)
+        if self.heading is Heading.FORWARD:
+            return bool(self.stuck)
+        return any(step.undo_outcome is UndoOutcome.FAILED for step in self.steps)
 
     @property
     def stuck(self) -> tuple[StepState, ...]:
         """The steps past the pivot that failed for good."""
-        if self.heading is Heading.BACKWARD:
+        if not self.is_decided:
             return ()
         return tuple(step for step in self.steps if step.outcome is StepOutcome.FAILED)
 
@@ -320,7 +322,10 @@ class Saga:
     @property
     def forced(self) -> bool:
         """Whether a person decided a part of its outcome."""
-        return self.termination is not None or any(step.is_forced for step in self.steps)
+        # Without an action nobody has: of a thousand steps none is looked at for every record.
+        return bool(self.actions) and (
+            self.termination is not None or any(step.is_forced for step in self.steps)
+        )
 
     @property
     def data_bytes(self) -> int:

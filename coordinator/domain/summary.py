@@ -1,5 +1,6 @@
 """The projection of a saga: what lists and waiting callers read without replaying its journal."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -104,17 +105,22 @@ def error_message(saga: Saga) -> str:
         sentences.append("What was begun and is not undone stands as it is.")
     elif saga.abort is not None:
         sentences.append(_undo_state(saga))
+    if saga.forced:
+        sentences += _decided_by_hand(saga)
+    return " ".join(sentences)
+
+
+def _decided_by_hand(saga: Saga) -> Iterator[str]:
     skipped = [
         step.name
         for step in saga.steps
         if step.outcome is StepOutcome.SKIPPED and step.undo_outcome is not UndoOutcome.COMPENSATED
     ]
     if skipped:
-        sentences.append(f"Skipped by hand: {', '.join(skipped)}.")
+        yield f"Skipped by hand: {', '.join(skipped)}."
     left = [step.name for step in saga.steps if step.undo_outcome is UndoOutcome.SKIPPED]
     if left:
-        sentences.append(f"Left in place by hand: {', '.join(left)}.")
-    return " ".join(sentences)
+        yield f"Left in place by hand: {', '.join(left)}."
 
 
 def _signature(saga: Saga) -> Signature | None:

@@ -152,6 +152,9 @@ class Driver:
                     return
                 self._send()
                 self._take(await self._next())
+                # What has come meanwhile is made durable in one write with it.
+                while not self._mailbox.empty():
+                    self._take(self._mailbox.get_nowait())
         except Exception as error:
             # A journal that fails stops the whole process; anything else costs this saga alone.
             self._is_broken = not isinstance(error, JournalUnavailable | MemoryError)
