@@ -23,7 +23,7 @@ setup: $(DEV) ## make the developer's environment in .venv
 run: $(RUNTIME) ## serve the coordinator and all example participants until Ctrl-C
 	@$(BIN)/python -m scripts.run
 
-demo: $(RUNTIME) ## play eight stories of orders with real processes, a crash among them
+demo: $(RUNTIME) ## play ten stories of orders and trips with real processes, a crash among them
 	@$(BIN)/python -m scripts.demo
 
 viewer: $(VIEWER) ## make the environment of the trace viewer in .venv-viewer (850 MB)

@@ -73,7 +73,9 @@ def test_it_goes_red_with_the_undo_order_swapped(tmp_path: Path) -> None:
 @pytest.mark.timeout(180)
 def test_it_goes_red_with_a_start_acknowledged_before_the_sync(tmp_path: Path) -> None:
     early = ("tests.e2e.sabotage", "early-acknowledgement", "coordinator")
-    drill = Drill(seed=3, kills=6, habits=Habits(by_name=0.9, travels=0.0, cancel=0.0), commands={"coordinator": early})
+    drill = Drill(
+        seed=3, kills=6, habits=Habits(by_name=0.9, travels=0.0, cancel=0.0), commands={"coordinator": early}
+    )
     result = run(drill, tmp_path)
     assert {"I1", "I5"} <= result.report.broken
 

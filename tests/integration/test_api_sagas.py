@@ -260,7 +260,10 @@ async def test_an_unknown_definition_or_version_is_not_found_and_those_there_are
         sagas = await c.saga_count()
     assert unknown.code is version.code is StatusCode.NOT_FOUND
     assert unknown.reason == "DEFINITION_NOT_FOUND"
-    assert unknown.message == "there is no definition 'Nope'; loaded are: NeedsColour, PlaceOrder (version 3), Trip"
+    assert (
+        unknown.message
+        == "there is no definition 'Nope'; loaded are: NeedsColour, PlaceOrder (version 3), Trip"
+    )
     assert "'PlaceOrder' in version '9'" in version.message
     assert sagas == 0
 

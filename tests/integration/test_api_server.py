@@ -390,9 +390,7 @@ async def test_the_order_of_the_issue_placed_twice_by_grpcurl_is_one_order() -> 
 
 def _server() -> ApiServer:
     nothing: Any = None
-    return ApiServer(
-        nothing, nothing, nothing, place_order_saga="x", wait_max_s=1, message_bytes_max=1000
-    )
+    return ApiServer(nothing, nothing, nothing, place_order_saga="x", wait_max_s=1, message_bytes_max=1000)
 
 
 async def _grpcurl(*arguments: str) -> str:
