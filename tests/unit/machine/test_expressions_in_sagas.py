@@ -310,6 +310,12 @@ def test_retried_by_hand_it_may_come_to_something_once_our_fault_is_mended() -> 
     assert not tale.saga.forced
 
 
+def test_what_is_sent_in_the_end_and_refused_is_stuck_for_that() -> None:
+    tale = past_pivot(input=MISSING).begins("b").passes("c").happens(acted(Verb.RETRY, "b"))
+    tale.happens(StepBegun(tale.now, StepName("b"), '{"x":1}')).is_answered(REFUSAL)
+    assert tale.summary.signature == Signature(StepName("b"), DeadLetterCause.REFUSED)
+
+
 @pytest.mark.parametrize("verb", [Verb.SKIP, Verb.COMPLETE])
 def test_a_person_passes_it_over_or_vouches_for_it_and_the_saga_goes_on(verb: Verb) -> None:
     tale = past_pivot(input=MISSING).begins("b").passes("c").happens(acted(verb, "b"))
