@@ -67,6 +67,15 @@ class Players(Services):
         """Return once everything has reached its participant that ever will."""
         await asyncio.gather(*self._deliveries)
 
+    def check_attempts(self) -> None:
+        """No number of an attempt is used by two coordinators: the one that died may have made that attempt."""
+        newest: dict[tuple[Way, str], Call] = {}
+        for call in self.calls:
+            before = newest.get(_call_of(call), call)
+            is_new = before.token == call.token or before.attempt < call.attempt
+            assert is_new, f"attempt {call.attempt} of {' '.join(_call_of(call))} is made twice"
+            newest[_call_of(call)] = call
+
     def asked(self) -> dict[str, set[str]]:
         """What was sent with each call."""
         contents: dict[str, set[str]] = {}

@@ -13,10 +13,12 @@ from typing import Any, Final, TypeVar
 _T = TypeVar("_T")
 
 BORN_AT_S: Final = 1_000.0
+TURNS_MAX: Final = 20_000
+"""Of the loop: some twenty times what the longest story takes."""
 
 
-class StandsStill(Exception):
-    """Everybody waits, and nobody for a moment: nothing will ever happen any more."""
+class ComesToNoEnd(Exception):
+    """All wait, and none of them for a moment; or they go in circles."""
 
 
 class QuickLoop(asyncio.SelectorEventLoop):
@@ -47,12 +49,16 @@ class _Leaping(selectors.SelectSelector):
     def __init__(self, loop: QuickLoop) -> None:
         super().__init__()
         self._loop = loop
+        self._turns = 0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self._turns += 1
+        if self._turns > TURNS_MAX:
+            raise ComesToNoEnd
         ready = super().select(0)
         if not ready:
             if timeout is None:
-                raise StandsStill
+                raise ComesToNoEnd
             self._loop.now_s += timeout
         return ready
 

@@ -7,7 +7,6 @@ so; the next one takes over at once, or after as long as the story says.
 import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from coordinator.adapters.memory import MemoryJournal
 from coordinator.domain.actions import Action
@@ -26,13 +25,10 @@ from coordinator.engine.sagas import Wanted
 from coordinator.ports.journal import Journal, Quarantine, Request
 from tests.scenarios.house import House, JournalAround, settled
 from tests.scenarios.telling.players import SAGA_ID, Players
-from tests.scenarios.telling.quick_time import LoopClock, StandsStill, run
+from tests.scenarios.telling.quick_time import ComesToNoEnd, LoopClock, run
 from tests.scenarios.telling.story import AT_REST, CANCEL, DIES, Happening, Story
 from tests.scenarios.telling.timeline import Answered, Line, Way, answers, told
 from tests.unit.machine.world import judge
-
-RECORDS_MAX: Final = 300
-"""More than any story has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,9 +65,9 @@ def play(story: Story, *, kill_after: int | None = None) -> Played:
     stage = _Stage(story, kill_after)
     try:
         return run(stage.play())
-    except StandsStill:
+    except ComesToNoEnd:
         lines = "\n  ".join(map(str, stage.timeline))
-        raise AssertionError(f"nothing will ever happen any more, after:\n  {lines}") from None
+        raise AssertionError(f"the story comes to no end, after:\n  {lines}") from None
 
 
 class _Stage:
@@ -115,6 +111,7 @@ class _Stage:
         judge(saga.definition, saga, self._players.world)
         busiest = self._players.busiest["saga"]
         assert busiest <= saga.definition.parallel_max, f"{busiest} calls were under way at a time"
+        self._players.check_attempts()
         undone = [happening.what for happening in self._story.meanwhile[self._done :]]
         assert not undone, f"never came to pass: {', '.join(undone)}"
         return Played(
@@ -131,7 +128,6 @@ class _Stage:
 
     def written(self, events: Sequence[Event]) -> None:
         """The journal holds *events* by now. The coordinator may die of it."""
-        assert len(events) <= RECORDS_MAX, "the story comes to no end"
         known = len(self.events)
         self.events = events
         self.timeline = told(self._story.definition, events)

@@ -1,7 +1,7 @@
 """A saga's journal as the lines of a story, and whether they are the ones that a story tells.
 
 Every event is one line. Attempts are counted as if no coordinator had ever died, so that a line says the
-same in a run that was cut; that each restart costs one attempt more, and no more, is thereby judged as well.
+same in a run that was cut: each restart has to have cost one attempt more.
 """
 
 import json
