@@ -3,7 +3,7 @@ is left when all of them have succeeded.
 """
 
 import random
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from functools import reduce
 
 from coordinator.domain.commands import Command, Compensate
@@ -27,7 +27,7 @@ def check_plan(saga: Saga, dice: random.Random, *, late: Collection[StepName] = 
     plan = undo_plan(saga, only_paths)
     waiting = {undo.step: undo for undo in plan.undos}
     assert len(waiting) == len(plan.undos), "each undo is planned once"
-    assert [undo.step for undo in plan.undos] == list(_in_an_order_that_is_allowed(plan))
+    _check_order(plan, ancestors(saga.definition))
     end = reduce(evolve, _turning_back(saga), saga)
     fails = Stays.EXPRESSION in dict(plan.stays).values()
     if fails:
@@ -62,12 +62,14 @@ def _turning_back(saga: Saga) -> Iterator[Event]:
         yield CancelRequested(saga.updated_at, "")
 
 
-def _in_an_order_that_is_allowed(plan: UndoPlan) -> Iterator[StepName]:
+def _check_order(plan: UndoPlan, before: Mapping[StepName, frozenset[StepName]]) -> None:
     seen = set[StepName]()
     for undo in plan.undos:
         assert seen.issuperset(undo.after), f"{undo.step} stands before {undo.after}"
+        assert all(undo.step in before[later] for later in undo.after), "it waits for nothing beside it"
+        for later in undo.after:
+            assert not before[later].intersection(undo.after), f"{undo.step} waits for the last ones alone"
         seen.add(undo.step)
-        yield undo.step
 
 
 def _check_call(saga: Saga, command: Command, undo: PlannedUndo, *, is_late: bool) -> None:

@@ -253,6 +253,15 @@ def test_before_the_pivot_an_expression_that_fails_turns_the_saga_back_and_says_
     assert tale.passes("a").status is Status.COMPENSATED
 
 
+def test_an_expression_sees_only_what_its_step_depends_on_though_more_is_known() -> None:
+    """Else what it yields would hang on who answers first."""
+    tale = tale_of(step("a", depends_on=[]), step("b", depends_on=[], input={"x": "outputs.a"})).passes("a")
+    tale.begins("b")
+    assert tale.history[-1] == ExpressionFailed(
+        BORN_AT, StepName("b"), "input.x", "no output of step a is known"
+    )
+
+
 def test_the_pivots_own_expression_fails_before_anything_is_decided() -> None:
     tale = tale_of("a", pivot("b", input=MISSING)).passes("a").begins()
     assert (tale.saga.heading, tale.saga.is_decided) == (Heading.BACKWARD, False)
