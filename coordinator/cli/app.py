@@ -269,8 +269,8 @@ def show(
 ) -> int:
     """Show a saga with its timeline, and what would be undone.
 
-    What was done is on the left, what was undone on the right. Below stands what would happen if it turned back
-    now, and what would stay.
+    What was done is on the left, what was undone on the right. Below stands what would happen if it turned
+    back now, and what would stay.
 
     \b
     Example:

@@ -159,8 +159,8 @@ _of_step(
     "fail",
     """Give a step up now.
 
-    Going forward the saga turns back; of a pivot in doubt: it did not happen. Past the pivot, and undoing, the
-    step becomes a dead letter.
+    Going forward the saga turns back; of a pivot in doubt: it did not happen. Past the pivot, and undoing,
+    the step becomes a dead letter.
 
     \b
     Example:

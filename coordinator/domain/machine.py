@@ -56,8 +56,8 @@ UndoAnswer = StepCompensated | UndoRefused | UndoPending | UndoFaulted
 
 @dataclass(frozen=True)
 class Decision:
-    """A saga as it stands, and the work now outstanding; that is told only when it is asked for, which a replay
-    never does."""
+    """A saga as it stands, and the work now outstanding, which is told only when it is asked for: a replay
+    never asks."""
 
     saga: Saga
 

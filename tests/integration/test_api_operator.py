@@ -272,6 +272,7 @@ async def test_a_dry_run_writes_nothing_and_tells_exactly_what_then_happens(rpc:
 async def call_get_with_steps(c: Coordinator, saga_id: str) -> Saga:
     saga: Saga = await c.get(saga_id)
     saga.ClearField("timeline")
+    saga.ClearField("undo_plan")
     return saga
 
 
@@ -279,7 +280,9 @@ async def test_what_can_be_done_is_listed_with_what_each_would_lead_to() -> None
     async with coordinator() as c:
         answer = await dead_letter(c)
         listed = await operator(c).ListPossibleActions(pb.ListPossibleActionsRequest(saga_id=answer.saga_id))
-        assert listed.saga == await c.get(answer.saga_id)
+        saga = await c.get(answer.saga_id)
+        saga.ClearField("undo_plan")
+        assert listed.saga == saga
         for each in listed.possible_actions:
             rpc = {"RETRY": "RetryStep", "SKIP": "SkipStep", "COMPLETE": "CompleteStep"}.get(
                 OperatorVerb.Name(each.verb)[14:], "TerminateSaga"

@@ -71,7 +71,7 @@ async def test_what_the_coordinator_refuses_arrives_with_its_reason(kind: Any) -
         assert str(unknown) == ("there is no saga 's-nobody'; check the id, or look for the saga in a list")
     assert isinstance(nothing, NotFound)
     assert str(nothing).startswith(
-        "there is no definition 'Nothing'; loaded are: NeedsColour, PlaceOrder, Trip"
+        "there is no definition 'Nothing'; loaded are: NeedsColour, PlaceOrder (version 3), Trip"
     )
     assert isinstance(taken, Conflict)
     assert (taken.code, taken.reason) == ("ALREADY_EXISTS", "REQUEST_ID_TAKEN")

@@ -58,8 +58,8 @@ class _Reading:
             case "STRING":
                 return self._text(value.value())
             case "NULL":
-                # Not read: each time the library would give away a reference to None that it does not own, and
-                # the process ends when none is left.
+                # Not read: each time the library would give away a reference to None that it does not own,
+                # and the process ends when none is left.
                 return None
             case "BOOL" | "INT" | "UINT":
                 scalar: _Scalar = value.value()

@@ -126,8 +126,8 @@ DEAD_LETTERS_BY_SIGNATURE: Final = Metric(
     "saga_dead_letters_by_signature",
     "gauge",
     ("definition", "step", "cause"),
-    "sagas that need a person by the step that failed for good, or whose undo did, and why, the 100 commonest; "
-    "SET_ASIDE, of no step: it cannot be driven",
+    "sagas that need a person by the step that failed for good, or whose undo did, and why, the 100 "
+    "commonest; SET_ASIDE, of no step: it cannot be driven",
 )
 OLDEST_OPEN_AGE: Final = Metric(
     "saga_oldest_open_age_seconds", "gauge", (), "since the start of the oldest open saga; 0: none is open"
