@@ -47,7 +47,7 @@ def resumed(saga: Saga, at: float) -> Saga:
         raise IllegalTransition(f"saga {saga.id} has ended: it is {saga.status}")
 
     def counted(step: StepState) -> StepState:
-        if step.undo is not None and step.undo.outcome is None:
+        if step.undo is not None and step.undo.outcome is None and not step.undo.unsendable:
             return replace(step, undo=replace(step.undo, lost=step.undo.lost + 1))
         if step.begun and step.outcome is None:
             waits = step.waits if _is_under_way(step, at) else step.waits + 1
@@ -171,7 +171,7 @@ def _undone(saga: Saga, step: StepState, event: OperatorActed) -> Undo:
             )
         case _, UndoOutcome.FAILED:
             raise IllegalTransition(f"saga {saga.id}: the undo of step {step.name!r} has failed already")
-        case _ if step.undo is None:
+        case _ if step.undo is None or step.undo.unsendable:
             raise IllegalTransition(f"saga {saga.id}: the undo of step {step.name!r} has not begun")
         case _:
             # An attempt that may be under way counts, so that no number is used twice.

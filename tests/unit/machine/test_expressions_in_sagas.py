@@ -375,6 +375,13 @@ def test_retried_by_hand_an_undo_is_evaluated_again_and_then_sent_for_the_first_
     assert not tale.saga.forced
 
 
+def test_an_undo_that_is_about_to_be_evaluated_again_has_no_attempt_to_lose_or_to_give_up() -> None:
+    tale = undoing().is_cancelled().begins("b").passes("c").happens(acted(Verb.RETRY, "b")).is_resumed()
+    assert tale.undo("b").attempt == 1
+    with pytest.raises(IllegalTransition, match="the undo of step 'b' has not begun"):
+        tale.happens(acted(Verb.FAIL, "b"))
+
+
 def test_an_undo_that_is_evaluated_again_takes_along_the_receipt_that_has_come_since() -> None:
     tale = undoing()
     execute = tale.call("b")
