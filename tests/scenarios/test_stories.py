@@ -17,7 +17,11 @@ STORIES: Final = sorted((Path(__file__).parent / "stories").glob("*.story"))
 
 @pytest.mark.parametrize("path", STORIES, ids=lambda path: path.stem)
 def test_a_story_goes_as_it_is_told_and_a_crash_changes_nothing_but_what_it_says(path: Path) -> None:
-    story = read_story(path)
+    check(read_story(path))
+
+
+def check(story: Story) -> None:
+    """Play *story* straight and with each crash, and compare."""
     straight = play(story)
     differs = first_difference(story.timeline, straight.timeline)
     assert differs is None, _shown(differs, straight.timeline)

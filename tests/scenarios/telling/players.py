@@ -24,7 +24,7 @@ class Players(Services):
     def __init__(
         self, story: Story, *, answers: Callable[[Way, str], int], dies: Callable[[float], None]
     ) -> None:
-        """*answers*: how many answers to such calls are journaled. *dies*: the coordinator does, for a time."""
+        """*answers*: how many to such calls are journaled. *dies*: the coordinator does, for so long."""
         super().__init__()
         self._story = story
         self._answers = answers
@@ -68,7 +68,7 @@ class Players(Services):
         await asyncio.gather(*self._deliveries)
 
     def check_attempts(self) -> None:
-        """No number of an attempt is used by two coordinators: the one that died may have made that attempt."""
+        """No two coordinators make an attempt of one number: the one that died may have made it."""
         newest: dict[tuple[Way, str], Call] = {}
         for call in self.calls:
             before = newest.get(_call_of(call), call)

@@ -150,7 +150,7 @@ class _Reader:
         try:
             return parse_duration(text)
         except ValueError as error:
-            self._refuse(row, f"{error}, found {text!r}")
+            self._refuse(row, f"expected {error}, found {text!r}")
 
     # What is defined.
 

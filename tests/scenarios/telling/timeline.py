@@ -76,6 +76,16 @@ class SideBySide:
 Timeline = tuple[Line | SideBySide, ...]
 
 
+def lines_of(timeline: Timeline) -> Iterator[Line]:
+    """Every line, those of lanes one lane after the other."""
+    for item in timeline:
+        if isinstance(item, Line):
+            yield item
+        else:
+            for lane in item.lanes:
+                yield from lane
+
+
 def output_unsaid(step: str) -> str:
     """What a step answers where a story does not say."""
     return json.dumps(f"{step} done")
