@@ -29,6 +29,8 @@ from coordinator.domain.events import (
     StepFaulted,
     StepOmitted,
     StepRefused,
+    StepSucceeded,
+    UndoBegun,
     UndoFaulted,
     Verb,
 )
@@ -89,9 +91,9 @@ class AnySaga(RuleBasedStateMachine):
             self.check_step(old, new)
             if new.outcome is StepOutcome.FAILED is not old.outcome:
                 assert after.is_decided, "before the pivot nothing goes on behind a step that failed"
-                assert isinstance(event, StepRefused | StepFaulted | ExpressionFailed | OperatorActed)
-                is_pivot = new.definition.kind is StepKind.PIVOT
-                assert not (is_pivot and isinstance(event, StepRefused)), "the pivot's no turns back"
+                self.check_failure(old, event)
+        if isinstance(event, StepSucceeded):
+            assert after.step(event.step).output == event.output, "an answer is folded in, however late"
 
     def check_step(self, old: StepState, new: StepState) -> None:
         assert new.attempt >= old.attempt, "attempts are counted on"
@@ -105,6 +107,20 @@ class AnySaga(RuleBasedStateMachine):
             assert new.undo.attempt >= old.undo.attempt, "attempts are counted on"
             refused = old.undo.refused and new.undo.outcome is None
             assert new.undo.round == old.undo.round + refused, "only a retried refusal begins a round"
+
+    def check_failure(self, step: StepState, event: Event) -> None:
+        """Past the pivot a step fails for good by a refusal, a spent budget, an expression or a person."""
+        match event:
+            case StepRefused():
+                assert step.definition.kind is StepKind.RETRIABLE, "the pivot's no turns the saga back"
+            case StepFaulted(at=at):
+                budget_s = step.definition.retry.budget_s
+                assert budget_s is not None
+                assert at >= step.budget_from + budget_s, (
+                    "every status is tried again until the budget is spent"
+                )
+            case _:
+                assert isinstance(event, ExpressionFailed | OperatorActed)
 
     def check_retry(self, saga: Saga, event: Event) -> None:
         """A retry is planned inside the cap, and inside the budget if there is one (I24)."""
@@ -177,6 +193,8 @@ class AnySaga(RuleBasedStateMachine):
         self.check_sending(command)
         self.sent.append(command)
         call = call_for(self.decision.saga, command, FencingToken(1 + self.restarts))
+        if isinstance(event, StepBegun | UndoBegun) and event.input is not None:
+            assert call.input == event.input, "I30: what is journaled is what is sent"
         self.in_flight[command.step] = (command, call)
 
     def check_sending(self, command: Command) -> None:

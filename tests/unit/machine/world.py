@@ -185,6 +185,10 @@ def judge(definition: SagaDefinition, saga: Saga, world: World) -> None:
         case Status.DEAD_LETTERED:
             failed = {state.name for state in saga.steps if state.undo_outcome is UndoOutcome.FAILED}
             assert failed, "I22: nobody needs to look at this"
+            halting = {name for name in failed if not _is_passed_over(saga.step(name))}
+            waiting = {s.name for s in saga.steps if s.needs_undo and s.undo_outcome is None}
+            blocked = {name for failure in halting for name in before[failure]}
+            assert waiting <= blocked, f"I22: {waiting - blocked} could be undone"
             listed = {s.name for s in saga.left_standing}
             assert executed & with_undo - undone - forced <= listed, "I22: not listed"
 
@@ -210,7 +214,7 @@ def _judge_turning_back(saga: Saga, mine: list[Row]) -> None:
         assert not any(row.op == "C" for row in mine), "I11: something was undone going forward"
         return
     for state in saga.steps:
-        if state.definition.kind is StepKind.PIVOT and state.begun:
+        if state.definition.kind is StepKind.PIVOT and (state.begun or state.is_passed):
             by_hand = saga.abort.code == FAILED_BY_HAND
             assert saga.abort.step == state.name, f"I11: turned back past its pivot by {saga.abort}"
             assert by_hand or saga.abort.kind is AbortKind.REFUSED, "I11: nobody has said no"
@@ -243,5 +247,9 @@ def _is_undone_out_of_turn(state: StepState) -> bool:
     undo = state.undo
     if undo is None:
         return False
-    passed_over = state.definition.on_compensation_failure is OnCompensationFailure.CONTINUE
-    return undo.by_hand or undo.outcome is UndoOutcome.SKIPPED or (passed_over and undo.attempts_before > 0)
+    was_retried = _is_passed_over(state) and undo.attempts_before > 0
+    return undo.by_hand or undo.outcome is UndoOutcome.SKIPPED or was_retried
+
+
+def _is_passed_over(state: StepState) -> bool:
+    return state.definition.on_compensation_failure is OnCompensationFailure.CONTINUE
