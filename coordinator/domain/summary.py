@@ -171,7 +171,7 @@ def _reason(saga: Saga, abort: Abort) -> str:
 def _stuck(step: StepState) -> str:
     place = f"{step.definition.transaction} at {step.definition.service}"
     if step.unsendable:
-        return f"{place} needs a person: its input could not be made."
+        return f"{place} needs a person: its condition or its input could not be made."
     if step.definition.kind is StepKind.PIVOT:
         return (
             f"{place} is the pivot, and is in doubt: nobody knows whether it has happened. It needs a person."

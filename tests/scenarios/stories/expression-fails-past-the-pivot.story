@@ -18,6 +18,6 @@ timeline:
   mail succeeded
 
 ends: DEAD_LETTERED, ship EXPRESSION
-error: ship at ShipService needs a person: its input could not be made. gift at GiftService needs a person: its input could not be made.
+error: ship at ShipService needs a person: its condition or its input could not be made. gift at GiftService needs a person: its condition or its input could not be made.
 stands: pay, mail
 sent: do pay, do mail

@@ -300,7 +300,9 @@ def test_past_the_pivot_an_expression_that_fails_needs_a_person_and_what_is_besi
     assert (tale.step("b").outcome, tale.step("b").begun) == (StepOutcome.FAILED, False)
     assert tale.passes("c").status is Status.DEAD_LETTERED
     assert tale.summary.signature == Signature(StepName("b"), DeadLetterCause.EXPRESSION)
-    assert tale.summary.error_message == "do_b at b_service needs a person: its input could not be made."
+    assert tale.summary.error_message == (
+        "do_b at b_service needs a person: its condition or its input could not be made."
+    )
 
 
 def test_retried_by_hand_it_is_evaluated_again_under_the_same_key_and_number() -> None:
