@@ -1,4 +1,5 @@
-A participant that names a pause is not asked before that, in either direction, but the policy's longest pause is the limit.
+A participant that names a pause is not asked before that, in either direction, but the policy's longest
+pause is the limit.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-Past the pivot the pause that a participant names is kept to as well, up to the longest one and to the end of the budget.
+Past the pivot the pause that a participant names is kept to as well, up to the longest one and to the end
+of the budget.
 
 saga:
   pay, pivot

@@ -1,4 +1,5 @@
-If every condition is false, the saga is completed as soon as it is started, and nobody was asked for anything.
+If every condition is false, the saga is completed as soon as it is started, and nobody was asked for
+anything.
 
 saga:
   check

@@ -1,4 +1,5 @@
-The deadline passes while a saga rests past its pivot: once a person has its step asked again, it is overdue, and goes on.
+The deadline passes while a saga rests past its pivot: once a person has its step asked again, it is
+overdue, and goes on.
 
 saga: ttl 30s
   pay, pivot

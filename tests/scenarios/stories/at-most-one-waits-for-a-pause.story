@@ -1,4 +1,5 @@
-A step that waits to be asked again is at work all the same: where one is allowed, nothing else begins meanwhile.
+A step that waits to be asked again is at work all the same: where one is allowed, nothing else begins
+meanwhile.
 
 saga: maxParallel 1
   flight, after nothing

@@ -1,4 +1,5 @@
-A step that has used up its attempts is given up and undone, for one of them may have had its effect: here the last.
+A step that has used up its attempts is given up and undone, for one of them may have had its effect: here
+the last.
 
 saga:
   reserve

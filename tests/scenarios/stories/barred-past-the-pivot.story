@@ -1,4 +1,5 @@
-A pivot that is said to be compensated already is flagged and asked for again: only its refusal turns the saga back.
+A pivot that is said to be compensated already is flagged and asked for again: only its refusal turns the
+saga back.
 
 saga:
   reserve

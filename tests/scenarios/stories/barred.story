@@ -1,4 +1,5 @@
-A participant that says the step was compensated already, though the saga goes forward, contradicts us: it turns back.
+A participant that says the step was compensated already, though the saga goes forward, contradicts us: it
+turns back.
 
 saga:
   reserve

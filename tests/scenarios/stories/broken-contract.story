@@ -1,4 +1,5 @@
-An answer that breaks the contract proves nothing: the saga turns back, the step is undone, and the saga is flagged.
+An answer that breaks the contract proves nothing: the saga turns back, the step is undone, and the saga is
+flagged.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-A saga that is cancelled with several steps under way undoes each as its answer comes, and begins none that waited for them.
+A saga that is cancelled with several steps under way undoes each as its answer comes, and begins none that
+waited for them.
 
 saga:
   flight, after nothing

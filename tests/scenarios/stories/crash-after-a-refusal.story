@@ -1,4 +1,5 @@
-A refusal that nobody heard is repeated to the next coordinator, which has the step undone: what the first attempt did, it cannot know.
+A refusal that nobody heard is repeated to the next coordinator, which has the step undone: what the first
+attempt did, it cannot know.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-The refusal of a pivot that nobody heard is repeated to the next coordinator: the saga turns back, and bars the pivot first.
+The refusal of a pivot that nobody heard is repeated to the next coordinator: the saga turns back, and bars
+the pivot first.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-A refusal past the pivot that nobody heard is repeated to the next coordinator: it needs a person all the same.
+A refusal past the pivot that nobody heard is repeated to the next coordinator: it needs a person all the
+same.
 
 saga:
   pay, pivot

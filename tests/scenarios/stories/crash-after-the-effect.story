@@ -1,4 +1,5 @@
-The coordinator dies when a step has had its effect and nobody has heard of it: the next one asks under the same key.
+The coordinator dies when a step has had its effect and nobody has heard of it: the next one asks under the
+same key.
 
 saga:
   reserve

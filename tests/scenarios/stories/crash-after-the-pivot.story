@@ -1,4 +1,5 @@
-The coordinator dies when the pivot has had its effect: the next one asks it under the same key, and goes on forward.
+The coordinator dies when the pivot has had its effect: the next one asks it under the same key, and goes on
+forward.
 
 saga:
   reserve

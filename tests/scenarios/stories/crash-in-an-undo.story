@@ -1,4 +1,5 @@
-The coordinator dies when an effect is undone and nobody has heard of it: the next one asks again, and it is undone once.
+The coordinator dies when an effect is undone and nobody has heard of it: the next one asks again, and it is
+undone once.
 
 saga:
   reserve

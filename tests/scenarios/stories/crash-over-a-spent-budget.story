@@ -1,4 +1,5 @@
-The time in which nobody is there counts towards a step's budget: the next coordinator makes one attempt, and that is the last.
+The time in which nobody is there counts towards a step's budget: the next coordinator makes one attempt,
+and that is the last.
 
 saga:
   pay, pivot

@@ -1,4 +1,5 @@
-The deadline passes while nobody drives the saga: the next coordinator asks for nothing more, and undoes what was begun.
+The deadline passes while nobody drives the saga: the next coordinator asks for nothing more, and undoes
+what was begun.
 
 saga: ttl 30s
   reserve

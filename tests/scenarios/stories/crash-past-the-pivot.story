@@ -1,4 +1,5 @@
-The coordinator dies when a retriable step has had its effect: the effect comes once, however often that happens.
+The coordinator dies when a retriable step has had its effect: the effect comes once, however often that
+happens.
 
 saga:
   pay, pivot

@@ -1,4 +1,5 @@
-The coordinator dies while steps are under way side by side: each is asked again, whether or not it had its effect.
+The coordinator dies while steps are under way side by side: each is asked again, whether or not it had its
+effect.
 
 saga:
   flight, after nothing

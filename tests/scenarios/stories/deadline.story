@@ -1,4 +1,5 @@
-When the time is up, no answer is waited for: what was begun is undone, and an effect that is still on its way is barred.
+When the time is up, no answer is waited for: what was begun is undone, and an effect that is still on its
+way is barred.
 
 saga: ttl 5s
   reserve

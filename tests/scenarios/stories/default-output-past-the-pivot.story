@@ -1,4 +1,5 @@
-The default output of a retriable step stands for it where it was omitted, and where a person let the saga go on without it.
+The default output of a retriable step stands for it where it was omitted, and where a person let the saga
+go on without it.
 
 saga:
   pay, pivot

@@ -1,4 +1,5 @@
-One side of a diamond is refused while the other has its answer still to come: its foot is undone once both sides are settled.
+One side of a diamond is refused while the other has its answer still to come: its foot is undone once both
+sides are settled.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-Past the pivot, a step whose condition or input cannot be made needs a person; what does not depend on it goes on.
+Past the pivot, a step whose condition or input cannot be made needs a person; what does not depend on it
+goes on.
 
 saga:
   pay, pivot

@@ -1,4 +1,5 @@
-A step past the pivot whose input cannot be made fails again when it is asked again: nothing changes that but a person who vouches for it.
+A step past the pivot whose input cannot be made fails again when it is asked again: nothing changes that
+but a person who vouches for it.
 
 saga:
   pay, pivot

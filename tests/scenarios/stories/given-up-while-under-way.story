@@ -1,4 +1,5 @@
-A person gives up a retriable step whose call is under way, and then has it asked again: that is another attempt, and one effect.
+A person gives up a retriable step whose call is under way, and then has it asked again: that is another
+attempt, and one effect.
 
 saga:
   pay, pivot

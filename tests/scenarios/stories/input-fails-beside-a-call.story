@@ -1,4 +1,5 @@
-An input that cannot be made turns the saga back while a step beside it is under way; that one's answer is waited for.
+An input that cannot be made turns the saga back while a step beside it is under way; that one's answer is
+waited for.
 
 saga:
   flight, after nothing

@@ -1,4 +1,5 @@
-An input that cannot be made is never sent: the saga turns back, and says which expression, and none of the data.
+An input that cannot be made is never sent: the saga turns back, and says which expression, and none of the
+data.
 
 saga:
   reserve

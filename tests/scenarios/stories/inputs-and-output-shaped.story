@@ -1,4 +1,5 @@
-What a step is given is made when it begins, journaled with that, and the same in every attempt; so is the saga's output.
+What a step is given is made when it begins, journaled with that, and the same in every attempt; so is the
+saga's output.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-After the saga has turned back, an Execute that is barred is no contradiction: it came after its undo, and nobody is alarmed.
+After the saga has turned back, an Execute that is barred is no contradiction: it came after its undo, and
+nobody is alarmed.
 
 saga:
   hotel, after nothing

@@ -1,4 +1,5 @@
-A step that faults after the saga has turned back is not asked again: it is undone, for its effect may be there.
+A step that faults after the saga has turned back is not asked again: it is undone, for its effect may be
+there.
 
 saga:
   hotel, after nothing

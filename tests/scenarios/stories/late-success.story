@@ -1,4 +1,5 @@
-A step beside the one that was refused succeeds after the saga has turned back: what it answered goes to its undo.
+A step beside the one that was refused succeeds after the saga has turned back: what it answered goes to its
+undo.
 
 saga:
   hotel, after nothing

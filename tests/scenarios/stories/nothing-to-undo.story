@@ -1,4 +1,5 @@
-A step without a compensation is left alone once it has succeeded; of one that never answered, the late Execute is barred.
+A step without a compensation is left alone once it has succeeded; of one that never answered, the late
+Execute is barred.
 
 saga:
   notify, no undo

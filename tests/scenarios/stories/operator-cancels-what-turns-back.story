@@ -1,4 +1,5 @@
-A person cancels a saga that turns back already: that is journaled, as all that people do, and changes nothing.
+A person cancels a saga that turns back already: that is journaled, as all that people do, and changes
+nothing.
 
 saga:
   reserve

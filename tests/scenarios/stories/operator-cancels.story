@@ -1,4 +1,5 @@
-A person cancels a saga that runs: it turns back as if its caller had done so, and the reason stands in its message.
+A person cancels a saga that runs: it turns back as if its caller had done so, and the reason stands in its
+message.
 
 saga:
   reserve

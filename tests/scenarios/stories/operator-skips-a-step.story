@@ -1,4 +1,5 @@
-A person has the saga go on without a step that does not answer: it is waited for no longer, and its effect may yet come.
+A person has the saga go on without a step that does not answer: it is waited for no longer, and its effect
+may yet come.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-A participant that has taken a step on is asked again when it wishes, or after a second; that uses up no attempt.
+A participant that has taken a step on is asked again when it wishes, or after a second; that uses up no
+attempt.
 
 saga:
   reserve

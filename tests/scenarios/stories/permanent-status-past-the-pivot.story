@@ -1,4 +1,5 @@
-From the pivot on, a status that will not pass by itself is asked again: a wrong credential is put right by somebody.
+From the pivot on, a status that will not pass by itself is asked again: a wrong credential is put right by
+somebody.
 
 saga:
   pay, pivot

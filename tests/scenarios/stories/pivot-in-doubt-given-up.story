@@ -1,4 +1,5 @@
-A person finds out that a pivot in doubt did not come about and gives it up: the saga turns back, and bars it first.
+A person finds out that a pivot in doubt did not come about and gives it up: the saga turns back, and bars
+it first.
 
 saga:
   reserve

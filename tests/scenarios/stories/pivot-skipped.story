@@ -1,4 +1,5 @@
-A person who skips the pivot has decided as well: the saga goes on behind it, and nothing turns it back any more.
+A person who skips the pivot has decided as well: the saga goes on behind it, and nothing turns it back any
+more.
 
 saga:
   reserve

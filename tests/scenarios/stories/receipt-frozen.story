@@ -1,4 +1,5 @@
-The receipt that an undo began with stays: an answer that comes after a crash is not waited for, and cannot change it.
+The receipt that an undo began with stays: an answer that comes after a crash is not waited for, and cannot
+change it.
 
 saga:
   reserve

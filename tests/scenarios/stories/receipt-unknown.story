@@ -1,4 +1,5 @@
-A step that never answered is undone without a receipt; in its undo's expressions the default output stands for what is not known.
+A step that never answered is undone without a receipt; in its undo's expressions the default output stands
+for what is not known.
 
 saga:
   reserve

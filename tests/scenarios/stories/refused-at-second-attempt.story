@@ -1,4 +1,5 @@
-The refusal of a second attempt says nothing of the first, which had its effect unheard: so the step is undone too.
+The refusal of a second attempt says nothing of the first, which had its effect unheard: so the step is
+undone too.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-A pivot that is refused at its second attempt turns the saga back, and is undone first: of the first attempt nobody knows.
+A pivot that is refused at its second attempt turns the saga back, and is undone first: of the first attempt
+nobody knows.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-A retriable step that was refused is asked again by a person, under another key: the refusal is stored under the first.
+A retriable step that was refused is asked again by a person, under another key: the refusal is stored under
+the first.
 
 saga:
   pay, pivot

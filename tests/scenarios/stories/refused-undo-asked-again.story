@@ -1,4 +1,5 @@
-An undo that was refused is asked for again by a person, under another key, and what it held up goes on behind it.
+An undo that was refused is asked for again by a person, under another key, and what it held up goes on
+behind it.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-A retriable step is asked again and again, more often than a step before the pivot would be, until it succeeds.
+A retriable step is asked again and again, more often than a step before the pivot would be, until it
+succeeds.
 
 saga:
   pay, pivot

@@ -1,4 +1,5 @@
-No answer within the step's timeout proves nothing: the same is asked under the same key, and the effect comes once.
+No answer within the step's timeout proves nothing: the same is asked under the same key, and the effect
+comes once.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-A person skips a step that another one's input is made of: nothing stands in for it, so the saga turns back and undoes that step, too.
+A person skips a step that another one's input is made of: nothing stands in for it, so the saga turns back
+and undoes that step, too.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-A participant that has seen a newer coordinator is no outcome: the saga is set aside, and a person has it driven on.
+A participant that has seen a newer coordinator is no outcome: the saga is set aside, and a person has it
+driven on.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-A person vouches for a retriable step that could not be brought about, and the saga's output holds what they said.
+A person vouches for a retriable step that could not be brought about, and the saga's output holds what they
+said.
 
 saga:
   pay, pivot

@@ -1,4 +1,5 @@
-Two steps behind the pivot get stuck, one refused and one out of its budget; a person settles one after the other.
+Two steps behind the pivot get stuck, one refused and one out of its budget; a person settles one after the
+other.
 
 saga:
   pay, pivot

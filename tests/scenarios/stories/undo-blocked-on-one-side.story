@@ -1,4 +1,5 @@
-An undo that fails for good blocks what its step depends on; the other side of the graph is undone while a person is called.
+An undo that fails for good blocks what its step depends on; the other side of the graph is undone while a
+person is called.
 
 saga:
   flight, after nothing

@@ -1,4 +1,5 @@
-Where a definition says so, an undo that fails for good holds up none of the others; it needs a person all the same.
+Where a definition says so, an undo that fails for good holds up none of the others; it needs a person all
+the same.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-An undo whose input cannot be made fails again when it is asked for again; a person who has done it vouches for it.
+An undo whose input cannot be made fails again when it is asked for again; a person who has done it vouches
+for it.
 
 saga:
   reserve

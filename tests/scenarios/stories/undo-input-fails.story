@@ -1,4 +1,5 @@
-An undo whose input cannot be made is not sent and needs a person; it holds up what it depends on, and nothing else.
+An undo whose input cannot be made is not sent and needs a person; it holds up what it depends on, and
+nothing else.
 
 saga:
   flight, after nothing

@@ -1,4 +1,5 @@
-An undo is given what its own mapping makes of the saga's input and of what the step and those before it answered.
+An undo is given what its own mapping makes of the saga's input and of what the step and those before it
+answered.
 
 saga:
   reserve

@@ -1,4 +1,5 @@
-A person vouches for a step that waits for its turn; if the saga turns back, its undo is given what the step would have been.
+A person vouches for a step that waits for its turn; if the saga turns back, its undo is given what the step
+would have been.
 
 saga: maxParallel 1
   flight, after nothing

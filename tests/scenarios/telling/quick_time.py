@@ -14,7 +14,7 @@ _T = TypeVar("_T")
 
 BORN_AT_S: Final = 1_000.0
 TURNS_MAX: Final = 20_000
-"""Of the loop: some twenty times what the longest story takes."""
+"""Of the loop: some thirty times what the longest story takes."""
 
 
 class ComesToNoEnd(Exception):

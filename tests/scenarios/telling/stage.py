@@ -162,9 +162,12 @@ class _Stage:
     async def _lives(self, house: House, taking_up: Awaitable[object]) -> bool:
         """Whether the coordinator died; otherwise the saga rests, and all that happens has happened."""
         beginning = asyncio.ensure_future(taking_up)
+        beginning.add_done_callback(lambda _: self._news.set())
         async with house:
             while not self.is_dead:
                 self._news.clear()
+                if beginning.done():
+                    beginning.result()  # raises what kept it from being taken up
                 if await self._has_acted(house):
                     continue
                 if await self._rests(house):
