@@ -5,7 +5,7 @@ The structure of the definition was checked before (relations.py).
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -112,6 +112,8 @@ def _name_faults(
     definition: SagaDefinition, place: _Place, loc: Loc, source: str
 ) -> Iterator[ExpressionFault]:
     read = reading(source)
+    if place.step is None and (sentence := _shown_sentence(definition, read.fields)) is not None:
+        yield ExpressionFault(loc, 1, 1, "sensitive-in-output", sentence)
     if read.outputs_alone is not None:
         sentence = f"expected `{OUTPUTS}.<step>`, found `{OUTPUTS}` without the name of a step"
         yield ExpressionFault(loc, *position(source, read.outputs_alone), SYNTAX, sentence)
@@ -119,6 +121,14 @@ def _name_faults(
         if (wrong := _step_fault(definition, place, name)) is not None:
             rule, sentence = wrong
             yield ExpressionFault(loc, *position(source, start), rule, sentence)
+
+
+def _shown_sentence(definition: SagaDefinition, fields: Collection[str] | None) -> str | None:
+    """What the saga's output would show that nobody should see, where it takes *fields* of the input."""
+    if fields is None and definition.sensitive:
+        return f"the output is shown, and this takes the whole `input`, {listed(definition.sensitive)} included"
+    named = [field for field in definition.sensitive or () if field in (fields or ())]
+    return f"the output is shown, and this takes what is sensitive: {listed(named)}" if named else None
 
 
 def _step_fault(definition: SagaDefinition, place: _Place, name: str) -> tuple[str, str] | None:

@@ -100,6 +100,10 @@ _LOAD: Final = {
         "A step has a `defaultOutput` if its own `compensationInput` names its output.",
         "Give it a `defaultOutput`, or build its `compensationInput` from `input`.",
     ),
+    "sensitive-in-output": (
+        "The saga's `output`, which callers are shown, takes no sensitive field of its input.",
+        "Name only the fields that may be shown, or leave them out.",
+    ),
 }
 _LINT: Final = {
     "missing-undo": (
@@ -139,7 +143,7 @@ _LINT: Final = {
         "Leave maxAttempts out: the budget bounds how long it is tried.",
     ),
     "sensitive-unnamed": (
-        "Sensitive fields reach a step, or the saga's output, that does not name them.",
+        "Sensitive fields reach a step that does not name them.",
         "Name the fields that are needed in `input`.",
     ),
     "unused-sensitive": (

@@ -1,6 +1,7 @@
 """Definitions as any author might write them: every one loads, few are sound."""
 
 import json
+from collections.abc import Sequence
 from typing import Any, Final
 
 from hypothesis import strategies as st
@@ -26,6 +27,8 @@ _SOURCES: Final = (
     "true ? input.a : 1",
     "input.a ? 1 : 2",
 )
+_SHOWN_SOURCES: Final = ("'x'", "input.d", "[input.d]", "input.d ? 1 : 2")
+"""They name no field that may be sensitive, as the saga's output must not."""
 _FIELDS: Final = ("a", "b", "c", "b-c")
 _ALLOWED: Final = st.sampled_from([*RULES, "no-such-rule"])
 _JSON: Final = st.sampled_from([None, 0, "", {"x": True}, {"x": {"y": [1]}}])
@@ -44,7 +47,7 @@ def documents(draw: st.DrawFn) -> Document:
             "ttl": _DURATIONS,
             "maxParallel": st.integers(1, 3),
             "sensitive": st.lists(st.sampled_from(_FIELDS), unique=True),
-            "output": _mappings([f"outputs.s{place}" for place in range(count)]),
+            "output": _mappings([f"outputs.s{place}" for place in range(count)], _SHOWN_SOURCES),
         },
     )
     return read_json(json.dumps({"sagaName": "Any", **document, "steps": steps}))
@@ -91,8 +94,8 @@ def _steps(draw: st.DrawFn, place: int, pivot: int | None) -> dict[str, Any]:
     }
 
 
-def _mappings(more: list[str]) -> st.SearchStrategy[dict[str, Any]]:
-    leaves = st.sampled_from([*_SOURCES, *more]) | st.sampled_from([None, True, 7])
+def _mappings(more: list[str], sources: Sequence[str] = _SOURCES) -> st.SearchStrategy[dict[str, Any]]:
+    leaves = st.sampled_from([*sources, *more]) | st.sampled_from([None, True, 7])
     nested = st.recursive(
         leaves, lambda below: st.lists(below, max_size=2) | st.dictionaries(st.just("k"), below), max_leaves=3
     )

@@ -7,6 +7,7 @@ import pytest
 
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.definition import parse_definition
+from coordinator.domain.expression_rules import expression_faults
 from coordinator.domain.lint import Finding, lint
 
 STEP: Final = {"service": "Order", "transaction": "create", "compensation": "cancel"}
@@ -212,3 +213,19 @@ def test_findings_come_in_the_order_of_the_steps() -> None:
         )
     ]
     assert rules == ["ttl-too-short", "dead-branch", "allow-unknown-rule", "missing-undo"]
+
+
+@pytest.mark.parametrize(
+    ("output", "told"),
+    [
+        ("input.card", "the output is shown, and this takes what is sensitive: card"),
+        ("[input['card'], input.pin]", "the output is shown, and this takes what is sensitive: card, pin"),
+        ("input", "the output is shown, and this takes the whole `input`, card, pin included"),
+    ],
+)
+def test_what_the_output_would_show_is_told(output: str, told: str) -> None:
+    steps = [step("a", input=["card", "pin"])]
+    document = {"sagaName": "Any", "sensitive": ["card", "pin"], "output": {"x": output}, "steps": steps}
+    definition = parse_definition(json.dumps(document), source="any.json")
+    (fault,) = expression_faults(definition, CEL.check)
+    assert (fault.loc, fault.rule, fault.sentence) == (("output", "x"), "sensitive-in-output", told)
