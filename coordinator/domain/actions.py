@@ -28,7 +28,7 @@ from coordinator.domain.events import (
     Verb,
 )
 from coordinator.domain.ids import ActionId, StepName
-from coordinator.domain.machine import begin, decide, outstanding
+from coordinator.domain.machine import begin, decide, evolve, outstanding
 from coordinator.domain.saga import (
     SAGA_DATA_BYTES_MAX,
     Heading,
@@ -39,6 +39,8 @@ from coordinator.domain.saga import (
     UndoOutcome,
 )
 from coordinator.domain.summary import SagaSummary
+
+STEPS_AT_ISSUE_MAX: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,8 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What an action leads to. `planned` is what runs from there on by itself if every call succeeds."""
+    """What an action leads to. `planned` is what runs from there on by itself if every call succeeds, every
+    condition holds and every expression yields something: what steps will answer nobody knows yet."""
 
     sentence: str
     status_after: Status
@@ -166,15 +169,21 @@ def possible_actions(saga: Saga, *, at: float, set_aside: bool = False) -> tuple
 
 
 def _at_issue(saga: Saga) -> list[StepState]:
-    """The steps to which anything may be possible: judging all verbs for each of a thousand takes long."""
+    """The steps to which anything may be possible, in the definition's order: not more than a person can look
+    at, and first of all those that failed. Of the others each can be acted on by its name all the same."""
     if saga.heading is Heading.FORWARD:
-        return [step for step in saga.steps if step in saga.stuck or step in saga.at_work]
-    return [
-        step
-        for step in saga.steps
-        if step in saga.undoable
-        or (step.undo is not None and step.undo.outcome in (None, UndoOutcome.FAILED))
-    ]
+        failed, others = saga.stuck, saga.reached
+    else:
+        unsettled = [
+            s for s in saga.steps if s.undo is not None and s.undo.outcome in (None, UndoOutcome.FAILED)
+        ]
+        failed = tuple(step for step in unsettled if step.undo_outcome is UndoOutcome.FAILED)
+        others = (*unsettled, *saga.undoable)
+    shown: dict[StepName, StepState] = {}
+    for step in (*failed, *others):
+        if len(shown) < STEPS_AT_ISSUE_MAX:
+            shown.setdefault(step.name, step)
+    return [step for step in saga.steps if step.name in shown]
 
 
 def _is_legal(saga: Saga, event: OperatorActed) -> bool:
@@ -219,9 +228,10 @@ def _plan(saga: Saga) -> tuple[tuple[Command, ...], Saga]:
     if _is_out_of_time(saga):
         saga = decide(saga, DeadlinePassed(saga.updated_at)).saga
     while commands := outstanding(saga):
-        planned.append(commands[0])
-        for event in success(saga, commands[0]):
-            saga = decide(saga, event).saga
+        for command in commands:  # side by side, they take nothing from each other
+            planned.append(command)
+            for event in success(saga, command):
+                saga = evolve(saga, event)
     if saga.awaits_output:
         saga = decide(saga, OutputShaped(saga.updated_at, "null")).saga
     return tuple(planned), saga

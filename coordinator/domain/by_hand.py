@@ -94,7 +94,7 @@ def _step(saga: Saga, event: OperatorActed) -> StepState:
 
 
 def _forward(saga: Saga, step: StepState, event: OperatorActed) -> Saga:
-    if step.outcome is not StepOutcome.FAILED and step not in saga.reached:
+    if step.outcome is not StepOutcome.FAILED and not saga.has_reached(step):
         state = "is passed" if step.is_passed else "has not been reached"
         raise IllegalTransition(f"saga {saga.id} is {saga.status} and step {step.name!r} {state}")
     # A call that may be under way has no say any more, and was made all the same.
@@ -200,7 +200,7 @@ def _touchable(saga: Saga, step: StepState, event: OperatorActed) -> Undo:
     if not step.needs_undo:
         raise IllegalTransition(f"saga {saga.id} is {saga.status}: step {step.name!r} needs no undo")
     if step.undo is None:
-        if step not in saga.undoable:
+        if not saga.may_undo(step):
             raise IllegalTransition(
                 f"saga {saga.id}: the undo of step {step.name!r} waits for that of a later step"
             )

@@ -5,6 +5,7 @@ text however often it is computed: one idempotency key, one content.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from coordinator.domain import jsontext
@@ -45,8 +46,9 @@ def step_input_fields(
     return tuple(sorted(wanted if _wanted_outputs(definition, step) is None else (*wanted, OUTPUTS)))
 
 
-def input_fields(saga_input: str) -> dict[str, JsonValue]:
-    """What a saga's input holds."""
+@lru_cache(maxsize=16)
+def input_fields(saga_input: str) -> Mapping[str, JsonValue]:
+    """What a saga's input holds. Kept for a moment: each step and each condition of it reads all of that."""
     fields = jsontext.reload(saga_input)
     if not isinstance(fields, dict):
         raise TypeError("a saga's input is an object: `check_input` was not asked before the start")

@@ -190,11 +190,16 @@ def _begun(saga: Saga, event: StepBegun) -> Saga:
 
 
 def _may_begin(saga: Saga, name: StepName) -> StepState:
-    """The step of that name, if it is not begun and nothing keeps it from beginning now."""
-    if saga.status is Status.RUNNING:
-        for step in saga.at_work:
-            if step.name == name and not step.begun:
-                return step
+    """The step of that name, if nothing that has happened keeps it from beginning.
+
+    How many begin at a time is a matter of `outstanding`: a record is legal in every release, whatever limit
+    each of them has where the definition names none.
+    """
+    place = saga.definition.positions.get(name)
+    if place is not None:
+        step = saga.steps[place]
+        if saga.has_reached(step) and not step.begun:
+            return step
     raise IllegalTransition(f"saga {saga.id} is {saga.status}: {name!r} cannot begin now")
 
 
@@ -217,11 +222,19 @@ def _expression_failed(saga: Saga, event: ExpressionFailed) -> Saga:
 
 
 def _undo_unsendable(saga: Saga, event: ExpressionFailed) -> Saga:
-    step = next((step for step in saga.undoable if step.name == event.step), None)
-    if step is None or (step.undo is not None and not step.undo.unsendable):
-        raise IllegalTransition(f"saga {saga.id} is {saga.status}: no undo of {event.step!r} begins now")
+    step = _undo_may_begin(saga, event.step)
     undo = step.undo or Undo(step.output, budget_from=event.at)
     return saga.with_step(replace(step, undo=replace(undo, outcome=UndoOutcome.FAILED, unsendable=True)))
+
+
+def _undo_may_begin(saga: Saga, name: StepName | None) -> StepState:
+    """The step of that name, if its undo is to be asked for and is not begun."""
+    place = None if name is None else saga.definition.positions.get(name)
+    if place is not None:
+        step = saga.steps[place]
+        if saga.may_undo(step) and (step.undo is None or step.undo.unsendable):
+            return step
+    raise IllegalTransition(f"saga {saga.id} is {saga.status}: no undo of {name!r} begins now")
 
 
 def _answered(saga: Saga, event: ForwardAnswer) -> Saga:
@@ -259,13 +272,10 @@ def _answered(saga: Saga, event: ForwardAnswer) -> Saga:
 
 
 def _undo_begun(saga: Saga, event: UndoBegun) -> Saga:
-    step = next((step for step in saga.undoable if step.name == event.step), None)
-    known = None if step is None else step.undo
-    if saga.heading is Heading.FORWARD or step is None or (known is not None and not known.unsendable):
-        raise IllegalTransition(f"saga {saga.id} is {saga.status}: no undo of {event.step!r} begins now")
+    step = _undo_may_begin(saga, event.step)
     if event.receipt != step.output:
         raise IllegalTransition(f"saga {saga.id}: the receipt of {event.step!r} is not its output")
-    undo = known or Undo(event.receipt, budget_from=event.at)
+    undo = step.undo or Undo(event.receipt, budget_from=event.at)
     undo = replace(undo, receipt=event.receipt, budget_from=event.at, input=event.input, unsendable=False)
     return saga.with_step(replace(step, undo=undo))
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from coordinator.domain.definition import OnCompensationFailure, SagaDefinition, StepDefinition
 from coordinator.domain.events import OperatorActed
-from coordinator.domain.graph import mask
+from coordinator.domain.graph import mask, places
 from coordinator.domain.ids import RequestId, SagaId, StepName
 
 SAGA_INPUT_BYTES_MAX: Final = 1 << 20
@@ -259,9 +259,16 @@ class Saga:
             if step.outcome is None and not parents & open_places
         )
 
-    @property
+    def has_reached(self, step: StepState) -> bool:
+        """Whether *step* is one of the `reached` of a saga going forward, without looking at the others."""
+        if self.abort is not None or self.termination is not None or step.outcome is not None:
+            return False
+        parents = self.definition.graph.parents[self.definition.positions[step.name]]
+        return all(self.steps[place].is_passed for place in places(parents))
+
+    @cached_property
     def at_work(self) -> tuple[StepState, ...]:
-        """Those of the steps reached that are begun, or may begin now: not more than may be at a time."""
+        """Those of the steps reached that are begun, or are to begin now: not more than may be at a time."""
         begun = sum(step.begun for step in self.reached)
         room = self.definition.parallel_max - begun
         chosen = []
@@ -281,6 +288,15 @@ class Saga:
             return False
         return all(step.is_passed for step in self.steps)
 
+    def may_undo(self, step: StepState) -> bool:
+        """Whether *step* is one of the `undoable`, without looking at all the others."""
+        if self.abort is None or self.termination is not None:
+            return False
+        if not step.needs_undo or step.undo_outcome is not None:
+            return False
+        behind = self.definition.graph.descendants[self.definition.positions[step.name]]
+        return not any(_blocks(self.steps[place]) for place in places(behind))
+
     @cached_property
     def undoable(self) -> tuple[StepState, ...]:
         """The steps whose undo is not settled and may be asked for now, last ones first: no step that depends
@@ -289,12 +305,10 @@ class Saga:
         waiting = []
         for place in reversed(self.definition.graph.order):
             step = self.steps[place]
-            if not step.needs_undo:
+            if not _blocks(step):
                 continue
             if step.undo_outcome is None:
                 waiting.append((place, step))
-            elif step.undo_outcome is not UndoOutcome.FAILED or not _halts(step):
-                continue
             blocked |= self.definition.graph.ancestors[place]
         return tuple(step for place, step in waiting if not blocked >> place & 1)
 
@@ -354,5 +368,11 @@ class Saga:
         return replace(self, steps=(*self.steps[:place], changed, *self.steps[place + 1 :]))
 
 
-def _halts(step: StepState) -> bool:
-    return step.definition.on_compensation_failure is OnCompensationFailure.HALT
+def _blocks(step: StepState) -> bool:
+    """Whether what *step* depends on is not to be undone yet: it is to be undone itself, or could not be in a
+    way that halts."""
+    if not step.needs_undo:
+        return False
+    if step.undo_outcome is UndoOutcome.FAILED:
+        return step.definition.on_compensation_failure is OnCompensationFailure.HALT
+    return step.undo_outcome is None

@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import Final
 
 from coordinator.domain.definition import StepKind
+from coordinator.domain.events import Verb
 from coordinator.domain.ids import Digest, RequestId, SagaId, StepName
 from coordinator.domain.machine import Decision
 from coordinator.domain.saga import Abort, AbortKind, Saga, Status, StepOutcome, StepState, Undo, UndoOutcome
@@ -99,7 +100,7 @@ def error_message(saga: Saga) -> str:
     if saga.abort is None and saga.termination is None and not saga.stuck:
         return ""
     sentences = [] if saga.abort is None else [_reason(saga, saga.abort)]
-    sentences += [_stuck(step) for step in saga.stuck]
+    sentences += [_stuck(saga, step) for step in saga.stuck]
     if saga.termination is not None:
         sentences.append(f"Terminated by {saga.termination.actor} ({saga.termination.reason}).")
         sentences.append("What was begun and is not undone stands as it is.")
@@ -168,16 +169,27 @@ def _reason(saga: Saga, abort: Abort) -> str:
             return f"{_place(saga, abort)} was given up{said}."
 
 
-def _stuck(step: StepState) -> str:
+def _stuck(saga: Saga, step: StepState) -> str:
     place = f"{step.definition.transaction} at {step.definition.service}"
+    if step.definition.kind is StepKind.PIVOT and not step.unsendable:
+        doubt = f"{place} is the pivot, and is in doubt: nobody knows whether it has happened."
+        return doubt if saga.termination is not None else f"{doubt} It needs a person."
+    what = "failed for good" if saga.termination is not None else "needs a person"
+    return f"{place} {what}: {_why_stuck(saga, step)}, and past the pivot nothing is undone."
+
+
+def _why_stuck(saga: Saga, step: StepState) -> str:
     if step.unsendable:
-        return f"{place} needs a person: its condition or its input could not be made."
-    if step.definition.kind is StepKind.PIVOT:
-        return (
-            f"{place} is the pivot, and is in doubt: nobody knows whether it has happened. It needs a person."
-        )
-    why = "it was refused" if step.refused else "it was tried in vain until its budget was spent"
-    return f"{place} needs a person: {why}, and past the pivot nothing is undone."
+        return "its condition or its input could not be made"
+    if step.refused:
+        return "it was refused"
+    newest = next((action for action in reversed(saga.actions) if action.step == step.name), None)
+    if newest is not None and newest.verb is Verb.FAIL:
+        return f"it was given up by {newest.actor} ({newest.reason})"
+    attempts_max = step.definition.retry.max_attempts
+    if attempts_max is not None and step.failures >= attempts_max:
+        return "it was tried in vain as often as it may be"
+    return "it was tried in vain until its budget was spent"
 
 
 def _place(saga: Saga, abort: Abort) -> str:

@@ -136,7 +136,8 @@ def _why_it_stays(end: Saga, step: StepState) -> Stays | None:
         case UndoOutcome.FAILED:
             is_unsendable = step.undo is not None and step.undo.unsendable
             return Stays.EXPRESSION if is_unsendable else Stays.UNDO_FAILED
-    if not step.begun or (step.outcome is StepOutcome.REFUSED and not step.needs_undo):
+    is_refused = step.refused or step.outcome is StepOutcome.REFUSED
+    if not step.begun or (is_refused and not step.needs_undo):
         return None
     if end.status is Status.TERMINATED:
         return Stays.BY_HAND

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from functools import reduce
+from typing import Final
 
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.errors import SagaError
@@ -10,9 +11,11 @@ from coordinator.domain.ids import Digest
 from coordinator.domain.machine import Decision, decide, start
 from coordinator.ports.journal import Record, SagaIndex
 
+DEFINITIONS_KEPT: Final = 256
+
 
 class Archive:
-    """Replays, and keeps each definition that it has met."""
+    """Replays, and keeps the definitions that it has met, the newest of them."""
 
     def __init__(self, index: SagaIndex) -> None:
         self._index = index
@@ -40,12 +43,19 @@ class Archive:
 
     def keep(self, definition: SagaDefinition) -> SagaDefinition:
         """The one object that stands for *definition*: many sagas share it."""
-        return self._definitions.setdefault(definition.digest, definition)
+        if definition.digest not in self._definitions:
+            self._remember(definition.digest, definition)
+        return self._definitions[definition.digest]
+
+    def _remember(self, digest: Digest, definition: SagaDefinition) -> None:
+        if len(self._definitions) >= DEFINITIONS_KEPT:
+            del self._definitions[next(iter(self._definitions))]
+        self._definitions[digest] = definition
 
     async def _definition(self, digest: Digest) -> SagaDefinition:
         if digest not in self._definitions:
             text = await self._index.definition(digest)
             if text is None:
                 raise SagaError(f"the definition {digest} that it is pinned to is not in the journal")
-            self._definitions[digest] = parse_definition(text, source=f"the journal's definition {digest}")
+            self._remember(digest, parse_definition(text, source=f"the journal's definition {digest}"))
         return self._definitions[digest]

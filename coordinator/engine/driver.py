@@ -293,7 +293,8 @@ class Driver:
 
     def _settle_conditions(self, now: float) -> None:
         """Fold in what follows without asking anybody: steps to be omitted, and the output at the end."""
-        while not self._parking and (event := self._follows(self._decision.saga, now)) is not None:
+        # Also while parking: a saga whose steps are all done must not run out of time meanwhile.
+        while event := self._follows(self._decision.saga, now):
             self._fold(event)
 
     def _follows(self, saga: Saga, now: float) -> Event | None:

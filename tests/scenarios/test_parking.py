@@ -33,6 +33,20 @@ async def test_a_call_that_answers_within_the_grace_is_durable_and_nothing_more_
         assert "SagaResumed" not in await next_house.told(saga_id), "no call of it can have been lost"
 
 
+async def test_a_saga_whose_last_answer_comes_in_the_grace_is_complete_with_its_output() -> None:
+    """Else its time could run out while nobody is there, and all that was done would be undone."""
+    house = House(define("a", ttl_s=60.0).model_copy(update={"output": {"said": "outputs.a"}}))
+    held = house.services.hold("a")
+    saga_id = await house.start()
+    await soon(held.arrived)
+    parking = asyncio.ensure_future(house.pool.park(grace_s=20))
+    await settled()
+    held.answer()
+    await parking
+    saga = await house.saga(saga_id)
+    assert (saga.status, saga.output) == (Status.COMPLETED, '{"said":"a done"}')
+
+
 async def test_a_call_that_is_still_out_after_the_grace_is_abandoned_and_asked_again() -> None:
     house = House(define("a", "b"))
     held = house.services.hold("a")

@@ -24,5 +24,5 @@ timeline:
   +1s mail succeeded
 
 ends: DEAD_LETTERED, ship BUDGET_SPENT
-error: ship at ShipService needs a person: it was tried in vain until its budget was spent, and past the pivot nothing is undone.
+error: ship at ShipService needs a person: it was given up by ada (she knows), and past the pivot nothing is undone.
 stands: pay, mail

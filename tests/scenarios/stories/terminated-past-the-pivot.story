@@ -19,5 +19,5 @@ timeline:
   operator TERMINATE
 
 ends: TERMINATED, forced
-error: ship at ShipService needs a person: it was refused, and past the pivot nothing is undone. Terminated by ada (she knows). What was begun and is not undone stands as it is.
+error: ship at ShipService failed for good: it was refused, and past the pivot nothing is undone. Terminated by ada (she knows). What was begun and is not undone stands as it is.
 stands: pay

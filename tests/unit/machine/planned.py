@@ -118,7 +118,9 @@ def _check_stays(plan: UndoPlan, end: Saga) -> None:
 
 def _may_stand(step: StepState) -> bool:
     """Whether its effect may be there for all that is known."""
-    if not step.begun or (step.outcome is StepOutcome.REFUSED and step.attempt == 1 and step.undo is None):
+    once = step.attempt == 1 if step.outcome is StepOutcome.REFUSED else step.refused and step.attempt == 2
+    is_refused = step.outcome is StepOutcome.REFUSED or step.refused
+    if not step.begun or (is_refused and once and step.undo is None):
         return False
     is_named = step.definition.compensation is not None or (step.undo is not None and step.undo.by_hand)
     return not (step.undo_outcome is UndoOutcome.COMPENSATED and is_named)

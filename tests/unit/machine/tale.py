@@ -17,6 +17,7 @@ from coordinator.domain.definition import (
 )
 from coordinator.domain.errors import NotEvaluated
 from coordinator.domain.events import CancelRequested, DeadlinePassed, Event, SagaResumed, SagaStarted
+from coordinator.domain.expressions import Effort
 from coordinator.domain.ids import RequestId, SagaId, StepName
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.machine import Decision, decide, resume, start
@@ -90,7 +91,7 @@ def define(*steps: str | StepDefinition, ttl_s: float | None = None, **others: A
     )
 
 
-def only_paths(source: str, variables: Mapping[str, JsonValue]) -> NoReturn:
+def only_paths(source: str, variables: Mapping[str, JsonValue], effort: Effort) -> NoReturn:
     """Stands for CEL where expressions are plain paths, which are walked without it."""
     raise NotEvaluated("this needs CEL")
 

@@ -279,9 +279,7 @@ class AnySaga(RuleBasedStateMachine):
 
     def what_can_be_done_is_what_is_listed(self, saga: Saga) -> None:
         listed = [(e.verb, e.step) for e in possible_actions(saga, at=self.now)]
-        # Those that wait for room among the steps at work could be acted on, but are no one's concern yet.
-        waiting = {step.name for step in saga.reached if step not in saga.at_work}
-        steps: Sequence[StepName | None] = [None, *(s.name for s in saga.steps if s.name not in waiting)]
+        steps: Sequence[StepName | None] = [None, *(step.name for step in saga.steps)]
         possible = [(verb, name) for verb in Verb for name in steps if self.is_accepted(saga, verb, name)]
         idle = [(Verb.CANCEL, None)] if saga.status is Status.COMPENSATING else []
         assert sorted(map(str, [*listed, *idle])) == sorted(map(str, possible))

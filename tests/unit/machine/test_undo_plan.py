@@ -16,6 +16,7 @@ from coordinator.domain.events import (
     StepSucceeded,
     Verb,
 )
+from coordinator.domain.expressions import Effort
 from coordinator.domain.ids import ActionId, StepName
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.masking import Masking
@@ -25,7 +26,7 @@ from coordinator.domain.undo_plan import Stays, UndoPlan, undo_plan
 from tests.unit.machine.tale import DONE, REFUSAL, Tale, define, step
 
 
-def evaluate(source: str, variables: Mapping[str, JsonValue]) -> JsonValue:
+def evaluate(source: str, variables: Mapping[str, JsonValue], effort: Effort) -> JsonValue:
     """Knows one expression, and fails for all others."""
     if source == "1 + 1":
         return 2
