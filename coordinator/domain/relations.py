@@ -24,6 +24,7 @@ OUTPUT_OF: Final = OUTPUTS + "."
 """In front of a step's name in `input`: only that step's output."""
 
 
+COMPENSATABLE: Final = "compensatable"
 PIVOT: Final = "pivot"
 RETRIABLE: Final = "retriable"
 
@@ -31,14 +32,14 @@ RETRIABLE: Final = "retriable"
 @dataclass(frozen=True, slots=True)
 class Sketch:
     """What is readable of a step. `name_key` is the JSON key that its name comes from; `depends_on` is None
-    where it says nothing, and so depends on the step before it."""
+    where it says nothing, and so depends on the step before it; `kind` is None where it names no kind."""
 
     name: str | None
     name_key: str
     service: str | None
     input: Sequence[object]
     depends_on: Sequence[object] | None = None
-    kind: str = ""
+    kind: str | None = COMPENSATABLE
     has_when: bool = False
 
 
@@ -52,14 +53,14 @@ def sketch(step: JsonValue) -> Sketch:
     if not isinstance(step, dict):
         return Sketch(None, "name", None, ())
     name_key = "name" if "name" in step else "transaction"
-    entries, depends_on, kind = step.get("input"), step.get("dependsOn"), step.get("kind")
+    entries, depends_on, kind = step.get("input"), step.get("dependsOn"), step.get("kind", COMPENSATABLE)
     return Sketch(
         name=_name_or_none(step.get(name_key)),
         name_key=name_key,
         service=_name_or_none(step.get("service")),
         input=entries if isinstance(entries, list) else (),
         depends_on=depends_on if isinstance(depends_on, list) else None,
-        kind=kind if isinstance(kind, str) else "",
+        kind=kind if kind in (COMPENSATABLE, PIVOT, RETRIABLE) else None,
         has_when=step.get("when") is not None,
     )
 
@@ -89,6 +90,8 @@ def relation_faults(steps: Sequence[Sketch], services: Collection[str] | None) -
             yield from _pivot_faults(steps, drawn)
     in_a_row = all(step.depends_on is None for step in steps)
     for place, step in enumerate(steps):
+        if not step.input:
+            continue
         earlier: list[str] | None = None
         if drawn is not None:
             earlier = [steps[ancestor].name or "" for ancestor in places(drawn.ancestors[place])]
@@ -142,7 +145,8 @@ def _pivot_faults(steps: Sequence[Sketch], drawn: Graph) -> Iterator[Fault]:
         sentence = f"expected at most one pivot, found another one than {steps[pivots[0]].name}"
         yield Fault(("steps", other, "kind"), sentence, "second-pivot")
     if len(pivots) != 1:
-        if not pivots:
+        # A step whose kind cannot be read may be the pivot that was meant.
+        if not pivots and all(step.kind is not None for step in steps):
             yield from _no_pivot_faults(steps)
         return
     pivot, name = pivots[0], steps[pivots[0]].name
@@ -154,7 +158,7 @@ def _pivot_faults(steps: Sequence[Sketch], drawn: Graph) -> Iterator[Fault]:
         here: Loc = ("steps", place)
         bit = 1 << place
         if bit & after:
-            if step.kind != RETRIABLE:
+            if step.kind not in (RETRIABLE, None):
                 sentence = (
                     f'expected "kind": "retriable": it comes after the pivot {name}, so it is never undone'
                 )

@@ -177,6 +177,17 @@ def test_a_step_whose_name_cannot_be_read_may_be_the_one_that_is_meant() -> None
     assert not any(fault.rule for fault in found if "dependsOn" in fault.path)
 
 
+@pytest.mark.parametrize("misspelt", ["pivott", "", 1, ["pivot"], None])
+def test_a_step_whose_kind_cannot_be_read_may_be_the_pivot_that_is_meant(misspelt: object) -> None:
+    found = faults(next_in_row("a", kind=misspelt), next_in_row("b", **RETRIABLE))
+    assert [(fault.path, fault.rule) for fault in found] == [("$.steps[0].kind", "invalid")]
+
+
+def test_a_step_whose_kind_cannot_be_read_may_be_the_retriable_one_that_is_meant() -> None:
+    found = faults(next_in_row("a", **PIVOT), next_in_row("b", kind="retryable"))
+    assert [(fault.path, fault.rule) for fault in found] == [("$.steps[1].kind", "invalid")]
+
+
 def test_a_definition_made_in_code_is_held_to_the_same_structure() -> None:
     for steps, sentence in (
         (
