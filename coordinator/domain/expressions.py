@@ -20,6 +20,8 @@ MAPPING_EXPRESSIONS_MAX: Final = 200
 MAPPING_DEPTH_MAX: Final = 16
 YIELD_BYTES_MAX: Final = 3 << 19
 """As much as a saga may hold of data in all (saga.py)."""
+EFFORT_MAX: Final = 20_000_000
+"""Of one mapping, or one condition, in steps of about 10 ns: everything else waits while it is evaluated."""
 
 SYNTAX: Final = "expression-syntax"
 TYPE: Final = "expression-type"
@@ -45,9 +47,24 @@ class Wrong:
     sentence: str
 
 
+class Effort:
+    """What is left of the work that the expressions of one mapping may take together. It is counted and not
+    timed, so that what is refused once is refused in every process."""
+
+    def __init__(self) -> None:
+        self._left: float = EFFORT_MAX
+
+    def take(self, steps: float) -> bool:
+        """Whether so much was left, and is taken."""
+        if steps > self._left:
+            return False
+        self._left -= steps
+        return True
+
+
 Check = Callable[[str, Wanted], Sequence[Wrong]]
 """Says what is wrong with an expression before it is ever evaluated."""
-Evaluate = Callable[[str, Mapping[str, JsonValue]], JsonValue]
+Evaluate = Callable[[str, Mapping[str, JsonValue], Effort], JsonValue]
 """Evaluates an expression over the variables `input` and `outputs.<step>`; raises NotEvaluated."""
 
 
@@ -120,7 +137,7 @@ def holds(condition: str, scope: Scope, evaluate: Evaluate, *, place: str) -> bo
     Raises:
         NotEvaluated: it yields nothing, or neither true nor false.
     """
-    value = _value_of(condition, scope, evaluate, place)
+    value = _value_of(condition, scope, evaluate, Effort(), place)
     if not isinstance(value, bool):
         raise NotEvaluated(f"expected true or false, found {_sort(value)}", place=place)
     return value
@@ -133,13 +150,14 @@ class _Shaping:
     def __init__(self, scope: Scope, evaluate: Evaluate, place: str) -> None:
         self._scope = Scope(scope.input, _ReadOnce(scope.outputs))
         self._evaluate = evaluate
+        self._effort = Effort()
         self._place = place
         self._bytes_left = YIELD_BYTES_MAX
 
     def value(self, mapping: JsonValue, place: str) -> JsonValue:
         match mapping:
             case str():
-                value = _value_of(mapping, self._scope, self._evaluate, place)
+                value = _value_of(mapping, self._scope, self._evaluate, self._effort, place)
                 self._bytes_left -= len(jsontext.canonical(value).encode())
                 if self._bytes_left < 0:
                     sentence = f"what the mapping yields is larger than {YIELD_BYTES_MAX} bytes"
@@ -166,7 +184,7 @@ class _ReadOnce(dict[str, JsonValue]):
         return value
 
 
-def _value_of(source: str, scope: Scope, evaluate: Evaluate, place: str) -> JsonValue:
+def _value_of(source: str, scope: Scope, evaluate: Evaluate, effort: Effort, place: str) -> JsonValue:
     read = reading(source)
     outputs: dict[str, JsonValue] = {}
     for step, _ in read.steps:
@@ -184,7 +202,7 @@ def _value_of(source: str, scope: Scope, evaluate: Evaluate, place: str) -> Json
     else:
         variables[INPUT] = {key: scope.input[key] for key in sorted(read.fields) if key in scope.input}
     try:
-        return evaluate(source, variables)
+        return evaluate(source, variables, effort)
     except NotEvaluated as error:
         raise NotEvaluated(error.sentence, place=place) from None
 

@@ -23,7 +23,7 @@ from coordinator.domain.definition import (
 from coordinator.domain.durations import format_duration
 from coordinator.domain.errors import Loc, NotEvaluated
 from coordinator.domain.expression_reading import OUTPUTS, reading
-from coordinator.domain.expressions import Evaluate, expressions_in
+from coordinator.domain.expressions import Effort, Evaluate, expressions_in
 from coordinator.domain.graph import mask, places
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.rules import RULES, Stage
@@ -231,7 +231,8 @@ def _constant(condition: str, known: Mapping[str, JsonValue], evaluate: Evaluate
     steps = [step.name for step in reading(condition).steps]
     try:
         # With a variable unknown, only what does not hang on it yields a value.
-        value = evaluate(condition, {f"{OUTPUTS}.{name}": known[name] for name in steps if name in known})
+        variables = {f"{OUTPUTS}.{name}": known[name] for name in steps if name in known}
+        value = evaluate(condition, variables, Effort())
     except NotEvaluated:
         return None
     return value if isinstance(value, bool) else None

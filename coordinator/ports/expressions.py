@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from coordinator.domain.expressions import Wanted, Wrong
+from coordinator.domain.expressions import Effort, Wanted, Wrong
 from coordinator.domain.jsontext import JsonValue
 
 
@@ -21,12 +21,12 @@ class Expressions(Protocol):
         """
         ...
 
-    def evaluate(self, source: str, variables: Mapping[str, JsonValue]) -> JsonValue:
+    def evaluate(self, source: str, variables: Mapping[str, JsonValue], effort: Effort) -> JsonValue:
         """What *source* yields over `input` and each `outputs.<step>` that it names.
 
-        The same for the same variables, in every process.
+        The same for the same variables, in every process. What it takes is taken from *effort*.
 
         Raises:
-            NotEvaluated: it yields nothing, or nothing that is JSON, or it would take too much.
+            NotEvaluated: it yields nothing, or nothing that is JSON, or it would take more than is left.
         """
         ...

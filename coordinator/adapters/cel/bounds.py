@@ -11,18 +11,23 @@ from typing import Final
 
 from coordinator.adapters.cel.language import Traits
 from coordinator.domain.errors import NotEvaluated
+from coordinator.domain.expressions import Effort
 from coordinator.domain.jsontext import JsonValue
 
 GIVEN_BYTES_MAX: Final = 64 << 10
-GIVEN_VALUES_MAX: Final = 1_000
+GIVEN_VALUES_MAX: Final = 2_000
 ITERATIONS_MAX: Final = 10_000
 """The library's own limit."""
-STEPS_MAX: Final = 100_000_000
-"""Of about 10 ns, or a byte of memory: measured with the dearest forms of each operation."""
+VALUE_STEPS: Final = 500
+"""To hand a value to the library, or to read one that it yields: about 5 µs."""
 
 _INT64_MIN: Final = -(1 << 63)
 _UINT64_MAX: Final = (1 << 64) - 1
 _BY_PATH: Final = "pass large values on by a plain path such as input.items"
+_TOO_LONG: Final = (
+    "it could take too long with so much data, alone or with the rest of its mapping: "
+    f"give it shorter lists or texts, or {_BY_PATH}"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,40 +78,61 @@ def size(variables: Mapping[str, JsonValue]) -> Size:
     return Size(values, longest, entries)
 
 
-def check_cost(traits: Traits, given: Size) -> None:
+def take_cost(traits: Traits, given: Size, effort: Effort) -> None:
     """Refuse an expression that could keep the process busy, or fill its memory.
 
     Raises:
-        NotEvaluated: at its worst it takes more than `STEPS_MAX`.
+        NotEvaluated: at its worst it takes more than is left of *effort*.
     """
-    if worst_steps(traits, given) > STEPS_MAX:
-        raise NotEvaluated(
-            f"it could take too long with so much data: give it shorter lists or texts, or {_BY_PATH}"
-        )
+    _take(effort, worst_steps(traits, given) + given.values * VALUE_STEPS)
+
+
+def take_reading(values: int, effort: Effort) -> None:
+    """Count that so many *values* were read of what an expression yields.
+
+    Raises:
+        NotEvaluated: that is more than is left of *effort*.
+    """
+    _take(effort, values * VALUE_STEPS)
 
 
 def worst_steps(traits: Traits, given: Size) -> float:
-    """No less than the steps that an expression of *traits* takes over data of the size *given*."""
-    # A `+` may join what is the largest by then, and the variable of a macro lets that be used again.
-    outside, inside, innermost = (joins + 1 for joins in traits.joins)
+    """No less than the steps that an expression of *traits* takes over data of the size *given*. One is about
+    10 ns, or a byte of memory: measured with the dearest forms of each operation."""
+    list_growth = _growth(traits, traits.list_joins)
+    longest = max(given.longest, traits.chars) * _growth(traits, traits.joins)
     entries = max(given.entries, traits.entries)
+    listed = entries * list_growth
+    outside, inside, _ = (joins + 1 for joins in traits.list_joins)
     if traits.nested:
         turns = min(ITERATIONS_MAX, entries**2 * outside**2 * inside)
-        growth = float(outside * inside * innermost)
     elif traits.macros > 1:
         turns = min(ITERATIONS_MAX, entries * outside * inside * traits.macros)
-        growth = outside * ((inside + 1) / 2) ** 2
     else:
         turns = entries * outside if traits.macros else 1
-        growth = outside * inside
-    longest = max(given.longest, traits.chars) * growth
-    listed = entries * growth
     one_turn = (
         (listed * 3 if traits.macros else 0)  # a list that is built is copied for each entry
-        + sum(traits.joins) * (longest + listed * 16)
-        + traits.comparisons * given.values * growth * 8
+        + sum(traits.joins) * longest
+        + sum(traits.list_joins) * listed * 16
+        + traits.comparisons * given.values * list_growth * 8
         + traits.operations * longest / 4
         + traits.searches * longest**2 / 256
         + traits.pattern_size * longest
     )
     return turns * one_turn
+
+
+def _growth(traits: Traits, joins: tuple[int, int, int]) -> float:
+    """How many times as large as what is given something may be after these *joins*: one may join what is the
+    largest by then, and the variable of a macro lets that be used again."""
+    outside, inside, innermost = (count + 1 for count in joins)
+    if traits.nested:
+        return outside * inside * innermost
+    if traits.macros > 1:
+        return outside * ((inside + 1) / 2) ** 2
+    return outside * inside
+
+
+def _take(effort: Effort, steps: float) -> None:
+    if not effort.take(steps):
+        raise NotEvaluated(_TOO_LONG)

@@ -7,7 +7,7 @@ from typing import Final
 
 from cel_expr_python import cel
 
-from coordinator.adapters.cel.bounds import check_cost, size
+from coordinator.adapters.cel.bounds import size, take_cost
 from coordinator.adapters.cel.failures import compile_faults, failure_sentence, in_words, no_list
 from coordinator.adapters.cel.language import (
     Traits,
@@ -20,7 +20,15 @@ from coordinator.adapters.cel.language import (
 from coordinator.adapters.cel.values import NO_JSON, to_json
 from coordinator.domain.errors import NotEvaluated
 from coordinator.domain.expression_reading import INPUT, OUTPUTS, position, reading
-from coordinator.domain.expressions import EXPRESSION_CHARS_MAX, SYNTAX, TOO_LARGE, TYPE, Wanted, Wrong
+from coordinator.domain.expressions import (
+    EXPRESSION_CHARS_MAX,
+    SYNTAX,
+    TOO_LARGE,
+    TYPE,
+    Effort,
+    Wanted,
+    Wrong,
+)
 from coordinator.domain.jsontext import JsonValue
 
 EXPRESSIONS_KEPT: Final = 512
@@ -53,19 +61,21 @@ class CelExpressions:
             or list(_constant_faults(source))
         )
 
-    def evaluate(self, source: str, variables: Mapping[str, JsonValue]) -> JsonValue:
+    def evaluate(self, source: str, variables: Mapping[str, JsonValue], effort: Effort) -> JsonValue:
         try:
             compiled = self._compiled(source)
         except _NOT_COMPILED:
             # It was not checked, or by another version of the library.
             raise NotEvaluated("it is no expression that is understood here") from None
-        return _evaluate(compiled, source, variables)
+        return _evaluate(compiled, source, variables, effort)
 
 
-def _evaluate(compiled: _Compiled, source: str, variables: Mapping[str, JsonValue]) -> JsonValue:
-    check_cost(compiled.traits, size(variables))
+def _evaluate(
+    compiled: _Compiled, source: str, variables: Mapping[str, JsonValue], effort: Effort
+) -> JsonValue:
+    take_cost(compiled.traits, size(variables), effort)
     try:
-        return to_json(compiled.expression.eval(data=variables))
+        return to_json(compiled.expression.eval(data=variables), effort)
     except NotEvaluated:
         raise
     except MemoryError:
@@ -110,7 +120,7 @@ def _constant_faults(source: str) -> Iterator[Wrong]:
     """What names nothing yields the same in every saga, so it is looked at once."""
     if reading(source).fields == frozenset() and not reading(source).steps:
         try:
-            _evaluate(_compile(source), source, {INPUT: {}})
+            _evaluate(_compile(source), source, {INPUT: {}}, Effort())
         except NotEvaluated as error:
             yield Wrong(1, 1, TYPE, f"it is the same for every saga, and fails: {error.sentence}")
 

@@ -48,8 +48,10 @@ class Traits:
     """Whether one of them is inside of another."""
     joins: tuple[int, int, int]
     """How often `+` stands outside of all macros, in one, and in one inside of another."""
+    list_joins: tuple[int, int, int]
+    """Of those, how many may join lists."""
     comparisons: int
-    """How often `==`, `!=` or `in` does: they may go through whole lists."""
+    """How often `==`, `!=` or `in` stands where it may go through whole lists."""
     operations: int
     """How often any of these, or a function: they may read whole texts."""
     searches: int
@@ -63,16 +65,22 @@ def traits(source: str) -> Traits:
     tokens = reading(source).tokens
     texts = Counter(token.text for token in tokens if token.kind in (TokenKind.NAME, TokenKind.SIGN))
     depths = list(_macro_depths(tokens))
-    joins = Counter(depth for token, depth in zip(tokens, depths, strict=True) if token.text == "+")
-    comparisons = sum(texts[sign] for sign in ("==", "!=", "in"))
+    joins, list_joins, comparisons = Counter[int](), Counter[int](), texts["in"]
+    for index, (token, depth) in enumerate(zip(tokens, depths, strict=True)):
+        # Beside a text or a number that is written there, what is joined or compared is no list.
+        may_be_of_lists = not any(near.kind in _LITERALS for near in _around(tokens, index))
+        joins[depth] += token.text == "+"
+        list_joins[depth] += token.text == "+" and may_be_of_lists
+        comparisons += token.text in ("==", "!=") and may_be_of_lists
     return Traits(
         chars=len(source),
         entries=texts[","] + 1,
         macros=sum(texts[macro] for macro in _MACROS),
         nested=max(depths) > 1,
         joins=(joins[0], joins[1], joins[2]),
+        list_joins=(list_joins[0], list_joins[1], list_joins[2]),
         comparisons=comparisons,
-        operations=comparisons + sum(texts[sign] for sign in ("+", "<", ">", "<=", ">=", "(")),
+        operations=sum(texts[sign] for sign in ("==", "!=", "in", "+", "<", ">", "<=", ">=", "(")),
         searches=texts["contains"],
         pattern_size=sum(_pattern_size(literal) for _, literal in _patterns(tokens)),
     )
@@ -216,5 +224,6 @@ def _wrong(source: str, token: Token, rule: str, sentence: str) -> Wrong:
     return Wrong(*position(source, token.start), rule, sentence)
 
 
+_LITERALS: Final = (TokenKind.TEXT, TokenKind.NUMBER)
 _OPENED_BY: Final = {")": "(", "]": "[", "}": "{"}
 _COUNTED: Final = re.compile(r"\{(\d{1,4})(?:,(\d{0,4}))?\}")

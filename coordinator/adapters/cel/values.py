@@ -5,15 +5,16 @@ from typing import Final, TypeAlias
 
 from cel_expr_python import cel
 
+from coordinator.adapters.cel.bounds import take_reading
 from coordinator.domain import jsontext
 from coordinator.domain.errors import NotEvaluated
-from coordinator.domain.expressions import YIELD_BYTES_MAX
+from coordinator.domain.expressions import YIELD_BYTES_MAX, Effort
 from coordinator.domain.jsontext import JsonValue
 
 _Scalar: TypeAlias = bool | int | float | str | None
 
 VALUES_MAX: Final = 10_000
-"""In what one expression yields: each takes about 5 µs to read."""
+"""In what one expression yields."""
 NO_JSON: Final = {
     "BYTES": "bytes; a text is made of them by string(…)",
     "TIMESTAMP": "a moment; a text is made of it by string(…)",
@@ -23,14 +24,17 @@ NO_JSON: Final = {
 """Types of values that JSON has not, and what they are called in a sentence."""
 
 
-def to_json(value: cel.Value) -> JsonValue:
-    """The JSON that *value* is.
+def to_json(value: cel.Value, effort: Effort) -> JsonValue:
+    """The JSON that *value* is. To read it takes *effort*.
 
     Raises:
         NotEvaluated: it is none, or more than may be yielded.
         EvaluationError: it is an error.
     """
-    return _Reading().json(value, jsontext.DEPTH_MAX)
+    reading = _Reading()
+    read = reading.json(value, jsontext.DEPTH_MAX)
+    take_reading(VALUES_MAX - reading.values_left, effort)
+    return read
 
 
 class EvaluationError(Exception):
@@ -40,10 +44,10 @@ class EvaluationError(Exception):
 class _Reading:
     def __init__(self) -> None:
         self._bytes_left = YIELD_BYTES_MAX
-        self._values_left = VALUES_MAX
+        self.values_left = VALUES_MAX
 
     def json(self, value: cel.Value, levels: int) -> JsonValue:
-        self._values_left -= 1
+        self.values_left -= 1
         self._check()
         name = value.type().name()
         sort = name.partition("<")[0]
@@ -88,5 +92,5 @@ class _Reading:
         return text
 
     def _check(self) -> None:
-        if self._bytes_left < 0 or self._values_left < 0:
+        if self._bytes_left < 0 or self.values_left < 0:
             raise NotEvaluated(f"it yields more than {YIELD_BYTES_MAX} bytes or {VALUES_MAX} values")

@@ -11,7 +11,7 @@ from coordinator.adapters.cel import CelExpressions
 from coordinator.domain import jsontext
 from coordinator.domain.errors import NotEvaluated
 from coordinator.domain.expression_reading import Path, reading
-from coordinator.domain.expressions import EXPRESSION_CHARS_MAX, Scope, Wanted, shape
+from coordinator.domain.expressions import EXPRESSION_CHARS_MAX, Effort, Scope, Wanted, shape
 from coordinator.domain.jsontext import JsonValue
 
 CEL = CelExpressions()
@@ -73,7 +73,7 @@ objects = st.dictionaries(names, values, max_size=4)
 
 def outcome(source: str, variables: dict[str, JsonValue]) -> "JsonValue | NotEvaluated":
     try:
-        return CEL.evaluate(source, variables)
+        return CEL.evaluate(source, variables, Effort())
     except NotEvaluated as error:
         return error
 
@@ -150,6 +150,6 @@ def test_any_text_is_read_and_checked_without_an_accident(source: str) -> None:
 def test_no_order_of_chance_comes_out_of_an_object(source: str) -> None:
     fields: JsonValue = {"m": {"a": 1, "b": 2}}
     with pytest.raises(NotEvaluated, match="the keys of an object have no order"):
-        CEL.evaluate(source, {"input": fields})
+        CEL.evaluate(source, {"input": fields}, Effort())
     by_itself = cel.NewEnv(variables={"input": cel.Type.DYN}).compile(source).eval(data={"input": fields})
     assert by_itself.type() != cel.Type.ERROR, "the library refuses it by itself: `over_lists` may go"

@@ -1,5 +1,6 @@
 """What an expression yields is JSON; where it yields nothing, the sentence tells why and quotes no data."""
 
+import json
 from dataclasses import replace
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ from coordinator.adapters.cel import CelExpressions, expressions
 from coordinator.adapters.cel.bounds import GIVEN_BYTES_MAX, GIVEN_VALUES_MAX, Size, worst_steps
 from coordinator.adapters.cel.language import Traits, traits
 from coordinator.domain.errors import NotEvaluated
+from coordinator.domain.expressions import Effort, Scope, shape
 from coordinator.domain.jsontext import JsonValue
 
 CEL = CelExpressions()
@@ -23,7 +25,7 @@ BY_PATH: Final = "or pass large values on by a plain path such as input.items"
 
 def yielded(source: str, fields: dict[str, JsonValue] | None = None, **outputs: JsonValue) -> JsonValue:
     given = {f"outputs.{step}": output for step, output in outputs.items()}
-    return CEL.evaluate(source, {"input": fields or {}, **given})
+    return CEL.evaluate(source, {"input": fields or {}, **given}, Effort())
 
 
 def refusal(source: str, fields: dict[str, JsonValue] | None = None) -> str:
@@ -136,11 +138,11 @@ def test_more_is_not_given_than_can_be_looked_at_in_passing() -> None:
     too_many: list[JsonValue] = [
         [0] * GIVEN_VALUES_MAX,
         {str(n): 0 for n in range(GIVEN_VALUES_MAX)},
-        [[0] * 600, [0] * 600],
+        [[0] * 1200, [0] * 1200],
     ]
     for many in too_many:
         assert refusal("size(input.l)", {"l": many}) == (
-            f"it reads more than 1000 values: name fewer, {BY_PATH}"
+            f"it reads more than 2000 values: name fewer, {BY_PATH}"
         )
     assert yielded("size(input.s)", {"s": "é" * (GIVEN_BYTES_MAX // 2 - 1)}) == GIVEN_BYTES_MAX // 2 - 1
     too_large: list[JsonValue] = [
@@ -167,12 +169,13 @@ def test_more_is_not_given_than_can_be_looked_at_in_passing() -> None:
 def test_what_could_take_too_long_is_not_begun(source: str) -> None:
     fields: dict[str, JsonValue] = {"l": list(range(900)), "s": "ab" * 30_000, "t": "ab" * 1_000 + "b"}
     assert refusal(source, fields) == (
-        f"it could take too long with so much data: give it shorter lists or texts, {BY_PATH}"
+        "it could take too long with so much data, alone or with the rest of its mapping: "
+        f"give it shorter lists or texts, {BY_PATH}"
     )
 
 
 NOTHING: Final = Traits(
-    chars=10, entries=1, macros=0, nested=False, joins=(0, 0, 0),
+    chars=10, entries=1, macros=0, nested=False, joins=(0, 0, 0), list_joins=(0, 0, 0),
     comparisons=0, operations=0, searches=0, pattern_size=0,
 )  # fmt: skip
 
@@ -182,6 +185,7 @@ NOTHING: Final = Traits(
     [
         {"macros": 1},
         {"joins": (1, 0, 0)},
+        {"list_joins": (1, 0, 0)},
         {"comparisons": 1},
         {"operations": 1},
         {"searches": 1},
@@ -199,12 +203,20 @@ def test_each_thing_that_takes_time_counts_and_more_so_for_larger_data(more: dic
 def test_joins_count_for_more_the_further_inside_they_stand() -> None:
     size = Size(values=100, longest=10, entries=50)
     nested = replace(NOTHING, macros=2, nested=True)
-    once = [worst_steps(replace(nested, joins=joins), size) for joins in ((0, 0, 1), (0, 1, 0), (1, 0, 0))]
+    places = [(0, 0, 1), (0, 1, 0), (1, 0, 0)]
+    once = [worst_steps(replace(nested, joins=joins, list_joins=joins), size) for joins in places]
     assert once == sorted(once)
     assert traits("input.a + 'b' + input.l.map(x, x + x.l.map(y, y)[0])[0]").joins == (2, 1, 0)
     assert traits("input.l.map(x, (x.l + []).map(y, y + x + [1, 2].size()))").joins == (0, 1, 2)
     assert not traits("input.l.map(x, x).map(y, y)").nested
     assert traits("input.l.map(x, x.map(y, y))").nested
+
+
+def test_beside_a_text_or_a_number_that_is_written_out_no_lists_are_joined_or_compared() -> None:
+    assert traits("input.a + ' ' + input.b == 'x' || 1 + input.n != input.m + 2").list_joins == (0, 0, 0)
+    assert traits("input.l.map(x, x.a + input.l + ['x'] + x[0])").list_joins == (0, 3, 0)
+    assert traits("input.a == 'x' || 1 != input.n || 'y' in input.l").comparisons == 1
+    assert traits("input.l == [1] || ['x'] != input.l || input.l[0] == input.m").comparisons == 3
 
 
 def test_what_a_pattern_repeats_a_counted_number_of_times_is_so_much_larger() -> None:
@@ -215,7 +227,7 @@ def test_what_a_pattern_repeats_a_counted_number_of_times_is_so_much_larger() ->
 
 
 def test_a_lack_of_memory_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    def exhausted(_: object) -> JsonValue:
+    def exhausted(*_: object) -> JsonValue:
         raise MemoryError("std::bad_alloc")
 
     monkeypatch.setattr(expressions, "to_json", exhausted)
@@ -252,6 +264,38 @@ def test_ordinary_expressions_over_ordinary_data_are_not_refused_for_their_cost(
     pattern = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
     assert alone(f"input.uuids.all(u, u.matches('{pattern}'))", "uuids") is True
     assert alone("input.note.contains('xx') && size(input.note) > 10", "note") is True
+
+
+def test_some_hundred_entries_may_be_gone_through_in_one_expression_or_several() -> None:
+    lines: JsonValue = [{"price": n, "quantity": 2} for n in range(500)]
+    assert yielded("input.items.map(i, i.price * i.quantity)[499]", {"items": lines}) == 998
+    numbers: JsonValue = list(range(300))
+    chained = "size(input.l.filter(n, n % 2 == 0).map(n, n * 10))"
+    assert yielded(chained, {"l": numbers}) == 150
+    mapping: JsonValue = {str(n): chained for n in range(20)}
+    text = shape(mapping, Scope({"l": numbers}, {}), CEL.evaluate, place="input")
+    assert json.loads(text) == {str(n): 150 for n in range(20)}
+
+
+@pytest.mark.parametrize(
+    ("source", "fields"),
+    [
+        ("input.s.contains(input.t) ? 0 : 1", {"s": "ab" * 16_000, "t": "ab" * 8_000 + "b"}),
+        ("size(input.l)", {"l": [0] * 1_000}),
+        ("[input.l, input.l].map(l, l)", {"l": [0] * 300}),
+    ],
+)
+def test_the_expressions_of_a_mapping_may_take_so_much_together_and_are_refused_alike_each_time(
+    source: str, fields: dict[str, JsonValue]
+) -> None:
+    places = set()
+    for _ in range(2):
+        assert yielded(source, fields) is not None
+        with pytest.raises(NotEvaluated, match="alone or with the rest of its mapping") as raised:
+            shape([source] * 200, Scope(fields, {}), CEL.evaluate, place="input")
+        places.add(raised.value.place)
+    assert len(places) == 1
+    assert places != {"input[0]"}
 
 
 def test_a_result_is_bounded_while_it_is_read() -> None:

@@ -11,6 +11,7 @@ from coordinator.domain.expressions import (
     MAPPING_DEPTH_MAX,
     MAPPING_EXPRESSIONS_MAX,
     YIELD_BYTES_MAX,
+    Effort,
     Scope,
     expressions_in,
     holds,
@@ -22,16 +23,16 @@ from coordinator.domain.jsontext import DEPTH_MAX, JsonValue
 SCOPE = Scope({"amount": 10**30, "items": [{"sku": "A"}], "secret": "s3cret"}, {"reserve": {"id": "R-1"}})
 
 
-def told(source: str, variables: Mapping[str, JsonValue]) -> JsonValue:
+def told(source: str, variables: Mapping[str, JsonValue], effort: Effort) -> JsonValue:
     """Stands for the evaluator: tells what it was asked."""
     return {"source": source, "given": dict(variables)}
 
 
-def refusing(source: str, variables: Mapping[str, JsonValue]) -> JsonValue:
+def refusing(source: str, variables: Mapping[str, JsonValue], effort: Effort) -> JsonValue:
     raise NotEvaluated(f"{source} is refused")
 
 
-def nobody(source: str, variables: Mapping[str, JsonValue]) -> JsonValue:
+def nobody(source: str, variables: Mapping[str, JsonValue], effort: Effort) -> JsonValue:
     raise AssertionError(f"{source} was given to the evaluator")
 
 
@@ -96,7 +97,7 @@ def test_many_names_of_one_large_value_are_refused_before_they_are_written() -> 
     scope = Scope({"large": "x" * (1 << 19)}, {})
     asked = 0
 
-    def counting(source: str, variables: Mapping[str, JsonValue]) -> JsonValue:
+    def counting(source: str, variables: Mapping[str, JsonValue], effort: Effort) -> JsonValue:
         nonlocal asked
         asked += 1
         return variables["input"]

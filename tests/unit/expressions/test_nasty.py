@@ -54,7 +54,7 @@ import json, resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.errors import NotEvaluated
-from coordinator.domain.expressions import Wanted
+from coordinator.domain.expressions import Effort, Wanted
 
 given = [{}, {"a": 1, "o": {"b": 2}}]
 for length, entries in ((20, 60), (30_000, 900)):
@@ -67,7 +67,8 @@ for source in json.load(sys.stdin):
     # What is refused when it is loaded is evaluated all the same: it must come to nothing worse.
     for fields in given:
         try:
-            print(json.dumps(cel.evaluate(source, {"input": fields, "outputs.step": None}), sort_keys=True))
+            value = cel.evaluate(source, {"input": fields, "outputs.step": None}, Effort())
+            print(json.dumps(value, sort_keys=True))
         except NotEvaluated as error:
             print(error.sentence)
 """

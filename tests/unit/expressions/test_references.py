@@ -8,6 +8,7 @@ import pytest
 
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.errors import NotEvaluated
+from coordinator.domain.expressions import Effort
 from coordinator.domain.jsontext import JsonValue
 
 TIMES: Final = 500
@@ -41,6 +42,6 @@ def test_no_reference_is_lost_and_none_is_kept(source: str) -> None:
     for times in (10, TIMES):  # at first what is compiled and loaded holds some
         for _ in range(times):
             with suppress(NotEvaluated):
-                expressions.evaluate(source, {"input": INPUT})
+                expressions.evaluate(source, {"input": INPUT}, Effort())
         counts.append([sys.getrefcount(value) for value in kept])
     assert all(abs(later - earlier) < TIMES / 2 for earlier, later in zip(*counts, strict=True))
