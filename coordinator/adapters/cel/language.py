@@ -82,7 +82,7 @@ def traits(source: str) -> Traits:
         comparisons=comparisons,
         operations=sum(texts[sign] for sign in ("==", "!=", "in", "+", "<", ">", "<=", ">=", "(")),
         searches=texts["contains"],
-        pattern_size=sum(_pattern_size(literal) for _, literal in _patterns(tokens)),
+        pattern_size=sum(_pattern_size(token) for token, _ in _patterns(tokens)),
     )
 
 
@@ -171,8 +171,11 @@ def _patterns(tokens: Sequence[Token]) -> Iterator[tuple[Token, str]]:
             yield tokens[index + 2], tokens[index + 2].text
 
 
-def _pattern_size(literal: str) -> int:
+def _pattern_size(pattern: Token) -> int:
     """About how many instructions it is to RE2, which copies what is repeated a counted number of times."""
+    if pattern.kind is not TokenKind.TEXT:
+        return _UNKNOWN_SIZE
+    literal = pattern.text
     counts = [max(1, int(most or least)) for least, most in _COUNTED.findall(literal)]
     # Only in a group can something be repeated whose parts are repeated, too.
     return len(literal) * (prod(counts) if "){" in literal else max(counts, default=1))
@@ -226,4 +229,5 @@ def _wrong(source: str, token: Token, rule: str, sentence: str) -> Wrong:
 
 _LITERALS: Final = (TokenKind.TEXT, TokenKind.NUMBER)
 _OPENED_BY: Final = {")": "(", "]": "[", "}": "{"}
+_UNKNOWN_SIZE: Final = 1_000_000_000
 _COUNTED: Final = re.compile(r"\{(\d{1,4})(?:,(\d{0,4}))?\}")

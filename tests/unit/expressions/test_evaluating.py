@@ -226,6 +226,11 @@ def test_what_a_pattern_repeats_a_counted_number_of_times_is_so_much_larger() ->
     assert sizes == [10, 10 * 4, 11 * 3 * 4]
 
 
+def test_a_pattern_that_is_given_is_never_tried_though_nobody_checked_the_expression() -> None:
+    fields: dict[str, JsonValue] = {"s": "a", "p": "a"}
+    assert refusal("input.s.matches(input.p)", fields).startswith("it could take too long")
+
+
 def test_a_lack_of_memory_is_a_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(*_: object) -> JsonValue:
         raise MemoryError("std::bad_alloc")
