@@ -126,7 +126,8 @@ def _name_faults(
 def _shown_sentence(definition: SagaDefinition, fields: Collection[str] | None) -> str | None:
     """What the saga's output would show that nobody should see, where it takes *fields* of the input."""
     if fields is None and definition.sensitive:
-        return f"the output is shown, and this takes the whole `input`, {listed(definition.sensitive)} included"
+        whole = f"the whole `input`, {listed(definition.sensitive)} included"
+        return f"the output is shown, and this takes {whole}"
     named = [field for field in definition.sensitive or () if field in (fields or ())]
     return f"the output is shown, and this takes what is sensitive: {listed(named)}" if named else None
 

@@ -121,7 +121,8 @@ def _undo(definition: SagaDefinition) -> Iterator[Finding]:
             continue
         others = turning_back & ~drawn.ancestors[place] & ~(1 << place)
         if step.compensation is None and others:
-            names = listed((definition.steps[other].name for other in places(others)), shown_max=3)
+            each = (definition.steps[other].name for other in places(others))
+            names = listed(each, shown_max=3, count=others.bit_count())
             sentence = f"nothing undoes {step.name}, and the saga may still turn back at {names}"
             yield Finding("missing-undo", ("steps", place, "compensation"), sentence)
         if step.compensation is None and step.compensation_input is not None:

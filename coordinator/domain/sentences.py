@@ -5,6 +5,7 @@ A field's `description` says what is expected there, and is the only place that 
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 from typing import Final, get_args
 
 from pydantic import BaseModel, ValidationError
@@ -62,9 +63,7 @@ def found(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case str():
-            return repr(
-                value if len(value) <= TEXT_SHOWN_CHARS_MAX else value[: TEXT_SHOWN_CHARS_MAX - 1] + "…"
-            )
+            return repr(_shortened(value))
         case int() | float():
             digits = str(value)
             return digits if len(digits) <= TEXT_SHOWN_CHARS_MAX else f"a number of {len(digits)} digits"
@@ -87,14 +86,17 @@ def kind(value: object) -> str:
             return found(value)
 
 
-def listed(names: Iterable[str], *, shown_max: int = 12) -> str:
-    """Names in a sentence, not more than a reader can take in."""
-    every = [
-        name if len(name) <= TEXT_SHOWN_CHARS_MAX else name[: TEXT_SHOWN_CHARS_MAX - 1] + "…"
-        for name in names
-    ]
-    rest = len(every) - shown_max
-    return ", ".join(every[:shown_max]) + (f" and {rest} more" if rest > 0 else "") or "none"
+def listed(names: Iterable[str], *, shown_max: int = 12, count: int | None = None) -> str:
+    """Names in a sentence, not more than a reader can take in. With *count*, how many there are, no more of
+    *names* are made than are shown."""
+    left = iter(names)
+    shown = [_shortened(name) for name in islice(left, shown_max)]
+    rest = sum(1 for _ in left) if count is None else count - len(shown)
+    return ", ".join(shown) + (f" and {rest} more" if rest > 0 else "") or "none"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= TEXT_SHOWN_CHARS_MAX else text[: TEXT_SHOWN_CHARS_MAX - 1] + "…"
 
 
 def _follows_from_another(detail: ErrorDetails) -> bool:

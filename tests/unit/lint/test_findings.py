@@ -1,6 +1,7 @@
 """What the linter says, word by word, and where each rule begins to speak."""
 
 import json
+from collections.abc import Iterator
 from typing import Any, Final
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.definition import parse_definition
 from coordinator.domain.expression_rules import expression_faults
+from coordinator.domain.graph import places
 from coordinator.domain.lint import Finding, lint
 
 STEP: Final = {"service": "Order", "transaction": "create", "compensation": "cancel"}
@@ -229,3 +231,19 @@ def test_what_the_output_would_show_is_told(output: str, told: str) -> None:
     definition = parse_definition(json.dumps(document), source="any.json")
     (fault,) = expression_faults(definition, CEL.check)
     assert (fault.loc, fault.rule, fault.sentence) == (("output", "x"), "sensitive-in-output", told)
+
+
+def test_of_the_steps_at_which_a_saga_may_turn_back_only_those_are_walked_that_are_named(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    walked = []
+
+    def counted(bits: int) -> Iterator[int]:
+        for place in places(bits):
+            walked.append(place)
+            yield place
+
+    monkeypatch.setattr("coordinator.domain.lint.places", counted)
+    findings = found(*(step(f"s{number}", compensation=None) for number in range(100)))
+    assert findings[0].sentence.endswith("turn back at s1, s2, s3 and 96 more")
+    assert len(walked) == 97 * 3 + 2 + 1
