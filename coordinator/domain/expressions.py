@@ -198,7 +198,7 @@ def _value_of(source: str, scope: Scope, evaluate: Evaluate, effort: Effort, pla
         return _walk(read.path, scope.input, outputs, place)
     variables: dict[str, JsonValue] = {f"{OUTPUTS}.{step}": output for step, output in outputs.items()}
     if read.fields is None:
-        variables[INPUT] = dict(scope.input)
+        variables[INPUT] = _whole(scope.input)
     else:
         variables[INPUT] = {key: scope.input[key] for key in sorted(read.fields) if key in scope.input}
     try:
@@ -210,7 +210,7 @@ def _value_of(source: str, scope: Scope, evaluate: Evaluate, effort: Effort, pla
 def _walk(
     path: Path, fields: Mapping[str, JsonValue], outputs: Mapping[str, JsonValue], place: str
 ) -> JsonValue:
-    value: JsonValue = dict(fields) if path.step is None else outputs[path.step]
+    value = _whole(fields) if path.step is None else outputs[path.step]
     walked = INPUT if path.step is None else f"{OUTPUTS}.{path.step}"
     for key in path.keys:
         match value, key:
@@ -227,6 +227,11 @@ def _walk(
                 raise NotEvaluated(f"expected {walked} to be {wanted}, found {_sort(value)}", place=place)
         walked = jsontext.child(walked, key)
     return value
+
+
+def _whole(fields: Mapping[str, JsonValue]) -> JsonValue:
+    """A saga's input as a value. It may hold a megabyte and nothing here changes it, so it is not copied."""
+    return fields if isinstance(fields, dict) else dict(fields)
 
 
 def _sort(value: JsonValue) -> str:

@@ -2,6 +2,7 @@
 
 from collections import UserDict
 from collections.abc import Mapping
+from typing import NoReturn
 
 import pytest
 
@@ -120,6 +121,26 @@ def test_an_output_is_read_once_however_often_it_is_named() -> None:
     text = shape({"x": "outputs.a.id", "y": ["outputs.a", "size(outputs.a)"]}, scope, told, place="input")
     assert '"x":1' in text
     assert read == ["a"]
+
+
+def test_the_input_is_neither_copied_nor_changed_however_often_it_is_named() -> None:
+    class Once(dict[str, JsonValue]):
+        def keys(self) -> NoReturn:
+            raise AssertionError("the input was copied")
+
+        __iter__ = keys
+
+    given = list[JsonValue]()
+
+    def evaluate(source: str, variables: Mapping[str, JsonValue], effort: Effort) -> JsonValue:
+        given.append(variables["input"])
+        return 1
+
+    fields = Once({"a": {"b": [1]}, "c": 2})
+    mapping: JsonValue = ["input.a.b", "size(input)", "input.a", "input.a.b[0]"]
+    assert shape(mapping, Scope(fields, {}), evaluate, place="input") == '[[1],1,{"b":[1]},1]'
+    assert all(one is fields for one in given)
+    assert dict(fields.items()) == {"a": {"b": [1]}, "c": 2}
 
 
 def test_what_is_nested_too_deep_once_it_stands_in_the_mapping_is_refused() -> None:
