@@ -13,6 +13,8 @@ from typing import Final, NamedTuple
 
 INPUT: Final = "input"
 OUTPUTS: Final = "outputs"
+READINGS_KEPT: Final = 512
+"""Of the expressions that are in use; each takes up to 50 KiB."""
 
 
 class TokenKind(StrEnum):
@@ -80,7 +82,7 @@ class Reading:
     path: Path | None
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=READINGS_KEPT)
 def reading(source: str) -> Reading:
     """Read *source*, whether it is right or wrong."""
     tokens = tuple(_tokens(source))
