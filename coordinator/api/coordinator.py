@@ -96,7 +96,7 @@ class CoordinatorServicer(rpc.CoordinatorServiceServicer):
         self, request: pb.ListDefinitionsRequest, context: _Context
     ) -> pb.ListDefinitionsResponse:
         wanted = wanted_page(request)
-        rows = await self._definitions.page(
+        rows = await self._definitions.shown.page(
             saga_name=wanted.saga_name,
             all_states=wanted.all_states,
             after=wanted.after,
@@ -108,7 +108,7 @@ class CoordinatorServicer(rpc.CoordinatorServiceServicer):
         self, request: pb.GetDefinitionRequest, context: _Context
     ) -> pb.GetDefinitionResponse:
         name, version = wanted_definition("name", request.name, request.definition_version)
-        shown = await self._definitions.show(name, version)
+        shown = await self._definitions.shown.show(name, version)
         return pb.GetDefinitionResponse(definition=to_definition(shown, with_text=True))
 
     async def RegisterDefinition(

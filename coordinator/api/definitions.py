@@ -8,11 +8,11 @@ from coordinator.api.convert import to_timestamp
 from coordinator.api.filters import decoded_token
 from coordinator.api.requests import NAME_CHARS_MAX, Findings
 from coordinator.domain import jsontext
-from coordinator.domain.documents import Format, Places
+from coordinator.domain.documents import Format
 from coordinator.domain.errors import InvalidRequest, Violation
-from coordinator.domain.lint import Finding
 from coordinator.domain.registration import Registration
-from coordinator.engine.definitions import After, Answer, Shown
+from coordinator.engine.definitions import Answer, Located
+from coordinator.engine.shown_definitions import After, Shown
 from saga.v1 import coordinator_pb2 as pb
 
 PAGE_SIZE_DEFAULT: Final = 50
@@ -92,19 +92,19 @@ def to_answer(answer: Answer) -> pb.RegisterDefinitionResponse:
     return pb.RegisterDefinitionResponse(
         definition=to_definition(answer.shown, with_text=False),
         outcome=pb.RegistrationOutcome.Value(f"REGISTRATION_OUTCOME_{answer.outcome}"),
-        findings=[_to_finding(finding, answer.places) for finding in answer.findings],
+        findings=[_to_finding(located) for located in answer.findings],
+        findings_left_out=answer.findings_left_out,
     )
 
 
 def to_definition(shown: Shown, *, with_text: bool) -> pb.Definition:
     """A definition, in lists without its text."""
-    definition = shown.definition
     made = pb.Definition(
         saga_name=shown.name,
         version=shown.version or "",
         digest=shown.digest,
-        steps=[] if definition is None else [step.name for step in definition.steps],
-        definition_json=definition.text if definition is not None and with_text else "",
+        steps=shown.steps,
+        definition_json=shown.text if shown.text is not None and with_text else "",
         source=_source(shown.registration),
         state=pb.DefinitionState.Value(f"DEFINITION_STATE_{shown.state}"),
         newest=shown.is_newest,
@@ -127,8 +127,8 @@ def _source(registration: Registration | None) -> pb.DefinitionSource.ValueType:
     return pb.DEFINITION_SOURCE_UNSPECIFIED
 
 
-def _to_finding(finding: Finding, places: Places) -> pb.Finding:
-    line, column = places.position(finding.loc)
+def _to_finding(located: Located) -> pb.Finding:
+    finding, (line, column) = located
     return pb.Finding(
         rule=finding.rule,
         path=finding.path,

@@ -427,11 +427,13 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class RegisteredDefinition:
-    """A definition that was registered, what that came to, and what the linter found in it."""
+    """A definition that was registered, what that came to, and what the linter found in it: at most 100
+    findings, and how many more there are."""
 
     definition: Definition
     outcome: RegistrationOutcome
     findings: tuple[Finding, ...]
+    findings_left_out: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -311,6 +311,7 @@ def to_registered(answer: coordinator_pb2.RegisterDefinitionResponse) -> Registe
             Finding(one.rule, one.path, one.line, one.column, one.sentence, one.cure)
             for one in answer.findings
         ),
+        findings_left_out=answer.findings_left_out,
     )
 
 

@@ -110,11 +110,10 @@ class SagaNotFound(CallerError):
 
 
 class DefinitionNotFound(CallerError):
-    """No definition has this name, or not in this version."""
+    """No definition has this name, or not in this version; *known* lists those that there are."""
 
-    def __init__(self, name: str, version: str | None, known: Sequence[str]) -> None:
-        choices = ", ".join(sorted(known)) or "none"
-        super().__init__(f"there is no definition {_definition(name, version)}; loaded are: {choices}")
+    def __init__(self, name: str, version: str | None, known: str) -> None:
+        super().__init__(f"there is no definition {_definition(name, version)}; loaded are: {known}")
 
 
 class VersionTaken(CallerError):

@@ -197,7 +197,7 @@ class Shelf:
 
     async def get(self, name: str, version: str | None) -> SagaDefinition:
         if name not in self.definitions:
-            raise DefinitionNotFound(name, version, list(self.definitions))
+            raise DefinitionNotFound(name, version, ", ".join(sorted(self.definitions)))
         return self.definitions[name]
 
     def all(self) -> Sequence[SagaDefinition]:

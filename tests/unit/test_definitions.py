@@ -3,18 +3,23 @@
 import asyncio
 import json
 import logging
+import threading
 from collections.abc import Collection
 from functools import partial
+from typing import Any
 
 import pytest
 
 from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.definition_text import read_with_places
 from coordinator.adapters.memory import MemoryJournal
+from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition, parse_definition
-from coordinator.domain.documents import Format
+from coordinator.domain.documents import Format, Places
 from coordinator.domain.errors import DefinitionNotFound, JournalUnavailable
-from coordinator.engine.definitions import Definitions, State
+from coordinator.engine import shown_definitions
+from coordinator.engine.definitions import Definitions
+from coordinator.engine.shown_definitions import State
 from coordinator.ports.telemetry import Telemetry
 from tests.contract.sagas import a_saga
 from tests.no_telemetry import NoTelemetry
@@ -89,9 +94,9 @@ async def test_a_file_that_is_gone_can_be_looked_at_and_not_started(journal: Mem
     again = await begun(journal.reopened())
     with pytest.raises(DefinitionNotFound, match="loaded are: none"):
         await again.get("Trip", None)
-    (shown,) = await again.page(saga_name=None, all_states=True, after=None, limit=10)
-    assert (shown.state, shown.definition) == (State.UNAVAILABLE, definition())
-    assert await again.page(saga_name=None, all_states=False, after=None, limit=10) == []
+    (shown,) = await again.shown.page(saga_name=None, all_states=True, after=None, limit=10)
+    assert (shown.state, shown.text, shown.steps) == (State.UNAVAILABLE, definition().text, ["book"])
+    assert await again.shown.page(saga_name=None, all_states=False, after=None, limit=10) == []
 
 
 async def test_a_file_that_changes_a_version_in_use_is_refused_and_what_is_registered_stays(
@@ -135,7 +140,7 @@ async def test_what_is_not_right_any_more_is_told_of_and_the_others_are_at_hand(
     (told,) = caplog.messages
     assert told.startswith("the definition Trip (version 2) that was registered is not a saga definition and")
     assert "expected a configured service (Hotel), found 'Car'" in told
-    shown = await again.show("Trip", "2")
+    shown = await again.shown.show("Trip", "2")
     assert (shown.state, shown.is_newest) == (State.UNAVAILABLE, False)
 
 
@@ -155,8 +160,8 @@ async def test_a_damaged_text_is_told_of_and_the_others_are_at_hand(
     again = await begun(after)
     assert await the_newest(again) == "1"
     assert "is damaged: its text has another digest" in caplog.messages[0]
-    shown = await again.show("Trip", "2")
-    assert (shown.state, shown.definition) == (State.UNAVAILABLE, None)
+    shown = await again.shown.show("Trip", "2")
+    assert (shown.state, shown.text) == (State.UNAVAILABLE, None)
 
 
 async def test_metrics_are_told_of_every_name_that_can_be_started(journal: MemoryJournal) -> None:
@@ -220,3 +225,54 @@ async def test_a_store_that_fails_leaves_what_is_at_hand(
     with pytest.raises(JournalUnavailable):
         await registered(definitions, text(version="2"))
     assert await the_newest(definitions) == "1"
+
+
+async def test_of_many_definitions_a_few_are_named_to_whoever_asks_for_another(
+    journal: MemoryJournal,
+) -> None:
+    definitions = await begun(journal, *(definition(version=str(number)) for number in range(100)))
+    with pytest.raises(DefinitionNotFound, match=r"loaded are: Trip \(version 0\), .* and 88 more$"):
+        await definitions.get("Trip", "100")
+
+
+async def test_so_many_findings_are_told_and_the_others_are_counted(journal: MemoryJournal) -> None:
+    # Nothing undoes any of them, and the saga may turn back behind each but the last.
+    steps = [{"service": "S", "transaction": f"s{number}", "compensation": None} for number in range(103)]
+    content = json.dumps({"sagaName": "Long", "steps": steps}, indent=0)
+    definitions = await begun(journal)
+    answer = await definitions.register(content, Format.JSON, source="test", validate_only=True)
+    assert (len(answer.findings), answer.findings_left_out) == (100, 2)
+    assert [located.finding.loc[1] for located in answer.findings] == list(range(100))
+    line = content.splitlines()[answer.findings[99].position.line - 1]
+    assert line.startswith('"compensation"')
+
+
+async def test_what_takes_long_is_not_done_on_the_loop(
+    journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = await begun(journal)
+    await registered(first, text())
+    await a_saga("1", definition=definition("pinned", version=None)).start(journal)
+    await registered(first, text("other", version=None))
+    await first.retire("Trip", "1", if_no_open_sagas=False)
+    again = await begun(journal.reopened())
+    threads = dict[str, int]()
+
+    def watched(owner: object, name: str) -> None:
+        work = getattr(owner, name)
+
+        def noted(*args: Any, **named: Any) -> Any:
+            threads[name] = threading.get_ident()
+            return work(*args, **named)
+
+        monkeypatch.setattr(owner, name, noted)
+
+    watched(shown_definitions, "parse_definition")
+    watched(jsontext, "reload")
+    watched(Places, "position")
+    assert len(await again.shown.page(saga_name=None, all_states=True, after=None, limit=9)) == 2
+    await again.shown.show(definition("pinned", version=None).digest, None)
+    step = {"service": "Hotel", "transaction": "book", "compensation": None, "when": "true"}
+    await registered(again, json.dumps({"sagaName": "Other", "steps": [step]}))
+    assert threads.keys() == {"parse_definition", "reload", "position"}
+    assert threading.get_ident() not in threads.values()

@@ -124,6 +124,8 @@ def _findings(file: str, registered: RegisteredDefinition) -> Iterator[str]:
     for one in registered.findings:
         place = f"{file}:{one.line}:{one.column}" if one.line else file
         yield one_line(f"{place} {one.rule} {one.path} {one.sentence}. Cure: {one.cure}")
+    if registered.findings_left_out:
+        yield f"and {registered.findings_left_out} more; saga lint shows all"
 
 
 def _named(definition: Definition) -> str:

@@ -565,15 +565,18 @@ class RegisterDefinitionResponse(_message.Message):
     DEFINITION_FIELD_NUMBER: _builtins.int
     OUTCOME_FIELD_NUMBER: _builtins.int
     FINDINGS_FIELD_NUMBER: _builtins.int
+    FINDINGS_LEFT_OUT_FIELD_NUMBER: _builtins.int
     outcome: Global___RegistrationOutcome.ValueType
     """What registering it came to."""
+    findings_left_out: _builtins.int
+    """How much more it found."""
     @_builtins.property
     def definition(self) -> Global___Definition:
         """As it is registered."""
 
     @_builtins.property
     def findings(self) -> _containers.RepeatedCompositeFieldContainer[Global___Finding]:
-        """What the linter found: none of it keeps a saga from running."""
+        """What the linter found: none of it keeps a saga from running. The first 100, in the order of the steps."""
 
     def __init__(
         self,
@@ -581,10 +584,11 @@ class RegisterDefinitionResponse(_message.Message):
         definition: Global___Definition | None = ...,
         outcome: Global___RegistrationOutcome.ValueType = ...,
         findings: _abc.Iterable[Global___Finding] | None = ...,
+        findings_left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "findings", b"findings", "outcome", b"outcome"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition", b"definition", "findings", b"findings", "findings_left_out", b"findings_left_out", "outcome", b"outcome"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,0 +1,78 @@
+"""The definitions that new sagas can be started with, each at hand. Nothing here is written or awaited."""
+
+from collections.abc import Sequence
+
+from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.errors import DefinitionNotFound
+from coordinator.domain.registration import Key, Registration, newest
+from coordinator.domain.sentences import listed
+
+
+class OfferedDefinitions:
+    """Each by its name and version, and of each name the one that a start gets which names no version."""
+
+    def __init__(self) -> None:
+        self._held: dict[Key, tuple[Registration, SagaDefinition]] = {}
+        self._newest: dict[str, SagaDefinition] = {}
+
+    def __len__(self) -> int:
+        return len(self._held)
+
+    def __contains__(self, key: Key) -> bool:
+        return key in self._held
+
+    def all(self) -> Sequence[SagaDefinition]:
+        """In the order of lists."""
+        return [definition for _, definition in sorted(self._held.values(), key=lambda one: place(one[0]))]
+
+    def get(self, name: str, version: str | None) -> SagaDefinition | None:
+        """What a start gets; without *version*, the newest."""
+        if version is None:
+            return self._newest.get(name)
+        return self._held[name, version][1] if (name, version) in self._held else None
+
+    def content(self, registration: Registration) -> SagaDefinition | None:
+        """What it holds, if that can be started."""
+        held = self._held.get(registration.key)
+        return held[1] if held is not None and held[1].digest == registration.digest else None
+
+    def offer(self, registration: Registration, definition: SagaDefinition) -> None:
+        """Let sagas be started with it, in place of what had its name and version."""
+        self._held[registration.key] = registration, definition
+        self._choose_newest(registration.name)
+
+    def withdraw(self, registration: Registration) -> None:
+        """Let no saga be started with it."""
+        self._held.pop(registration.key, None)
+        self._choose_newest(registration.name)
+
+    def would_be_newest(self, registration: Registration) -> bool:
+        """Whether a start that names no version would get it, if it was offered."""
+        return all(one.number <= registration.number for one in self._of(registration.name))
+
+    def not_found(self, name: str, version: str | None) -> DefinitionNotFound:
+        """For whoever asks for what is not there."""
+        known = sorted(label(one) for one, _ in self._held.values())
+        return DefinitionNotFound(name, version, listed(known))
+
+    def _choose_newest(self, name: str) -> None:
+        chosen = newest(self._of(name))
+        if chosen is None:
+            self._newest.pop(name, None)
+        else:
+            self._newest[name] = self._held[chosen.key][1]
+
+    def _of(self, name: str) -> Sequence[Registration]:
+        return [one for one, _ in self._held.values() if one.name == name]
+
+
+def place(registration: Registration) -> tuple[str, int]:
+    """Where it stands in lists."""
+    return registration.name, registration.number
+
+
+def label(registration: Registration) -> str:
+    """Its name and version, as they stand in sentences."""
+    if registration.version is None:
+        return registration.name
+    return f"{registration.name} (version {registration.version})"
