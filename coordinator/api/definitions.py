@@ -2,6 +2,7 @@
 
 import base64
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from coordinator.api.convert import to_timestamp
@@ -84,8 +85,7 @@ def wanted_text(request: pb.RegisterDefinitionRequest) -> Text:
 
 def at_field(violation: Violation, field: str) -> Violation:
     """*violation* of a text, as one of the request's field that it came in."""
-    place = f" (line {violation.line}, column {violation.column})" if violation.line else ""
-    return Violation(field + violation.path.removeprefix("$"), violation.sentence + place)
+    return replace(violation, path=field + violation.path.removeprefix("$"))
 
 
 def to_answer(answer: Answer) -> pb.RegisterDefinitionResponse:

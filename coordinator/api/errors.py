@@ -165,7 +165,7 @@ def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadReques
     shown = [
         error_details_pb2.BadRequest.FieldViolation(
             field=_bounded(violation.path, PATH_CHARS_MAX),
-            description=_bounded(violation.sentence, SENTENCE_CHARS_MAX),
+            description=_description(violation),
         )
         for violation in violations[:VIOLATIONS_SHOWN_MAX]
     ]
@@ -176,11 +176,17 @@ def _text(error: Exception, violations: Sequence[Violation]) -> str:
     if not violations:
         return str(error)
     shown = [
-        f"{_bounded(violation.path, PATH_CHARS_MAX)}: {_bounded(violation.sentence, SENTENCE_CHARS_MAX)}"
+        f"{_bounded(violation.path, PATH_CHARS_MAX)}: {_description(violation)}"
         for violation in violations[:_VIOLATIONS_IN_MESSAGE_MAX]
     ]
     rest = len(violations) - len(shown)
     return "; ".join(shown) + (f"; and {rest} more" if rest else "")
+
+
+def _description(violation: Violation) -> str:
+    """What is wrong; of a text that was read, with the place in it that its author looks for."""
+    place = f"line {violation.line}, column {violation.column}: " if violation.line else ""
+    return _bounded(place + violation.sentence, SENTENCE_CHARS_MAX)
 
 
 def _bounded(text: str, chars_max: int) -> str:

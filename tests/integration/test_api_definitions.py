@@ -151,7 +151,9 @@ async def test_every_fault_of_a_wrong_definition_is_a_field_and_nothing_is_writt
         "definition_json.steps[0].transaction",
         "definition_json.steps[0].compensation",
     }
-    assert refused.fields["definition_json.ttl"].endswith("found 'soon' (line 1, column 24)")
+    assert refused.fields["definition_json.ttl"].startswith("line 1, column 24: expected a duration")
+    assert refused.fields["definition_json.ttl"].endswith("found 'soon'")
+    assert "definition_json.ttl: line 1, column 24: expected" in refused.message
     assert broken.fields.keys() == {"definition_json"}
     assert nothing.fields == {
         "definition_json": "is missing; expected a definition here, or in definition_yaml"
@@ -177,7 +179,7 @@ async def test_a_definition_may_be_written_in_yaml() -> None:
         answer = await c.api.RegisterDefinition(pb.RegisterDefinitionRequest(definition_yaml=text))
         assert await register(c, a_cruise("1")) == ("UNCHANGED", answer.definition)
         refused = await refusal(c.api.RegisterDefinition(pb.RegisterDefinitionRequest(definition_yaml=wrong)))
-    assert "(line 4, column 3)" in refused.fields["definition_yaml.steps[0].service"]
+    assert refused.fields["definition_yaml.steps[0].service"].startswith("line 4, column 3: is missing")
 
 
 async def test_what_the_linter_finds_is_told_with_its_place_and_refuses_nothing() -> None:
