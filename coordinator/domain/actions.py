@@ -30,7 +30,6 @@ from coordinator.domain.events import (
 from coordinator.domain.ids import ActionId, StepName
 from coordinator.domain.machine import begin, decide, evolve, outstanding
 from coordinator.domain.saga import (
-    SAGA_DATA_BYTES_MAX,
     Heading,
     Saga,
     Status,
@@ -213,8 +212,11 @@ def _output(saga: Saga, action: Action) -> str | None:
             raise _wrong_output("expected none: the saga has turned back, and an undo answers nothing")
         return None
     output = action.output or "null"
-    if saga.data_bytes + len(output.encode()) > SAGA_DATA_BYTES_MAX:
-        raise _wrong_output(f"with it the saga would hold more than {SAGA_DATA_BYTES_MAX} bytes of data")
+    # That there is no such step is told when the action is judged.
+    if action.step is not None and action.step in saga.definition.positions:
+        sentence = saga.output_fault(saga.step(action.step), output)
+        if sentence is not None:
+            raise _wrong_output(sentence)
     return output
 
 

@@ -18,6 +18,9 @@ SHAPED_BYTES_MAX: Final = 1 << 20
 """Of what a mapping yields."""
 CALL_BYTES_MAX: Final = 7 << 18
 """Of a shaped input and an output together, which a Compensate carries."""
+SHAPED_INPUTS_BYTES_MAX: Final = 16 << 20
+"""Of all that mappings make for a saga's steps, and as much again for their undos: each is journaled and kept
+in memory, and a thousand steps could pass on a megabyte each."""
 
 
 class Status(StrEnum):
@@ -345,6 +348,15 @@ class Saga:
     def data_bytes(self) -> int:
         """How much its input and outputs take, as UTF-8."""
         return len(self.input.encode()) + sum(len(step.output.encode()) for step in self.steps if step.output)
+
+    def output_fault(self, step: StepState, output: str) -> str | None:
+        """Why *output* is too much for *step*, if it is: its undo or a later step could not be sent."""
+        size = len(output.encode())
+        if self.data_bytes + size > SAGA_DATA_BYTES_MAX:
+            return f"with this output the saga would hold more than {SAGA_DATA_BYTES_MAX} bytes of data"
+        if size + len((step.input or "").encode()) > CALL_BYTES_MAX:
+            return f"this output and the step's input take more than {CALL_BYTES_MAX} bytes together"
+        return None
 
     @property
     def left_standing(self) -> tuple[StepState, ...]:

@@ -4,7 +4,7 @@ Each is decided once, from what the journal holds at that moment, and journaled 
 restart sends the same bytes, whatever release evaluates them.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from coordinator.domain import jsontext
 from coordinator.domain.commands import Command, Invoke
@@ -15,7 +15,7 @@ from coordinator.domain.ids import StepName
 from coordinator.domain.inputs import input_fields, step_input
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.machine import begin
-from coordinator.domain.saga import CALL_BYTES_MAX, SHAPED_BYTES_MAX, Saga, StepState
+from coordinator.domain.saga import CALL_BYTES_MAX, SHAPED_BYTES_MAX, SHAPED_INPUTS_BYTES_MAX, Saga, StepState
 
 
 def omitted(saga: Saga, step: StepState, evaluate: Evaluate, at: float) -> Event | None:
@@ -39,7 +39,9 @@ def first_call(saga: Saga, command: Command, evaluate: Evaluate, at: float) -> E
             if step.begun:
                 return None
             mapping = step.definition.input_shape
-            return begin(at, step, _shaped("input", mapping, _scope(saga, step), evaluate))
+            shaped = _shaped("input", mapping, _scope(saga, step), evaluate)
+            _check_sum("input", shaped, (other.input for other in saga.steps))
+            return begin(at, step, shaped)
         if step.undo is not None and not step.undo.unsendable:
             return None
         return UndoBegun(at, step.name, step.output, _undo_input(saga, step, evaluate))
@@ -76,7 +78,24 @@ def _undo_input(saga: Saga, step: StepState, evaluate: Evaluate) -> str | None:
     shaped = _shaped(place, mapping, _scope(saga, step, itself=mapping is not None), evaluate)
     if shaped is not None and len(shaped.encode()) + len((step.output or "").encode()) > CALL_BYTES_MAX:
         raise NotEvaluated(f"this and the step's output take more than {CALL_BYTES_MAX} bytes", place=place)
+    others = (other.undo.input for other in saga.steps if other.undo is not None)
+    _check_sum(place, shaped, others)
     return shaped
+
+
+def _check_sum(place: str, shaped: str | None, others: Iterable[str | None]) -> None:
+    """Refuse what was *shaped* if it is too much together with the *others*."""
+    if shaped is None:
+        return
+    total = sum(_size(text) for text in (shaped, *others) if text is not None)
+    if total > SHAPED_INPUTS_BYTES_MAX:
+        sentence = f"what mappings yield for this saga takes more than {SHAPED_INPUTS_BYTES_MAX} bytes in all"
+        raise NotEvaluated(sentence, place=place)
+
+
+def _size(text: str) -> int:
+    # Of what may be sixteen megabytes nothing is copied that need not be.
+    return len(text) if text.isascii() else len(text.encode())
 
 
 def _shaped(place: str, mapping: JsonValue, scope: Scope, evaluate: Evaluate) -> str | None:

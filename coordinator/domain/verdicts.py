@@ -31,7 +31,7 @@ from coordinator.domain.outcomes import (
     meaning,
 )
 from coordinator.domain.retry import ask_again_s, backoff_s
-from coordinator.domain.saga import CALL_BYTES_MAX, SAGA_DATA_BYTES_MAX, Heading, Saga, StepState, Undo
+from coordinator.domain.saga import Heading, Saga, StepState, Undo
 
 
 def verdict(saga: Saga, command: Command, answer: Answer, *, at: float, draw: float) -> Event | None:
@@ -73,11 +73,7 @@ def _as_it_counts(saga: Saga, step: StepState, answer: Answer, at: float) -> Ans
         case Refused() if not saga.is_decided and saga.deadline_at is not None and at >= saga.deadline_at:
             # A reply that comes too late is unknown: it does not save the step its undo.
             return NoProof(Unproved.TRANSIENT, "TOO_LATE", "the refusal came after the deadline")
-        case Succeeded(output) if saga.data_bytes + len(output.encode()) > SAGA_DATA_BYTES_MAX:
-            sentence = f"with this output the saga would hold more than {SAGA_DATA_BYTES_MAX} bytes of data"
-            return NoProof(Unproved.BROKEN_CONTRACT, "OUTPUT_TOO_LARGE", sentence)
-        case Succeeded(output) if len(output.encode()) + len((step.input or "").encode()) > CALL_BYTES_MAX:
-            sentence = f"this output and the step's input take more than {CALL_BYTES_MAX} bytes together"
+        case Succeeded(output) if (sentence := saga.output_fault(step, output)) is not None:
             return NoProof(Unproved.BROKEN_CONTRACT, "OUTPUT_TOO_LARGE", sentence)
         case _:
             return answer
