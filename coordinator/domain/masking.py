@@ -12,6 +12,7 @@ from coordinator.domain.expression_reading import reading
 from coordinator.domain.inputs import step_input_fields
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.saga import Saga, StepState
+from coordinator.domain.shaping import made_for_undo, undo_mapping
 
 MASK: Final = "***"
 FOUND_CHARS_MIN: Final = 3
@@ -92,11 +93,7 @@ class Masking:
 
 def _mapping(step: StepState) -> JsonValue:
     """What made the input of the undo of *step*; None where no mapping did."""
-    if step.undo is not None and step.undo.input is not None:
-        if step.definition.compensation_input is not None:
-            return step.definition.compensation_input
-        return step.definition.input_shape
-    return None if step.input is None else step.definition.input_shape
+    return None if made_for_undo(step) is None else undo_mapping(step)[1]
 
 
 def _leaves(value: JsonValue) -> Iterator[str | int | float]:

@@ -61,21 +61,33 @@ def shaped_output(saga: Saga, evaluate: Evaluate, at: float) -> Event:
 def sent_input(saga: Saga, command: Command) -> str:
     """The canonical JSON text that goes out with *command*, whose step or undo is begun."""
     step = saga.step(command.step)
-    undo_input = None if isinstance(command, Invoke) or step.undo is None else step.undo.input
-    shaped = undo_input or step.input
+    shaped = step.input if isinstance(command, Invoke) else made_for_undo(step)
     if shaped is not None:
         return shaped
     outputs = {s.name: s.output for s in saga.steps if s.output is not None}
     return step_input(saga.definition, saga.input, outputs, step.definition)
 
 
+def made_for_undo(step: StepState) -> str | None:
+    """What a mapping made for the undo of *step*, or for its Execute if the undo gets the same; None where no
+    mapping did."""
+    return step.input if step.undo is None or step.undo.input is None else step.undo.input
+
+
+def undo_mapping(step: StepState) -> tuple[str, JsonValue]:
+    """The mapping that makes what the undo of *step* gets, null where there is none, and where it stands."""
+    own = step.definition.compensation_input
+    return ("input", step.definition.input_shape) if own is None else ("compensationInput", own)
+
+
 def _undo_input(saga: Saga, step: StepState, evaluate: Evaluate) -> str | None:
     """None where the undo gets what its Execute got."""
-    mapping, place = step.definition.compensation_input, "compensationInput"
-    if mapping is None and step.input is None:
-        # A person vouched for a step that was never begun, so what it would have got was never made.
-        mapping, place = step.definition.input_shape, "input"
-    shaped = _shaped(place, mapping, _scope(saga, step, itself=mapping is not None), evaluate)
+    place, mapping = undo_mapping(step)
+    is_own = place == "compensationInput"
+    if not is_own and step.input is not None:
+        return None
+    # An input that is still to be made is that of a step that was never begun: a person vouched for it.
+    shaped = _shaped(place, mapping, _scope(saga, step, itself=is_own), evaluate)
     if shaped is not None and len(shaped.encode()) + len((step.output or "").encode()) > CALL_BYTES_MAX:
         raise NotEvaluated(f"this and the step's output take more than {CALL_BYTES_MAX} bytes", place=place)
     others = (other.undo.input for other in saga.steps if other.undo is not None)
