@@ -67,6 +67,19 @@ class DefinitionFiles:
         return tuple(sorted(definitions, key=lambda one: (one.name, natural(one.version))))
 
 
+def files_at(paths: Sequence[Path]) -> list[Path]:
+    """The files that *paths* are, or hold.
+
+    Raises:
+        StartupFailed: there are none, or a folder can not be read.
+    """
+    files = [file for path in paths for file in (files_in(path) if path.is_dir() else [path])]
+    if not files:
+        folders = ", ".join(map(str, paths))
+        raise StartupFailed(f"there is no definition (*.json, *.yaml, *.yml) in {folders}")
+    return files
+
+
 def files_in(folder: Path) -> list[Path]:
     """The files of *folder* that are read as definitions.
 

@@ -7,10 +7,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from coordinator.adapters.cel import CelExpressions
-from coordinator.adapters.definition_files import read_file
+from coordinator.adapters.definition_files import files_at, read_file
 from coordinator.adapters.definition_text import format_of, read_with_places
 from coordinator.adapters.grpc_participants import GrpcParticipants
-from coordinator.cli.commands.validate import files_at
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.output import Form, print_many, put
 from coordinator.cli.text import one_line
@@ -45,8 +44,11 @@ class _Found:
 
 def run(paths: Sequence[Path], form: Form, *, participants: bool) -> int:
     """Print what is found in the files of *paths*, or of the settings' folder; silent where nothing is."""
-    settings = _settings() if participants or not paths else Settings()
-    files = files_at(paths) if paths else _files(settings)
+    try:
+        settings = Settings.load(os.environ) if participants or not paths else Settings()
+        files = files_at(paths or [_folder(settings)])
+    except StartupFailed as error:
+        raise CommandFailed(Exit.USAGE, str(error)) from None
     read = [_read(file) for file in files]
     told = None
     if participants:
@@ -77,19 +79,12 @@ def rules(form: Form) -> int:
     return Exit.OK
 
 
-def _settings() -> Settings:
-    try:
-        return Settings.load(os.environ)
-    except StartupFailed as error:
-        raise CommandFailed(Exit.USAGE, str(error)) from None
-
-
-def _files(settings: Settings) -> list[Path]:
+def _folder(settings: Settings) -> Path:
     folder = Path(settings.definitions_dir)
     if not folder.is_dir():
         sentence = f"there is no definitions folder {str(folder)!r}; name files, or set SAGA_DEFINITIONS"
         raise CommandFailed(Exit.ERROR, sentence)
-    return files_at([folder])
+    return folder
 
 
 def _read(file: Path) -> Read | InvalidDefinition:

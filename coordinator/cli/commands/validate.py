@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from coordinator.adapters.definition_files import DefinitionFiles, files_in
+from coordinator.adapters.definition_files import DefinitionFiles, files_at
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.output import Form, print_one, put, tell
 from coordinator.domain.definition import SagaDefinition
@@ -13,7 +13,11 @@ from coordinator.domain.errors import InvalidDefinition, StartupFailed
 
 def run(paths: Sequence[Path], services: Sequence[str] | None, form: Form) -> int:
     """Print every fault of every file."""
-    checked = DefinitionFiles.read(files_at(paths), services or None)
+    try:
+        files = files_at(paths)
+    except StartupFailed as error:
+        raise CommandFailed(Exit.USAGE, str(error)) from None
+    checked = DefinitionFiles.read(files, services or None)
     if form is Form.TABLE:
         for definition in checked.all():
             version = f" (version {definition.version})" if definition.version else ""
@@ -37,24 +41,6 @@ def run(paths: Sequence[Path], services: Sequence[str] | None, form: Form) -> in
 
 def _counted(count: int, noun: str) -> str:
     return f"{count or 'no'} {noun}{'s' * (count > 1)}"
-
-
-def files_at(paths: Sequence[Path]) -> list[Path]:
-    """The files that *paths* are, or hold.
-
-    Raises:
-        CommandFailed: there are none, or a folder can not be read.
-    """
-    files: list[Path] = []
-    for path in paths:
-        try:
-            files += files_in(path) if path.is_dir() else [path]
-        except StartupFailed as error:
-            raise CommandFailed(Exit.ERROR, str(error)) from None
-    if not files:
-        folders = ", ".join(map(str, paths))
-        raise CommandFailed(Exit.USAGE, f"there is no definition (*.json, *.yaml, *.yml) in {folders}")
-    return files
 
 
 def _definition(definition: SagaDefinition) -> dict[str, object]:
