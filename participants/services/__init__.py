@@ -1,9 +1,7 @@
 """The example services, of a shop and of a travel agency: business code only, on real state."""
 
 from participants.base import Participant
-from participants.services.cars import CarService
-from participants.services.flights import FlightService
-from participants.services.hotels import HotelService
+from participants.services.bookings import CarService, FlightService, HotelService
 from participants.services.inventory import InventoryService
 from participants.services.notification import NotificationService
 from participants.services.orders import OrderService

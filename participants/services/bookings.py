@@ -1,4 +1,4 @@
-"""What flights, hotels and cars have in common: so many places of each, every one free or booked.
+"""Seats on flights, rooms in hotels and cars for hire: so many places of each, every one free or booked.
 
 Prices are whole cents: a definition adds them up, and no sum of integers is ever rounded.
 """
@@ -7,8 +7,11 @@ from __future__ import annotations
 
 import sqlite3
 
+from participants.base import Output, Participant, compensation, transaction
 from participants.calls import CompensateCall, ExecuteCall, Refused
-from participants.services.fields import read_text
+from participants.services.fields import read_number, read_text
+
+UNITS_MAX = 90
 
 SCHEMA = """
 CREATE TABLE capacity (
@@ -28,6 +31,7 @@ CREATE TABLE bookings (
 );
 CREATE INDEX bookings_by_step ON bookings (saga_id, step);
 """
+# Twenty with plenty of places, and one that has a single place.
 SEED = """
 WITH RECURSIVE numbered (number) AS (
     SELECT 1 UNION ALL SELECT number + 1 FROM numbered WHERE number < 20
@@ -37,32 +41,46 @@ INSERT INTO capacity VALUES ('{kind}-last', 1, 1, {price_cents});
 """
 
 
-def seed(kind: str, price_cents: int) -> str:
-    """Twenty with plenty of places, and one that has a single place."""
-    return SEED.format(kind=kind, price_cents=price_cents)
+def booking_service(noun: str, price_cents: int, unit: str | None = None) -> type[Participant]:
+    """A service that books and cancels places of a *noun*. One costs its price for each *unit* that it is
+    booked for, such as nights; without *unit*, once.
+    """
+    kind = noun.lower()
+
+    class BookingService(Participant):
+        name = f"{noun}Service"
+        schema = (SCHEMA, SEED.format(kind=kind, price_cents=price_cents))
+
+        @transaction(f"book{noun}")
+        def book(self, db: sqlite3.Connection, call: ExecuteCall) -> Output:
+            units = 1 if unit is None else read_number(call.input, unit, UNITS_MAX)
+            item_id = read_text(call.input, f"{kind}_id")
+            trip_id = read_text(call.input, "trip_id")
+            taken = db.execute(
+                "UPDATE capacity SET free = free - 1 WHERE item_id = ? AND free > 0 RETURNING price_cents",
+                (item_id,),
+            ).fetchone()
+            if taken is None:
+                raise Refused("SOLD_OUT", f"There is no free place of {item_id}.")
+            price = taken[0] * units
+            number = db.execute(
+                "INSERT INTO bookings (saga_id, step, trip_id, item_id, price_cents) VALUES (?, ?, ?, ?, ?)",
+                (call.saga_id, call.step, trip_id, item_id, price),
+            ).lastrowid
+            return {"booking_id": f"{item_id}/{number}", "price_cents": price}
+
+        @compensation(f"cancel{noun}")
+        def cancel(self, db: sqlite3.Connection, call: CompensateCall) -> Output:
+            booked = db.execute(
+                "UPDATE bookings SET cancelled = 1 WHERE saga_id = ? AND step = ? RETURNING item_id",
+                (call.saga_id, call.step),
+            ).fetchall()
+            db.executemany("UPDATE capacity SET free = free + 1 WHERE item_id = ?", booked)
+            return None
+
+    return BookingService
 
 
-def book(db: sqlite3.Connection, call: ExecuteCall, item_id: str, times: int = 1) -> dict[str, object]:
-    """Take one place, which costs its price so many *times*."""
-    trip_id = read_text(call.input, "trip_id")
-    taken = db.execute(
-        "UPDATE capacity SET free = free - 1 WHERE item_id = ? AND free > 0 RETURNING price_cents",
-        (item_id,),
-    ).fetchone()
-    if taken is None:
-        raise Refused("SOLD_OUT", f"There is no free place of {item_id}.")
-    price_cents = taken[0] * times
-    number = db.execute(
-        "INSERT INTO bookings (saga_id, step, trip_id, item_id, price_cents) VALUES (?, ?, ?, ?, ?)",
-        (call.saga_id, call.step, trip_id, item_id, price_cents),
-    ).lastrowid
-    return {"booking_id": f"{item_id}/{number}", "price_cents": price_cents}
-
-
-def cancel(db: sqlite3.Connection, call: CompensateCall) -> None:
-    """Free the place that the step took."""
-    booked = db.execute(
-        "UPDATE bookings SET cancelled = 1 WHERE saga_id = ? AND step = ? RETURNING item_id",
-        (call.saga_id, call.step),
-    ).fetchall()
-    db.executemany("UPDATE capacity SET free = free + 1 WHERE item_id = ?", booked)
+FlightService = booking_service("Flight", 129_90)
+HotelService = booking_service("Hotel", 89_50, "nights")
+CarService = booking_service("Car", 39_95, "days")
