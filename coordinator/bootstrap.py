@@ -79,7 +79,8 @@ async def serve(settings: Settings, asked: Wanted = NOTHING_ASKED) -> int:
         StartupFailed: with one sentence for the person who starts it.
     """
     stop = _stop_signal()
-    files = _files(settings)
+    expressions = CelExpressions()
+    files = _files(settings, expressions)
     clock = SystemClock()
     telemetry = PrometheusTelemetry(services=settings.services, clock=clock)
     deliveries = Deliveries(asked)
@@ -87,7 +88,6 @@ async def serve(settings: Settings, asked: Wanted = NOTHING_ASKED) -> int:
         enter = stack.enter_async_context
         followed = await enter(_followed(deliveries.traces, settings, telemetry))
         journal = await enter(_journal(settings, telemetry.committed))
-        expressions = CelExpressions()
         definitions = await _definitions(settings, files, journal, expressions, clock, telemetry)
         participants = await enter(_participants(settings))
         feed = Feed()
@@ -170,8 +170,8 @@ async def _live(
     return failure
 
 
-def _files(settings: Settings) -> DefinitionFiles:
-    files = DefinitionFiles.load(settings.definitions_dir, settings.services)
+def _files(settings: Settings, expressions: CelExpressions) -> DefinitionFiles:
+    files = DefinitionFiles.load(settings.definitions_dir, settings.services, expressions.check)
     _log.info("settings: %s", settings.describe())
     for refused in files.refused:
         _log.error("%s", refused)
@@ -186,7 +186,7 @@ async def _definitions(
     clock: SystemClock,
     telemetry: PrometheusTelemetry,
 ) -> Definitions:
-    read = partial(read_with_places, services=settings.services)
+    read = partial(read_with_places, services=settings.services, check=expressions.check)
     definitions = Definitions(journal.definitions, journal, read, expressions, clock, telemetry)
     try:
         await definitions.take_up(files.loaded)

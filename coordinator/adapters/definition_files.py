@@ -14,6 +14,7 @@ from coordinator.adapters.definition_text import FORMAT_OF, format_of, read_defi
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import InvalidDefinition, StartupFailed, Violation
+from coordinator.domain.expressions import Check
 from coordinator.domain.registration import Key, natural
 
 SCHEMA_FILE: Final = "schema.json"
@@ -29,18 +30,19 @@ class DefinitionFiles:
     refused: tuple[InvalidDefinition, ...]
 
     @classmethod
-    def load(cls, folder: Path | str, services: Collection[str] | None) -> Self:
+    def load(cls, folder: Path | str, services: Collection[str] | None, check: Check) -> Self:
         """Read every `*.json`, `*.yaml` and `*.yml` in *folder* that is not hidden, by file name.
 
-        A step of a service that is not in *services* is a fault; None allows any.
+        A step of a service that is not in *services* is a fault; None allows any. *check* says what is wrong
+        with an expression.
 
         Raises:
             StartupFailed: the folder can not be read.
         """
-        return cls.read(files_in(Path(folder)), services)
+        return cls.read(files_in(Path(folder)), services, check)
 
     @classmethod
-    def read(cls, paths: Sequence[Path], services: Collection[str] | None) -> Self:
+    def read(cls, paths: Sequence[Path], services: Collection[str] | None, check: Check) -> Self:
         """Read *paths*, as `load` reads a folder's."""
         loaded: list[tuple[str, SagaDefinition]] = []
         file_of: dict[Key, str] = {}
@@ -49,7 +51,9 @@ class DefinitionFiles:
             source = path.name if path.name.isprintable() else repr(path.name)
             try:
                 text = read_file(path, source)
-                definition = read_definition(text, format_of(path), source=source, services=services)
+                definition = read_definition(
+                    text, format_of(path), source=source, services=services, check=check
+                )
                 # The first file of a version stays: which one that is depends on file names only.
                 key = definition.name, definition.version
                 if key in file_of:

@@ -6,7 +6,6 @@ from pathlib import PurePath
 from types import MappingProxyType
 from typing import Final
 
-from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.yaml_text import read_yaml
 from coordinator.domain.definition import VIOLATIONS_MAX, SagaDefinition, check_definition, read_document
 from coordinator.domain.documents import Document, Format, Places, read_json
@@ -20,8 +19,6 @@ FORMAT_OF: Final[Mapping[str, Format]] = MappingProxyType(
     {".json": Format.JSON, ".yaml": Format.YAML, ".yml": Format.YAML}
 )
 """How a file is written, by the end of its name."""
-
-_CEL: Final = CelExpressions()
 
 
 def format_of(path: PurePath) -> Format:
@@ -39,14 +36,14 @@ def definition_document(text: str | bytes, written: Format, *, source: str) -> D
 
 
 def read_definition(
-    text: str | bytes, written: Format, *, source: str, services: Collection[str] | None = None
+    text: str | bytes, written: Format, *, source: str, services: Collection[str] | None, check: Check
 ) -> SagaDefinition:
     """Read one definition, as `read_with_places` does.
 
     Raises:
         InvalidDefinition: with every fault that was found, and where.
     """
-    return read_with_places(text, written, source=source, services=services).definition
+    return read_with_places(text, written, source=source, services=services, check=check).definition
 
 
 def read_with_places(
@@ -55,9 +52,9 @@ def read_with_places(
     *,
     source: str,
     services: Collection[str] | None,
-    check: Check = _CEL.check,
+    check: Check,
 ) -> Read:
-    """Keeps the port `DefinitionReader` (ports/definitions.py) for these *services*.
+    """Keeps the port `DefinitionReader` (ports/definitions.py) for these *services*, with this *check*.
 
     A definition that reaches a coordinator comes through here, whoever brings it. Its expressions are checked
     only where the rest is right: what they may name depends on it.

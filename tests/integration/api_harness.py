@@ -243,12 +243,12 @@ async def coordinator(
     """A running coordinator, stopped at the end as bootstrap stops it."""
     journal, feed, participants = SlowJournal(), Feed(), ScriptedParticipants()
     dispatcher = Dispatcher(participants, NoTelemetry(), calls_per_service_max=calls_per_service_max)
+    expressions = CelExpressions()
     tools = Tools(
-        journal, dispatcher, feed, SystemClock(), SystemChance(), NoTelemetry(), NoTracing(), CelExpressions()
+        journal, dispatcher, feed, SystemClock(), SystemChance(), NoTelemetry(), NoTracing(), expressions
     )
     pool = Pool(tools, journal, sagas_open_max=sagas_open_max)
-    read = partial(read_with_places, services=None)
-    expressions = CelExpressions()
+    read = partial(read_with_places, services=None, check=expressions.check)
     definitions = Definitions(journal.definitions, journal, read, expressions, SystemClock(), NoTelemetry())
     await definitions.take_up(files_of(*DEFINITIONS))
     sagas = Sagas(pool, tools, journal, definitions)

@@ -56,9 +56,10 @@ async def begun(
     telemetry: Telemetry | None = None,
 ) -> Definitions:
     """What a coordinator has after its start."""
-    read = partial(read_with_places, services=services)
+    expressions = CelExpressions()
+    read = partial(read_with_places, services=services, check=expressions.check)
     told = telemetry or NoTelemetry()
-    definitions = Definitions(journal.definitions, journal, read, CelExpressions(), StoppedClock(), told)
+    definitions = Definitions(journal.definitions, journal, read, expressions, StoppedClock(), told)
     await definitions.take_up([(f"{one.name}-{one.version}.json", one) for one in files])
     return definitions
 

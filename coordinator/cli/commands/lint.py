@@ -14,7 +14,7 @@ from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.output import Form, print_many, put
 from coordinator.cli.text import one_line
 from coordinator.domain.errors import InvalidDefinition, StartupFailed
-from coordinator.domain.expressions import Evaluate
+from coordinator.domain.expressions import Check, Evaluate
 from coordinator.domain.lint import lint
 from coordinator.domain.rules import RULES
 from coordinator.domain.sentences import INVALID
@@ -49,18 +49,18 @@ def run(paths: Sequence[Path], form: Form, *, participants: bool) -> int:
         files = files_at(paths or [_folder(settings)])
     except StartupFailed as error:
         raise CommandFailed(Exit.USAGE, str(error)) from None
-    read = [_read(file) for file in files]
+    expressions = CelExpressions()
+    read = [_read(file, expressions.check) for file in files]
     told = None
     if participants:
         steps = [step for each in read if isinstance(each, Read) for step in each.definition.steps]
         told = asyncio.run(_told(settings, {step.service for step in steps}))
-    evaluate = CelExpressions().evaluate
     found: list[_Found] = []
     for file, each in zip(files, read, strict=True):
         if isinstance(each, InvalidDefinition):
             found += _refused(file, each)
         else:
-            found += _linted(file, each, evaluate, told)
+            found += _linted(file, each, expressions.evaluate, told)
     if form is not Form.TABLE:
         print_many(found, (), form)
     elif found:
@@ -87,10 +87,11 @@ def _folder(settings: Settings) -> Path:
     return folder
 
 
-def _read(file: Path) -> Read | InvalidDefinition:
+def _read(file: Path, check: Check) -> Read | InvalidDefinition:
     source = str(file)
     try:
-        return read_with_places(read_file(file, source), format_of(file), source=source, services=None)
+        text = read_file(file, source)
+        return read_with_places(text, format_of(file), source=source, services=None, check=check)
     except InvalidDefinition as refused:
         return refused
 

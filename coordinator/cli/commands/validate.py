@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
+from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.definition_files import DefinitionFiles, files_at
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.output import Form, print_one, put, tell
@@ -17,7 +18,7 @@ def run(paths: Sequence[Path], services: Sequence[str] | None, form: Form) -> in
         files = files_at(paths)
     except StartupFailed as error:
         raise CommandFailed(Exit.USAGE, str(error)) from None
-    checked = DefinitionFiles.read(files, services or None)
+    checked = DefinitionFiles.read(files, services or None, CelExpressions().check)
     if form is Form.TABLE:
         for definition in checked.all():
             version = f" (version {definition.version})" if definition.version else ""

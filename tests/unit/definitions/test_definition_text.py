@@ -5,12 +5,14 @@ from typing import Final
 
 import pytest
 
+from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.definition_files import DefinitionFiles
 from coordinator.adapters.definition_text import definition_document, format_of, read_definition
 from coordinator.domain.documents import Format
 from coordinator.domain.errors import InvalidDefinition
 from coordinator.domain.sentences import INVALID
 
+CHECK: Final = CelExpressions().check
 IN_YAML: Final = "sagaName: {}\nsteps:\n- {{service: Hotel, transaction: book, compensation: null}}\n"
 IN_JSON: Final = (
     '{{"sagaName": "{}", "steps": [{{"service": "Hotel", "transaction": "book", "compensation": null}}]}}'
@@ -39,7 +41,7 @@ def test_a_folder_holds_both_and_the_schema_is_no_definition(tmp_path: Path) -> 
     (tmp_path / "d.json").write_text(IN_YAML.format("Mistaken"))
     (tmp_path / "e.yaml").write_text(IN_YAML.format("1st"))
     (tmp_path / "schema.json").write_text("{}")
-    files = DefinitionFiles.load(tmp_path, ["Hotel"])
+    files = DefinitionFiles.load(tmp_path, ["Hotel"], CHECK)
     assert [definition.name for definition in files.all()] == ["InJson", "InYaml", "InYml"]
     assert [str(refused).split(": ")[:3] for refused in files.refused] == [
         ["d.json is not a saga definition and is not loaded:\n  line 1, column 1", "$", "is not JSON"],
@@ -52,10 +54,13 @@ def test_a_folder_holds_both_and_the_schema_is_no_definition(tmp_path: Path) -> 
 
 
 def test_a_text_is_read_as_the_caller_says() -> None:
-    in_json = read_definition(IN_JSON.format("Trip"), Format.JSON, source="trip")
-    assert read_definition(IN_YAML.format("Trip"), Format.YAML, source="trip").digest == in_json.digest
+    in_json = read_definition(IN_JSON.format("Trip"), Format.JSON, source="trip", services=None, check=CHECK)
+    assert (
+        read_definition(IN_YAML.format("Trip"), Format.YAML, source="trip", services=None, check=CHECK).digest
+        == in_json.digest
+    )
     with pytest.raises(InvalidDefinition) as refused:
-        read_definition(IN_YAML.format("Trip"), Format.JSON, source="trip")
+        read_definition(IN_YAML.format("Trip"), Format.JSON, source="trip", services=None, check=CHECK)
     assert [(fault.rule, fault.line, fault.column) for fault in refused.value.violations] == [(INVALID, 1, 1)]
 
 

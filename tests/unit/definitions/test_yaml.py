@@ -10,6 +10,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.definition_text import read_definition
 from coordinator.adapters.yaml_text import read_yaml
 from coordinator.domain import jsontext
@@ -18,6 +19,7 @@ from coordinator.domain.documents import Format, read_json
 from coordinator.domain.errors import InvalidDefinition, InvalidText
 from coordinator.domain.jsontext import DEPTH_MAX, DIGITS_MAX, JsonValue
 
+CHECK: Final = CelExpressions().check
 TRIP: Final = """\
 # What a trip is.
 sagaName: Trip
@@ -69,7 +71,7 @@ def refusal(text: str | bytes) -> str:
 
 
 def test_a_definition_in_yaml_is_the_one_in_json() -> None:
-    definition = read_definition(TRIP, Format.YAML, source="trip.yaml")
+    definition = read_definition(TRIP, Format.YAML, source="trip.yaml", services=None, check=CHECK)
     assert definition.digest == parse_definition(json.dumps(THE_SAME), source="trip.json").digest
 
 
@@ -261,7 +263,9 @@ def test_as_many_values_as_allowed_are_taken(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_a_version_without_quotes_is_told_so() -> None:
     with pytest.raises(InvalidDefinition) as refused:
-        read_definition(TRIP.replace('"1.10"', "1.10"), Format.YAML, source="trip.yaml")
+        read_definition(
+            TRIP.replace('"1.10"', "1.10"), Format.YAML, source="trip.yaml", services=None, check=CHECK
+        )
     (fault,) = refused.value.violations
     assert str(fault).startswith("line 3, column 1: $.version: expected a version in quotes: ")
 
@@ -269,7 +273,7 @@ def test_a_version_without_quotes_is_told_so() -> None:
 def test_faults_stand_at_their_lines() -> None:
     text = TRIP.replace("1m", "soon").replace("    compensation: null\n", "").replace("2\n", "0\n")
     with pytest.raises(InvalidDefinition) as refused:
-        read_definition(text, Format.YAML, source="trip.yaml", services=["Hotel"])
+        read_definition(text, Format.YAML, source="trip.yaml", services=["Hotel"], check=CHECK)
     assert [(fault.line, fault.column, fault.path) for fault in refused.value.violations] == [
         (4, 1, "$.ttl"),
         (12, 5, "$.steps[1].compensation"),

@@ -38,7 +38,9 @@ TOLD: Final[Mapping[str, Description]] = {
 
 def found_in(path: Path) -> list[tuple[str, Loc | None]]:
     try:
-        read = read_with_places(path.read_bytes(), format_of(path), source=path.name, services=None)
+        read = read_with_places(
+            path.read_bytes(), format_of(path), source=path.name, services=None, check=CEL.check
+        )
     except InvalidDefinition as error:
         return [(violation.rule, None) for violation in error.violations]
     offered = list(offer_findings(read.definition, told(read.definition)))
