@@ -287,13 +287,7 @@ class BlockingClient(BlockingConnection):
         found: list[Definition] = []
         token = ""
         while True:
-            request = wire.request_of(
-                pb.ListDefinitionsRequest,
-                page_size=wire.DEFINITIONS_PAGE_SIZE,
-                page_token=token,
-                saga_name=saga_name or "",
-                all_states=all_states,
-            )
+            request = wire.definitions_request(saga_name, token, all_states=all_states)
             page = self._ask("ListDefinitions", self._sagas.ListDefinitions, request)
             found += map(wire.to_definition, page.definitions)
             token = page.next_page_token
@@ -329,12 +323,7 @@ class BlockingClient(BlockingConnection):
         Raises:
             Refused: sagas are open on it, and *if_no_open_sagas*.
         """
-        request = wire.request_of(
-            pb.RetireDefinitionRequest,
-            saga_name=name,
-            definition_version=version,
-            if_no_open_sagas=if_no_open_sagas,
-        )
+        request = wire.retire_request(name, version, if_no_open_sagas=if_no_open_sagas)
         answer = self._ask("RetireDefinition", self._sagas.RetireDefinition, request)
         return wire.to_definition(answer.definition)
 

@@ -128,6 +128,31 @@ def register_request(
     return request_of(kind, definition_json=text, validate_only=validate_only)
 
 
+def retire_request(
+    name: str, version: str, *, if_no_open_sagas: bool
+) -> coordinator_pb2.RetireDefinitionRequest:
+    """What to retire."""
+    return request_of(
+        coordinator_pb2.RetireDefinitionRequest,
+        saga_name=name,
+        definition_version=version,
+        if_no_open_sagas=if_no_open_sagas,
+    )
+
+
+def definitions_request(
+    saga_name: str | None, page_token: str, *, all_states: bool
+) -> coordinator_pb2.ListDefinitionsRequest:
+    """Which page of which definitions to list."""
+    return request_of(
+        coordinator_pb2.ListDefinitionsRequest,
+        page_size=DEFINITIONS_PAGE_SIZE,
+        page_token=page_token,
+        saga_name=saga_name or "",
+        all_states=all_states,
+    )
+
+
 def request_of(kind: Callable[..., _Value], **fields: Any) -> _Value:
     """A request of these fields."""
     return _made("", kind, **fields)
