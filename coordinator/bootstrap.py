@@ -186,7 +186,7 @@ async def _definitions(
     clock: SystemClock,
     telemetry: PrometheusTelemetry,
 ) -> Definitions:
-    read = partial(read_with_places, services=settings.services, check=expressions.check)
+    read = partial(read_with_places, services=settings.services)
     definitions = Definitions(journal.definitions, journal, read, expressions, clock, telemetry)
     try:
         await definitions.take_up(files.loaded)

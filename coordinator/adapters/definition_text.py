@@ -54,7 +54,7 @@ def read_with_places(
     services: Collection[str] | None,
     check: Check,
 ) -> Read:
-    """Keeps the port `DefinitionReader` (ports/definitions.py) for these *services*, with this *check*.
+    """Keeps the port `DefinitionReader` (ports/definitions.py) for these *services*.
 
     A definition that reaches a coordinator comes through here, whoever brings it. Its expressions are checked
     only where the rest is right: what they may name depends on it.

@@ -248,7 +248,7 @@ async def coordinator(
         journal, dispatcher, feed, SystemClock(), SystemChance(), NoTelemetry(), NoTracing(), expressions
     )
     pool = Pool(tools, journal, sagas_open_max=sagas_open_max)
-    read = partial(read_with_places, services=None, check=expressions.check)
+    read = partial(read_with_places, services=None)
     definitions = Definitions(journal.definitions, journal, read, expressions, SystemClock(), NoTelemetry())
     await definitions.take_up(files_of(*DEFINITIONS))
     sagas = Sagas(pool, tools, journal, definitions)

@@ -57,7 +57,7 @@ async def begun(
 ) -> Definitions:
     """What a coordinator has after its start."""
     expressions = CelExpressions()
-    read = partial(read_with_places, services=services, check=expressions.check)
+    read = partial(read_with_places, services=services)
     told = telemetry or NoTelemetry()
     definitions = Definitions(journal.definitions, journal, read, expressions, StoppedClock(), told)
     await definitions.take_up([(f"{one.name}-{one.version}.json", one) for one in files])
