@@ -110,10 +110,22 @@ class SagaNotFound(CallerError):
 
 
 class DefinitionNotFound(CallerError):
-    """No definition has this name, or not in this version; *known* lists those that there are."""
+    """No definition that can be started has this name, or not in this version; *known* lists those that can.
 
-    def __init__(self, name: str, version: str | None, known: str) -> None:
-        super().__init__(f"there is no definition {_definition(name, version)}; loaded are: {known}")
+    `retired_at`: there is one, and since then it starts no sagas.
+    """
+
+    def __init__(
+        self, name: str, version: str | None, known: str, *, retired_at: float | None = None
+    ) -> None:
+        definition = _definition(name, version)
+        says = (
+            f"there is no definition {definition}"
+            if retired_at is None
+            else f"definition {definition} is retired since {_moment(retired_at)}, and registering it again "
+            "brings it back"
+        )
+        super().__init__(f"{says}; loaded are: {known}")
 
 
 class VersionTaken(CallerError):

@@ -91,12 +91,14 @@ class Definitions:
         for registration in await self._store.registrations():
             if registration.is_offered:
                 await self._take_up(registration, in_files)
+            elif registration.retired_at is not None:
+                self._offered.withdraw(registration)
 
     async def get(self, name: str, version: str | None) -> SagaDefinition:
         async with self._turn:
             found = self._offered.get(name, version)
             if found is None:
-                raise self._offered.not_found(name, version)
+                raise self._offered.not_startable(name, version)
             return found
 
     def all(self) -> Sequence[SagaDefinition]:

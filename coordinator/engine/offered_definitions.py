@@ -1,4 +1,7 @@
-"""The definitions that new sagas can be started with, each at hand. Nothing here is written or awaited."""
+"""The definitions that new sagas can be started with, each at hand. Nothing here is written or awaited.
+
+Of those that are retired it is known that they are, for whoever asks for one.
+"""
 
 from collections.abc import Sequence
 
@@ -14,6 +17,7 @@ class OfferedDefinitions:
     def __init__(self) -> None:
         self._held: dict[Key, tuple[Registration, SagaDefinition]] = {}
         self._newest: dict[str, SagaDefinition] = {}
+        self._retired: dict[Key, Registration] = {}
 
     def __len__(self) -> int:
         return len(self._held)
@@ -39,21 +43,35 @@ class OfferedDefinitions:
     def offer(self, registration: Registration, definition: SagaDefinition) -> None:
         """Let sagas be started with it, in place of what had its name and version."""
         self._held[registration.key] = registration, definition
+        self._retired.pop(registration.key, None)
         self._choose_newest(registration.name)
 
-    def withdraw(self, registration: Registration) -> None:
+    def withdraw(self, retired: Registration) -> None:
         """Let no saga be started with it."""
-        self._held.pop(registration.key, None)
-        self._choose_newest(registration.name)
+        self._held.pop(retired.key, None)
+        self._retired[retired.key] = retired
+        self._choose_newest(retired.name)
 
     def would_be_newest(self, registration: Registration) -> bool:
         """Whether a start that names no version would get it, if it was offered."""
         return all(one.number <= registration.number for one in self._of(registration.name))
 
+    def not_startable(self, name: str, version: str | None) -> DefinitionNotFound:
+        """For whoever would start what `get` does not have: of what was retired, since when."""
+        if version is None:
+            retired = newest([one for one in self._retired.values() if one.name == name])
+        else:
+            retired = self._retired.get((name, version))
+        if retired is None:
+            return self.not_found(name, version)
+        return DefinitionNotFound(name, retired.version, self._known(), retired_at=retired.retired_at)
+
     def not_found(self, name: str, version: str | None) -> DefinitionNotFound:
         """For whoever asks for what is not there."""
-        known = sorted(label(one) for one, _ in self._held.values())
-        return DefinitionNotFound(name, version, listed(known))
+        return DefinitionNotFound(name, version, self._known())
+
+    def _known(self) -> str:
+        return listed(sorted(label(one) for one, _ in self._held.values()))
 
     def _choose_newest(self, name: str) -> None:
         chosen = newest(self._of(name))

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.ids import Digest
-from coordinator.domain.registration import Key, Registration
+from coordinator.domain.registration import Key, Registration, newest
 from coordinator.domain.relations import sketch
 from coordinator.engine.offered_definitions import OfferedDefinitions, place
 from coordinator.ports.definitions import DefinitionStore
@@ -92,7 +92,8 @@ class ShownDefinitions:
 
     async def show(self, name: str, version: str | None) -> Shown:
         """A definition by its name and version; without *version*, the one that a start of that name gets, or
-        by its digest, as it is registered or as some saga is pinned to it.
+        where it gets none, the one registered last; or by its digest, as it is registered or as some saga is
+        pinned to it.
 
         Raises:
             DefinitionNotFound: there is none.
@@ -121,8 +122,8 @@ class ShownDefinitions:
         """What is registered, as it stands."""
         definition = self._offered.content(registration)
         if definition is not None:
-            newest = self._offered.get(registration.name, None)
-            is_newest = newest is not None and newest.version == registration.version
+            started = self._offered.get(registration.name, None)
+            is_newest = started is not None and started.version == registration.version
             return _shown(
                 registration, _content_of(definition), open_sagas, is_startable=True, is_newest=is_newest
             )
@@ -143,11 +144,13 @@ class ShownDefinitions:
         )
 
     def _meant(self, held: Sequence[Registration], name: str, version: str | None) -> Registration | None:
-        newest = self._offered.get(name, None)
-        if version is None and newest is None:
-            return next((one for one in held if one.digest == name), None)
-        key = name, version if newest is None or version is not None else newest.version
-        return next((one for one in held if one.key == key), None)
+        if version is not None:
+            return next((one for one in held if one.key == (name, version)), None)
+        of_name = [one for one in held if one.name == name]
+        startable = self._offered.get(name, None)
+        if startable is not None:
+            return next((one for one in of_name if one.version == startable.version), None)
+        return newest(of_name) or next((one for one in held if one.digest == name), None)
 
 
 class _Content(NamedTuple):

@@ -216,8 +216,9 @@ async def test_what_is_retired_starts_nothing_and_the_next_newest_takes_its_plac
         assert (outcome, restored.newest, restored.HasField("retire_time")) == ("RESTORED", True, False)
         assert (await started_with(c)).definition_version == "2"
     assert refused.code is StatusCode.NOT_FOUND
-    assert refused.message == (
-        "there is no definition 'Cruise' in version '2'; loaded are: Cruise (version 1), NeedsColour, "
+    assert refused.message.startswith("definition 'Cruise' in version '2' is retired since 20")
+    assert refused.message.endswith(
+        " UTC, and registering it again brings it back; loaded are: Cruise (version 1), NeedsColour, "
         "PlaceOrder (version 3), Trip"
     )
 

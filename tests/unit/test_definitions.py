@@ -90,6 +90,41 @@ async def test_files_and_what_callers_registered_are_at_hand_after_a_restart(jou
         await again.get("Trip", "9")
 
 
+async def test_whoever_would_start_what_is_retired_is_told_since_when(journal: MemoryJournal) -> None:
+    definitions = await begun(journal, definition(), definition(version="2"), definition(name="Cruise"))
+    since = "is retired since 1970-01-01 01:23:20 UTC, and registering it again brings it back; loaded are: "
+    for version in ("2", "1"):
+        await definitions.retire("Trip", version, if_no_open_sagas=False)
+    for _ in range(2):
+        with pytest.raises(DefinitionNotFound) as one_version:
+            await definitions.get("Trip", "1")
+        with pytest.raises(DefinitionNotFound) as any_version:
+            await definitions.get("Trip", None)
+        assert str(one_version.value) == f"definition 'Trip' in version '1' {since}Cruise (version 1)"
+        assert str(any_version.value) == f"definition 'Trip' in version '2' {since}Cruise (version 1)"
+        journal = journal.reopened()
+        definitions = await begun(journal, definition(), definition(name="Cruise"))
+    with pytest.raises(DefinitionNotFound, match=r"^there is no definition 'Trip' in version '3'; loaded"):
+        await definitions.get("Trip", "3")
+    await registered(definitions, text())
+    await definitions.retire("Cruise", "1", if_no_open_sagas=False)
+    with pytest.raises(
+        DefinitionNotFound, match=r"^definition 'Cruise' in .*; loaded are: Trip \(version 1\)$"
+    ):
+        await definitions.get("Cruise", None)
+
+
+async def test_of_a_name_that_cannot_be_started_the_last_one_is_shown(journal: MemoryJournal) -> None:
+    definitions = await begun(journal, definition(), definition("other", version=None))
+    await registered(definitions, text("draft", version=None))
+    await definitions.retire("Trip", None, if_no_open_sagas=False)
+    assert (await definitions.shown.show("Trip", None)).version == "1"
+    await definitions.retire("Trip", "1", if_no_open_sagas=False)
+    shown = await definitions.shown.show("Trip", None)
+    assert (shown.version, shown.state, shown.steps) == (None, State.RETIRED, ["draft"])
+    assert await definitions.shown.show(definition("draft", version=None).digest, None) == shown
+
+
 async def test_a_file_that_is_gone_can_be_looked_at_and_not_started(journal: MemoryJournal) -> None:
     await begun(journal, definition())
     again = await begun(journal.reopened())

@@ -485,7 +485,9 @@ class GetDefinitionRequest(_message.Message):
     name: _builtins.str
     """The definition's name, or, without a version, a digest: as it is registered, or as a saga is pinned to it."""
     definition_version: _builtins.str
-    """Its version, in whatever state; empty: the one that a start gets which names none."""
+    """Its version, in whatever state; empty: the one that a start gets which names none, or where no start gets any,
+    the one that was registered last.
+    """
     def __init__(
         self,
         *,
