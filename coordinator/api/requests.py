@@ -12,7 +12,7 @@ from google.type.money_pb2 import Money
 
 from coordinator.api.convert import struct_value
 from coordinator.domain import jsontext
-from coordinator.domain.actions import Action
+from coordinator.domain.actions import AS_IT_STANDS, STOPPING, Action
 from coordinator.domain.errors import InvalidJson, InvalidRequest, Violation
 from coordinator.domain.events import Verb
 from coordinator.domain.ids import REQUEST_ID_CHARS_MAX, ActionId, RequestId, SagaId, StepName
@@ -115,11 +115,11 @@ def wanted_action(request: StepRequest | SagaRequest) -> tuple[SagaId, Action]:
             findings.add("action.action_id", "holds a character that cannot be shown")
         findings.said("action.actor", asked.actor, chars_max=ID_CHARS_MAX)
         findings.said("action.reason", asked.reason, chars_max=REASON_CHARS_MAX)
-        if asked.expected_seq < 1:
-            sentence = (
-                f"expected the seq of the saga as you have seen it, 1 or more; found {asked.expected_seq}"
-            )
-            findings.add("action.expected_seq", sentence)
+        may_stand = verb in STOPPING
+        if asked.expected_seq < (AS_IT_STANDS if may_stand else 1):
+            also = f", or {AS_IT_STANDS} for the saga as it stands" if may_stand else ""
+            expected = f"expected the seq of the saga as you have seen it, 1 or more{also}"
+            findings.add("action.expected_seq", f"{expected}; found {asked.expected_seq}")
     step, output = "", None
     if not isinstance(request, SagaRequest):
         step = request.step

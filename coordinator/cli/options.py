@@ -63,7 +63,8 @@ Expect = Annotated[
         "--expect",
         min=1,
         metavar="SEQ",
-        help="Act only if the saga still stands at this seq. Default: the seq that the shown effect is of.",
+        help="Act only if the saga still stands at this seq. Default: the seq that the shown effect is of; "
+        "to cancel or terminate, any.",
     ),
 ]
 ActionId = Annotated[

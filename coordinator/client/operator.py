@@ -1,7 +1,7 @@
 """What a person may do to sagas, for scripts and the command line. Blocking: people act one at a time.
 
 Every action says who, why, and on what they looked at; its id makes it happen once, however often it is
-sent.
+sent. Only to stop a saga as a whole nobody need have looked.
 """
 
 from collections.abc import Callable, Generator, Mapping, Sequence
@@ -26,26 +26,38 @@ from saga.v1 import operator_pb2 as pb
 from saga.v1 import operator_pb2_grpc
 
 JOURNAL_TIMEOUT_S: Final = 3_600.0
+AS_IT_STANDS: Final = 0
+"""The seq that is expected by whoever wants a saga stopped whatever it has done by then."""
 
 
-class Acting(TypedDict):
-    """What every action takes: who, why, and on what they looked at."""
-
+class _Acting(TypedDict):
     actor: str
     reason: str
     """The journal keeps both."""
-    expected_seq: int
-    """The saga's seq that its actor looked at."""
     action_id: NotRequired[str | None]
     """Makes it happen once. None: one is made up for this call."""
     validate_only: NotRequired[bool]
     """To be told what it would lead to, while nothing is done."""
 
 
+class Acting(_Acting):
+    """What every action on a step takes: who, why, and on what they looked at."""
+
+    expected_seq: int
+    """The saga's seq that its actor looked at."""
+
+
+class Stopping(_Acting):
+    """What is taken to stop a saga as a whole: who and why, and on what they looked at if that matters."""
+
+    expected_seq: NotRequired[int]
+    """The saga's seq that its actor looked at. Left out: the saga as it stands."""
+
+
 class Operator(BlockingConnection):
     """A coordinator's OperatorService. Errors and *target* are those of `BlockingClient`.
 
-    Each action takes what `Acting` names, by keyword, and may raise:
+    Each action takes what `Acting` or `Stopping` names, by keyword, and may raise:
 
         Conflict: the saga has moved since (reason SAGA_MOVED), or the action id is another action's.
         Refused: it cannot be done to a saga that stands as it does.
@@ -103,12 +115,12 @@ class Operator(BlockingConnection):
             "FailStep", self._operator.FailStep, pb.FailStepRequest, saga_id, {"step": step}, **acting
         )
 
-    def cancel(self, saga_id: str, **acting: Unpack[Acting]) -> ActionResult:
+    def cancel(self, saga_id: str, **acting: Unpack[Stopping]) -> ActionResult:
         """Turn a running saga back."""
         kind = pb.OperatorServiceCancelSagaRequest
         return self._act("CancelSaga", self._operator.CancelSaga, kind, saga_id, {}, **acting)
 
-    def terminate(self, saga_id: str, **acting: Unpack[Acting]) -> ActionResult:
+    def terminate(self, saga_id: str, **acting: Unpack[Stopping]) -> ActionResult:
         """Stop a saga for good, without undoing anything."""
         kind = pb.TerminateSagaRequest
         return self._act("TerminateSaga", self._operator.TerminateSaga, kind, saga_id, {}, **acting)
@@ -146,7 +158,7 @@ class Operator(BlockingConnection):
         *,
         actor: str,
         reason: str,
-        expected_seq: int,
+        expected_seq: int = AS_IT_STANDS,
         action_id: str | None = None,
         validate_only: bool = False,
     ) -> ActionResult:

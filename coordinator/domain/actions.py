@@ -1,7 +1,8 @@
 """Whether an operator may act, what that would lead to, and what else could be done instead.
 
 An action is judged against what its operator has seen: who acts twice under one id acts once, and who acts
-on a saga that has moved since is told so and has changed nothing.
+on a saga that has moved since is told so and has changed nothing. To stop a saga as a whole nothing need be
+seen: a busy one would have moved each time.
 """
 
 from dataclasses import dataclass, replace
@@ -40,11 +41,16 @@ from coordinator.domain.saga import (
 from coordinator.domain.summary import SagaSummary
 
 STEPS_AT_ISSUE_MAX: Final = 20
+AS_IT_STANDS: Final = 0
+"""Seen by whoever wants a saga stopped whatever it has done by then; records are numbered from 1."""
+STOPPING: Final = frozenset({Verb.CANCEL, Verb.TERMINATE})
+"""What is done to a saga as a whole, and may be wanted of it as it stands."""
 
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """What an operator wants. `seq_seen` is the number of the newest record that they have seen.
+    """What an operator wants. `seq_seen` is the number of the newest record that they have seen; AS_IT_STANDS
+    where the verb is one of STOPPING and they want it whatever that is.
 
     `output` is canonical JSON text, for a COMPLETE; None where none was given.
     """
@@ -88,7 +94,7 @@ def action_event(
             if not _is_same(done, action):
                 raise ActionIdTaken(action.id, saga.id)
             return None
-    if action.seq_seen != seq:
+    if _has_moved(action, seq):
         raise SagaMoved(saga.id, saga.status, seen=action.seq_seen, seq=seq)
     # One that is final says so first, whatever else is wrong.
     if (
@@ -117,7 +123,7 @@ def end_unreadable(row: SagaSummary, action: Action, *, at: float) -> tuple[Oper
         raise SagaEnded(f"saga {row.id} is {row.status}: nothing can be done to it any more")
     if action.verb is not Verb.TERMINATE:
         raise IllegalTransition(f"saga {row.id} cannot be read back: it can only be terminated")
-    if action.seq_seen != row.seq:
+    if _has_moved(action, row.seq):
         raise SagaMoved(row.id, row.status, seen=action.seq_seen, seq=row.seq)
     summary = replace(
         row,
@@ -191,6 +197,13 @@ def _is_legal(saga: Saga, event: OperatorActed) -> bool:
     except IllegalTransition:
         return False
     return True
+
+
+def _has_moved(action: Action, seq: int) -> bool:
+    """Whether a saga whose newest record is number *seq* is not the one that *action* is wanted of."""
+    if action.seq_seen == AS_IT_STANDS and action.verb in STOPPING:
+        return False
+    return action.seq_seen != seq
 
 
 def _is_for_set_aside(action: Action) -> bool:

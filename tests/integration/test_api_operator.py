@@ -388,6 +388,26 @@ async def test_what_cannot_be_done_is_refused_with_the_reason() -> None:
         assert await c.get(answer.saga_id) == before
 
 
+@pytest.mark.parametrize(("rpc", "after"), [("CancelSaga", "COMPENSATING"), ("TerminateSaga", "TERMINATED")])
+async def test_a_saga_is_stopped_as_it_stands_by_whoever_has_not_looked(rpc: str, after: str) -> None:
+    async with coordinator() as c:
+        saga_id = await being_asked(c)
+        foreseen = await call(c, rpc, saga_id=saga_id, action=an_action(0), validate_only=True)
+        assert status(foreseen.effect.status_after) == after
+        assert status((await c.get(saga_id)).status) == "RUNNING"
+        stop = an_action(0)
+        assert not (await call(c, rpc, saga_id=saga_id, action=stop)).repeated
+        assert (await call(c, rpc, saga_id=saga_id, action=stop)).repeated
+
+
+@pytest.mark.parametrize("rpc", ["RetryStep", "SkipStep", "CompleteStep", "FailStep"])
+async def test_an_action_on_a_step_is_refused_without_what_was_looked_at(rpc: str) -> None:
+    async with coordinator() as c:
+        saga_id = await being_asked(c)
+        refused = await refusal(call(c, rpc, saga_id=saga_id, step="bookSeat", action=an_action(0)))
+        assert (refused.code, set(refused.fields)) == (StatusCode.INVALID_ARGUMENT, {"action.expected_seq"})
+
+
 @pytest.mark.parametrize("rpc", list(REQUESTS))
 async def test_a_saga_that_has_ended_or_never_was_is_refused(rpc: str) -> None:
     async with coordinator() as c:

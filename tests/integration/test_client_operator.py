@@ -140,6 +140,18 @@ def test_an_action_on_a_saga_says_who_why_and_on_what(
     assert (result.effect, result.repeated) == (None, True)
 
 
+@pytest.mark.parametrize("verb", SAGA_ACTIONS)
+def test_a_saga_is_stopped_as_it_stands_unless_something_is_expected(
+    verb: str, operator: Operator, scripted: Scripted
+) -> None:
+    prefix = "OperatorService" if verb == "cancel" else ""
+    answer = getattr(pb, f"{prefix}{SAGA_ACTIONS[verb]}Response")
+    scripted.answers[SAGA_ACTIONS[verb]] = answer(result=pb.ActionResult(saga=a_saga()))
+    getattr(operator, verb)("s-1", actor="jo", reason="why")
+    (asked,) = scripted.asked
+    assert asked.action.expected_seq == 0
+
+
 def test_an_action_without_an_id_is_repeated_under_one_made_up(
     operator: Operator, scripted: Scripted
 ) -> None:

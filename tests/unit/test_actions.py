@@ -111,6 +111,26 @@ def test_an_action_on_what_has_moved_is_refused_with_where_the_saga_is_now() -> 
         assert (caught.value.seq, caught.value.status) == (len(tale.history), Status.RUNNING)
 
 
+@pytest.mark.parametrize("verb", [Verb.CANCEL, Verb.TERMINATE])
+def test_a_saga_that_is_to_be_stopped_may_have_moved_since_anybody_looked(verb: Verb) -> None:
+    tale = running()
+    stop = replace(wanted(tale, verb, None), seq_seen=0)
+    tale.is_answered(FAULT)
+    done(tale, stop)
+    assert judged(tale, stop) is None, "it is done once, whatever was seen"
+    with pytest.raises(ActionIdTaken):
+        judged(tale, replace(stop, reason="other"))
+    with pytest.raises(SagaMoved):
+        judged(tale, replace(stop, id=ActionId("act-2"), seq_seen=1))
+
+
+@pytest.mark.parametrize("verb", [Verb.RETRY, Verb.SKIP, Verb.COMPLETE, Verb.FAIL])
+def test_nobody_acts_on_a_step_without_having_looked_at_the_saga(verb: Verb) -> None:
+    tale = running()
+    with pytest.raises(SagaMoved):
+        judged(tale, replace(wanted(tale, verb), seq_seen=0))
+
+
 def test_an_output_is_only_taken_for_a_step_going_forward() -> None:
     tale = dead_letter()
     with pytest.raises(InvalidRequest, match="output_json: expected none"):
@@ -168,6 +188,7 @@ def test_one_that_cannot_be_read_is_closed_by_whoever_saw_its_newest_record() ->
     assert after.error_message == "Terminated by ada (why). It cannot be read back: damaged."
     with pytest.raises(SagaMoved):
         end_unreadable(row, replace(action, seq_seen=row.seq - 1), at=7.0)
+    assert end_unreadable(row, replace(action, seq_seen=0), at=7.0) == (event, after)
     assert (END_OF_UNREADABLE.status_after, END_OF_UNREADABLE.planned) == (Status.TERMINATED, ())
 
 

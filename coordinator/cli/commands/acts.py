@@ -1,4 +1,7 @@
-"""What a person does to sagas: shown before it is done, and done only to the saga that was shown."""
+"""What a person does to sagas: shown before it is done, and done to a step only as the saga was shown.
+
+A saga that is to be stopped as a whole may move in between: a busy one always does.
+"""
 
 import shlex
 import sys
@@ -25,7 +28,7 @@ from coordinator.client.model import (
     Saga,
     StepStatus,
 )
-from coordinator.client.operator import Acting
+from coordinator.client.operator import AS_IT_STANDS, Acting
 
 _COLUMNS: Final = (
     Column("SAGA", "saga_id", is_whole=True),
@@ -95,10 +98,7 @@ def run(address: str, timeout: str, saga_id: str, step: str | None, act: Act, fo
     actor = acting(act.actor)
     output = "" if act.step_output is None else text_of(act.step_output, "--step-output")
     with Operator(address, timeout_s=seconds(timeout)) as operator:
-        saga, actions = operator.possible_actions(saga_id)
-        step = _step(saga, actions, step, act)
-        # What is shown, and what is done, are of the same seq: if the saga moves between, nothing is done.
-        seq = saga.seq if act.expect is None else act.expect
+        step, seq = _what_of(operator, saga_id, step, act)
 
         def perform(*, validate_only: bool) -> ActionResult:
             acting: Acting = {
@@ -118,7 +118,8 @@ def run(address: str, timeout: str, saga_id: str, step: str | None, act: Act, fo
                 return _print_result(foreseen, act, form, "led to")
             for line in _effect_lines(foreseen.effect):
                 print(line, file=sys.stderr)
-            if not _agreed(f"{_named(act, step)} of saga {saga_id} at seq {seq}?"):
+            at = "" if seq == AS_IT_STANDS else f" at seq {seq}"
+            if not _agreed(f"{_named(act, step)} of saga {saga_id}{at}?"):
                 raise CommandFailed(Exit.ERROR, "nothing was done")
         return _print_result(perform(validate_only=False), act, form, "led to")
 
@@ -152,22 +153,28 @@ def _perform(
             return operator.fail(saga_id, step, **acting)
 
 
+def _what_of(operator: Operator, saga_id: str, step: str | None, act: Act) -> tuple[str, int]:
+    """The step that is meant, and the seq that the saga is to stand at."""
+    if OperatorVerb(act.verb.upper()) in _OF_SAGAS:
+        return "", AS_IT_STANDS if act.expect is None else act.expect
+    saga, actions = operator.possible_actions(saga_id)
+    # What is shown, and what is done, are of the same seq: if the saga moves between, nothing is done.
+    return _step(saga, actions, step, act), saga.seq if act.expect is None else act.expect
+
+
 def _step(saga: Saga, actions: Sequence[PossibleAction], step: str | None, act: Act) -> str:
     """The step that is meant.
 
     Raises:
         CommandFailed: none is named, and none or several can be meant.
     """
-    verb = OperatorVerb(act.verb.upper())
-    if verb in _OF_SAGAS:
-        return ""
     if step is not None:
         return step
     # The same action again finds its step in the journal: as the saga stands now, it may not be possible.
     for entry in saga.timeline:
         if entry.operator_action is not None and entry.operator_action.action_id == act.action_id:
             return entry.step
-    steps = [action.step for action in actions if action.verb is verb]
+    steps = [action.step for action in actions if action.verb is OperatorVerb(act.verb.upper())]
     if len(steps) == 1:
         return steps[0]
     if not steps:

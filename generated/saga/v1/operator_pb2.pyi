@@ -76,7 +76,9 @@ class Action(_message.Message):
     reason: _builtins.str
     """Why: 1 to 500 characters."""
     expected_seq: _builtins.int
-    """The saga's seq that the operator looked at."""
+    """The saga's seq that the operator looked at. 0, for CancelSaga and TerminateSaga only: the saga as it
+    stands, for a busy one moves faster than anybody can look. All other actions are refused with 0.
+    """
     def __init__(
         self,
         *,
