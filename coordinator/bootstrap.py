@@ -36,8 +36,9 @@ from coordinator.adapters.opentelemetry.environment import NOTHING_ASKED, Wanted
 from coordinator.adapters.prometheus import MetricsPage, PrometheusTelemetry
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.api.http import HttpPort
+from coordinator.api.orders import orders_door
 from coordinator.api.server import UNARY_METHODS, ApiServer
-from coordinator.domain.errors import DefinitionNotFound, SagaError, StartupFailed
+from coordinator.domain.errors import SagaError, StartupFailed
 from coordinator.engine.definitions import Definitions
 from coordinator.engine.dispatcher import Dispatcher
 from coordinator.engine.driver import Tools
@@ -187,12 +188,10 @@ async def _definitions(
     telemetry: PrometheusTelemetry,
 ) -> Definitions:
     read = partial(read_with_places, services=settings.services)
-    definitions = Definitions(journal.definitions, journal, read, expressions, clock, telemetry)
+    door = orders_door(settings.place_order_saga)
+    definitions = Definitions(journal.definitions, journal, read, expressions, clock, telemetry, door)
     try:
         await definitions.take_up(files.loaded)
-        await definitions.get(settings.place_order_saga, None)
-    except DefinitionNotFound as error:
-        _log.error("PlaceOrder cannot be served (SAGA_PLACE_ORDER_SAGA): %s", error)
     except SagaError as error:
         raise StartupFailed(
             f"the definitions in the journal {settings.journal_path} cannot be read ({error}): "

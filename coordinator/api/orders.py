@@ -10,11 +10,13 @@ from grpc import aio
 
 from coordinator.api.convert import saga_status
 from coordinator.api.errors import FrontDoorClosed
-from coordinator.api.requests import order_input
+from coordinator.api.requests import ORDER_FIELDS, order_input
 from coordinator.api.waiting import patience_s
 from coordinator.domain.errors import DefinitionNotFound, InvalidRequest, Undecided
+from coordinator.domain.front_door import FrontDoor
 from coordinator.domain.ids import RequestId
 from coordinator.domain.saga import Status
+from coordinator.engine.definitions import Definitions
 from coordinator.engine.sagas import Accepted, Sagas, Wanted
 from saga.orders.v1 import orders_pb2 as pb
 from saga.orders.v1 import orders_pb2_grpc as rpc
@@ -22,12 +24,18 @@ from saga.orders.v1 import orders_pb2_grpc as rpc
 ORDERS_DOOR: Final = "orders"
 
 
+def orders_door(saga_name: str) -> FrontDoor:
+    """The door that leads to the saga *saga_name*."""
+    return FrontDoor("PlaceOrder", "SAGA_PLACE_ORDER_SAGA", saga_name, ORDER_FIELDS)
+
+
 class OrderPlacementServicer(rpc.OrderPlacementServiceServicer):
     """Places orders."""
 
-    def __init__(self, sagas: Sagas, *, saga_name: str, wait_max_s: float) -> None:
+    def __init__(self, sagas: Sagas, definitions: Definitions, door: FrontDoor, *, wait_max_s: float) -> None:
         self._sagas = sagas
-        self._saga_name = saga_name
+        self._definitions = definitions
+        self._door = door
         self._wait_max_s = wait_max_s
 
     async def PlaceOrder(
@@ -37,7 +45,7 @@ class OrderPlacementServicer(rpc.OrderPlacementServiceServicer):
             Wanted(
                 front_door=ORDERS_DOOR,
                 request_id=RequestId(request.order_id),
-                saga_name=self._saga_name,
+                saga_name=self._door.saga_name,
                 version=None,
                 input=order_input(request),
                 # The caller chose no definition, so pointing this door elsewhere breaks no repeated call.
@@ -61,13 +69,7 @@ class OrderPlacementServicer(rpc.OrderPlacementServiceServicer):
         """Both faults are the operator's, who can mend them while the caller tries again."""
         try:
             return await self._sagas.start(wanted)
-        except DefinitionNotFound:
-            raise FrontDoorClosed(
-                f"orders are to be placed by the saga {self._saga_name!r} (SAGA_PLACE_ORDER_SAGA), which "
-                "is not loaded; nothing was written"
-            ) from None
-        except InvalidRequest as error:
-            raise FrontDoorClosed(
-                f"the saga {self._saga_name!r} (SAGA_PLACE_ORDER_SAGA) cannot be started with an order: "
-                f"{error}; nothing was written"
-            ) from None
+        except (DefinitionNotFound, InvalidRequest) as error:
+            # It may have been opened again by now: then what was wrong with this call is all there is to say.
+            fault = self._definitions.fault_of(self._door) or str(error)
+            raise FrontDoorClosed(f"{self._door.shut(fault)}; nothing was written") from None

@@ -33,6 +33,8 @@ ITEMS_MAX: Final = 1000
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 1000
 NANOS_MAX: Final = 999_999_999
+ORDER_FIELDS: Final = ("order_id", "user_id", "items", "payment_info")
+"""What the input of a saga that places an order has."""
 
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 

@@ -17,7 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from coordinator.api.coordinator import CoordinatorServicer
 from coordinator.api.interceptor import CallInterceptor
 from coordinator.api.operator import OperatorServicer
-from coordinator.api.orders import OrderPlacementServicer
+from coordinator.api.orders import OrderPlacementServicer, orders_door
 from coordinator.api.reflection import add_reflection
 from coordinator.domain.errors import StartupFailed
 from coordinator.engine.definitions import Definitions
@@ -81,7 +81,7 @@ class ApiServer:
             OperatorServicer(sagas, operations), self._server
         )
         orders_pb2_grpc.add_OrderPlacementServiceServicer_to_server(
-            OrderPlacementServicer(sagas, saga_name=place_order_saga, wait_max_s=wait_max_s),
+            OrderPlacementServicer(sagas, definitions, orders_door(place_order_saga), wait_max_s=wait_max_s),
             self._server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

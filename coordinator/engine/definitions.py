@@ -13,6 +13,7 @@ from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.documents import Format, Position
 from coordinator.domain.errors import InvalidDefinition, Overloaded, VersionTaken, Violation
 from coordinator.domain.expressions import Evaluate
+from coordinator.domain.front_door import FrontDoor
 from coordinator.domain.ids import Digest
 from coordinator.domain.jsontext import digest
 from coordinator.domain.lint import Finding, lint
@@ -65,12 +66,15 @@ class Definitions:
         expressions: Expressions,
         clock: Clock,
         telemetry: Telemetry,
+        door: FrontDoor | None = None,
     ) -> None:
+        """*door* is the one that what is registered here must keep open."""
         self._store = store
         self._read = read
         self._expressions = expressions
         self._clock = clock
         self._telemetry = telemetry
+        self._door = door
         self._offered = OfferedDefinitions()
         self.shown = ShownDefinitions(store, index, self._offered)
         # Held while something is written: whoever chooses a definition then gets what there is after it.
@@ -93,6 +97,8 @@ class Definitions:
                 await self._take_up(registration, in_files)
             elif registration.retired_at is not None:
                 self._offered.withdraw(registration)
+        if self._door is not None:
+            self._tell_if_shut(self._door.saga_name)
 
     async def get(self, name: str, version: str | None) -> SagaDefinition:
         async with self._turn:
@@ -103,6 +109,13 @@ class Definitions:
 
     def all(self) -> Sequence[SagaDefinition]:
         return self._offered.all()
+
+    def fault_of(self, door: FrontDoor) -> str | None:
+        """Why nothing can be started by *door* at this moment; None where it can."""
+        newest = self._offered.get(door.saga_name, None)
+        if newest is None:
+            return str(self._offered.not_startable(door.saga_name, None))
+        return door.fault(newest)
 
     async def register(self, text: str, written: Format, *, source: str, validate_only: bool) -> Answer:
         """Register a definition, durably; with *validate_only*, say what that would come to.
@@ -146,6 +159,7 @@ class Definitions:
             registered = await self._store.register(definition, at=self._clock.now())
             self._offer(registered.registration, definition)
         _log.info("definition %s registered: %s", label(registered.registration), registered.outcome)
+        self._tell_if_shut(definition.name)
         return registered
 
     async def _foreseen(self, definition: SagaDefinition) -> Registered:
@@ -163,6 +177,7 @@ class Definitions:
                 raise self._offered.not_found(name, version)
             self._offered.withdraw(retired)
         _log.info("definition %s retired", label(retired))
+        self._tell_if_shut(name)
         return retired
 
     async def _take_up(self, registration: Registration, in_files: Mapping[Digest, SagaDefinition]) -> None:
@@ -188,6 +203,14 @@ class Definitions:
     def _offer(self, registration: Registration, definition: SagaDefinition) -> None:
         self._offered.offer(registration, definition)
         self._telemetry.definition_registered(registration.name)
+
+    def _tell_if_shut(self, name: str) -> None:
+        """Say aloud that what is registered under *name* by now shuts the front door."""
+        if self._door is None or self._door.saga_name != name:
+            return
+        fault = self.fault_of(self._door)
+        if fault is not None:
+            _log.error("%s", self._door.shut(fault))
 
     def _check_room(self, definition: SagaDefinition) -> None:
         if (definition.name, definition.version) not in self._offered and len(self._offered) >= OFFERED_MAX:

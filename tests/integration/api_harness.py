@@ -23,6 +23,7 @@ from coordinator.adapters.clock import SystemChance, SystemClock
 from coordinator.adapters.definition_text import read_with_places
 from coordinator.adapters.memory import MemoryJournal
 from coordinator.adapters.no_tracing import NoTracing
+from coordinator.api.orders import orders_door
 from coordinator.api.server import ApiServer
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.outcomes import Answer, NoProof, Refused, Succeeded, Unproved
@@ -249,7 +250,15 @@ async def coordinator(
     )
     pool = Pool(tools, journal, sagas_open_max=sagas_open_max)
     read = partial(read_with_places, services=None)
-    definitions = Definitions(journal.definitions, journal, read, expressions, SystemClock(), NoTelemetry())
+    definitions = Definitions(
+        journal.definitions,
+        journal,
+        read,
+        expressions,
+        SystemClock(),
+        NoTelemetry(),
+        orders_door(place_order_saga),
+    )
     await definitions.take_up(files_of(*DEFINITIONS))
     sagas = Sagas(pool, tools, journal, definitions)
     operations = Operations(journal, journal, StoreOfTwoPieces(), participants, definitions)

@@ -10,6 +10,8 @@ import grpc.aio
 import pytest
 from grpc import StatusCode
 
+from coordinator.api.requests import ORDER_FIELDS, order_input
+from coordinator.domain.documents import Format
 from coordinator.domain.outcomes import NoProof, Refused, Unproved
 from coordinator.ports.participants import ExecuteCall
 from saga.orders.v1 import orders_pb2
@@ -157,7 +159,11 @@ async def test_a_door_whose_definition_is_missing_says_that_it_is_the_operators_
         sagas = await c.saga_count()
     assert refused.code is StatusCode.UNAVAILABLE
     assert refused.reason == "FRONT_DOOR_CLOSED"
-    assert "'Gone' (SAGA_PLACE_ORDER_SAGA), which is not loaded" in refused.message
+    assert refused.message == (
+        "PlaceOrder cannot be served (SAGA_PLACE_ORDER_SAGA): there is no definition 'Gone'; loaded are: "
+        "NeedsColour, PlaceOrder (version 3), Trip. Register a version of Gone that takes order_id, user_id, "
+        "items, payment_info; nothing was written"
+    )
     assert sagas == 0
 
 
@@ -168,6 +174,32 @@ async def test_a_door_to_a_saga_that_wants_more_than_an_order_blames_no_caller()
     assert refused.code is StatusCode.UNAVAILABLE
     assert "$.colour: is missing" in refused.message
     assert sagas == 0
+
+
+async def test_a_registration_that_shuts_the_door_says_so_and_every_caller_is_told_what_opens_it() -> None:
+    step = {"service": "Stock", "transaction": "reserveStock", "compensation": None, "input": ["nofield"]}
+    newer = json.dumps({"sagaName": "PlaceOrder", "version": "4", "steps": [step]})
+    async with coordinator() as c:
+        await c.definitions.register(newer, Format.JSON, source="test", validate_only=False)
+        shut = await refusal(c.orders.PlaceOrder(order()))
+        await c.definitions.retire("PlaceOrder", "4", if_no_open_sagas=False)
+        assert (await c.orders.PlaceOrder(order())).status == orders_pb2.SUCCESS
+        await c.definitions.retire("PlaceOrder", "3", if_no_open_sagas=False)
+        gone = await refusal(c.orders.PlaceOrder(order("o-2")))
+    assert (shut.code, shut.reason) == (StatusCode.UNAVAILABLE, "FRONT_DOOR_CLOSED")
+    assert shut.message == (
+        "PlaceOrder cannot be served (SAGA_PLACE_ORDER_SAGA): the newest PlaceOrder (version 4) asks for "
+        "more than this call has: $.nofield: is missing; step reserveStock needs it. Register a version of "
+        "PlaceOrder that takes order_id, user_id, items, payment_info; nothing was written"
+    )
+    assert (gone.code, gone.reason) == (StatusCode.UNAVAILABLE, "FRONT_DOOR_CLOSED")
+    assert "(SAGA_PLACE_ORDER_SAGA): definition 'PlaceOrder' in version '4' is retired since" in gone.message
+
+
+def test_the_saga_of_an_order_is_given_what_its_door_says_that_it_has() -> None:
+    given = order_input(order())
+    assert isinstance(given, dict)
+    assert tuple(given) == ORDER_FIELDS
 
 
 async def test_an_undecided_order_is_answered_before_the_callers_deadline_and_goes_on() -> None:

@@ -115,7 +115,7 @@ async def test_orders_that_no_saga_takes_are_told_of_and_not_asked_for_again(kin
         closed = await error_of(place(client))
     assert isinstance(closed, Unavailable)
     assert (closed.code, closed.reason) == ("UNAVAILABLE", "FRONT_DOOR_CLOSED")
-    assert "'Nothing' (SAGA_PLACE_ORDER_SAGA), which is not loaded" in str(closed)
+    assert "cannot be served (SAGA_PLACE_ORDER_SAGA): there is no definition 'Nothing'" in str(closed)
 
 
 async def ask(

@@ -17,6 +17,7 @@ from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.documents import Format, Places
 from coordinator.domain.errors import DefinitionNotFound, JournalUnavailable
+from coordinator.domain.front_door import FrontDoor
 from coordinator.engine import shown_definitions
 from coordinator.engine.definitions import Definitions
 from coordinator.engine.shown_definitions import State
@@ -54,12 +55,13 @@ async def begun(
     *files: SagaDefinition,
     services: Collection[str] | None = None,
     telemetry: Telemetry | None = None,
+    door: FrontDoor | None = None,
 ) -> Definitions:
     """What a coordinator has after its start."""
     expressions = CelExpressions()
     read = partial(read_with_places, services=services)
     told = telemetry or NoTelemetry()
-    definitions = Definitions(journal.definitions, journal, read, expressions, StoppedClock(), told)
+    definitions = Definitions(journal.definitions, journal, read, expressions, StoppedClock(), told, door)
     await definitions.take_up([(f"{one.name}-{one.version}.json", one) for one in files])
     return definitions
 
@@ -198,6 +200,51 @@ async def test_a_damaged_text_is_told_of_and_the_others_are_at_hand(
     assert "is damaged: its text has another digest" in caplog.messages[0]
     shown = await again.shown.show("Trip", "2")
     assert (shown.state, shown.text) == (State.UNAVAILABLE, None)
+
+
+DOOR = FrontDoor("BookTrip", "SAGA_TRIPS", "Trip", ("from", "to"))
+
+
+def errors(caplog: pytest.LogCaptureFixture) -> list[str]:
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.ERROR]
+    caplog.clear()
+    return told
+
+
+async def test_whatever_shuts_the_front_door_is_told_aloud(
+    journal: MemoryJournal, caplog: pytest.LogCaptureFixture
+) -> None:
+    cure = ". Register a version of Trip that takes from, to"
+    retired = "BookTrip cannot be served (SAGA_TRIPS): definition 'Trip' in version '2' is retired since "
+    step = {"service": "Hotel", "transaction": "book", "compensation": None, "input": ["to", "by", "at"]}
+    asks = json.dumps({"sagaName": "Trip", "version": "2", "steps": [step]})
+    shut = (
+        "BookTrip cannot be served (SAGA_TRIPS): the newest Trip (version 2) asks for more than this call "
+        f"has: $.by: is missing; step book needs it; $.at: is missing; step book needs it{cure}"
+    )
+    definitions = await begun(journal, door=DOOR)
+    (told,) = errors(caplog)
+    assert told == (
+        f"BookTrip cannot be served (SAGA_TRIPS): there is no definition 'Trip'; loaded are: none{cure}"
+    )
+    await registered(definitions, text())
+    await registered(definitions, text(name="Cruise"))
+    await definitions.register(asks, Format.JSON, source="test", validate_only=True)
+    assert errors(caplog) == []
+    await registered(definitions, asks)
+    assert errors(caplog) == [shut]
+    await definitions.retire("Cruise", "1", if_no_open_sagas=False)
+    assert errors(caplog) == []
+    await begun(journal := journal.reopened(), door=DOOR)
+    assert errors(caplog) == [shut]
+    definitions = await begun(journal.reopened(), door=DOOR)
+    caplog.clear()
+    await definitions.retire("Trip", "2", if_no_open_sagas=False)
+    assert errors(caplog) == []
+    await definitions.retire("Trip", "1", if_no_open_sagas=False)
+    (told,) = errors(caplog)
+    assert told.startswith(retired)
+    assert told.endswith(cure)
 
 
 async def test_metrics_are_told_of_every_name_that_can_be_started(journal: MemoryJournal) -> None:
