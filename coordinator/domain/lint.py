@@ -23,8 +23,9 @@ from coordinator.domain.definition import (
 from coordinator.domain.durations import format_duration
 from coordinator.domain.errors import Loc, NotEvaluated
 from coordinator.domain.expression_reading import OUTPUTS, reading
-from coordinator.domain.expressions import Effort, Evaluate, expressions_in
+from coordinator.domain.expressions import Effort, Evaluate, Scope, expressions_in, holds, shape
 from coordinator.domain.graph import mask, places
+from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.rules import RULES, Stage
 from coordinator.domain.sentences import found, listed
@@ -63,7 +64,7 @@ def lint(
     everything = [*_findings(definition, expressions), *(of_participants or ())]
     not_looked_for = set[str]()
     if expressions is None:
-        not_looked_for |= {_DEAD_BRANCH, _UNREACHABLE}
+        not_looked_for |= {_DEAD_BRANCH, _UNREACHABLE, _LACKS}
     if of_participants is None:
         not_looked_for |= {id_ for id_, rule in RULES.items() if rule.stage is Stage.PARTICIPANTS}
     left = [finding for finding in everything if finding.rule not in _allowed(definition, finding)]
@@ -90,6 +91,7 @@ def _findings(definition: SagaDefinition, evaluate: Evaluate | None) -> Iterator
     yield from _default_outputs(definition, expressions)
     if evaluate is not None:
         yield from _constants(definition, expressions, evaluate)
+        yield from _stand_ins(definition, expressions, evaluate)
 
 
 def _time(definition: SagaDefinition) -> Iterator[Finding]:
@@ -227,6 +229,74 @@ def _constants(
                 yield Finding(_DEAD_BRANCH, expression.loc, sentence)
 
 
+def _stand_ins(
+    definition: SagaDefinition, expressions: Sequence[_Expression], evaluate: Evaluate
+) -> Iterator[Finding]:
+    for expression in expressions:
+        read = reading(expression.source)
+        # What else is named is not known before a saga runs.
+        if read.fields or read.fields is None or len(read.steps) != 1:
+            continue
+        named = definition.step(StepName(read.steps[0].name))
+        if not _may_stand_in(definition, expression, named, evaluate):
+            continue
+        over = Scope({}, {named.name: named.default_output})
+        try:
+            if expression.is_condition:
+                holds(expression.source, over, evaluate, place="")
+            else:
+                shape(expression.source, over, evaluate, place="")
+        except NotEvaluated as error:
+            sentence = f"over the defaultOutput of {named.name} it yields nothing: {error.sentence}"
+            yield Finding(_LACKS, expression.loc, sentence)
+
+
+def _may_stand_in(
+    definition: SagaDefinition, expression: _Expression, named: StepDefinition, evaluate: Evaluate
+) -> bool:
+    """Whether *expression* may be evaluated over the `defaultOutput` of *named*."""
+    if not named.has_default_output:
+        return False
+    place = _place(expression.loc)
+    if place < 0:
+        return named.when is not None
+    step = definition.steps[place]
+    if expression.loc[2] == "compensationInput" and (
+        step.compensation is None or step.kind is StepKind.RETRIABLE
+    ):
+        return False  # it is never evaluated, which has a rule of its own
+    if step is named:
+        return True
+    if named.when is None:
+        return False
+    return expression.is_condition or not _is_omitted_with(step, named, evaluate)
+
+
+def _is_omitted_with(step: StepDefinition, named: StepDefinition, evaluate: Evaluate) -> bool:
+    """Whether *step* certainly does not run where *named* was omitted, by a `when` that says so."""
+    if step.when is None or named.when is None:
+        return False
+    if _conjuncts(named.when) <= _conjuncts(step.when):
+        return True
+    return _constant(step.when, {named.name: named.default_output}, evaluate) is False
+
+
+def _conjuncts(condition: str) -> set[tuple[str, ...]]:
+    """What must hold for *condition* to hold, each as its words: the parts between the `&&` of an expression
+    that is nothing but those, else the whole."""
+    parts: list[list[str]] = [[]]
+    depth = 0
+    for token in reading(condition).tokens:
+        depth += (token.text in ("(", "[", "{")) - (token.text in (")", "]", "}"))
+        if depth == 0 and token.text in ("||", "?"):
+            return {tuple(each.text for each in reading(condition).tokens)}
+        if depth == 0 and token.text == "&&":
+            parts.append([])
+        else:
+            parts[-1].append(token.text)
+    return set(map(tuple, parts))
+
+
 def _constant(condition: str, known: Mapping[str, JsonValue], evaluate: Evaluate) -> bool | None:
     """What *condition* yields whatever the saga's input is; None where it depends on that."""
     steps = [step.name for step in reading(condition).steps]
@@ -321,4 +391,5 @@ def _written(seconds: float) -> str:
 
 _DEAD_BRANCH: Final = "dead-branch"
 _UNREACHABLE: Final = "unreachable-step"
+_LACKS: Final = "default-output-lacks"
 _KIND: Final = {StepKind.PIVOT: "the pivot", StepKind.RETRIABLE: "retriable"}

@@ -154,6 +154,10 @@ _LINT: Final = {
         "A `defaultOutput` stands in for an output that no expression names.",
         "Take it away, or use the output.",
     ),
+    "default-output-lacks": (
+        "An expression fails over the `defaultOutput` that stands in: just where that is needed.",
+        "Give the `defaultOutput` what is taken of it, or ask by `has(…) ? … : …` whether it is there.",
+    ),
     "allow-unknown-rule": (
         "`allow` names what is no rule.",
         "Correct the id; `saga lint --rules` lists them.",

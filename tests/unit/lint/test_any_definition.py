@@ -63,6 +63,7 @@ def test_less_is_known_without_an_evaluator_and_nothing_else_is_found(document: 
     assert {finding.rule for finding in known - guessed} <= {
         "dead-branch",
         "unreachable-step",
+        "default-output-lacks",
         "allow-unused",
     }
 

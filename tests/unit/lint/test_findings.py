@@ -89,6 +89,12 @@ SAID: Final[list[tuple[list[dict[str, Any]], dict[str, object], str, str]]] = [
         "the condition '1 > 0' is always true",
     ),
     (
+        [step("a", compensationInput={"x": ["outputs.a.id"]}, defaultOutput={})],
+        {},
+        "$.steps[0].compensationInput.x[0] default-output-lacks",
+        'over the defaultOutput of a it yields nothing: outputs.a has no field "id"',
+    ),
+    (
         [step("a", allow=["second-pivot", "nonsense"])],
         {},
         "$.steps[0].allow[1] allow-unknown-rule",
@@ -205,6 +211,55 @@ def test_the_condition_of_each_branch_is_looked_at(source: str, always: list[str
 def test_a_condition_passes_nothing_on() -> None:
     rules = [one.rule for one in found(step("a", input=["b"], when="size(input) > 2"), sensitive=["b"])]
     assert rules == []
+
+
+@pytest.mark.parametrize(
+    ("source", "default", "lacks"),
+    [
+        ("outputs.a.id", {}, True),
+        ("outputs.a.id", None, True),
+        ("outputs.a.id", {"id": 1}, False),
+        ("outputs.a.ids[1]", {"ids": [1]}, True),
+        ("outputs.a", {}, False),
+        ("outputs.a.id + 1", {"id": "text"}, True),
+        ("outputs.a.id + 1", {"id": 1}, False),
+        ("has(outputs.a.id) ? outputs.a.id : 0", {}, False),
+        # What else is named may be what decides.
+        ("input.b ? outputs.a.id : 0", {}, False),
+        ("size(input) > 1 ? outputs.a.id : 0", {}, False),
+    ],
+)
+def test_what_an_undo_takes_is_there_also_in_the_default(source: str, default: object, lacks: bool) -> None:
+    steps = found(step("a", compensationInput={"x": source}, defaultOutput=default))
+    assert [one.rule for one in steps] == ["default-output-lacks"] * lacks
+
+
+@pytest.mark.parametrize(
+    ("when", "others", "lacks"),
+    [
+        ("input.car", {}, True),
+        ("input.car", {"when": "input.car"}, False),
+        ("input.car && input.b", {"when": "input.b && input.seat && input.car"}, False),
+        ("input.car", {"when": "input.car || input.b"}, True),
+        ("input.car", {"when": "input.b ? input.c : input.d && input.car"}, True),
+        ("input.car", {"when": "has(outputs.a.id)"}, False),
+        ("input.car", {"when": "!has(outputs.a.id)"}, True),
+        (None, {}, False),
+    ],
+)
+def test_a_default_stands_in_only_where_its_step_may_be_omitted_and_the_other_runs(
+    when: str | None, others: dict[str, object], lacks: bool
+) -> None:
+    condition = {} if when is None else {"when": when}
+    steps = [step("a", defaultOutput={}, **condition), step("b", input={"x": "outputs.a.id"}, **others)]
+    assert [one.path for one in found(*steps)] == ["$.steps[1].input.x"] * lacks
+
+
+def test_what_no_undo_is_given_lacks_nothing() -> None:
+    shaped = {"compensationInput": {"x": "outputs.tell.id"}, "defaultOutput": {}}
+    assert {one.rule for one in found(PIVOT, {**LASTING, **shaped})} == {"dead-compensation"}
+    alone = step("tell", **{**shaped, "compensation": None})
+    assert {one.rule for one in found(alone)} == {"dead-compensation"}
 
 
 def test_findings_come_in_the_order_of_the_steps() -> None:
