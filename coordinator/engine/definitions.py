@@ -88,9 +88,11 @@ class Definitions:
             SagaError: what is registered cannot be read.
         """
         definitions = [definition for _, definition in files]
+        before = {registration.key: registration for registration in await self._store.registrations()}
         outcomes = await self._store.take_up_files(definitions, at=self._clock.now())
         for (source, definition), outcome in zip(files, outcomes, strict=True):
-            _tell_of_file(source, definition, outcome)
+            held = before.get((definition.name, definition.version))
+            _tell_of_file(source, definition, outcome, held)
         in_files = {definition.digest: definition for definition in definitions}
         for registration in await self._store.registrations():
             if registration.is_offered:
@@ -240,10 +242,15 @@ def _linted(read: Read, evaluate: Evaluate) -> tuple[Sequence[Located], int]:
     return [Located(one, read.places.position(one.loc)) for one in told], len(findings) - len(told)
 
 
-def _tell_of_file(source: str, definition: SagaDefinition, outcome: Registered | VersionTaken) -> None:
+def _tell_of_file(
+    source: str, definition: SagaDefinition, outcome: Registered | VersionTaken, before: Registration | None
+) -> None:
+    """*before*: what its name and version held until now."""
     if isinstance(outcome, VersionTaken):
         _log.error("%s is not loaded: %s", source, outcome)
     elif outcome.registration.retired_at is not None:
         _log.warning("%s is not loaded: it was retired, and registering it by a call brings it back", source)
     elif outcome.registration.digest != definition.digest:
         _log.warning("%s is not loaded: other content was registered by a call since", source)
+    elif outcome.outcome is Outcome.REPLACED and before is not None and before.through_api:
+        _log.warning("%s takes the place of other content, which was registered by a call", source)

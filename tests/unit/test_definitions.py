@@ -167,6 +167,22 @@ async def test_a_file_that_does_not_count_is_told_of(
     assert await again.get("Trip", None) == definition("other", version=None)
 
 
+@pytest.mark.parametrize("version", ["1", None])
+async def test_a_file_that_takes_the_place_of_what_a_caller_registered_is_told_of(
+    journal: MemoryJournal, version: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    await registered(await begun(journal, definition(name="Cruise")), text(version=version))
+    files = definition("new", name="Cruise"), definition("new", version=version)
+    again = await begun(journal := journal.reopened(), *files)
+    assert caplog.messages == [
+        f"Trip-{version}.json takes the place of other content, which was registered by a call"
+    ]
+    assert await again.get("Trip", version) == definition("new", version=version)
+    caplog.clear()
+    await begun(journal.reopened(), *files)
+    assert caplog.messages == []
+
+
 async def test_what_is_not_right_any_more_is_told_of_and_the_others_are_at_hand(
     journal: MemoryJournal, caplog: pytest.LogCaptureFixture
 ) -> None:
