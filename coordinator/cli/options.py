@@ -112,18 +112,27 @@ def text_of(value: str, option: str) -> str:
     Raises:
         CommandFailed: it can not be read, is larger than a coordinator takes, or is not UTF-8.
     """
+    if value.startswith("@"):
+        return text_in(value[1:], option)
+    return text_in(value, option) if value == "-" else value
+
+
+def text_in(path: str, option: str) -> str:
+    """What the file at *path* holds, or stdin where that is -.
+
+    Raises:
+        CommandFailed: as `text_of`.
+    """
     try:
-        if value == "-":
+        if path == "-":
             if sys.stdin is None:
                 raise OSError(errno.EBADF, "stdin is closed")
             return _bounded(sys.stdin.buffer)
-        if value.startswith("@"):
-            with open(value[1:], "rb") as file:
-                return _bounded(file)
+        with open(path, "rb") as file:
+            return _bounded(file)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else "it is not UTF-8 text"
-        raise CommandFailed(Exit.USAGE, f"{option}: {value!r} can not be read: {reason}") from None
-    return value
+        raise CommandFailed(Exit.USAGE, f"{option}: {path!r} can not be read: {reason}") from None
 
 
 def can_ask() -> bool:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from coordinator.cli.exits import CommandFailed, Exit
-from coordinator.cli.options import seconds, text_of
+from coordinator.cli.options import seconds, text_in
 from coordinator.cli.output import Column, Form, print_many, print_one, put, tell
 from coordinator.cli.text import one_line
 from coordinator.client import BlockingClient, Definition, InvalidRequest
@@ -58,7 +58,7 @@ def show(address: str, timeout: str, name: str, version: str | None, form: Form)
 
 def register(address: str, timeout: str, file: str, form: Form, *, dry_run: bool) -> int:
     """Register a definition, and print what that came to; or every fault of a wrong one."""
-    text = text_of(file if file == "-" else f"@{file}", "FILE")
+    text = text_in(file, "FILE")
     with BlockingClient(address, timeout_s=seconds(timeout)) as client:
         try:
             registered = client.register_definition(

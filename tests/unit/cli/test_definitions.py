@@ -49,3 +49,11 @@ def test_findings_that_are_not_told_are_counted(
         f"{file}:2:5 dead-branch $.steps[0].when So. Cure: Do\nand 899 more; saga lint shows all\n",
         "Trip is registered\n",
     )
+
+
+def test_a_file_that_is_not_there_is_named_as_it_was_given(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    missing = str(tmp_path / "nofile.yaml")
+    assert run(["definitions", "register", missing]) == 2
+    assert capsys.readouterr().err == f"FILE: '{missing}' can not be read: No such file or directory\n"
