@@ -23,7 +23,7 @@ def list_(
     """List the services that sagas call, and whether they answer.
 
     Those that describe themselves are shown with how many transactions they offer, and whether a barrier
-    keeps a call that comes twice from having its effect twice.
+    keeps a call that comes twice from having its effect twice; ? is where a service does not say.
 
     \b
     Example:

@@ -4,8 +4,8 @@ from typing import Final
 
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.options import seconds
-from coordinator.cli.output import Column, Form, print_many
-from coordinator.client import Broken, Operator
+from coordinator.cli.output import Column, Form, as_data, print_many
+from coordinator.client import Broken, Operator, Participant
 from coordinator.client.ledger import Ledger
 
 _COLUMNS: Final = (
@@ -30,7 +30,10 @@ _LEDGER_COLUMNS: Final = (
 def list_all(address: str, timeout: str, form: Form) -> int:
     """Print the services that sagas call."""
     with Operator(address, timeout_s=seconds(timeout)) as operator:
-        print_many(operator.participants(), _COLUMNS, form)
+        if form is Form.TABLE:
+            print_many(map(_in_words, operator.participants()), _COLUMNS, form)
+        else:
+            print_many(operator.participants(), (), form)
     return Exit.OK
 
 
@@ -47,6 +50,13 @@ def ledger(address: str, timeout: str, service: str, saga_id: str, target: str, 
             sentence = f"what answers at {target} keeps no ledger that can be read: check the target"
             raise CommandFailed(Exit.ERROR, sentence) from None
     return Exit.OK
+
+
+def _in_words(participant: Participant) -> dict[str, object]:
+    """A service's row in the table: one that has no barrier is told from one that does not say."""
+    row = as_data(participant)
+    assert isinstance(row, dict)
+    return {**row, "barrier": {None: "?", False: "no", True: "yes"}[participant.barrier]}
 
 
 def _target(address: str, timeout_s: float, service: str) -> str:
