@@ -10,12 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from coordinator.adapters.definition_text import FORMAT_OF, format_of, read_definition
+from coordinator.adapters.definition_text import FORMAT_OF, checked, definition_document, format_of
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.documents import Document
 from coordinator.domain.errors import InvalidDefinition, StartupFailed, Violation
 from coordinator.domain.expressions import Check
 from coordinator.domain.registration import Key, natural
+from coordinator.ports.definitions import Read
 
 SCHEMA_FILE: Final = "schema.json"
 """Beside the definitions, for the editors of those who write them; it is none itself."""
@@ -45,24 +47,14 @@ class DefinitionFiles:
     def read(cls, paths: Sequence[Path], services: Collection[str] | None, check: Check) -> Self:
         """Read *paths*, as `load` reads a folder's."""
         loaded: list[tuple[str, SagaDefinition]] = []
-        file_of: dict[Key, str] = {}
+        one_by_one = DefinitionFileReader(services, check)
         refused = []
         for path in paths:
             source = path.name if path.name.isprintable() else repr(path.name)
             try:
-                text = read_file(path, source)
-                definition = read_definition(
-                    text, format_of(path), source=source, services=services, check=check
-                )
-                # The first file of a version stays: which one that is depends on file names only.
-                key = definition.name, definition.version
-                if key in file_of:
-                    raise _same_version(source, definition, file_of[key])
+                loaded.append((source, one_by_one.read(path, source).definition))
             except InvalidDefinition as error:
                 refused.append(error)
-            else:
-                loaded.append((source, definition))
-                file_of[key] = source
         return cls(tuple(loaded), tuple(refused))
 
     def all(self) -> Sequence[SagaDefinition]:
@@ -71,8 +63,32 @@ class DefinitionFiles:
         return tuple(sorted(definitions, key=lambda one: (one.name, natural(one.version))))
 
 
+class DefinitionFileReader:
+    """Reads files one after the other. Of those of one saga name and version the first is the only one: which
+    one that is depends on nothing but their order."""
+
+    def __init__(self, services: Collection[str] | None, check: Check) -> None:
+        self._services = services
+        self._check = check
+        self._file_of: dict[Key, str] = {}
+
+    def read(self, path: Path, source: str) -> Read:
+        """The definition in the file at *path*; *source* names it in the error.
+
+        Raises:
+            InvalidDefinition: with every fault that was found, and where.
+        """
+        document = _document_in(path, source)
+        read = checked(document, source=source, services=self._services, check=self._check)
+        key = read.definition.name, read.definition.version
+        if key in self._file_of:
+            raise _same_version(source, read, self._file_of[key])
+        self._file_of[key] = source
+        return read
+
+
 def files_at(paths: Sequence[Path]) -> list[Path]:
-    """The files that *paths* are, or hold.
+    """The files that *paths* are, or hold; each once, also where it is named beside its folder.
 
     Raises:
         StartupFailed: there are none, or a folder can not be read.
@@ -81,7 +97,7 @@ def files_at(paths: Sequence[Path]) -> list[Path]:
     if not files:
         folders = ", ".join(map(str, paths))
         raise StartupFailed(f"there is no definition (*.json, *.yaml, *.yml) in {folders}")
-    return files
+    return list({file.absolute(): file for file in files}.values())
 
 
 def files_in(folder: Path) -> list[Path]:
@@ -122,20 +138,30 @@ def read_file(path: Path, source: str) -> bytes:
         raise _refusal(source, "$", f"can not be read: {error.strerror}") from None
 
 
+def _document_in(path: Path, source: str) -> Document:
+    return definition_document(read_file(path, source), format_of(path), source=source)
+
+
 def _open_without_waiting(path: str, flags: int) -> int:
     # Opening a named pipe would wait for its other end; what was opened is looked at afterwards.
     # A link to a file is followed: that is how container platforms mount configuration.
     return os.open(path, flags | os.O_NONBLOCK)
 
 
-def _same_version(source: str, definition: SagaDefinition, first: str) -> InvalidDefinition:
-    if definition.version is None:
-        sentence = f"expected a saga name of its own, or a version, found {definition.name!r} as in {first}"
-        return _refusal(source, "$.sagaName", sentence)
-    sentence = (
-        f"expected a version of its own, found {definition.version!r} of {definition.name!r} as in {first}"
-    )
-    return _refusal(source, "$.version", sentence)
+def _same_version(source: str, read: Read, first: str) -> InvalidDefinition:
+    name, version = read.definition.name, read.definition.version
+    if version is None:
+        key, sentence = (
+            "sagaName",
+            f"expected a saga name of its own, or a version, found {name!r} as in {first}",
+        )
+    else:
+        key, sentence = (
+            "version",
+            f"expected a version of its own, found {version!r} of {name!r} as in {first}",
+        )
+    line, column = read.places.position((key,))
+    return InvalidDefinition(source, [Violation(f"$.{key}", sentence, line=line, column=column)])
 
 
 def _refusal(source: str, path: str, sentence: str) -> InvalidDefinition:

@@ -59,7 +59,17 @@ def read_with_places(
     A definition that reaches a coordinator comes through here, whoever brings it. Its expressions are checked
     only where the rest is right: what they may name depends on it.
     """
-    document = definition_document(text, written, source=source)
+    return checked(
+        definition_document(text, written, source=source), source=source, services=services, check=check
+    )
+
+
+def checked(document: Document, *, source: str, services: Collection[str] | None, check: Check) -> Read:
+    """The definition that *document* is, as `read_with_places` reads one.
+
+    Raises:
+        InvalidDefinition: with every fault that was found, and where.
+    """
     definition = check_definition(document, source=source, services=services)
     faults = list(islice(expression_faults(definition, check), VIOLATIONS_MAX + 1))
     if faults:

@@ -7,14 +7,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from coordinator.adapters.cel import CelExpressions
-from coordinator.adapters.definition_files import files_at, read_file
-from coordinator.adapters.definition_text import format_of, read_with_places
+from coordinator.adapters.definition_files import DefinitionFileReader, files_at
 from coordinator.adapters.grpc_participants import GrpcParticipants
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.output import Form, print_many, put
 from coordinator.cli.text import one_line
 from coordinator.domain.errors import InvalidDefinition, StartupFailed
-from coordinator.domain.expressions import Check, Evaluate
+from coordinator.domain.expressions import Evaluate
 from coordinator.domain.lint import lint
 from coordinator.domain.rules import RULES
 from coordinator.domain.sentences import INVALID
@@ -50,7 +49,8 @@ def run(paths: Sequence[Path], form: Form, *, participants: bool) -> int:
     except StartupFailed as error:
         raise CommandFailed(Exit.USAGE, str(error)) from None
     expressions = CelExpressions()
-    read = [_read(file, expressions.check) for file in files]
+    one_by_one = DefinitionFileReader(None, expressions.check)
+    read = [_read(file, one_by_one) for file in files]
     told = None
     if participants:
         steps = [step for each in read if isinstance(each, Read) for step in each.definition.steps]
@@ -87,11 +87,9 @@ def _folder(settings: Settings) -> Path:
     return folder
 
 
-def _read(file: Path, check: Check) -> Read | InvalidDefinition:
-    source = str(file)
+def _read(file: Path, one_by_one: DefinitionFileReader) -> Read | InvalidDefinition:
     try:
-        text = read_file(file, source)
-        return read_with_places(text, format_of(file), source=source, services=None, check=check)
+        return one_by_one.read(file, str(file))
     except InvalidDefinition as refused:
         return refused
 

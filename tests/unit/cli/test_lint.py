@@ -86,6 +86,16 @@ def test_a_file_that_is_not_loaded_is_told_beside_one_that_is(folder: Path, caps
     }
 
 
+def test_a_version_that_stands_in_two_files_is_found(folder: Path, capsys: Printed) -> None:
+    (folder / "ping.yaml").write_text(SOUND)
+    (folder / "pong.yaml").write_text(SOUND)
+    assert run(["lint"]) == 1
+    at, name = "definitions/pong.yaml:1:1", "'Ping' as in definitions/ping.yaml"
+    assert capsys.readouterr().out.startswith(
+        f"{at}  invalid  $.sagaName  expected a saga name of its own, or a version, found {name}."
+    )
+
+
 def test_what_cannot_be_read_is_told_and_ends_it(folder: Path, capsys: Printed) -> None:
     assert run(["lint", "absent.json"]) == 1
     assert capsys.readouterr().out.startswith("absent.json  invalid  $  can not be read: ")

@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from coordinator.adapters.cel import CelExpressions
-from coordinator.adapters.definition_files import DefinitionFiles
+from coordinator.adapters.definition_files import DefinitionFiles, files_at
 from coordinator.domain.errors import StartupFailed
 from participants.calls import Operation
 from participants.services import EXAMPLES
@@ -79,14 +79,21 @@ def test_of_two_files_with_one_version_the_second_is_refused_and_both_are_named(
     assert [source for source, _ in files.loaded] == ["a.json"]
     assert list(refusals(files)) == ["b.json", "c.json", "d.json", "e.json", "f.json"]
     for sentences in refusals(files).values():
-        assert sentences == ["$.version: expected a version of its own, found '1' of 'Trip' as in a.json"]
+        assert sentences == [
+            "line 1, column 22: $.version: expected a version of its own, found '1' of 'Trip' as in a.json"
+        ]
 
 
 def test_of_two_drafts_of_one_name_the_second_is_refused(tmp_path: Path) -> None:
     for name in ("a", "b"):
         write(tmp_path / f"{name}.json", "Trip")
     assert refusals(DefinitionFiles.load(tmp_path, SERVICES, CHECK)) == {
-        "b.json": ["$.sagaName: expected a saga name of its own, or a version, found 'Trip' as in a.json"]
+        "b.json": [
+            (
+                "line 1, column 2: $.sagaName: "
+                "expected a saga name of its own, or a version, found 'Trip' as in a.json"
+            )
+        ]
     }
 
 
@@ -156,6 +163,16 @@ def test_a_link_to_a_file_is_followed(tmp_path: Path) -> None:
     assert [definition.name for definition in DefinitionFiles.load(tmp_path, SERVICES, CHECK).all()] == [
         "Trip"
     ]
+
+
+def test_a_file_that_is_named_beside_its_folder_is_one_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.json", "Trip")
+    write(tmp_path / "b.json", "Trip")
+    files = files_at([Path("a.json"), tmp_path, Path("b.json")])
+    assert [file.name for file in files] == ["a.json", "b.json"]
 
 
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
