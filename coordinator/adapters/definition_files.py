@@ -6,7 +6,7 @@ A wrong file is refused whole and the others keep working: one team's mistake st
 import os
 import stat
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, Self
 
@@ -139,7 +139,15 @@ def read_file(path: Path, source: str) -> bytes:
 
 
 def _document_in(path: Path, source: str) -> Document:
-    return definition_document(read_file(path, source), format_of(path), source=source)
+    text = read_file(path, source)
+    try:
+        return definition_document(text, format_of(path), source=source)
+    except InvalidDefinition as refused:
+        if path.suffix in FORMAT_OF:
+            raise
+        read_as = "by its name it is read as JSON, and as YAML only if that ends in .yaml or .yml"
+        wrong = [replace(each, sentence=f"{each.sentence}; {read_as}") for each in refused.violations]
+        raise InvalidDefinition(source, wrong) from None
 
 
 def _open_without_waiting(path: str, flags: int) -> int:

@@ -175,6 +175,18 @@ def test_a_file_that_is_named_beside_its_folder_is_one_file(
     assert [file.name for file in files] == ["a.json", "b.json"]
 
 
+def test_a_name_that_says_nothing_is_told_to_be_read_as_json_where_it_is_none(tmp_path: Path) -> None:
+    (tmp_path / "trip.txt").write_text("sagaName: Trip")
+    write(tmp_path / "car.txt", "Car")
+    (tmp_path / "ship.json").write_text("sagaName: Ship")
+    files = DefinitionFiles.read(
+        [tmp_path / name for name in ("trip.txt", "car.txt", "ship.json")], None, CHECK
+    )
+    assert [source for source, _ in files.loaded] == ["car.txt"]
+    (trip,), (ship,) = refusals(files).values()
+    assert trip == f"{ship}; by its name it is read as JSON, and as YAML only if that ends in .yaml or .yml"
+
+
 def test_a_file_that_is_too_large_is_refused(tmp_path: Path) -> None:
     write(tmp_path / "a.json", "Trip")
     with (tmp_path / "a.json").open("a") as file:
