@@ -40,11 +40,13 @@ from coordinator.domain.errors import (
 
 DOMAIN: Final = "saga.v1"
 
-# A status travels in trailing metadata, which a peer may limit to 8 KiB in all, so each text is bounded.
-VIOLATIONS_SHOWN_MAX: Final = 20
+# A status travels in trailing metadata, which a peer may limit to 8 KiB in all: the message, and in base64 the
+# message again and the violations. Each sentence of ours is whole in the message and among few violations;
+# among many, a long one is cut.
+VIOLATIONS_SHOWN_MAX: Final = 16
+VIOLATIONS_CHARS_MAX: Final = 3900
 PATH_CHARS_MAX: Final = 80
-SENTENCE_CHARS_MAX: Final = 160
-MESSAGE_CHARS_MAX: Final = 600
+MESSAGE_CHARS_MAX: Final = 1000
 _VIOLATIONS_IN_MESSAGE_MAX: Final = 3
 
 
@@ -162,14 +164,15 @@ def _violations(error: Exception) -> Sequence[Violation]:
 
 
 def _bad_request(violations: Sequence[Violation]) -> error_details_pb2.BadRequest:
-    shown = [
-        error_details_pb2.BadRequest.FieldViolation(
-            field=_bounded(violation.path, PATH_CHARS_MAX),
-            description=_description(violation),
-        )
-        for violation in violations[:VIOLATIONS_SHOWN_MAX]
-    ]
-    return error_details_pb2.BadRequest(field_violations=shown)
+    shown = violations[:VIOLATIONS_SHOWN_MAX]
+    chars_max = VIOLATIONS_CHARS_MAX // len(shown)
+    return error_details_pb2.BadRequest(field_violations=[_field(one, chars_max) for one in shown])
+
+
+def _field(violation: Violation, chars_max: int) -> error_details_pb2.BadRequest.FieldViolation:
+    path = _bounded(violation.path, PATH_CHARS_MAX)
+    description = _bounded(_description(violation), chars_max - len(path))
+    return error_details_pb2.BadRequest.FieldViolation(field=path, description=description)
 
 
 def _text(error: Exception, violations: Sequence[Violation]) -> str:
@@ -179,14 +182,21 @@ def _text(error: Exception, violations: Sequence[Violation]) -> str:
         f"{_bounded(violation.path, PATH_CHARS_MAX)}: {_description(violation)}"
         for violation in violations[:_VIOLATIONS_IN_MESSAGE_MAX]
     ]
-    rest = len(violations) - len(shown)
+    # Rather fewer, and these whole.
+    while len(text := _joined(shown, len(violations))) > MESSAGE_CHARS_MAX and len(shown) > 1:
+        shown.pop()
+    return text
+
+
+def _joined(shown: Sequence[str], count: int) -> str:
+    rest = count - len(shown)
     return "; ".join(shown) + (f"; and {rest} more" if rest else "")
 
 
 def _description(violation: Violation) -> str:
     """What is wrong; of a text that was read, with the place in it that its author looks for."""
     place = f"line {violation.line}, column {violation.column}: " if violation.line else ""
-    return _bounded(place + violation.sentence, SENTENCE_CHARS_MAX)
+    return place + violation.sentence
 
 
 def _bounded(text: str, chars_max: int) -> str:
