@@ -40,9 +40,9 @@ from coordinator.domain.errors import (
 
 DOMAIN: Final = "saga.v1"
 
-# A status travels in trailing metadata, which a peer may limit to 8 KiB in all: the message, and in base64 the
-# message again and the violations. Each sentence of ours is whole in the message and among few violations;
-# among many, a long one is cut.
+# A status travels in trailing metadata, which a peer may limit to 8 KiB in all: the message, and in base64
+# the message again and the violations. Each sentence of ours is whole in the message and among few
+# violations; among many, a long one is cut.
 VIOLATIONS_SHOWN_MAX: Final = 16
 VIOLATIONS_CHARS_MAX: Final = 3900
 PATH_CHARS_MAX: Final = 80
