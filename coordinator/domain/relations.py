@@ -81,12 +81,17 @@ def relation_faults(steps: Sequence[Sketch], services: Collection[str] | None) -
     faults = list(_dependency_faults(steps, place_of, names_certain=names_certain))
     yield from faults
     drawn = None
-    if names_certain and not faults and len(place_of) == len(steps):
-        depends_on = dependencies(steps)
-        drawn = graph(depends_on)
-        if drawn is None:
+    if names_certain and len(place_of) == len(steps):
+        # A step that waits for itself, or for none that there is, was told; it hides no circle of others.
+        depends_on = [
+            [parent for parent in parents if parent != place]
+            for place, parents in enumerate(dependencies(steps))
+        ]
+        of_others = graph(depends_on)
+        if of_others is None:
             yield _cycle_fault(steps, a_cycle(depends_on))
-        else:
+        elif not faults:
+            drawn = of_others
             yield from _pivot_faults(steps, drawn)
     in_a_row = all(step.depends_on is None for step in steps)
     for place, step in enumerate(steps):
@@ -102,12 +107,12 @@ def relation_faults(steps: Sequence[Sketch], services: Collection[str] | None) -
 
 
 def dependencies(steps: Sequence[Sketch]) -> list[list[int]]:
-    """For each of *steps*, which fit together, the places of those that it depends on directly."""
+    """For each of *steps*, which have names of their own, the places of those that it depends on directly."""
     place_of = {step.name: place for place, step in enumerate(steps)}
     return [
         [place - 1] * (place > 0)
         if step.depends_on is None
-        else [place_of[name] for name in step.depends_on if isinstance(name, str)]
+        else [place_of[name] for name in step.depends_on if isinstance(name, str) and name in place_of]
         for place, step in enumerate(steps)
     ]
 

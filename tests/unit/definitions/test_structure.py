@@ -172,6 +172,16 @@ def test_every_fault_of_the_structure_is_told_at_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("wrong", ["c", "gone"])
+def test_a_wrong_dependency_hides_no_circle_elsewhere(wrong: str) -> None:
+    found = faults(written("a", "b"), written("b", "a"), written("c", wrong))
+    rule = "dependency-cycle" if wrong == "c" else "unknown-dependency"
+    assert [(fault.path, fault.rule) for fault in found] == [
+        ("$.steps[0].dependsOn", "dependency-cycle"),
+        ("$.steps[2].dependsOn[0]", rule),
+    ]
+
+
 def test_a_step_whose_name_cannot_be_read_may_be_the_one_that_is_meant() -> None:
     found = faults(written("a", "b"), written("0", "a"))
     assert not any(fault.rule for fault in found if "dependsOn" in fault.path)
