@@ -11,6 +11,7 @@ from functools import cached_property
 from typing import Annotated, Any, Final, Self
 
 from pydantic import (
+    AfterValidator,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -57,6 +58,15 @@ def _read_duration(value: object, info: ValidationInfo) -> float:
     return durations.check_duration(value)
 
 
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    seen = set[str]()
+    for name in names:
+        if name in seen:
+            raise fault(f"expected each entry once, found {found(name)} again")
+        seen.add(name)
+    return names
+
+
 _Duration = Annotated[
     float,
     BeforeValidator(_read_duration),
@@ -68,6 +78,8 @@ _Name = Annotated[str, Field(strict=True, pattern=f"^{NAME}$")]
 _StepName = Annotated[StepName, Field(strict=True, pattern=f"^{NAME}$")]
 _Version = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$")]
 _InputEntry = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
+_InputFields = Annotated[tuple[_InputEntry, ...], AfterValidator(_each_once)]
+_RuleIds = Annotated[tuple[str, ...], AfterValidator(_each_once)]
 _Expression = Annotated[str, Field(strict=True, min_length=1, max_length=500)]
 
 _A_MAPPING: Final = "an object whose texts are expressions"
@@ -245,7 +257,7 @@ class StepDefinition(_Document):
         title="what expressions see where it was omitted or its output is not known",
         description="any value",
     )
-    allow: Annotated[tuple[str, ...] | None, Entries("the id of a rule of the linter")] = Field(
+    allow: Annotated[_RuleIds | None, Entries("the id of a rule of the linter")] = Field(
         None,
         title="what the linter is not to find fault with at this step",
         description="a list of ids of the linter's rules",
@@ -297,7 +309,7 @@ class SagaDefinition(_Document):
         title=f"how many steps of one saga may be at work at the same time; {PARALLEL_DEFAULT} unless said",
         description=f"a whole number from 1 to {STEPS_MAX}",
     )
-    sensitive: Annotated[tuple[_InputEntry, ...] | None, Entries("the name of an input field")] = Field(
+    sensitive: Annotated[_InputFields | None, Entries("the name of an input field")] = Field(
         None,
         title="what of the saga's input is never shown to anybody",
         description="a list of names of input fields",

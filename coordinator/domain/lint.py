@@ -337,18 +337,14 @@ def _allow(
     """What is wrong with what is allowed. This can not be allowed."""
     found_at = {(_place(finding.loc), finding.rule) for finding in everything}
     for place, step in enumerate(definition.steps):
-        seen = set[str]()
         for index, rule in enumerate(step.allow or ()):
             loc: Loc = ("steps", place, "allow", index)
             if rule not in RULES:
                 yield Finding("allow-unknown-rule", loc, f"there is no rule {found(rule)}")
-            elif rule in seen:
-                yield Finding("allow-unused", loc, f"{rule} is accepted already")
             elif RULES[rule].stage is Stage.LOAD:
                 yield Finding("allow-unused", loc, f"a definition that breaks {rule} is not loaded")
             elif (place, rule) not in found_at and rule not in not_looked_for:
                 yield Finding("allow-unused", loc, f"nothing is found here by {rule}")
-            seen.add(rule)
 
 
 def _expressions(definition: SagaDefinition) -> Iterator[_Expression]:

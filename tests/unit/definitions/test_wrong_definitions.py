@@ -320,6 +320,14 @@ WRONG: Final[dict[str, tuple[str | bytes, list[str]]]] = {
         step(input=["order_id", "user_id", "order_id"]),
         ["$.steps[0].input[2]: expected each entry once, found 'order_id' again"],
     ),
+    "sensitive field twice": (
+        saga(STEP, sensitive=["card", "pin", "card"]),
+        ["$.sensitive: expected each entry once, found 'card' again"],
+    ),
+    "rule allowed twice": (
+        step(allow=["no-barrier", "no-barrier"]),
+        ["$.steps[0].allow: expected each entry once, found 'no-barrier' again"],
+    ),
     "output of the step itself": (
         step(input=["outputs.create"]),
         [f"$.steps[0].input[0]: {AN_EARLIER_STEP} (none), found 'outputs.create'"],

@@ -79,7 +79,7 @@ def _steps(draw: st.DrawFn, place: int, pivot: int | None) -> dict[str, Any]:
             "onCompensationFailure": st.sampled_from(["halt", "continue"]),
             "input": lists | _mappings(outputs),
             "compensationInput": _mappings([*outputs, f"outputs.s{place}.x"]),
-            "allow": st.lists(_ALLOWED, max_size=3),
+            "allow": st.lists(_ALLOWED, max_size=3, unique=True),
             **({} if is_pivot else {"when": st.sampled_from([*_CONDITIONS, *outputs])}),
         },
     )
