@@ -259,7 +259,7 @@ def _to_steps(saga: Saga, records: Sequence[Record]) -> list[types_pb2.Step]:
     for record in records:
         event = record.event
         name: StepName | None = getattr(event, "step", None)
-        if name is not None and not isinstance(event, OperatorActed):
+        if name is not None and not isinstance(event, OperatorActed | StepOmitted | ExpressionFailed):
             # StepBegun and UndoBegun carry no number: each stands for its direction's first attempt.
             counted = undo_attempts if isinstance(event, _UNDO_EVENTS) else attempts
             counted[name] = max(counted.get(name, 0), getattr(event, "attempt", 1))

@@ -8,7 +8,7 @@ seen: a busy one would have moved each time.
 from dataclasses import dataclass, replace
 from typing import Final
 
-from coordinator.domain.commands import Command, Invoke
+from coordinator.domain.commands import Command
 from coordinator.domain.definition import StepKind
 from coordinator.domain.errors import (
     ActionIdTaken,
@@ -19,17 +19,13 @@ from coordinator.domain.errors import (
     Violation,
 )
 from coordinator.domain.events import (
-    DeadlinePassed,
-    Event,
     OperatorActed,
-    OutputShaped,
-    StepCompensated,
-    StepSucceeded,
-    UndoBegun,
     Verb,
 )
+from coordinator.domain.expressions import Evaluate
 from coordinator.domain.ids import ActionId, StepName
-from coordinator.domain.machine import begin, decide, evolve, outstanding
+from coordinator.domain.machine import decide
+from coordinator.domain.play import play
 from coordinator.domain.saga import (
     Heading,
     Saga,
@@ -66,8 +62,8 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Effect:
-    """What an action leads to. `planned` is what runs from there on by itself if every call succeeds, every
-    condition holds and every expression yields something: what steps will answer nobody knows yet."""
+    """What an action leads to. `planned` is what runs from there on by itself if every call succeeds, and
+    every expression over what steps will answer yields something (play.py)."""
 
     sentence: str
     status_after: Status
@@ -139,15 +135,15 @@ def end_unreadable(row: SagaSummary, action: Action, *, at: float) -> tuple[Oper
     return OperatorActed(at, action.verb, action.id, action.actor, action.reason), summary
 
 
-def effect_of(saga: Saga, event: OperatorActed) -> Effect:
+def effect_of(saga: Saga, event: OperatorActed, evaluate: Evaluate) -> Effect:
     """What *event* leads to.
 
     Raises:
         IllegalTransition: *event* cannot happen to *saga*.
     """
     after = decide(saga, event).saga
-    planned, end = _plan(after)
-    return Effect(_sentence(saga, event), after.status, end.status, after.forced, planned)
+    end, planned = play(after, evaluate)
+    return Effect(_sentence(saga, event), after.status, end.status, after.forced, tuple(planned))
 
 
 END_OF_UNREADABLE: Final = Effect(
@@ -237,37 +233,6 @@ def _wrong_output(sentence: str) -> InvalidRequest:
     return InvalidRequest([Violation("output_json", sentence)])
 
 
-def _plan(saga: Saga) -> tuple[tuple[Command, ...], Saga]:
-    """The calls that come if each succeeds, by the machine's own rules, and where that ends."""
-    planned: list[Command] = []
-    if _is_out_of_time(saga):
-        saga = decide(saga, DeadlinePassed(saga.updated_at)).saga
-    while commands := outstanding(saga):
-        for command in commands:  # side by side, they take nothing from each other
-            planned.append(command)
-            for event in success(saga, command):
-                saga = evolve(saga, event)
-    if saga.awaits_output:
-        saga = decide(saga, OutputShaped(saga.updated_at, "null")).saga
-    return tuple(planned), saga
-
-
-def _is_out_of_time(saga: Saga) -> bool:
-    is_late = saga.deadline_at is not None and saga.updated_at >= saga.deadline_at
-    return is_late and saga.status is Status.RUNNING and not saga.is_overdue
-
-
-def success(saga: Saga, command: Command) -> list[Event]:
-    """What happens if *command* succeeds, all at the moment of the newest record."""
-    at, step = saga.updated_at, saga.step(command.step)
-    if isinstance(command, Invoke):
-        begun: list[Event] = [] if step.begun else [begin(at, step)]
-        return [*begun, StepSucceeded(at, step.name, step.attempt, "null")]
-    undone = StepCompensated(at, step.name, step.undo.attempt if step.undo is not None else 1)
-    is_begun = step.undo is not None and not step.undo.unsendable
-    return [undone] if is_begun else [UndoBegun(at, step.name, step.output), undone]
-
-
 def _sentence(saga: Saga, event: OperatorActed) -> str:
     if event.step is None:
         return _sentence_of_saga(saga, event)
@@ -286,7 +251,7 @@ def _sentence_of_saga(saga: Saga, event: OperatorActed) -> str:
         case Verb.CANCEL:
             return "The saga turns back: what was begun is undone."
         case _:
-            standing = [step.name for step in saga.steps if step.needs_undo and not _is_undone(step)]
+            standing = [step.name for step in saga.steps if step.may_stand]
             left = f"; what they did stands: {', '.join(standing)}" if standing else ""
             return f"The saga ends here for good, and nothing more is called{left}."
 
@@ -294,6 +259,8 @@ def _sentence_of_saga(saga: Saga, event: OperatorActed) -> str:
 def _sentence_forward(saga: Saga, step: StepState, event: OperatorActed) -> str:
     transaction = f"{step.definition.transaction} at {step.definition.service}"
     match event.verb:
+        case Verb.RETRY if step.unsendable:
+            return f"The expressions of {step.name} are evaluated again; over the same data they fail again."
         case Verb.RETRY if step.refused:
             return f"{transaction} is asked again with a new budget, under a new key because it was refused."
         case Verb.RETRY if step.outcome is StepOutcome.FAILED:
@@ -302,6 +269,8 @@ def _sentence_forward(saga: Saga, step: StepState, event: OperatorActed) -> str:
             return f"{transaction} is asked again at once, under the same key."
         case Verb.SKIP:
             return f"The saga goes on without {transaction}; if it has an effect, that stands."
+        case Verb.COMPLETE if event.output in (None, "null"):
+            return f"The saga goes on as if {transaction} had succeeded with the output null."
         case Verb.COMPLETE:
             return f"The saga goes on as if {transaction} had succeeded with this output."
         case _ if saga.is_decided and step.definition.kind is not StepKind.PIVOT:
@@ -314,6 +283,8 @@ def _sentence_undoing(step: StepState, event: OperatorActed) -> str:
     name = step.definition.compensation or f"barring {step.definition.transaction}"
     undo = f"{name} at {step.definition.service}"
     match event.verb:
+        case Verb.RETRY if step.undo is not None and step.undo.unsendable:
+            return f"The expressions of {step.name} are evaluated again; over the same data they fail again."
         case Verb.RETRY if step.undo is not None and step.undo.refused:
             return f"{undo} is asked again with a new budget, under a new key because it was refused."
         case Verb.RETRY if step.undo is not None and step.undo.outcome is UndoOutcome.FAILED:
@@ -326,7 +297,3 @@ def _sentence_undoing(step: StepState, event: OperatorActed) -> str:
             return f"{undo} counts as done."
         case _:
             return f"{undo} is given up and needs a person."
-
-
-def _is_undone(step: StepState) -> bool:
-    return step.undo_outcome is UndoOutcome.COMPENSATED

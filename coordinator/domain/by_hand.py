@@ -138,7 +138,7 @@ def _tried_again(step: StepState, at: float) -> StepState:
         step,
         outcome=None,
         refused=False,
-        unsendable=False,
+        unsendable="",
         round=step.round + 1 if step.refused else step.round,
         attempts_before=step.attempt - 1,
         failures=0,

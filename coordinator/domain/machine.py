@@ -213,18 +213,23 @@ def _expression_failed(saga: Saga, event: ExpressionFailed) -> Saga:
         if not saga.awaits_output:
             raise IllegalTransition(f"saga {saga.id} is {saga.status}: its output is not to be made now")
         if saga.is_decided:
-            return replace(saga, is_shaped=True, flags=(*saga.flags, f"{event.place}: {event.message}"))
+            return replace(saga, is_shaped=True, flags=(*saga.flags, _told(event)))
         return replace(saga, abort=abort)
     step = _may_begin(saga, event.step)
     if saga.is_decided:
-        return saga.with_step(replace(step, outcome=StepOutcome.FAILED, unsendable=True))
+        return saga.with_step(replace(step, outcome=StepOutcome.FAILED, unsendable=_told(event)))
     return replace(saga, abort=abort)
 
 
 def _undo_unsendable(saga: Saga, event: ExpressionFailed) -> Saga:
     step = _undo_may_begin(saga, event.step)
     undo = step.undo or Undo(step.output, budget_from=event.at)
-    return saga.with_step(replace(step, undo=replace(undo, outcome=UndoOutcome.FAILED, unsendable=True)))
+    failed = replace(undo, outcome=UndoOutcome.FAILED, unsendable=_told(event))
+    return saga.with_step(replace(step, undo=failed))
+
+
+def _told(event: ExpressionFailed) -> str:
+    return f"{event.place}: {event.message}"
 
 
 def _undo_may_begin(saga: Saga, name: StepName | None) -> StepState:
@@ -276,7 +281,7 @@ def _undo_begun(saga: Saga, event: UndoBegun) -> Saga:
     if event.receipt != step.output:
         raise IllegalTransition(f"saga {saga.id}: the receipt of {event.step!r} is not its output")
     undo = step.undo or Undo(event.receipt, budget_from=event.at)
-    undo = replace(undo, receipt=event.receipt, budget_from=event.at, input=event.input, unsendable=False)
+    undo = replace(undo, receipt=event.receipt, budget_from=event.at, input=event.input, unsendable="")
     return saga.with_step(replace(step, undo=undo))
 
 

@@ -89,8 +89,8 @@ class Undo:
     due_at: float | None = None
     refused: bool = False
     """Whether it failed by a refusal, which the participant may have stored under the key."""
-    unsendable: bool = False
-    """Whether it failed by an expression, before it could be sent."""
+    unsendable: str = ""
+    """The place and the words of the expression by which it failed, before it could be sent."""
     round: int = 1
     """Of its key: only an operator's retry of a refusal begins another one."""
     attempts_before: int = 0
@@ -126,7 +126,7 @@ class StepState:
     looks at it."""
     refused: bool = False
     """Whether it failed past the pivot by a refusal, which its participant has stored under the key."""
-    unsendable: bool = False
+    unsendable: str = ""
     """Whether it failed past the pivot by an expression, before it could be sent."""
     round: int = 1
     """Of its key, as in `Undo`."""
@@ -163,6 +163,12 @@ class StepState:
         if self.refused:
             return self.attempt > 2  # past the pivot a refusal is counted as a failure
         return not (self.outcome is StepOutcome.SUCCEEDED and self.definition.compensation is None)
+
+    @property
+    def may_stand(self) -> bool:
+        """Whether its effect may be there, for all that is known."""
+        is_undone = self.undo_outcome is UndoOutcome.COMPENSATED and self.definition.compensation is not None
+        return (self.needs_undo or self.outcome is StepOutcome.SUCCEEDED) and not is_undone
 
     @property
     def undo_outcome(self) -> UndoOutcome | None:
@@ -272,7 +278,8 @@ class Saga:
     @cached_property
     def at_work(self) -> tuple[StepState, ...]:
         """Those of the steps reached that are begun, or are to begin now: not more than may be at a time."""
-        begun = sum(step.begun for step in self.reached)
+        # Past the pivot no step has to be undone for being begun, so one that waits takes no other's place.
+        begun = sum(step.begun and not (self.is_decided and step.due_at) for step in self.reached)
         room = self.definition.parallel_max - begun
         chosen = []
         for step in self.reached:

@@ -98,7 +98,7 @@ def summarize(decision: Decision, seq: int) -> SagaSummary:
 def error_message(saga: Saga) -> str:
     """What went wrong and what became of it, for the saga's caller; empty for one that goes as defined."""
     if saga.abort is None and saga.termination is None and not saga.stuck:
-        return ""
+        return _without_output(saga)
     sentences = [] if saga.abort is None else [_reason(saga, saga.abort)]
     sentences += [_stuck(saga, step) for step in saga.stuck]
     if saga.termination is not None:
@@ -109,6 +109,14 @@ def error_message(saga: Saga) -> str:
     if saga.forced:
         sentences += _decided_by_hand(saga)
     return " ".join(sentences)
+
+
+def _without_output(saga: Saga) -> str:
+    """Of a saga that did all that it should: what became of its output, if it should have one and has not."""
+    if saga.definition.output is None or not saga.is_shaped or saga.output is not None:
+        return ""
+    failed = next((flag for flag in reversed(saga.flags) if flag.startswith("output")), "output")
+    return f"Every step is done, but the saga's output could not be made: {failed.rstrip('.')}."
 
 
 def _decided_by_hand(saga: Saga) -> Iterator[str]:
@@ -180,7 +188,7 @@ def _stuck(saga: Saga, step: StepState) -> str:
 
 def _why_stuck(saga: Saga, step: StepState) -> str:
     if step.unsendable:
-        return "its condition or its input could not be made"
+        return f"its expression failed at {step.unsendable.rstrip('.')}"
     if step.refused:
         return "it was refused"
     newest = next((action for action in reversed(saga.actions) if action.step == step.name), None)
@@ -208,9 +216,13 @@ def _undo_state(saga: Saga) -> str:
     if saga.status is Status.COMPENSATING:
         return "What was begun is being undone."
     left = any(step.undo_outcome is UndoOutcome.SKIPPED for step in saga.steps)
+    kept = [
+        step.name for step in saga.steps if step.may_stand and step.undo_outcome is not UndoOutcome.SKIPPED
+    ]
+    but = f" Nothing undoes {', '.join(kept)}." if kept else ""
     if any(step.undo_outcome is UndoOutcome.COMPENSATED for step in saga.steps):
-        return "What else was begun has been undone." if left else "What was begun has been undone."
-    return "Nothing else had to be undone." if left else "Nothing had to be undone."
+        return ("What else was begun has been undone." if left else "What was begun has been undone.") + but
+    return ("Nothing else had to be undone." if left else "Nothing had to be undone.") + but
 
 
 def _undo_name(step: StepState) -> str:

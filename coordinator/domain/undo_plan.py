@@ -5,17 +5,16 @@ Every call succeeds in that play. What really comes of it may be less, never mor
 
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import reduce
 
-from coordinator.domain.actions import success
-from coordinator.domain.commands import Compensate
-from coordinator.domain.events import CancelRequested, ExpressionFailed
+from coordinator.domain.commands import Command, Compensate
+from coordinator.domain.events import CancelRequested
 from coordinator.domain.expressions import Evaluate
 from coordinator.domain.graph import mask, places
 from coordinator.domain.ids import IdempotencyKey, StepName
-from coordinator.domain.machine import evolve, outstanding
+from coordinator.domain.machine import evolve
+from coordinator.domain.play import play
 from coordinator.domain.saga import Heading, Saga, Status, StepOutcome, StepState, UndoOutcome
-from coordinator.domain.shaping import first_call, sent_input
+from coordinator.domain.shaping import sent_input
 
 
 class Stays(StrEnum):
@@ -67,7 +66,8 @@ class UndoPlan:
 
 def undo_plan(saga: Saga, evaluate: Evaluate) -> UndoPlan:
     """What would happen from here on if *saga* turned back now; what is undone already is no part of it."""
-    end, sent = _play(_turned_back(saga), evaluate)
+    turned = _turned_back(saga)
+    end, sent = play(turned, evaluate) if turned.heading is Heading.BACKWARD else (turned, [])
     planned = mask([saga.definition.positions[command.step] for command in sent])
     undos = tuple(_planned(end, command, planned) for command in sent)
     stays = ((step.name, _why_it_stays(end, step)) for step in end.steps)
@@ -81,24 +81,7 @@ def _turned_back(saga: Saga) -> Saga:
     return saga
 
 
-def _play(saga: Saga, evaluate: Evaluate) -> tuple[Saga, list[Compensate]]:
-    """*saga* when all that can be undone is undone, and the calls that did it."""
-    sent = list[Compensate]()
-    # None of the undos that may run at the same time takes from the others what they need.
-    while saga.heading is Heading.BACKWARD and (commands := outstanding(saga)):
-        for command in commands:
-            if not isinstance(command, Compensate):
-                raise TypeError(f"saga {saga.id} has turned back and still has {command} to do")
-            event = first_call(saga, command, evaluate, saga.updated_at)
-            if event is not None:
-                saga = evolve(saga, event)
-            if not isinstance(event, ExpressionFailed):
-                sent.append(command)
-                saga = reduce(evolve, success(saga, command), saga)
-    return saga, sent
-
-
-def _planned(end: Saga, command: Compensate, planned: int) -> PlannedUndo:
+def _planned(end: Saga, command: Command, planned: int) -> PlannedUndo:
     step = end.step(command.step)
     if step.undo is None:
         raise ValueError(f"saga {end.id}: the undo of {step.name!r} is planned and was never begun")

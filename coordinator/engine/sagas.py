@@ -1,9 +1,11 @@
 """The use cases: what the API, the command line and the dashboard may ask of the coordinator."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 from coordinator.domain.actions import (
     END_OF_UNREADABLE,
@@ -42,6 +44,8 @@ from coordinator.engine.pool import Pool
 from coordinator.engine.threads import on_loop
 from coordinator.ports.catalog import Catalog
 from coordinator.ports.journal import Cursor, Record, Request, SagaFilter, SagaIndex
+
+_Told = TypeVar("_Told")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +98,7 @@ class Sagas:
         self._tools = tools
         self._index = index
         self._catalog = catalog
+        self._playing = asyncio.Semaphore()
 
     async def start(self, wanted: Wanted) -> Accepted:
         """Accept a saga durably, or join the one that the same request id started.
@@ -252,7 +257,7 @@ class Sagas:
         event = action_event(view.saga, action, seq=seq, at=at, set_aside=view.set_aside)
         if event is None:
             return Acted(view, None)
-        return Acted(view, await _effect(view.saga, event))
+        return Acted(view, await self._effect(view.saga, event))
 
     async def possible_actions(
         self, saga_id: SagaId
@@ -269,7 +274,7 @@ class Sagas:
                 return view, []
             return view, [(OperatorActed(at, Verb.TERMINATE, ActionId(""), "", ""), END_OF_UNREADABLE)]
         events = possible_actions(view.saga, at=at, set_aside=view.set_aside)
-        return view, [(event, await _effect(view.saga, event)) for event in events]
+        return view, [(event, await self._effect(view.saga, event)) for event in events]
 
     async def undo_plan(self, view: SagaView, *, with_inputs: bool) -> ShownPlan | None:
         """What would be undone if the saga turned back now; None where its records cannot be read.
@@ -278,9 +283,16 @@ class Sagas:
         """
         if view.saga is None:
             return None
-        evaluate = on_loop(self._tools.expressions.evaluate)
-        # In a thread, as an effect is.
-        return await asyncio.to_thread(shown_plan, view.saga, evaluate, with_inputs=with_inputs)
+        return await self._played(partial(shown_plan, view.saga, with_inputs=with_inputs))
+
+    async def _effect(self, saga: Saga, event: OperatorActed) -> Effect:
+        return await self._played(partial(effect_of, saga, event))
+
+    async def _played(self, told: Callable[..., _Told]) -> _Told:
+        """What *told* says, in a thread, for it plays a saga to its end: that of a thousand steps would hold
+        everybody up. One at a time: those that nobody waits for any more are then not even begun."""
+        async with self._playing:
+            return await asyncio.to_thread(told, evaluate=on_loop(self._tools.expressions.evaluate))
 
     async def _launch(
         self, definition: SagaDefinition, born: SagaStarted, request: Request
@@ -333,11 +345,6 @@ class Sagas:
         if summary is None:
             raise SagaNotFound(saga_id)
         return summary
-
-
-async def _effect(saga: Saga, event: OperatorActed) -> Effect:
-    """In a thread, for it is played to the end: that of a thousand steps would hold everybody up."""
-    return await asyncio.to_thread(effect_of, saga, event)
 
 
 def _content(wanted: Wanted) -> Digest:

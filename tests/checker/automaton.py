@@ -148,7 +148,11 @@ class Automaton:
         return wrong
 
     def _begin(self, step: _Step, entry: TimelineRead) -> str | None:
-        at_work = sum(other.forward == "begun" for other in self._steps.values())
+        # Past the pivot one that waits for its next attempt takes no other's place.
+        at_work = sum(
+            other.forward == "begun" and not (self._is_decided and other.due_ns is not None)
+            for other in self._steps.values()
+        )
         is_pivot = step.rule.kind == "pivot"
         wrong = self._not_its_turn(step)
         if wrong is None and at_work >= self._definition.parallel_max:

@@ -174,7 +174,7 @@ async def test_a_cancelled_saga_turns_back() -> None:
         saga = await c.ended(saga_id)
     assert (status(saga.status), saga.error_message) == (
         "COMPENSATED",
-        "Cancelled (she knows). What was begun has been undone.",
+        "Cancelled (she knows). What was begun has been undone. Nothing undoes bookSeat.",
     )
 
 

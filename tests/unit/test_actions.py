@@ -7,11 +7,13 @@ import pytest
 from coordinator.domain.actions import (
     END_OF_UNREADABLE,
     Action,
+    Effect,
     action_event,
     effect_of,
     end_unreadable,
     possible_actions,
 )
+from coordinator.domain.definition import StepKind
 from coordinator.domain.errors import (
     ActionIdTaken,
     IllegalTransition,
@@ -22,7 +24,7 @@ from coordinator.domain.errors import (
 from coordinator.domain.events import OperatorActed, Verb
 from coordinator.domain.ids import ActionId, StepName
 from coordinator.domain.saga import SAGA_DATA_BYTES_MAX, Status
-from tests.unit.machine.tale import FAULT, REFUSAL, Tale, define, step
+from tests.unit.machine.tale import FAULT, REFUSAL, Tale, define, only_paths, step
 
 B = StepName("b")
 
@@ -163,7 +165,7 @@ def test_a_saga_that_has_ended_says_so_whatever_else_is_wrong() -> None:
             event = judged(tale, action, set_aside=set_aside)
             assert event is not None
             with pytest.raises(SagaEnded, match="is COMPENSATED: nothing can be done"):
-                effect_of(tale.saga, event)
+                effect_of(tale.saga, event, only_paths)
 
 
 def test_a_saga_that_was_set_aside_can_only_be_retried_as_a_whole_or_terminated() -> None:
@@ -199,7 +201,7 @@ def told(tale: Tale, verb: Verb, name: str | None = "b") -> str:
     set_aside = verb is Verb.RETRY and name is None
     event = judged(tale, wanted(tale, verb, name), set_aside=set_aside)
     assert event is not None
-    return effect_of(tale.saga, event).sentence
+    return effect_of(tale.saga, event, only_paths).sentence
 
 
 def test_each_effect_is_told_in_a_sentence() -> None:
@@ -210,7 +212,7 @@ def test_each_effect_is_told_in_a_sentence() -> None:
         "The saga goes on without do_b at b_service; if it has an effect, that stands."
     )
     assert told(waiting, Verb.COMPLETE) == (
-        "The saga goes on as if do_b at b_service had succeeded with this output."
+        "The saga goes on as if do_b at b_service had succeeded with the output null."
     )
     assert told(waiting, Verb.FAIL) == (
         "do_b at b_service is given up and the saga turns back: what was begun is undone."
@@ -246,7 +248,7 @@ def test_a_plan_names_every_call_that_comes_if_all_succeed_and_where_that_ends()
     tale = dead_letter()
     event = judged(tale, wanted(tale, Verb.RETRY))
     assert event is not None
-    effect = effect_of(tale.saga, event)
+    effect = effect_of(tale.saga, event, only_paths)
     assert [command.key for command in effect.planned] == ["saga-1/b/compensate/2", "saga-1/a/compensate"]
     assert (effect.status_after, effect.status_in_the_end) == (Status.COMPENSATING, Status.COMPENSATED)
     assert not effect.forced
@@ -264,3 +266,46 @@ def test_what_can_be_done_is_listed_by_step_and_verb() -> None:
     assert listed(dead_letter()) == ["RETRY b", "SKIP b", "COMPLETE b", "TERMINATE"]
     assert listed(running(), set_aside=True) == ["RETRY", "TERMINATE"]
     assert listed(Tale(define("a")).does("1")) == []
+
+
+def effect(tale: Tale, verb: Verb, name: str | None = "b", output: str | None = None) -> Effect:
+    action = replace(wanted(tale, verb, name), output=output)
+    event = judged(tale, action)
+    assert event is not None
+    return effect_of(tale.saga, event, only_paths)
+
+
+def test_what_is_told_beforehand_knows_of_the_expressions_that_will_fail() -> None:
+    reads = step("b", input={"of": "outputs.a.id"})
+    waiting = Tale(define("a", reads)).fails(FAULT)
+    skipped = effect(waiting, Verb.SKIP, "a")
+    assert [command.key for command in skipped.planned] == ["saga-1/a/compensate"]
+    assert skipped.status_in_the_end is Status.COMPENSATED
+    vouched = effect(waiting, Verb.COMPLETE, "a", '{"id":7}')
+    assert [command.step for command in vouched.planned] == ["b"]
+    assert vouched.status_in_the_end is Status.COMPLETED
+    without = effect(waiting, Verb.COMPLETE, "a")
+    assert "with the output null" in without.sentence
+    assert without.status_in_the_end is Status.COMPENSATED
+
+
+def test_what_a_step_will_answer_is_not_known_so_what_reads_it_is_taken_to_go_well() -> None:
+    reads = step("c", input={"of": "outputs.b.id"}, when="outputs.b.wanted")
+    asked = effect(Tale(define("a", "b", reads)).fails(FAULT), Verb.RETRY, "a")
+    assert [command.step for command in asked.planned] == ["a", "b", "c"]
+    assert asked.status_in_the_end is Status.COMPLETED
+
+
+def test_an_expression_that_failed_is_said_to_be_evaluated_again_and_not_asked() -> None:
+    steps = (step("a", kind=StepKind.PIVOT), step("b", kind=StepKind.RETRIABLE, input={"x": "input.nowhere"}))
+    stuck = Tale(define(*steps)).passes("a").begins("b")
+    again = effect(stuck, Verb.RETRY)
+    assert again.sentence == "The expressions of b are evaluated again; over the same data they fail again."
+    assert (again.planned, again.status_in_the_end) == ((), Status.DEAD_LETTERED)
+
+
+def test_ending_a_saga_names_also_what_nothing_undoes() -> None:
+    tale = Tale(define(step("a", undo=None), "b")).passes("a").fails(FAULT)
+    assert told(tale, Verb.TERMINATE, None) == (
+        "The saga ends here for good, and nothing more is called; what they did stands: a, b."
+    )

@@ -12,6 +12,7 @@ from coordinator.domain.events import (
     CancelRequested,
     DeadlinePassed,
     Event,
+    ExpressionFailed,
     OperatorActed,
     StepCompensated,
     StepFaulted,
@@ -32,6 +33,7 @@ _ABORTS: Final[Mapping[type[Event], tuple[AbortKind, ...]]] = {
     StepFaulted: (AbortKind.GIVEN_UP,),
     CancelRequested: (AbortKind.CANCELLED,),
     DeadlinePassed: (AbortKind.DEADLINE,),
+    ExpressionFailed: (AbortKind.EXPRESSION,),
     OperatorActed: (AbortKind.CANCELLED, AbortKind.GIVEN_UP),
 }
 

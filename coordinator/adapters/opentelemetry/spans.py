@@ -145,6 +145,8 @@ class SagaSpans:
         span = self._start(f"saga {saga.definition.name} {what}", under(context), attributes)
         if isinstance(event, DeadlinePassed):
             span.add_event("saga.deadline")
+        if isinstance(event, ExpressionFailed):
+            span.set_status(Status(StatusCode.ERROR))
         add_consequences(span, event, saga)
         span.end()
 

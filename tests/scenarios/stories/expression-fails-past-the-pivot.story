@@ -19,6 +19,6 @@ timeline:
   mail succeeded
 
 ends: DEAD_LETTERED, ship EXPRESSION
-error: ship at ShipService needs a person: its condition or its input could not be made, and past the pivot nothing is undone. gift at GiftService needs a person: its condition or its input could not be made, and past the pivot nothing is undone.
+error: ship at ShipService needs a person: its expression failed at input.to: input has no field "address", and past the pivot nothing is undone. gift at GiftService needs a person: its expression failed at when: expected outputs.pay to be an object, found a text, and past the pivot nothing is undone.
 stands: pay, mail
 sent: do pay, do mail

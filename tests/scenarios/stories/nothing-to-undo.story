@@ -18,6 +18,6 @@ timeline:
   pay undone
 
 ends: COMPENSATED
-error: pay at PayService was given up: DEADLINE_EXCEEDED: no answer in time. What was begun has been undone.
+error: pay at PayService was given up: DEADLINE_EXCEEDED: no answer in time. What was begun has been undone. Nothing undoes notify, pay.
 stands: notify
 sent: do notify, do pay, undo pay

@@ -14,5 +14,6 @@ timeline:
   output.parcel failed: expected outputs.ship to be an object, found a text
 
 ends: COMPLETED
+error: Every step is done, but the saga's output could not be made: output.parcel: expected outputs.ship to be an object, found a text.
 flags: output.parcel: expected outputs.ship to be an object, found a text
 stands: pay, ship

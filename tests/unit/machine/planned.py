@@ -108,7 +108,7 @@ def _check_stays(plan: UndoPlan, end: Saga) -> None:
             case Stays.UNDO_FAILED | Stays.EXPRESSION:
                 assert step.undo is not None
                 assert step.undo.outcome is UndoOutcome.FAILED
-                assert step.undo.unsendable == (why is Stays.EXPRESSION)
+                assert bool(step.undo.unsendable) == (why is Stays.EXPRESSION)
             case Stays.BLOCKED:
                 assert step.undo_outcome is None
                 assert any(name in before[failed] for failed in halted)

@@ -27,6 +27,7 @@ from tests.unit.machine.tale import (
     SILENCE,
     Tale,
     define,
+    only_paths,
     pivot,
     retriable,
     step,
@@ -63,7 +64,7 @@ def acts(
         set_aside=set_aside,
     )
     assert event is not None
-    effect = effect_of(tale.saga, event)
+    effect = effect_of(tale.saga, event, only_paths)
     tale.happens(event)
     assert effect.status_after is tale.status, "what is told beforehand is what happens"
     assert effect.forced == tale.saga.forced
@@ -672,7 +673,7 @@ def test_an_effect_that_is_told_when_the_deadline_has_come_knows_of_it() -> None
     tale = Tale(define("a", "b", ttl_s=50.0)).begins().waits(60.0)
     event = action_event(tale.saga, action(tale, Verb.COMPLETE, "a"), seq=len(tale.history), at=tale.now)
     assert event is not None
-    effect = effect_of(tale.saga, event)
+    effect = effect_of(tale.saga, event, only_paths)
     assert (effect.status_after, effect.status_in_the_end) == (Status.RUNNING, Status.COMPENSATED)
     assert [command.key for command in effect.planned] == [key("a", "compensate")]
 

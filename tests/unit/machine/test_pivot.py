@@ -413,3 +413,11 @@ def test_a_contradiction_past_the_pivot_is_flagged_and_asked_again() -> None:
     assert isinstance(event, StepFaulted)
     assert event.cause is Cause.BARRED
     assert event.retry_at is not None
+
+
+def test_past_the_pivot_a_step_that_waits_takes_no_others_place() -> None:
+    steps = (pivot("a"), *(retriable(name, depends_on=["a"]) for name in "bc"))
+    tale = Tale(define(*steps, max_parallel=1)).passes("a").begins("b")
+    assert tale.at_hand == ["b"]
+    tale.is_answered(FAULT, of="b")
+    assert tale.at_hand == ["b", "c"]
