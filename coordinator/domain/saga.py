@@ -279,7 +279,8 @@ class Saga:
     def at_work(self) -> tuple[StepState, ...]:
         """Those of the steps reached that are begun, or are to begin now: not more than may be at a time."""
         # Past the pivot no step has to be undone for being begun, so one that waits takes no other's place.
-        begun = sum(step.begun and not (self.is_decided and step.due_at) for step in self.reached)
+        is_decided = self.is_decided
+        begun = sum(step.begun and not (is_decided and step.due_at) for step in self.reached)
         room = self.definition.parallel_max - begun
         chosen = []
         for step in self.reached:
