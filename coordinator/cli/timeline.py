@@ -3,7 +3,7 @@
 Pure: a saga and a width in, lines out. What concerns the saga as a whole runs across both lanes.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
@@ -11,7 +11,7 @@ from itertools import groupby
 from typing import Final
 
 from coordinator.cli.text import cut
-from coordinator.client.model import EventType, Saga, TimelineEntry
+from coordinator.client.model import EventType, Saga, Step, StepKind, TimelineEntry
 
 ALIKE_SHOWN_MAX: Final = 3
 _LANE_CHARS_MIN: Final = 20
@@ -69,8 +69,8 @@ def written_length(length: timedelta) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def said(entry: TimelineEntry) -> str:
-    """What one record tells, in a line: also for those who watch."""
+def said(entry: TimelineEntry, step_of: Mapping[str, Step]) -> str:
+    """What one record tells, in a line: also for those who watch. *step_of*: the saga's steps by name."""
     action = entry.operator_action
     if action is not None:
         step = f" {entry.step}" if entry.step else ""
@@ -83,9 +83,12 @@ def said(entry: TimelineEntry) -> str:
         undo = " undo" if lane_of(entry) is Lane.COMPENSATION else ""
         return f"{entry.step or 'the output'}{undo} failed at{about}"
     step = f"{entry.step} ×{entry.attempt}" if entry.attempt > 1 else entry.step
-    # A fault after which nothing follows is not one more try: the step is given up.
-    gave_up = entry.type in _FAULTS and entry.retry_time is None
-    return f"{step} {'given up' if gave_up else _OF_STEP.get(entry.type, entry.type.lower())}{about}"
+    return f"{step} {_deed(entry, step_of.get(entry.step))}{about}"
+
+
+def steps_by_name(saga: Saga) -> Mapping[str, Step]:
+    """What `said` needs to know of a saga."""
+    return {step.name: step for step in saga.steps}
 
 
 def lane_of(entry: TimelineEntry) -> Lane:
@@ -105,7 +108,19 @@ def wait_after(entry: TimelineEntry) -> str:
     return f"… {written_length(entry.retry_time - entry.time)} {what}"
 
 
+def _deed(entry: TimelineEntry, step: Step | None) -> str:
+    # A fault after which nothing follows is not one more try.
+    if entry.type in _FAULTS and entry.retry_time is None:
+        is_lasting = step is not None and step.kind in _LASTING and entry.type is EventType.STEP_FAULTED
+        return "failed for good" if is_lasting else "given up"
+    # Where there is no compensation, a late Execute was kept from having an effect, and nothing was undone.
+    if entry.type is EventType.STEP_COMPENSATED and step is not None and step.compensation is None:
+        return "barred"
+    return _OF_STEP.get(entry.type, entry.type.lower())
+
+
 def _rows(saga: Saga) -> Iterator[Row]:
+    step_of = steps_by_name(saga)
     started = saga.timeline[0].time if saga.timeline else saga.create_time
     begun: dict[tuple[Lane, str], datetime] = {}
     for _, run in groupby(enumerate(saga.timeline), key=_alike):
@@ -115,7 +130,7 @@ def _rows(saga: Saga) -> Iterator[Row]:
             lane = lane_of(entry)
             if len(shown) < len(entries) and index == entries[-1][0]:
                 yield Row(None, lane, f"… {len(entries) - len(shown)} more like it")
-            text = said(entry)
+            text = said(entry, step_of)
             if entry.type is EventType.PIVOT_BEGUN:
                 # Shown in any case: it is the decision.
                 begun[Lane.FORWARD, entry.step] = entry.time
@@ -175,6 +190,8 @@ _UNDO: Final = frozenset(
         EventType.UNDO_FAULTED,
     }
 )
+_LASTING: Final = frozenset({StepKind.PIVOT, StepKind.RETRIABLE})
+"""Not given up in favour of an undo: a person has to look at one that failed."""
 _OF_UNDO: Final = "compensationInput"
 """The field of a definition that holds the expressions of an undo."""
 _OF_SAGA: Final = {

@@ -17,7 +17,7 @@ from coordinator.cli.options import acting, can_ask, seconds, text_of
 from coordinator.cli.output import Column, Form, print_many, print_one, put, tell
 from coordinator.cli.steps import kind_of
 from coordinator.cli.text import one_line
-from coordinator.cli.timeline import said
+from coordinator.cli.timeline import said, steps_by_name
 from coordinator.client import Operator
 from coordinator.client.model import (
     ActionEffect,
@@ -236,11 +236,12 @@ def _shown(saga: Saga, actions: Sequence[PossibleAction]) -> Iterator[str]:
 
 def _trouble(saga: Saga) -> Iterator[str]:
     """The last bad answer of each step that is not well."""
+    step_of = steps_by_name(saga)
     for step in saga.steps:
         if step.status in _SETTLED:
             continue
         entries = [entry for entry in saga.timeline if entry.step == step.name and entry.type in _TROUBLE]
-        last = f": {one_line(said(entries[-1]))}" if entries else ""
+        last = f": {one_line(said(entries[-1], step_of))}" if entries else ""
         kind = f", {kind_of(step)}" if kind_of(step) else ""
         yield f"  {step.name} ({step.service}{kind}) {step.status}{last}"
 

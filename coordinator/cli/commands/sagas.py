@@ -1,6 +1,6 @@
 """Starting sagas and looking at them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from itertools import islice
 from typing import Final
@@ -10,10 +10,10 @@ from coordinator.cli.options import CALL_TIMEOUT, WAIT_TIMEOUT, seconds, text_of
 from coordinator.cli.output import Column, Form, print_line, print_many, print_one, put, put_now, tell, width
 from coordinator.cli.steps import step_lines
 from coordinator.cli.text import one_line
-from coordinator.cli.timeline import draw, said, wait_after
+from coordinator.cli.timeline import draw, said, steps_by_name, wait_after
 from coordinator.cli.undo import undo_lines
 from coordinator.client import BlockingClient
-from coordinator.client.model import Saga, SagaStatus, Started, Watched
+from coordinator.client.model import Saga, SagaStatus, Started, Step, Watched
 
 SAGA_COLUMNS: Final = (
     Column("SAGA", "saga_id", is_whole=True),
@@ -106,6 +106,7 @@ def watch(address: str, timeout: str | None, saga_id: str, after_seq: int, form:
     """Print each record as it comes."""
     timeout_s = None if timeout is None else seconds(timeout)
     with BlockingClient(address) as client:
+        step_of: Mapping[str, Step] | None = None
         with closing(client.watch(saga_id, after_seq, timeout_s=timeout_s)) as watched:
             if form is Form.JSON:
                 print_many(watched, (), form)
@@ -113,7 +114,10 @@ def watch(address: str, timeout: str | None, saga_id: str, after_seq: int, form:
                 if form is Form.JSONL:
                     print_line(one)
                 else:
-                    for line in _watched_lines(one):
+                    # Not before something comes: until then only the watch knows how long to wait.
+                    if step_of is None:
+                        step_of = steps_by_name(client.get(saga_id))
+                    for line in _watched_lines(one, step_of):
                         put_now(line)
         return _ended(client.get(saga_id))
 
@@ -147,14 +151,13 @@ def heading(saga: Saga) -> Iterator[str]:
         yield f"flag     {one_line(flag)}"
 
 
-def _watched_lines(watched: Watched) -> Iterator[str]:
+def _watched_lines(watched: Watched, step_of: Mapping[str, Step]) -> Iterator[str]:
     entry = watched.entry
     if entry is None:
         yield f"{watched.status}: set aside for a person"
         return
-    yield (
-        f"{entry.time:%H:%M:%S.%f}"[:-3] + f"  {entry.seq:>4}  {watched.status:<13}  {one_line(said(entry))}"
-    )
+    told = one_line(said(entry, step_of))
+    yield f"{entry.time:%H:%M:%S.%f}"[:-3] + f"  {entry.seq:>4}  {watched.status:<13}  {told}"
     if wait := wait_after(entry):
         yield f"{'':35}{wait}"
 

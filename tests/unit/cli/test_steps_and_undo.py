@@ -246,6 +246,6 @@ def test_what_failed_past_the_pivot_is_told_with_what_it_is_to_the_decision() ->
         a_step("tickets", StepStatus.FAILED),
     ]
     assert list(_trouble(a_saga(SagaStatus.DEAD_LETTERED, *steps, timeline=tuple(entries)))) == [
-        "  payment (PaymentService, pivot) FAILED: payment ×3 given up UNAVAILABLE: nobody there",
+        "  payment (PaymentService, pivot) FAILED: payment ×3 failed for good UNAVAILABLE: nobody there",
         "  tickets (TicketsService, retriable) FAILED: tickets failed at input.seat: no such field",
     ]

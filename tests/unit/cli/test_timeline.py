@@ -13,6 +13,9 @@ from coordinator.client.model import (
     OperatorVerb,
     Saga,
     SagaStatus,
+    Step,
+    StepKind,
+    StepStatus,
     TimelineEntry,
 )
 
@@ -130,6 +133,48 @@ def test_attempts_are_counted_and_waits_are_shown() -> None:
 +95.600s                                     pay ×2 undo pending
                                              … 2 min until asked again
           ── still COMPENSATING ──────────────────────────────────────────────
+"""
+    )
+
+
+def test_a_step_past_the_pivot_is_not_given_up_and_one_without_an_undo_is_barred() -> None:
+    def a_step(name: str, kind: StepKind, compensation: str | None = None) -> Step:
+        return Step(name, "Shop", name, compensation, StepStatus.FAILED, kind=kind)
+
+    faulted, compensated = EventType.STEP_FAULTED, EventType.STEP_COMPENSATED
+    saga = a_saga(
+        SagaStatus.COMPENSATING,
+        [
+            STARTED,
+            at(1, faulted, "look", attempt=5),
+            at(2, faulted, "pay", attempt=9, retry_ms=100),
+            at(3, faulted, "pay", attempt=10),
+            at(4, faulted, "tell", attempt=7),
+            at(5, EventType.UNDO_FAULTED, "pay", attempt=3),
+            at(6, compensated, "look", attempt=1),
+            at(7, compensated, "book", attempt=1),
+        ],
+        steps=(
+            a_step("book", StepKind.COMPENSATABLE, "unbook"),
+            a_step("look", StepKind.COMPENSATABLE),
+            a_step("pay", StepKind.PIVOT),
+            a_step("tell", StepKind.RETRIABLE),
+        ),
+    )
+    assert (
+        drawn(saga)
+        == """
+         forward                            compensation
++0.000s  ── started ─────────────────────────────────────────────────────────
++0.001s  look ×5 given up
++0.002s  pay ×9 failed
+         … 0.1 s until retry
++0.003s  pay ×10 failed for good
++0.004s  tell ×7 failed for good
++0.005s                                     pay ×3 given up
++0.006s                                     look barred
++0.007s                                     book undone
+         ── still COMPENSATING ──────────────────────────────────────────────
 """
     )
 
