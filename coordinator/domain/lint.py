@@ -24,9 +24,11 @@ from coordinator.domain.durations import format_duration
 from coordinator.domain.errors import Loc, NotEvaluated
 from coordinator.domain.expression_reading import OUTPUTS, reading
 from coordinator.domain.expressions import Effort, Evaluate, Scope, expressions_in, holds, shape
+from coordinator.domain.front_door import FrontDoor
 from coordinator.domain.graph import mask, places
 from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.relations import is_output
 from coordinator.domain.rules import RULES, Stage
 from coordinator.domain.sentences import found, listed
 from coordinator.domain.worst_case import Round, longest_stretch, one_round
@@ -55,14 +57,20 @@ def lint(
     definition: SagaDefinition,
     expressions: Evaluate | None = None,
     of_participants: Sequence[Finding] | None = None,
+    door: FrontDoor | None = None,
 ) -> Sequence[Finding]:
     """What is found in *definition* and accepted by no `allow`, in the order of its steps.
 
     *expressions* evaluates one; without it, what is about what they yield is left out. *of_participants* is
-    what else was found, by asking the participants; None: they were not asked.
+    what else was found, by asking the participants; None: they were not asked. *door* is the front door that
+    its sagas may have; without it, what is about that is left out.
     """
     everything = [*_findings(definition, expressions), *(of_participants or ())]
     not_looked_for = set[str]()
+    if door is None:
+        not_looked_for.add(_FRONT_DOOR)
+    elif door.saga_name == definition.name:
+        everything += _front_door(definition, door)
     if expressions is None:
         not_looked_for |= {_DEAD_BRANCH, _UNREACHABLE, _LACKS}
     if of_participants is None:
@@ -326,6 +334,14 @@ def _conditions(source: str) -> Iterator[str]:
                 starts[-1] = behind
 
 
+def _front_door(definition: SagaDefinition, door: FrontDoor) -> Iterator[Finding]:
+    for place, step in enumerate(definition.steps):
+        for index, entry in enumerate(step.input_entries):
+            if not is_output(entry) and entry not in door.fields:
+                sentence = f"{door.call} starts this saga ({door.setting}), and has no {found(entry)}"
+                yield Finding(_FRONT_DOOR, ("steps", place, "input", index), sentence)
+
+
 def _allowed(definition: SagaDefinition, finding: Finding) -> Sequence[str]:
     place = _place(finding.loc)
     return () if place < 0 else definition.steps[place].allow or ()
@@ -387,5 +403,6 @@ def _written(seconds: float) -> str:
 
 _DEAD_BRANCH: Final = "dead-branch"
 _UNREACHABLE: Final = "unreachable-step"
+_FRONT_DOOR: Final = "front-door"
 _LACKS: Final = "default-output-lacks"
 _KIND: Final = {StepKind.PIVOT: "the pivot", StepKind.RETRIABLE: "retriable"}

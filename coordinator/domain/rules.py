@@ -158,6 +158,10 @@ _LINT: Final = {
         "An expression fails over the `defaultOutput` that stands in: just where that is needed.",
         "Give the `defaultOutput` what is taken of it, or ask by `has(…) ? … : …` whether it is there.",
     ),
+    "front-door": (
+        "A step asks for a field that PlaceOrder, which starts this saga, does not have: none could start.",
+        "Ask for fields that an order has, or give the saga another sagaName.",
+    ),
     "allow-unknown-rule": (
         "`allow` names what is no rule.",
         "Correct the id; `saga lint --rules` lists them.",

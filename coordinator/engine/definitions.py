@@ -131,7 +131,7 @@ class Definitions:
         # In threads: a large one takes a while.
         check, evaluate = on_loop(self._expressions.check), on_loop(self._expressions.evaluate)
         read = await asyncio.to_thread(self._read, text, written, source=source, check=check)
-        findings, left_out = await asyncio.to_thread(_linted, read, evaluate)
+        findings, left_out = await asyncio.to_thread(_linted, read, evaluate, self._door)
         # Counted before anything is written: it may be refused.
         open_sagas = await self._store.open_sagas()
         if validate_only:
@@ -235,9 +235,9 @@ class Definitions:
             task.exception()
 
 
-def _linted(read: Read, evaluate: Evaluate) -> tuple[Sequence[Located], int]:
+def _linted(read: Read, evaluate: Evaluate, door: FrontDoor | None) -> tuple[Sequence[Located], int]:
     """What is told of what the linter finds, and how much more there is."""
-    findings = lint(read.definition, evaluate)
+    findings = lint(read.definition, evaluate, door=door)
     told = findings[:FINDINGS_MAX]
     return [Located(one, read.places.position(one.loc)) for one in told], len(findings) - len(told)
 

@@ -245,7 +245,11 @@ async def test_whatever_shuts_the_front_door_is_told_aloud(
     )
     await registered(definitions, text())
     await registered(definitions, text(name="Cruise"))
-    await definitions.register(asks, Format.JSON, source="test", validate_only=True)
+    foreseen = await definitions.register(asks, Format.JSON, source="test", validate_only=True)
+    assert [(found.finding.path, found.finding.sentence) for found in foreseen.findings] == [
+        (f"$.steps[0].input[{index}]", f"BookTrip starts this saga (SAGA_TRIPS), and has no '{field}'")
+        for index, field in ((1, "by"), (2, "at"))
+    ]
     assert errors(caplog) == []
     await registered(definitions, asks)
     assert errors(caplog) == [shut]

@@ -9,6 +9,7 @@ import pytest
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.definition import parse_definition
 from coordinator.domain.expression_rules import expression_faults
+from coordinator.domain.front_door import FrontDoor
 from coordinator.domain.graph import places
 from coordinator.domain.lint import Finding, lint
 
@@ -176,7 +177,9 @@ def test_a_finding_is_accepted_only_at_its_own_step() -> None:
 
 def test_what_is_not_looked_for_is_no_reason_to_call_an_acceptance_unused() -> None:
     definition = parse_definition(
-        json.dumps({"sagaName": "Any", "steps": [step("a", allow=["no-barrier", "dead-branch"])]}),
+        json.dumps(
+            {"sagaName": "Any", "steps": [step("a", allow=["no-barrier", "dead-branch", "front-door"])]}
+        ),
         source="any",
     )
     assert lint(definition) == []
@@ -185,6 +188,8 @@ def test_what_is_not_looked_for_is_no_reason_to_call_an_acceptance_unused() -> N
         "$.steps[0].allow[0]",
         "$.steps[0].allow[1]",
     ]
+    door = FrontDoor("PlaceOrder", "SAGA_PLACE_ORDER_SAGA", "Any", ())
+    assert [one.path for one in lint(definition, door=door)] == ["$.steps[0].allow[2]"]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from coordinator.adapters.definition_files import files_in
 from coordinator.adapters.definition_text import definition_document, format_of, read_with_places
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import InvalidDefinition, Loc
+from coordinator.domain.front_door import FrontDoor
 from coordinator.domain.lint import lint
 from coordinator.domain.rules import RULES
 from coordinator.engine.offers import offer_findings
@@ -23,6 +24,7 @@ SOUND: Final = [*sorted((HERE / "sound").iterdir()), *files_in(DEFINITIONS)]
 RAISES: Final = "# raises: "
 CEL: Final = CelExpressions()
 
+DOOR: Final = FrontDoor("PlaceOrder", "SAGA_PLACE_ORDER_SAGA", "ThroughTheDoor", ("order_id", "items"))
 TOLD: Final[Mapping[str, Description]] = {
     "UnknownService": Description(Told.UNKNOWN_SERVICE, "no service of this name is hosted at its address"),
     "SilentService": Description(Told.NO_ANSWER, "it was asked in vain: UNAVAILABLE"),
@@ -44,7 +46,7 @@ def found_in(path: Path) -> list[tuple[str, Loc | None]]:
     except InvalidDefinition as error:
         return [(violation.rule, None) for violation in error.violations]
     offered = list(offer_findings(read.definition, told(read.definition)))
-    return [(finding.rule, finding.loc) for finding in lint(read.definition, CEL.evaluate, offered)]
+    return [(finding.rule, finding.loc) for finding in lint(read.definition, CEL.evaluate, offered, DOOR)]
 
 
 def told(definition: SagaDefinition) -> Mapping[str, Description]:
