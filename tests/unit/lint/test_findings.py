@@ -231,7 +231,7 @@ def test_a_condition_passes_nothing_on() -> None:
         ("has(outputs.a.id) ? outputs.a.id : 0", {}, False),
         # What else is named may be what decides.
         ("input.b ? outputs.a.id : 0", {}, False),
-        ("size(input) > 1 ? outputs.a.id : 0", {}, False),
+        ("size(input) == 0 ? outputs.a.id : 0", {}, False),
     ],
 )
 def test_what_an_undo_takes_is_there_also_in_the_default(source: str, default: object, lacks: bool) -> None:
@@ -245,7 +245,7 @@ def test_what_an_undo_takes_is_there_also_in_the_default(source: str, default: o
         ("input.car", {}, True),
         ("input.car", {"when": "input.car"}, False),
         ("input.car && input.b", {"when": "input.b && input.seat && input.car"}, False),
-        ("input.car", {"when": "input.car || input.b"}, True),
+        ("input.car", {"when": "input.car && input.b || input.c"}, True),
         ("input.car", {"when": "input.b ? input.c : input.d && input.car"}, True),
         ("input.car", {"when": "has(outputs.a.id)"}, False),
         ("input.car", {"when": "!has(outputs.a.id)"}, True),
@@ -258,6 +258,12 @@ def test_a_default_stands_in_only_where_its_step_may_be_omitted_and_the_other_ru
     condition = {} if when is None else {"when": when}
     steps = [step("a", defaultOutput={}, **condition), step("b", input={"x": "outputs.a.id"}, **others)]
     assert [one.path for one in found(*steps)] == ["$.steps[1].input.x"] * lacks
+
+
+@pytest.mark.parametrize(("paid", "lacks"), [(False, False), ("yes", True)])
+def test_a_condition_is_true_or_false_also_over_a_default(paid: object, lacks: bool) -> None:
+    steps = [step("a", when="input.car", defaultOutput={"paid": paid}), step("b", when="outputs.a.paid")]
+    assert [one.path for one in found(*steps)] == ["$.steps[1].when"] * lacks
 
 
 def test_what_no_undo_is_given_lacks_nothing() -> None:
