@@ -499,7 +499,9 @@ async def test_definitions_are_listed_by_name_and_read_by_name_or_digest() -> No
         await c.definitions.retire("Trip", None, if_no_open_sagas=False)
         pinned = (await c.api.GetDefinition(pb.GetDefinitionRequest(name=trip.digest))).definition
         assert pinned.definition_json == trip.definition_json
-        refused = await refusal(c.api.GetDefinition(pb.GetDefinitionRequest(name="Trip")))
+        retired = (await c.api.GetDefinition(pb.GetDefinitionRequest(name="Trip"))).definition
+        assert pb.DefinitionState.Name(retired.state) == "DEFINITION_STATE_RETIRED"
+        refused = await refusal(c.api.GetDefinition(pb.GetDefinitionRequest(name="Nope")))
     assert refused.code is StatusCode.NOT_FOUND
 
 
