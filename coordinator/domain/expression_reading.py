@@ -5,16 +5,19 @@ here. Where a reading is not certain, more is named than is used: what is not na
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
 from functools import lru_cache
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 INPUT: Final = "input"
 OUTPUTS: Final = "outputs"
 READINGS_KEPT: Final = 512
-"""Of the expressions that are in use; each takes up to 50 KiB."""
+"""Of the expressions that are in use; each takes up to 100 KiB."""
+
+Taken: TypeAlias = "dict[str, Taken] | None"
+"""What is read of a value: whether it has these fields, and of each what is said here. None: all of it."""
 
 
 class TokenKind(StrEnum):
@@ -71,38 +74,48 @@ class Path:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What an expression names. `fields` is None where it takes the whole input."""
+    """What an expression names, and what it takes of that."""
 
     tokens: tuple[Token, ...]
-    fields: frozenset[str] | None
+    taken: Mapping[str, Taken]
+    """Of `input`, and of `outputs.<step>` for each step."""
     steps: tuple[Mention, ...]
     """Each step whose output is named, where that is done first."""
     outputs_alone: int | None
     """Where `outputs` stands without a step, if it does: that is no value."""
     path: Path | None
 
+    @property
+    def fields(self) -> frozenset[str] | None:
+        """The fields of the input that are named; None where the whole input is."""
+        taken = self.taken[INPUT]
+        return None if taken is None else frozenset(taken)
+
 
 @lru_cache(maxsize=READINGS_KEPT)
 def reading(source: str) -> Reading:
     """Read *source*, whether it is right or wrong."""
     tokens = tuple(_tokens(source))
-    fields: set[str] | None = set()
+    taken: dict[str, Taken] = {INPUT: {}}
     steps: dict[str, int] = {}
     outputs_alone = None
     for index in _variables(tokens):
-        key, _ = _selector(tokens, index + 1)
+        keys, end = _selected(tokens, index + 1)
         if tokens[index].text == INPUT:
-            if not isinstance(key, str):
-                fields = None
-            elif fields is not None:
-                fields.add(key)
-        elif isinstance(key, str) and tokens[index + 1].text == ".":
-            steps.setdefault(key, tokens[index].start)
-        elif outputs_alone is None:
-            outputs_alone = tokens[index].start
+            variable = INPUT
+        elif keys and tokens[index + 1].text == ".":
+            step, *keys = keys
+            variable = f"{OUTPUTS}.{step}"
+            steps.setdefault(step, tokens[index].start)
+        else:
+            if outputs_alone is None:
+                outputs_alone = tokens[index].start
+            continue
+        is_whole = not keys or not _is_asked_for(tokens, index, end)
+        _take(taken, [variable, *keys], None if is_whole else {})
     return Reading(
         tokens,
-        None if fields is None else frozenset(fields),
+        taken,
         tuple(Mention(name, start) for name, start in steps.items()),
         outputs_alone,
         _path(tokens),
@@ -121,7 +134,8 @@ def text_of(literal: str) -> str | None:
     prefix = literal[: len(literal) - len(quoted)].lower()
     quotes = 3 if quoted.startswith(("'''", '"""')) else 1
     inside = quoted[quotes:-quotes]
-    if "b" in prefix or ("\\" in inside and "r" not in prefix):
+    # CEL reads the end of a line as "\n", however it is written.
+    if "b" in prefix or "\r" in inside or ("\\" in inside and "r" not in prefix):
         return None
     return inside
 
@@ -153,6 +167,36 @@ def _selector(tokens: Sequence[Token], index: int) -> tuple[str | int | None, in
             return (int(number), index + 3) if number.isdecimal() else (None, index)
         case _:
             return None, index
+
+
+def _selected(tokens: Sequence[Token], index: int) -> tuple[list[str], int]:
+    """The fields that are read at *index*, each of the one before it, as far as is certain, and their end."""
+    fields = list[str]()
+    while True:
+        key, end = _selector(tokens, index)
+        if not isinstance(key, str):
+            return fields, index
+        fields.append(key)
+        index = end
+
+
+def _is_asked_for(tokens: Sequence[Token], start: int, end: int) -> bool:
+    """Whether what stands from *start* to *end* is only looked for, by has(…), whatever its size."""
+    if start and tokens[start - 1].text == ".":
+        start -= 1
+    around = (*tokens[max(0, start - 2) : start], *tokens[end : end + 1])
+    return [token.text for token in around] == ["has", "(", ")"]
+
+
+def _take(taken: dict[str, Taken], keys: Sequence[str], what: Taken) -> None:
+    """Add to *taken* that *what* is read at *keys*; all of a value stays all of it."""
+    *above, last = keys
+    for key in above:
+        below = taken.setdefault(key, {})
+        if below is None:
+            return
+        taken = below
+    taken[last] = None if what is None else taken.get(last, what)
 
 
 def _path(tokens: Sequence[Token]) -> Path | None:

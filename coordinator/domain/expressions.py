@@ -11,7 +11,7 @@ from typing import Final
 
 from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidJson, Loc, NotEvaluated
-from coordinator.domain.expression_reading import INPUT, OUTPUTS, Path, reading
+from coordinator.domain.expression_reading import INPUT, OUTPUTS, Path, Taken, reading
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.sentences import Fault, found
 
@@ -196,15 +196,26 @@ def _value_of(source: str, scope: Scope, evaluate: Evaluate, effort: Effort, pla
     # given it copies, so amounts keep all their digits and large values are passed on at no cost.
     if read.path is not None:
         return _walk(read.path, scope.input, outputs, place)
-    variables: dict[str, JsonValue] = {f"{OUTPUTS}.{step}": output for step, output in outputs.items()}
-    if read.fields is None:
-        variables[INPUT] = _whole(scope.input)
-    else:
-        variables[INPUT] = {key: scope.input[key] for key in sorted(read.fields) if key in scope.input}
+    named = {INPUT: _whole(scope.input), **{f"{OUTPUTS}.{step}": output for step, output in outputs.items()}}
+    variables = {name: _part(value, read.taken[name]) for name, value in named.items()}
     try:
         return evaluate(source, variables, effort)
     except NotEvaluated as error:
         raise NotEvaluated(error.sentence, place=place) from None
+
+
+def _part(value: JsonValue, taken: Taken) -> JsonValue:
+    """*value* as far as it is *taken*: what is not read may be of any size, and hold any number. Where fields
+    are taken of what is no object, what stands here for it fails in the same way."""
+    if taken is None:
+        return value
+    match value:
+        case dict():
+            return {key: _part(value[key], below) for key, below in taken.items() if key in value}
+        case list():
+            return []
+        case _:
+            return None
 
 
 def _walk(

@@ -10,7 +10,7 @@ from coordinator.adapters.cel import CelExpressions, expressions
 from coordinator.adapters.cel.bounds import GIVEN_BYTES_MAX, GIVEN_VALUES_MAX, Size, worst_steps
 from coordinator.adapters.cel.language import Traits, traits
 from coordinator.domain.errors import NotEvaluated
-from coordinator.domain.expressions import Effort, Scope, shape
+from coordinator.domain.expressions import Effort, Scope, holds, shape
 from coordinator.domain.jsontext import JsonValue
 
 CEL = CelExpressions()
@@ -313,3 +313,22 @@ def test_a_result_is_bounded_while_it_is_read() -> None:
         deep = [deep]
     assert yielded("[input.d][0]", {"d": deep}) == deep
     assert refusal("[[input.d]]", {"d": deep}) == "what it yields is nested deeper than 64 levels"
+
+
+@pytest.mark.parametrize("beside", [10**30, list(range(GIVEN_VALUES_MAX + 1)), "x" * 70_000])
+@pytest.mark.parametrize(
+    "source",
+    [
+        "outputs.a.price > 5",
+        "outputs.a['price'] > 5 && has(outputs.a.beside)",
+        "input.order.kind == 'x'",
+        "has(input.order.beside) ? input.order.kind == 'x' : false",
+        "input.order.items.all(i, i > 0)",
+    ],
+)
+def test_what_stands_beside_the_data_that_an_expression_reads_fails_it_never(
+    source: str, beside: JsonValue
+) -> None:
+    order: JsonValue = {"kind": "x", "items": [1], "beside": beside}
+    scope = Scope({"order": order, "beside": beside}, {"a": {"price": 10, "beside": beside}})
+    assert holds(source, scope, CEL.evaluate, place="when")

@@ -6,6 +6,7 @@ from typing import NoReturn
 
 import pytest
 
+from coordinator.domain import jsontext
 from coordinator.domain.errors import NotEvaluated
 from coordinator.domain.expressions import (
     EXPRESSION_CHARS_MAX,
@@ -64,6 +65,32 @@ def test_an_expression_is_given_only_what_it_names() -> None:
         '"source":"input.items + input.missing + outputs.reserve.id"}}'
     )
     assert "s3cret" in shape({"x": "size(input)"}, SCOPE, told, place="input")
+
+
+def test_of_what_it_names_an_expression_is_given_only_what_it_reads() -> None:
+    entries: JsonValue = [1, {"a": 2}]
+    fields: dict[str, JsonValue] = {"order": {"kind": "x", "items": [0]}, "list": entries, "text": "s3cret"}
+    scope = Scope(fields, {"a": {"price": {"net": 10}, "trace": 10**30}, "b": [10**30]})
+
+    def given(source: str) -> JsonValue:
+        variables = jsontext.loads(shape(source, scope, told, place="input"))
+        assert isinstance(variables, dict)
+        return variables["given"]
+
+    assert given("input.order.kind == 'x' && outputs.a.price.net > 5") == {
+        "input": {"order": {"kind": "x"}},
+        "outputs.a": {"price": {"net": 10}},
+    }
+    assert given("has(outputs.a.trace) && !has(outputs.a.other.field)") == {
+        "input": {},
+        "outputs.a": {"trace": None},
+    }
+    # What is no object has no fields, and its entries fail no expression.
+    assert given("input.list.a + input.text.a + outputs.b.c + 1") == {
+        "input": {"list": [], "text": None},
+        "outputs.b": [],
+    }
+    assert given("input.list[1].a + 1") == {"input": {"list": entries}}
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coordinator.domain.expression_reading import Path, position, reading, text_of
+from coordinator.domain.expression_reading import Path, Taken, position, reading, text_of
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,47 @@ def test_the_fields_of_the_input_that_stand_in_code_are_named(source: str, field
 )
 def test_what_names_no_certain_field_takes_the_whole_input(source: str) -> None:
     assert reading(source).fields is None
+
+
+@pytest.mark.parametrize(
+    ("source", "taken"),
+    [
+        ("input.a.b > input.a['c d'].`e-f`", {"input": {"a": {"b": None, "c d": {"e-f": None}}}}),
+        ("outputs.s.a.b + outputs.s.c", {"input": {}, "outputs.s": {"a": {"b": None}, "c": None}}),
+        ("input.a.b + input.a", {"input": {"a": None}}),
+        ("input.a + input.a.b", {"input": {"a": None}}),
+        ("input.a.b + size(input)", {"input": None}),
+        ("outputs.s == outputs.t.a", {"input": {}, "outputs.s": None, "outputs.t": {"a": None}}),
+        # Only whether it is there.
+        ("has(input.a.b)", {"input": {"a": {"b": {}}}}),
+        ("has(.input.a) && input.a.b", {"input": {"a": {"b": None}}}),
+        ("input.a.b && has(input.a)", {"input": {"a": {"b": None}}}),
+        ("has(input.a) && input.a", {"input": {"a": None}}),
+        ("input.a && has(input.a)", {"input": {"a": None}}),
+        ("has(outputs.s)", {"input": {}, "outputs.s": None}),
+        ("has(input.a || true)", {"input": {"a": None}}),
+        ("size(input.a)", {"input": {"a": None}}),
+        # From where on it is not certain.
+        ("input.a.b[0].c", {"input": {"a": {"b": None}}}),
+        ("input.a[input.b].c", {"input": {"a": None, "b": None}}),
+        (r"input.a['\x62'].c", {"input": {"a": None}}),
+        ("input.a['''b\rc'''].c", {"input": {"a": None}}),
+        ("input.a.size() + input.b.c.map(x, x.y)", {"input": {"a": None, "b": {"c": None}}}),
+        ("(input.a).b + [input.c][0].d", {"input": {"a": None, "c": None}}),
+        ("'x' in input.a && input.b.c in input.d", {"input": {"a": None, "b": {"c": None}, "d": None}}),
+        ("input.a.map(a, a.b + input.c.d)", {"input": {"a": None, "c": {"d": None}}}),
+    ],
+)
+def test_of_what_is_named_only_what_is_read_is_taken(source: str, taken: dict[str, Taken]) -> None:
+    assert reading(source).taken == taken
+
+
+def test_what_is_taken_is_read_off_however_deep_it_stands() -> None:
+    taken = reading("input" + ".a" * 10_000 + " + 1").taken["input"]
+    for _ in range(10_000):
+        assert taken is not None
+        taken = taken["a"]
+    assert taken is None
 
 
 def test_steps_are_named_once_each_with_the_place_of_the_first() -> None:
