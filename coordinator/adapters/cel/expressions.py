@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final
 
 from cel_expr_python import cel
@@ -26,8 +26,11 @@ from coordinator.domain.expressions import (
     TOO_LARGE,
     TYPE,
     Effort,
+    Scope,
     Wanted,
     Wrong,
+    holds,
+    shape,
 )
 from coordinator.domain.jsontext import JsonValue
 
@@ -58,7 +61,7 @@ class CelExpressions:
         return (
             list(language_faults(source))
             or list(_library_faults(source, wanted))
-            or list(_constant_faults(source))
+            or list(_constant_faults(source, wanted))
         )
 
     def evaluate(self, source: str, variables: Mapping[str, JsonValue], effort: Effort) -> JsonValue:
@@ -116,11 +119,12 @@ def _pattern_faults(source: str) -> Iterator[Wrong]:
             yield Wrong(*position(source, start), SYNTAX, sentence)
 
 
-def _constant_faults(source: str) -> Iterator[Wrong]:
+def _constant_faults(source: str, wanted: Wanted) -> Iterator[Wrong]:
     """What names nothing yields the same in every saga, so it is looked at once."""
     if reading(source).fields == frozenset() and not reading(source).steps:
+        asked = holds if wanted is Wanted.CONDITION else shape
         try:
-            _evaluate(_compile(source), source, {INPUT: {}}, Effort())
+            asked(source, Scope({}, {}), partial(_evaluate, _compile(source)), place="")
         except NotEvaluated as error:
             yield Wrong(1, 1, TYPE, f"it is the same for every saga, and fails: {error.sentence}")
 

@@ -124,6 +124,15 @@ def test_a_condition_yields_true_or_false() -> None:
     assert faults("size(input.a)", Wanted.CONDITION) == [(1, 1, "type", "expected true or false, found int")]
 
 
+@pytest.mark.parametrize("source", ["dyn('x')", "[true, 'x'][1]", "{'a': 'x', 'b': true}.a"])
+def test_a_condition_that_is_the_same_text_for_every_saga_is_none(source: str) -> None:
+    assert faults(source, Wanted.CONDITION) == [
+        (1, 1, "type", f"{CONSTANT} expected true or false, found a text")
+    ]
+    assert not faults(source)
+    assert not faults(source.replace("'x'", "false"), Wanted.CONDITION)
+
+
 def test_two_faults_are_told_at_once_and_what_follows_from_them_is_not() -> None:
     told = faults("foo.map(x, x) + (1 + 'a')")
     assert [(column, rule) for _, column, rule, _ in told] == [(1, "syntax"), (20, "type")]
