@@ -119,7 +119,7 @@ def _run() -> int:
                 demo = Demo(cluster, client)
                 ended_well = demo.play()
                 sagas = [client.get(demo.saga_id(story.order_id)) for story in STORIES]
-            print("\n9. traces\n   One order is one trace: its caller, every attempt, and who served it.")
+            print("\n11. traces\n   One order is one trace: its caller, every attempt, and who served it.")
             shown = [
                 _show(story, saga.trace_id, viewer.traces) for story, saga in zip(STORIES, sagas, strict=True)
             ]
