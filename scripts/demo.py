@@ -409,6 +409,8 @@ def ending_cleanly(name: str, run: Callable[[], int]) -> int:
 
 def linger() -> None:
     """Return at Ctrl-C."""
+    # Whoever reads along through a pipe has all of it now, not only what a buffer was too small for.
+    sys.stdout.flush()
     try:
         while True:
             time.sleep(1)
