@@ -17,6 +17,8 @@ from scripts.cluster import ROOT
 
 SAGA: Final = str(Path(sys.executable).parent / "saga")
 TIMEOUT_S: Final = 50.0
+INTERRUPT: Final = "\x03"
+"""Ctrl-C."""
 ANY_ID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
@@ -114,9 +116,13 @@ class Shell:
         )
         os.close(theirs)
         seen, until = b"", time.monotonic() + TIMEOUT_S
+        interrupted = False
         try:
             while time.monotonic() < until:
-                if not select.select([ours], [], [], 0.1)[0]:
+                if not select.select([ours], [], [], 0.5)[0]:
+                    # Python misses one that comes just before it waits for a line; a person presses it again.
+                    if interrupted:
+                        os.write(ours, INTERRUPT.encode())
                     continue
                 try:
                     chunk = os.read(ours, 4096)
@@ -128,7 +134,7 @@ class Shell:
                 if answer and after in seen.decode(errors="replace"):
                     meanwhile()
                     os.write(ours, answer.encode())
-                    answer = ""
+                    answer, interrupted = "", answer == INTERRUPT
             return Ran(child.wait(TIMEOUT_S), seen.decode().replace("\r\n", "\n"), "")
         finally:
             child.kill()
