@@ -37,7 +37,11 @@ def swap_undo_order() -> None:
         waiting = (step for step in saga.steps if step.needs_undo and step.undo_outcome is None)
         return tuple(waiting)[:1]
 
+    def is_oldest(saga: Saga, step: StepState) -> bool:
+        return step in oldest_first(saga)
+
     Saga.undoable = property(oldest_first)  # type: ignore[method-assign, assignment]
+    Saga.may_undo = is_oldest  # type: ignore[method-assign, assignment]
 
 
 def acknowledge_early() -> None:
