@@ -2,10 +2,10 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
+from typing import Final, TypeVar
 
 from coordinator.domain.actions import (
     END_OF_UNREADABLE,
@@ -45,6 +45,7 @@ from coordinator.engine.threads import on_loop
 from coordinator.ports.catalog import Catalog
 from coordinator.ports.journal import Cursor, Record, Request, SagaFilter, SagaIndex
 
+LARGE_STEPS_MIN: Final = 100
 _Told = TypeVar("_Told")
 
 
@@ -283,15 +284,16 @@ class Sagas:
         """
         if view.saga is None:
             return None
-        return await self._played(partial(shown_plan, view.saga, with_inputs=with_inputs))
+        return await self._played(view.saga, partial(shown_plan, view.saga, with_inputs=with_inputs))
 
     async def _effect(self, saga: Saga, event: OperatorActed) -> Effect:
-        return await self._played(partial(effect_of, saga, event))
+        return await self._played(saga, partial(effect_of, saga, event))
 
-    async def _played(self, told: Callable[..., _Told]) -> _Told:
-        """What *told* says, in a thread, for it plays a saga to its end: that of a thousand steps would hold
-        everybody up. One at a time: those that nobody waits for any more are then not even begun."""
-        async with self._playing:
+    async def _played(self, saga: Saga, told: Callable[..., _Told]) -> _Told:
+        """What *told* says of *saga*, in a thread, for it plays that to its end: one of a thousand steps
+        would hold everybody up. Large ones take turns, so that those that nobody waits for any more are not
+        even begun; small ones wait for none of them."""
+        async with self._playing if len(saga.steps) >= LARGE_STEPS_MIN else nullcontext():
             return await asyncio.to_thread(told, evaluate=on_loop(self._tools.expressions.evaluate))
 
     async def _launch(

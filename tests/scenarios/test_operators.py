@@ -25,10 +25,11 @@ from coordinator.domain.events import OperatorActed, Verb
 from coordinator.domain.ids import ActionId, SagaId, StepName
 from coordinator.domain.outcomes import Pending
 from coordinator.domain.saga import Status
-from coordinator.engine.sagas import Acted
+from coordinator.engine.sagas import LARGE_STEPS_MIN, Acted
 from coordinator.ports.journal import Quarantine
 from tests.no_telemetry import NoTelemetry
 from tests.scenarios.house import (
+    PATIENCE_S,
     House,
     JournalAround,
     Services,
@@ -1046,3 +1047,15 @@ async def test_only_coming_to_rest_is_counted_as_rest() -> None:
         await house.end(saga_id)
         await settled()
         assert rests == [Status.DEAD_LETTERED, Status.COMPENSATED]
+
+
+async def test_large_sagas_take_turns_to_be_played_and_a_small_one_waits_for_none_of_them() -> None:
+    large = define(*(step(f"s{place}", service="shop") for place in range(LARGE_STEPS_MIN)), name="Large")
+    async with House(large, define("a", name="Small")) as house:
+        views = [await house.sagas.get((await house.run(name=name)).id) for name in ("Large", "Small")]
+        async with house.sagas._playing:
+            waiting = asyncio.ensure_future(house.sagas.undo_plan(views[0], with_inputs=False))
+            async with asyncio.timeout(PATIENCE_S):
+                assert await house.sagas.undo_plan(views[1], with_inputs=False) is not None
+            assert not waiting.done()
+        assert await waiting is not None
