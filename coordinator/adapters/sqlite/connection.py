@@ -7,7 +7,7 @@ import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Protocol, Self, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
@@ -40,6 +40,18 @@ READER_PRAGMAS: Final[Mapping[str, str | int]] = {
     "cell_size_check": 1,
     "trusted_schema": 0,
 }
+
+
+class Database(Protocol):
+    """What the journal's reads and writes need of a connection."""
+
+    async def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Run *work* as a whole, to its end, even if this call is cancelled."""
+        ...
+
+    async def close(self) -> None:
+        """Close the connection."""
+        ...
 
 
 class Connection(aiosqlite.Connection):

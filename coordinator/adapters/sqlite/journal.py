@@ -12,13 +12,13 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Self
+from typing import Final, Protocol, Self
 
 from coordinator.adapters.event_codec import FORMAT_VERSION
 from coordinator.adapters.sqlite.connection import Connection, open_reader, open_writer
 from coordinator.adapters.sqlite.definitions import SqliteDefinitions
 from coordinator.adapters.sqlite.disk import DiskGauge, free_bytes
-from coordinator.adapters.sqlite.files import Lock, claim, sync_folder
+from coordinator.adapters.sqlite.files import claim, sync_folder, wal_path
 from coordinator.adapters.sqlite.group import Append, Start
 from coordinator.adapters.sqlite.migrations import migrate, packaged
 from coordinator.adapters.sqlite.reader import READ_LIMIT_S, Reader
@@ -37,11 +37,23 @@ DISK_FREE_MIN_BYTES: Final = 64 << 20
 _log = logging.getLogger(__name__)
 
 
+class Hold(Protocol):
+    """The right to write the journal, for as long as it is not released."""
+
+    def closing(self, token: FencingToken) -> None:
+        """All that was written under *token* is about to be checked in."""
+        ...
+
+    def release(self) -> None:
+        """Let go of it."""
+        ...
+
+
 class SqliteJournal:
     """A journal that this process holds from `open` to `close`."""
 
-    def __init__(self, lock: Lock, writer: Writer, reader: Reader, upkeep: SqliteUpkeep) -> None:
-        """Takes over what `open` has opened."""
+    def __init__(self, lock: Hold, writer: Writer, reader: Reader, upkeep: SqliteUpkeep) -> None:
+        """Takes over what is open."""
         self._lock: Final = lock
         self._writer: Final = writer
         self._reader: Final = reader
@@ -89,7 +101,14 @@ class SqliteJournal:
             raise
         _log.info("the journal %s is open under token %d, by SQLite %s", path, token, sqlite3.sqlite_version)
         gauge = DiskGauge(path, disk_free_min_bytes, disk_free_bytes)
-        writer = Writer(writing, path, token, gauge.shortage, on_commit)
+        writer = Writer(
+            writing,
+            path,
+            token,
+            shortage=gauge.shortage,
+            log_bytes=lambda: wal_path(path).stat().st_size,
+            on_commit=on_commit,
+        )
         reader = Reader(reading, writer.fail, read_limit_s)
         return cls(lock, writer, reader, SqliteUpkeep(path, writer, gauge))
 
@@ -200,7 +219,19 @@ class SqliteJournal:
 
 
 def _begin(db: sqlite3.Connection, *, path: Path, token_before: FencingToken) -> FencingToken:
-    """Bring the schema up to date and take the next token, in one transaction."""
+    token = take_token(db, path, token_before=token_before)
+    sync_folder(path)
+    return token
+
+
+def take_token(db: sqlite3.Connection, path: Path, *, token_before: FencingToken) -> FencingToken:
+    """Bring the schema up to date and take the next token, in one transaction.
+
+    *path* names the journal in what is told; *token_before* is the newest token that is known beside it.
+
+    Raises:
+        StartupFailed: a newer release wrote it.
+    """
     db.execute("BEGIN IMMEDIATE")
     migrate(db, packaged(), str(path))
     db.execute("INSERT INTO journal VALUES (1, ?, 0) ON CONFLICT DO NOTHING", (FORMAT_VERSION,))
@@ -223,7 +254,6 @@ def _begin(db: sqlite3.Connection, *, path: Path, token_before: FencingToken) ->
     # The format as well: a release that does not know it must not open what this one is about to write.
     db.execute("UPDATE journal SET format = ?, token = ?", (FORMAT_VERSION, token))
     db.execute("COMMIT")
-    sync_folder(path)
     return token
 
 

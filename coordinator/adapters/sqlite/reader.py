@@ -11,7 +11,7 @@ from typing import Any, Final, TypeVar
 
 from coordinator.adapters.clock import stopwatch_s
 from coordinator.adapters.event_codec import UnreadableEvent, decode
-from coordinator.adapters.sqlite.connection import Connection
+from coordinator.adapters.sqlite.connection import Database
 from coordinator.adapters.sqlite.registrations import REGISTRATION_COLUMNS, registration_of
 from coordinator.adapters.sqlite.rows import (
     CHAIN_START,
@@ -103,7 +103,7 @@ class Reader:
     """Owns the reading connection. *broken* is told of an error that is no saga's alone."""
 
     def __init__(
-        self, db: Connection, broken: Callable[[Exception], None], limit_s: float = READ_LIMIT_S
+        self, db: Database, broken: Callable[[Exception], None], limit_s: float = READ_LIMIT_S
     ) -> None:
         self._db = db
         self._broken = broken

@@ -13,8 +13,7 @@ from pathlib import Path
 from typing import Any, Final, overload
 
 from coordinator.adapters.clock import stopwatch_s
-from coordinator.adapters.sqlite.connection import WAL_BYTES_MAX, Connection
-from coordinator.adapters.sqlite.files import wal_path
+from coordinator.adapters.sqlite.connection import WAL_BYTES_MAX, Database
 from coordinator.adapters.sqlite.group import Append, Entry, Outcome, Start, write_group
 from coordinator.adapters.sqlite.registrations import Register, Retire, TakeUpFiles
 from coordinator.domain.errors import JournalUnavailable, SagaError, VersionTaken
@@ -35,16 +34,19 @@ class Writer:
 
     def __init__(
         self,
-        db: Connection,
+        db: Database,
         path: Path,
         token: FencingToken,
+        *,
         shortage: Callable[[], str | None],
+        log_bytes: Callable[[], int],
         on_commit: Callable[[int, float], None] | None = None,
     ) -> None:
         self._db = db
         self._path = path
         self.token: Final = token
         self._shortage = shortage
+        self._log_bytes = log_bytes
         self._on_commit = on_commit
         self._queue: asyncio.Queue[tuple[Entry, _Waiter] | None] = asyncio.Queue()
         self._entries_since_checkpoint = 0
@@ -181,7 +183,7 @@ class Writer:
     def _checkpoint(self, db: sqlite3.Connection) -> None:
         # PASSIVE waits for nobody, so readers without a gap could make the log grow for ever. A long read is
         # one that RESTART would wait for in vain, and nobody could write meanwhile.
-        grown = not self._long_reads and wal_path(self._path).stat().st_size > WAL_BYTES_MAX
+        grown = not self._long_reads and self._log_bytes() > WAL_BYTES_MAX
         db.execute(f"PRAGMA wal_checkpoint({'RESTART' if grown else 'PASSIVE'})").fetchall()
 
     def _wake_in_vain(self, waiter: _Waiter) -> None:
