@@ -23,6 +23,7 @@ os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 from grpc import StatusCode, aio
 
+from coordinator.adapters.aside import InThreads
 from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.clock import SystemChance, SystemClock
 from coordinator.adapters.definition_files import DefinitionFiles
@@ -82,19 +83,27 @@ async def serve(settings: Settings, asked: Wanted = NOTHING_ASKED) -> int:
     stop = _stop_signal()
     expressions = CelExpressions()
     files = _files(settings, expressions)
-    clock = SystemClock()
+    clock, aside = SystemClock(), InThreads()
     telemetry = PrometheusTelemetry(services=settings.services, clock=clock)
     deliveries = Deliveries(asked)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         followed = await enter(_followed(deliveries.traces, settings, telemetry))
         journal = await enter(_journal(settings, telemetry.committed))
-        definitions = await _definitions(settings, files, journal, expressions, clock, telemetry)
+        definitions = await _definitions(settings, files, journal, expressions, clock, telemetry, aside)
         participants = await enter(_participants(settings))
         feed = Feed()
         dispatcher = Dispatcher(participants, telemetry, calls_per_service_max=settings.calls_per_service_max)
         tools = Tools(
-            journal, dispatcher, feed, clock, SystemChance(), telemetry, followed.tracing, expressions
+            journal,
+            dispatcher,
+            feed,
+            clock,
+            SystemChance(),
+            telemetry,
+            followed.tracing,
+            expressions,
+            aside,
         )
         pool = Pool(tools, journal, sagas_open_max=settings.sagas_open_max)
         api = ApiServer(
@@ -186,10 +195,11 @@ async def _definitions(
     expressions: CelExpressions,
     clock: SystemClock,
     telemetry: PrometheusTelemetry,
+    aside: InThreads,
 ) -> Definitions:
     read = partial(read_with_places, services=settings.services)
     door = orders_door(settings.place_order_saga)
-    definitions = Definitions(journal.definitions, journal, read, expressions, clock, telemetry, door)
+    definitions = Definitions(journal.definitions, journal, read, expressions, clock, telemetry, aside, door)
     try:
         await definitions.take_up(files.loaded)
     except SagaError as error:

@@ -20,7 +20,7 @@ from coordinator.domain.lint import Finding, lint
 from coordinator.domain.registration import Outcome, Registered, Registration, register
 from coordinator.engine.offered_definitions import OfferedDefinitions, label
 from coordinator.engine.shown_definitions import Shown, ShownDefinitions
-from coordinator.engine.threads import on_loop
+from coordinator.ports.aside import Aside
 from coordinator.ports.clock import Clock
 from coordinator.ports.definitions import DefinitionReader, DefinitionStore, Read
 from coordinator.ports.expressions import Expressions
@@ -66,6 +66,7 @@ class Definitions:
         expressions: Expressions,
         clock: Clock,
         telemetry: Telemetry,
+        aside: Aside,
         door: FrontDoor | None = None,
     ) -> None:
         """*door* is the one that what is registered here must keep open."""
@@ -74,12 +75,13 @@ class Definitions:
         self._expressions = expressions
         self._clock = clock
         self._telemetry = telemetry
+        self._aside = aside
         self._door = door
         self._offered = OfferedDefinitions()
-        self.shown = ShownDefinitions(store, index, self._offered)
+        self.shown = ShownDefinitions(store, index, self._offered, aside)
         # Held while something is written: whoever chooses a definition then gets what there is after it.
         self._turn = asyncio.Lock()
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}
 
     async def take_up(self, files: Sequence[tuple[str, SagaDefinition]]) -> None:
         """Begin with what stands in *files*, each with its name, and with what callers registered before.
@@ -128,10 +130,11 @@ class Definitions:
             Overloaded: there are too many, or the disk is nearly full; nothing was written.
             JournalUnavailable: it may or may not be durable.
         """
-        # In threads: a large one takes a while.
-        check, evaluate = on_loop(self._expressions.check), on_loop(self._expressions.evaluate)
-        read = await asyncio.to_thread(self._read, text, written, source=source, check=check)
-        findings, left_out = await asyncio.to_thread(_linted, read, evaluate, self._door)
+        # A large one takes a while.
+        check = self._aside.on_loop(self._expressions.check)
+        evaluate = self._aside.on_loop(self._expressions.evaluate)
+        read = await self._aside.run(self._read, text, written, source=source, check=check)
+        findings, left_out = await self._aside.run(_linted, read, evaluate, self._door)
         # Counted before anything is written: it may be refused.
         open_sagas = await self._store.open_sagas()
         if validate_only:
@@ -224,12 +227,12 @@ class Definitions:
     async def _owned(self, work: Coroutine[Any, Any, _Result]) -> _Result:
         """What was begun is done to its end, whoever leaves: so what is at hand is what is durable."""
         task = asyncio.create_task(work)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._ended)
         return await asyncio.shield(task)
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        del self._tasks[task]
         if not task.cancelled():
             # Whoever waited for it may have left; asking here keeps asyncio from complaining later.
             task.exception()

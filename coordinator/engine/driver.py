@@ -37,6 +37,7 @@ from coordinator.engine.calls import Answered, Broken, Calls, Granted
 from coordinator.engine.dispatcher import Dispatcher, call_for
 from coordinator.engine.feed import Feed
 from coordinator.engine.timers import slice_s
+from coordinator.ports.aside import Aside
 from coordinator.ports.clock import Chance, Clock
 from coordinator.ports.expressions import Expressions
 from coordinator.ports.journal import Journal, Request
@@ -48,7 +49,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Tools:
-    """What every driver works with."""
+    """What the engine works with."""
 
     journal: Journal
     dispatcher: Dispatcher
@@ -58,6 +59,7 @@ class Tools:
     telemetry: Telemetry
     tracing: Tracing
     expressions: Expressions
+    aside: Aside
 
 
 class Superseded(Exception):

@@ -48,7 +48,7 @@ class Pool:
         self._sleepers: dict[SagaId, tuple[asyncio.Event, asyncio.Task[None]]] = {}
         self._waking: dict[SagaId, asyncio.Task[bool]] = {}
         self._setting_aside: dict[SagaId, asyncio.Event] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
+        self._tasks: dict[asyncio.Task[Any], None] = {}
         self._draining = False
         self.archive = Archive(index)
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
@@ -284,12 +284,12 @@ class Pool:
     def _spawn(self, work: Coroutine[Any, Any, _Result]) -> asyncio.Task[_Result]:
         """Every task has an owner, so that none is lost and each can be awaited at the end."""
         task = asyncio.create_task(work)
-        self._tasks.add(task)
+        self._tasks[task] = None
         task.add_done_callback(self._ended)
         return task
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        del self._tasks[task]
         if not task.cancelled():
             # Whoever waited for it may have left; asking here keeps asyncio from complaining later.
             task.exception()

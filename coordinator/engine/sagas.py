@@ -41,7 +41,6 @@ from coordinator.domain.shown_plan import ShownPlan, shown_plan
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.engine.driver import Tools
 from coordinator.engine.pool import Pool
-from coordinator.engine.threads import on_loop
 from coordinator.ports.catalog import Catalog
 from coordinator.ports.journal import Cursor, Record, Request, SagaFilter, SagaIndex
 
@@ -290,11 +289,13 @@ class Sagas:
         return await self._played(saga, partial(effect_of, saga, event))
 
     async def _played(self, saga: Saga, told: Callable[..., _Told]) -> _Told:
-        """What *told* says of *saga*, in a thread, for it plays that to its end: one of a thousand steps
-        would hold everybody up. Large ones take turns, so that those that nobody waits for any more are not
-        even begun; small ones wait for none of them."""
+        """What *told* says of *saga*, done aside, for it plays that to its end: one of a thousand steps would
+        hold everybody up. Large ones take turns, so that those that nobody waits for any more are not even
+        begun; small ones wait for none of them."""
+        aside = self._tools.aside
         async with self._playing if len(saga.steps) >= LARGE_STEPS_MIN else nullcontext():
-            return await asyncio.to_thread(told, evaluate=on_loop(self._tools.expressions.evaluate))
+            evaluate = aside.on_loop(self._tools.expressions.evaluate)
+            return await aside.run(told, evaluate=evaluate)
 
     async def _launch(
         self, definition: SagaDefinition, born: SagaStarted, request: Request

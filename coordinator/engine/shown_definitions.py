@@ -3,7 +3,6 @@
 Nothing is checked again to be shown, and no text is read on the loop: a page of large ones takes a while.
 """
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -15,6 +14,7 @@ from coordinator.domain.ids import Digest
 from coordinator.domain.registration import Key, Registration, newest
 from coordinator.domain.relations import sketch
 from coordinator.engine.offered_definitions import OfferedDefinitions, place
+from coordinator.ports.aside import Aside
 from coordinator.ports.definitions import DefinitionStore
 from coordinator.ports.journal import SagaIndex
 
@@ -65,10 +65,13 @@ class After:
 class ShownDefinitions:
     """Looks at what is registered, at what can be started, and at what sagas are pinned to."""
 
-    def __init__(self, store: DefinitionStore, index: SagaIndex, offered: OfferedDefinitions) -> None:
+    def __init__(
+        self, store: DefinitionStore, index: SagaIndex, offered: OfferedDefinitions, aside: Aside
+    ) -> None:
         self._store = store
         self._index = index
         self._offered = offered
+        self._aside = aside
 
     async def page(
         self, *, saga_name: str | None, all_states: bool, after: After | None, limit: int
@@ -105,7 +108,7 @@ class ShownDefinitions:
         if text is None:
             raise self._offered.not_found(name, version)
         source = f"the journal's definition {name}"
-        pinned = await asyncio.to_thread(parse_definition, text, source=source)
+        pinned = await self._aside.run(parse_definition, text, source=source)
         open_sagas = await self._store.open_sagas()
         return Shown(
             pinned.digest,
@@ -128,7 +131,7 @@ class ShownDefinitions:
                 registration, _content_of(definition), open_sagas, is_startable=True, is_newest=is_newest
             )
         text = await self._store.text(*registration.key)
-        content = await asyncio.to_thread(_content_as_it_was, text, registration.digest)
+        content = await self._aside.run(_content_as_it_was, text, registration.digest)
         return _shown(registration, content, open_sagas, is_startable=False, is_newest=False)
 
     def foreseen(

@@ -18,10 +18,12 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
+from coordinator.adapters.aside import InThreads
 from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.clock import SystemChance, SystemClock
 from coordinator.adapters.definition_text import read_with_places
 from coordinator.adapters.memory import MemoryJournal
+from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.adapters.no_tracing import NoTracing
 from coordinator.api.orders import orders_door
 from coordinator.api.server import ApiServer
@@ -38,7 +40,6 @@ from coordinator.ports.journal import Piece, Request
 from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from saga.orders.v1 import orders_pb2, orders_pb2_grpc
 from saga.v1 import coordinator_pb2, coordinator_pb2_grpc
-from tests.no_telemetry import NoTelemetry
 
 if TYPE_CHECKING:
     from saga.orders.v1.orders_pb2_grpc import OrderPlacementServiceAsyncStub
@@ -246,7 +247,15 @@ async def coordinator(
     dispatcher = Dispatcher(participants, NoTelemetry(), calls_per_service_max=calls_per_service_max)
     expressions = CelExpressions()
     tools = Tools(
-        journal, dispatcher, feed, SystemClock(), SystemChance(), NoTelemetry(), NoTracing(), expressions
+        journal,
+        dispatcher,
+        feed,
+        SystemClock(),
+        SystemChance(),
+        NoTelemetry(),
+        NoTracing(),
+        expressions,
+        InThreads(),
     )
     pool = Pool(tools, journal, sagas_open_max=sagas_open_max)
     read = partial(read_with_places, services=None)
@@ -257,6 +266,7 @@ async def coordinator(
         expressions,
         SystemClock(),
         NoTelemetry(),
+        InThreads(),
         orders_door(place_order_saga),
     )
     await definitions.take_up(files_of(*DEFINITIONS))

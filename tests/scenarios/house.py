@@ -10,9 +10,11 @@ from itertools import count
 from types import TracebackType
 from typing import Final, Literal, Self
 
+from coordinator.adapters.aside import InThreads
 from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.memory import MemoryJournal
+from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.adapters.no_tracing import NoTracing
 from coordinator.domain.definition import (
     CompensationRetryPolicy,
@@ -33,12 +35,12 @@ from coordinator.engine.driver import Tools
 from coordinator.engine.feed import Feed
 from coordinator.engine.pool import Pool
 from coordinator.engine.sagas import Accepted, Sagas, Wanted
+from coordinator.ports.aside import Aside
 from coordinator.ports.clock import Clock
 from coordinator.ports.journal import Journal, Quarantine, Record, Request, SagaIndex
 from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from coordinator.ports.telemetry import Telemetry
 from coordinator.ports.tracing import Tracing
-from tests.no_telemetry import NoTelemetry
 from tests.unit.machine.world import Reaction, World, judge
 
 PATIENCE_S: Final = 20.0
@@ -247,6 +249,7 @@ class House:
         clock: Clock | None = None,
         telemetry: Telemetry | None = None,
         tracing: Tracing | None = None,
+        aside: Aside | None = None,
     ) -> None:
         self.definitions = definitions
         self.store = store or MemoryJournal()
@@ -255,6 +258,7 @@ class House:
         self.dice = dice or Dice()
         self.clock = clock or SystemClock()
         self.tracing = tracing or NoTracing()
+        self.aside = aside or InThreads()
         self.feed = Feed()
         telemetry = telemetry or NoTelemetry()
         self.dispatcher = Dispatcher(self.services, telemetry, calls_per_service_max=calls_max)
@@ -267,6 +271,7 @@ class House:
             telemetry,
             self.tracing,
             CelExpressions(),
+            self.aside,
         )
         index = index or self.store
         self.pool = Pool(tools, index, sagas_open_max=sagas_max)
@@ -365,6 +370,7 @@ class House:
             clock=self.clock,
             calls_max=calls_max,
             tracing=tracing or self.tracing,
+            aside=self.aside,
         )
 
 

@@ -10,9 +10,11 @@ from typing import Any
 
 import pytest
 
+from coordinator.adapters.aside import InThreads
 from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.definition_text import read_with_places
 from coordinator.adapters.memory import MemoryJournal
+from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.documents import Format, Places
@@ -23,7 +25,6 @@ from coordinator.engine.definitions import Definitions
 from coordinator.engine.shown_definitions import State
 from coordinator.ports.telemetry import Telemetry
 from tests.contract.sagas import a_saga
-from tests.no_telemetry import NoTelemetry
 
 
 class StoppedClock:
@@ -61,7 +62,9 @@ async def begun(
     expressions = CelExpressions()
     read = partial(read_with_places, services=services)
     told = telemetry or NoTelemetry()
-    definitions = Definitions(journal.definitions, journal, read, expressions, StoppedClock(), told, door)
+    definitions = Definitions(
+        journal.definitions, journal, read, expressions, StoppedClock(), told, InThreads(), door
+    )
     await definitions.take_up([(f"{one.name}-{one.version}.json", one) for one in files])
     return definitions
 

@@ -1,13 +1,12 @@
 """An event loop whose clock leaps: where all wait, it is at once as late as the first of them waits for.
 
 So a story of a day takes as long as what is done in it, and every run of it is the same. Nothing from outside
-may be waited for: what belongs into a thread is done on the spot.
+may be waited for, nor a thread: this loop would leap over the time that it takes.
 """
 
 import asyncio
 import selectors
-from collections.abc import Callable, Coroutine
-from concurrent.futures import Executor
+from collections.abc import Coroutine
 from typing import Any, Final, TypeVar
 
 _T = TypeVar("_T")
@@ -30,17 +29,6 @@ class QuickLoop(asyncio.SelectorEventLoop):
 
     def time(self) -> float:
         return self.now_s
-
-    def run_in_executor(  # type: ignore[override]
-        self, executor: Executor | None, func: Callable[..., _T], *args: Any
-    ) -> asyncio.Future[_T]:
-        """Do it now: a thread takes time that this loop would leap over."""
-        done = self.create_future()
-        try:
-            done.set_result(func(*args))
-        except Exception as error:
-            done.set_exception(error)
-        return done
 
 
 class _Leaping(selectors.SelectSelector):

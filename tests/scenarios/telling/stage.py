@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass
 
+from coordinator.adapters.aside import OnTheSpot
 from coordinator.adapters.memory import MemoryJournal
 from coordinator.domain.actions import Action
 from coordinator.domain.definition import SagaDefinition
@@ -95,6 +96,7 @@ class _Stage:
             journal=_Scribe(store, self),
             services=self._players,
             clock=LoopClock(),
+            aside=OnTheSpot(),
         )
         taking_up: Awaitable[object] = house.sagas.start(self._wanted())
         while await self._lives(house, taking_up):
