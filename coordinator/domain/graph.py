@@ -74,7 +74,7 @@ def _order(depends_on: Sequence[Sequence[int]]) -> list[int]:
     waits_for = [len(set(parents)) for parents in depends_on]
     children: list[list[int]] = [[] for _ in depends_on]
     for place, parents in enumerate(depends_on):
-        for parent in set(parents):
+        for parent in dict.fromkeys(parents):
             children[parent].append(place)
     free = [place for place, count in enumerate(waits_for) if count == 0]
     heapify(free)

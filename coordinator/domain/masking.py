@@ -27,8 +27,9 @@ class Masking:
     def __init__(self, saga: Saga, fields: Mapping[str, JsonValue]) -> None:
         self._definition = saga.definition
         self._fields = fields
-        self._sensitive = frozenset(saga.definition.sensitive or ())
-        leaves = [leaf for name in self._sensitive for leaf in _leaves(fields.get(name))]
+        names = saga.definition.sensitive or ()
+        self._sensitive = frozenset(names)
+        leaves = [leaf for name in names for leaf in _leaves(fields.get(name))]
         self._numbers = frozenset(leaf for leaf in leaves if not isinstance(leaf, str))
         self._texts = frozenset(
             leaf if isinstance(leaf, str) else jsontext.canonical(leaf) for leaf in leaves

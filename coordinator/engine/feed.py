@@ -41,10 +41,10 @@ class News:
 
 
 class Feed:
-    """Who waits for which saga."""
+    """Who waits for which saga: those who came first are told first."""
 
     def __init__(self) -> None:
-        self._listeners: dict[SagaId, set[News]] = {}
+        self._listeners: dict[SagaId, dict[News, None]] = {}
         self._closed = False
 
     def publish(self, summary: SagaSummary) -> None:
@@ -58,12 +58,12 @@ class Feed:
         news = News()
         if self._closed:
             news._close()
-        listeners = self._listeners.setdefault(saga_id, set())
-        listeners.add(news)
+        listeners = self._listeners.setdefault(saga_id, {})
+        listeners[news] = None
         try:
             yield news
         finally:
-            listeners.discard(news)
+            del listeners[news]
             if not listeners and self._listeners.get(saga_id) is listeners:
                 del self._listeners[saga_id]
 

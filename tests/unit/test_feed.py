@@ -1,13 +1,14 @@
 """News reaches those who listen, the newest only, and nobody waits for news that will not come."""
 
 import asyncio
+from contextlib import ExitStack
 
 import pytest
 
 from coordinator.domain.errors import Draining
 from coordinator.domain.ids import SagaId
 from coordinator.domain.summary import SagaSummary
-from coordinator.engine.feed import Feed
+from coordinator.engine.feed import Feed, News
 from tests.unit.machine.tale import Tale, define
 
 SAGA = SagaId("saga-1")
@@ -47,6 +48,41 @@ async def test_every_listener_of_a_saga_hears_its_news_and_no_other() -> None:
         await asyncio.sleep(0)
         assert not waiting.done()
         waiting.cancel()
+
+
+@pytest.mark.parametrize("is_closed", [False, True])
+async def test_those_who_came_first_are_told_first(is_closed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+
+    class Placed(News):
+        """In a set, the one that came last would stand in front."""
+
+        came = 0
+
+        def __init__(self) -> None:
+            super().__init__()
+            Placed.came += 1
+            self.place = Placed.came
+
+        def __hash__(self) -> int:
+            return 10 - self.place
+
+        def _tell(self, summary: SagaSummary) -> None:
+            told.append(self.place)
+
+        def _close(self) -> None:
+            told.append(self.place)
+
+    monkeypatch.setattr("coordinator.engine.feed.News", Placed)
+    feed = Feed()
+    with ExitStack() as listening:
+        for _ in range(5):
+            listening.enter_context(feed.listen(SAGA))
+        if is_closed:
+            feed.close()
+        else:
+            feed.publish(news_number(1))
+    assert told == [1, 2, 3, 4, 5]
 
 
 async def test_closing_wakes_those_who_wait() -> None:
