@@ -9,6 +9,7 @@ from typing import Final
 import pytest
 
 from coordinator.adapters.memory import MemoryJournal
+from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.domain.actions import Action
 from coordinator.domain.errors import (
     ActionIdTaken,
@@ -27,7 +28,6 @@ from coordinator.domain.outcomes import Pending
 from coordinator.domain.saga import Status
 from coordinator.engine.sagas import LARGE_STEPS_MIN, Acted
 from coordinator.ports.journal import Quarantine
-from tests.no_telemetry import NoTelemetry
 from tests.scenarios.house import (
     PATIENCE_S,
     House,

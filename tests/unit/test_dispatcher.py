@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.domain.events import StepSucceeded
 from coordinator.domain.ids import FencingToken, StepName
 from coordinator.domain.outcomes import Answer, Direction, Succeeded
@@ -17,7 +18,6 @@ from coordinator.ports.participants import (
     Reach,
     Told,
 )
-from tests.no_telemetry import NoTelemetry
 from tests.unit.machine.tale import FAULT, Tale, define, step
 
 TOKEN = FencingToken(7)

@@ -1,4 +1,4 @@
-"""Keeps the port `Telemetry` where a test counts nothing."""
+"""Keeps the port `Telemetry` where nothing is counted."""
 
 from coordinator.domain.events import Verb
 from coordinator.domain.outcomes import Answer, Direction
