@@ -32,6 +32,7 @@ async def journal(path: Path) -> AsyncIterator[SqliteJournal]:
 
 
 def writing(journal: SqliteJournal) -> Connection:
+    assert isinstance(journal._writer._db, Connection)
     return journal._writer._db
 
 

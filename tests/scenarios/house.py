@@ -41,7 +41,8 @@ from coordinator.ports.journal import Journal, Quarantine, Record, Request, Saga
 from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from coordinator.ports.telemetry import Telemetry
 from coordinator.ports.tracing import Tracing
-from tests.unit.machine.world import Reaction, World, judge
+from coordinator.simulation.world import Reaction, Reply, World
+from tests.unit.machine.world import judge
 
 PATIENCE_S: Final = 20.0
 """How long anything may take that will happen: far more than it needs."""
@@ -169,7 +170,7 @@ class Services:
             raise plan
         if plan is None:
             plan = self.otherwise(call)
-        answer = self.world.deliver(call, plan) if isinstance(plan, Reaction) else plan
+        answer = self.world.deliver(call, Reply(plan)) if isinstance(plan, Reaction) else plan
         await asyncio.sleep(0)
         return answer
 

@@ -13,9 +13,9 @@ from coordinator.domain.outcomes import NoProof, Unproved
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import summarize
 from coordinator.ports.journal import Request
+from coordinator.simulation.world import Reaction
 from tests.scenarios.house import House, JournalAround, define, settled, soon, step, until
 from tests.unit.machine.tale import Tale
-from tests.unit.machine.world import Reaction
 
 STALE = NoProof(Unproved.STALE_TOKEN, "STALE_TOKEN", "")
 

@@ -7,8 +7,8 @@ import pytest
 from coordinator.domain.errors import Overloaded, RequestIdTaken
 from coordinator.domain.outcomes import Pending
 from coordinator.domain.saga import Status
+from coordinator.simulation.world import Reaction
 from tests.scenarios.house import House, JournalAround, define, settled, soon, step, until
-from tests.unit.machine.world import Reaction
 
 SHARED = define(step("a", service="slow"), step("b", service="quick"))
 

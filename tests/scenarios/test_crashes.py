@@ -19,8 +19,9 @@ from coordinator.domain.saga import Status
 from coordinator.domain.summary import SagaSummary
 from coordinator.ports.journal import Journal
 from coordinator.ports.participants import Call
+from coordinator.simulation.world import SUCCEEDS, Reaction, Reply
 from tests.scenarios.house import House, JournalAround, Services, define, settled, soon, step, until, way_of
-from tests.unit.machine.world import Reaction, judge
+from tests.unit.machine.world import judge
 
 BOUNDARIES_MAX: Final = 60
 TTL_S: Final = 600.0
@@ -78,7 +79,7 @@ class DiesAtCall(Services):
         if len(self.calls) + 1 == self._at:
             self.calls.append(call)
             if self._effect:
-                self.world.deliver(call, self.otherwise(call))
+                self.world.deliver(call, Reply(self.otherwise(call)))
             self.cut_off.append(call)
             self.dead.set()
             await asyncio.Event().wait()
@@ -201,7 +202,7 @@ async def finish(house: House, shape: Shape) -> SagaId:
         assert not await house.store.open_sagas(), "nothing is forgotten"
         assert {call.saga_id for call in house.services.calls} <= {saga_id}
         for late in house.services.cut_off:
-            house.services.world.deliver(late, Reaction.SUCCEED)
+            house.services.world.deliver(late, SUCCEEDS)
         saga = await house.saga(saga_id)
         judge(saga.definition, saga, house.services.world)
         assert [record.seq for record in await house.store.history(saga_id)] == list(range(1, row.seq + 1))

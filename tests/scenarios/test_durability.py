@@ -9,8 +9,8 @@ from coordinator.domain.saga import Status
 from coordinator.domain.summary import SagaSummary
 from coordinator.ports.journal import Journal
 from coordinator.ports.participants import Call, ExecuteCall
+from coordinator.simulation.world import Reaction
 from tests.scenarios.house import House, JournalAround, define, settled, soon, step
-from tests.unit.machine.world import Reaction
 
 
 class Slow(JournalAround):

@@ -6,8 +6,8 @@ import pytest
 
 from coordinator.domain.definition import STEPS_MAX, SagaDefinition
 from coordinator.domain.saga import Status
+from coordinator.simulation.world import Reaction
 from tests.scenarios.house import House, step
-from tests.unit.machine.world import Reaction
 
 PATIENCE_S: Final = 60.0
 

@@ -11,8 +11,9 @@ from coordinator.domain.errors import SagaEnded
 from coordinator.domain.ids import SagaId
 from coordinator.domain.saga import Status
 from coordinator.ports.participants import Call, ExecuteCall
+from coordinator.simulation.world import SUCCEEDS, Reaction
 from tests.scenarios.house import House, Services, define, step
-from tests.unit.machine.world import Reaction, judge
+from tests.unit.machine.world import judge
 
 FORWARD = {
     Reaction.SUCCEED: 70,
@@ -59,7 +60,7 @@ async def judge_all(house: House, sagas: list[SagaId]) -> dict[Status, int]:
         row = await house.end(saga_id)
         ends[row.status] = ends.get(row.status, 0) + 1
     for late in house.services.cut_off:
-        house.services.world.deliver(late, Reaction.SUCCEED)
+        house.services.world.deliver(late, SUCCEEDS)
     for saga_id in sagas:
         saga = await house.saga(saga_id)
         judge(saga.definition, saga, house.services.world)

@@ -28,6 +28,7 @@ from coordinator.domain.outcomes import Pending
 from coordinator.domain.saga import Status
 from coordinator.engine.sagas import LARGE_STEPS_MIN, Acted
 from coordinator.ports.journal import Quarantine
+from coordinator.simulation.world import SUCCEEDS, Reaction
 from tests.scenarios.house import (
     PATIENCE_S,
     House,
@@ -41,7 +42,7 @@ from tests.scenarios.house import (
     way_of,
 )
 from tests.scenarios.test_crashes import Dies
-from tests.unit.machine.world import Reaction, judge
+from tests.unit.machine.world import judge
 
 LONG_S: Final = 500.0
 _numbers = count(1)
@@ -279,7 +280,7 @@ async def check_that_the_late_answer_has_no_say(house: House, saga_id: SagaId, v
     assert house.services.sent()[2:] == then
     assert "StepSucceeded b" not in await house.told(saga_id)
     for call in house.services.cut_off:
-        house.services.world.deliver(call, Reaction.SUCCEED)
+        house.services.world.deliver(call, SUCCEEDS)
     saga = await house.saga(saga_id)
     judge(saga.definition, saga, house.services.world)
     await settled()
@@ -803,7 +804,7 @@ async def test_a_death_at_any_write_around_an_action_does_nothing_twice_and_lose
             assert row.forced == (verb is not Verb.RETRY)
             assert len(await actions_of(after, saga_id)) == 1
             for late in after.services.cut_off:
-                after.services.world.deliver(late, Reaction.SUCCEED)
+                after.services.world.deliver(late, SUCCEEDS)
             saga = await after.saga(saga_id)
             judge(saga.definition, saga, after.services.world)
             await settled()
@@ -851,7 +852,7 @@ async def test_a_death_at_any_write_around_an_action_on_a_running_saga_loses_and
             assert row.status is SETTLED[verb][0]
             assert len(await actions_of(after, saga_id)) == 1
             for late in after.services.cut_off:
-                after.services.world.deliver(late, Reaction.SUCCEED)
+                after.services.world.deliver(late, SUCCEEDS)
             saga = await after.saga(saga_id)
             judge(saga.definition, saga, after.services.world)
             await settled()
@@ -965,7 +966,7 @@ async def test_an_execute_that_is_still_out_is_cut_off_when_a_person_settles_its
         assert house.services.sent() == ["do a", "do b", "undo a"]
         # Nothing barred it: what a person settled is theirs to look after.
         for late in house.services.cut_off:
-            house.services.world.deliver(late, Reaction.SUCCEED)
+            house.services.world.deliver(late, SUCCEEDS)
         saga = await house.saga(saga_id)
         judge(saga.definition, saga, house.services.world)
 

@@ -11,8 +11,8 @@ from coordinator.domain.ids import SagaId
 from coordinator.domain.outcomes import Faulted, NoProof, Pending, Refused, Unproved
 from coordinator.domain.saga import Status
 from coordinator.ports.participants import CompensateCall, ExecuteCall
+from coordinator.simulation.world import Reaction
 from tests.scenarios.house import House, define, soon, step
-from tests.unit.machine.world import Reaction
 
 BUSY = Faulted("BUSY", "", None)
 NO = Refused("NO", "the business says no")

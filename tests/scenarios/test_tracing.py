@@ -29,9 +29,9 @@ from coordinator.domain.outcomes import Faulted, NoProof, Pending, Unproved
 from coordinator.domain.saga import Status
 from coordinator.domain.trace import parse_trace
 from coordinator.ports.journal import Journal
+from coordinator.simulation.world import Reaction
 from tests.scenarios.house import House, JournalAround, define, settled, soon, step, until
 from tests.scenarios.test_operators import act
-from tests.unit.machine.world import Reaction
 
 
 class Followed(SpanProcessor):

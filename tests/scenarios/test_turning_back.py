@@ -9,8 +9,8 @@ from coordinator.domain.events import CancelRequested, DeadlinePassed, StepSucce
 from coordinator.domain.outcomes import Pending
 from coordinator.domain.saga import Status
 from coordinator.ports.participants import CompensateCall
+from coordinator.simulation.world import Reaction
 from tests.scenarios.house import House, JournalAround, define, settled, soon, step, until
-from tests.unit.machine.world import Reaction
 
 
 async def test_the_undo_of_a_cancelled_saga_waits_until_the_call_under_way_has_answered() -> None:

@@ -9,8 +9,8 @@ from coordinator.domain.events import Event
 from coordinator.domain.ids import SagaId
 from coordinator.domain.machine import Decision, decide
 from coordinator.domain.saga import Saga, Status
+from coordinator.simulation.world import Reaction
 from tests.scenarios.house import House, JournalAround, define, settled, soon
-from tests.unit.machine.world import Reaction
 
 
 async def test_the_same_request_started_many_times_at_once_is_one_saga() -> None:

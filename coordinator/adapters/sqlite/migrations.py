@@ -8,6 +8,7 @@ import hashlib
 import sqlite3
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.resources import files
 
 from coordinator.domain.errors import StartupFailed
@@ -26,6 +27,7 @@ class Migration:
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
+@cache
 def packaged() -> Sequence[Migration]:
     """The migrations of this release, in order."""
     folder = files("coordinator.adapters.sqlite") / "migrations"

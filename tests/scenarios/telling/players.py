@@ -8,10 +8,10 @@ from typing import Final
 from coordinator.domain.ids import IdempotencyKey, SagaId
 from coordinator.domain.outcomes import Answer, Faulted, NoProof, Pending, Refused, Unproved, status_kind
 from coordinator.ports.participants import Call, ExecuteCall
+from coordinator.simulation.world import Reaction, Reply
 from tests.scenarios.house import Services, way_of
 from tests.scenarios.telling.story import Planned, Story
 from tests.scenarios.telling.timeline import Way
-from tests.unit.machine.world import Reaction
 
 SAGA_ID: Final = SagaId("saga-1")
 """Of the one saga that a story tells of."""
@@ -111,7 +111,7 @@ class Players(Services):
         await asyncio.sleep(max(0.0, at - asyncio.get_running_loop().time()))
         if planned.output is not None:
             self.world.outputs[call.step] = planned.output
-        answer = self.world.deliver(call, _REACTIONS.get(planned.what) or _unproved(planned))
+        answer = self.world.deliver(call, Reply(_REACTIONS.get(planned.what) or _unproved(planned)))
         match answer, planned:
             case Refused(message=message), Planned("refused", code):
                 return Refused(code, message)

@@ -42,10 +42,11 @@ from coordinator.domain.summary import summarize
 from coordinator.domain.verdicts import verdict
 from coordinator.engine.dispatcher import call_for
 from coordinator.ports.participants import Call
+from coordinator.simulation.world import SUCCEEDS, Reaction, Reply, World
 from tests.unit.machine.definitions import INPUT, OUTPUT, definitions
 from tests.unit.machine.planned import check_plan
 from tests.unit.machine.tale import BORN_AT, born, follows, only_paths
-from tests.unit.machine.world import Reaction, World, ancestors, judge
+from tests.unit.machine.world import ancestors, judge
 
 
 class AnySaga(RuleBasedStateMachine):
@@ -236,7 +237,7 @@ class AnySaga(RuleBasedStateMachine):
     )
     def a_participant_answers(self, place: int, reaction: Reaction, jitter: float) -> None:
         command, call = self.in_flight.pop(list(self.in_flight)[place % len(self.in_flight)])
-        answer = self.world.deliver(call, reaction)
+        answer = self.world.deliver(call, Reply(reaction))
         if reaction is Reaction.LOSE_THE_REQUEST:
             self.hanging.append(call)
         self.look_at_the_clock()
@@ -342,7 +343,7 @@ class AnySaga(RuleBasedStateMachine):
     @rule(place=st.integers(0, 9))
     def a_late_request_arrives(self, place: int) -> None:
         call = self.hanging.pop(place % len(self.hanging))
-        self.world.deliver(call, Reaction.SUCCEED)
+        self.world.deliver(call, SUCCEEDS)
 
     @precondition(lambda self: self.decision.saga.status.is_open)
     @rule(seconds=st.sampled_from([0.1, 1.0, 5.0]))
@@ -433,7 +434,7 @@ class AnySaga(RuleBasedStateMachine):
         if not hasattr(self, "decision"):
             return
         for call in self.hanging:
-            self.world.deliver(call, Reaction.SUCCEED)
+            self.world.deliver(call, SUCCEEDS)
         self.the_ledger_keeps_the_laws()
 
 

@@ -1,0 +1,329 @@
+"""An event loop with virtual time, for processes that can be stopped and killed: a run twice is the same.
+
+Where all wait, it is at once as late as the first of them waits for. There are no threads and no sockets
+here: whoever asks for one gets an error. A process that is killed is never stepped again: nothing of it is
+cancelled, no `finally` of it runs. One that is stopped takes nothing up until it goes on.
+"""
+
+import asyncio
+import heapq
+import logging
+import random
+from collections import deque
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import Context, ContextVar, copy_context
+from itertools import count
+from typing import Any, Final, NoReturn, TypeVar
+
+_T = TypeVar("_T")
+
+BORN_AT_S: Final = 1_000_000_000.0
+"""Of every world, in seconds since the epoch."""
+
+
+class NotSimulated(Exception):
+    """What is simulated asked for something of the real world."""
+
+
+class GoesInCircles(Exception):
+    """The steps that were allowed are spent, and it is no later than before."""
+
+
+class Process:
+    """Whatever lives and dies as one: the tasks that were begun in it, and what they have begun."""
+
+    def __init__(self, name: str) -> None:
+        self.name: Final = name
+        self.is_dead = False
+        self.is_stopped = False
+        self._on_death: list[Callable[[], None]] = []
+        self._kept: list[_Handle] = []
+        self._tasks: list[asyncio.Task[Any]] = []
+
+    def __repr__(self) -> str:
+        return f"Process({self.name!r})"
+
+    def on_death(self, tell: Callable[[], None]) -> None:
+        """Call *tell* at the moment it is killed."""
+        self._on_death.append(tell)
+
+    def kill(self) -> None:
+        """kill -9: no step of it is taken any more."""
+        if not self.is_dead:
+            self.is_dead = True
+            self._kept.clear()
+            for tell in self._on_death:
+                tell()
+
+    def stop(self) -> None:
+        """SIGSTOP: whatever comes to it waits."""
+        self.is_stopped = True
+
+    def close(self) -> None:
+        """Let go of what it was at when it died, once its world is over."""
+        for task in self._tasks:
+            if not task.done():
+                task._log_destroy_pending = False  # type: ignore[attr-defined]  # nobody forgot it
+                coroutine = task.get_coro()
+                try:
+                    if coroutine is not None:
+                        coroutine.close()
+                except RuntimeError:
+                    pass  # its `finally` would wait: it has nothing to wait for
+        self._tasks.clear()
+
+
+_PROCESS: Final[ContextVar[Process | None]] = ContextVar("process", default=None)
+
+
+def current_process() -> Process | None:
+    """The process that takes a step now; None between them."""
+    return _PROCESS.get()
+
+
+class _Handle:
+    """A callback that will be called, as `asyncio.TimerHandle`."""
+
+    __slots__ = ("_args", "_callback", "_cancelled", "_when", "context")
+
+    def __init__(
+        self, callback: Callable[..., object], args: tuple[Any, ...], context: Context, when: float
+    ) -> None:
+        self._callback, self._args, self._when = callback, args, when
+        self._cancelled = False
+        self.context = context
+
+    def cancel(self) -> None:
+        self._cancelled = True
+
+    def cancelled(self) -> bool:
+        return self._cancelled
+
+    def when(self) -> float:
+        return self._when
+
+    def run(self) -> None:
+        self.context.run(self._callback, *self._args)
+
+
+class SimulatedLoop(asyncio.AbstractEventLoop):
+    """First come, first served; with *shuffle*, what is ready at the same time is taken in any order."""
+
+    def __init__(self, *, shuffle: random.Random | None = None) -> None:
+        self._now_s = BORN_AT_S
+        self._shuffle = shuffle
+        self._ready: deque[_Handle] = deque()
+        self._timers: list[tuple[float, int, _Handle]] = []
+        self._numbers = count()
+        self._processes: list[Process] = []
+        self._is_closed = False
+        self.steps = 0
+        """How many were taken."""
+        self.faults: list[BaseException] = []
+        """What was raised and reached nobody."""
+
+    def process(self, name: str) -> Process:
+        """A new process, which has nothing to do yet."""
+        process = Process(name)
+        self._processes.append(process)
+        return process
+
+    def begin(self, process: Process, work: Coroutine[Any, Any, _T]) -> asyncio.Task[_T]:
+        """Begin *work* in *process*."""
+        return self.create_task(work, context=self._inside(process))
+
+    def own(self, process: Process, work: Coroutine[Any, Any, object]) -> None:
+        """Begin *work* in *process*, which keeps it: nobody waits for it."""
+        process._tasks.append(self.begin(process, work))
+
+    def tell(self, process: Process | None, callback: Callable[..., object], *args: object) -> None:
+        """Call *callback* soon, as a step of *process*."""
+        self.call_soon(callback, *args, context=self._inside(process))
+
+    def tell_later(
+        self, process: Process | None, delay_s: float, callback: Callable[..., object], *args: object
+    ) -> None:
+        """Call *callback* after *delay_s*, as a step of *process*; None: of the world around them."""
+        self.call_later(delay_s, callback, *args, context=self._inside(process))
+
+    def resume(self, process: Process) -> None:
+        """SIGCONT: what came to it meanwhile is taken up, oldest first."""
+        process.is_stopped = False
+        self._ready.extend(process._kept)
+        process._kept.clear()
+
+    def run(
+        self, *, until: Callable[[], bool] | None = None, until_s: float | None = None, steps_max: int
+    ) -> bool:
+        """Take steps until *until* holds, it is later than *until_s*, or nothing is left to be done.
+
+        Returns whether *until* holds.
+
+        Raises:
+            GoesInCircles: more than *steps_max* were needed.
+        """
+        asyncio.events._set_running_loop(self)
+        last = self.steps + steps_max
+        try:
+            while until is None or not until():
+                if self._ready:
+                    self._take_steps()
+                elif not self._wait(until_s):
+                    return False
+                if self.steps > last:
+                    raise GoesInCircles(f"{steps_max} steps did not get it there, at {self._now_s} s")
+        finally:
+            asyncio.events._set_running_loop(None)
+        return True
+
+    def close(self) -> None:
+        """End it; nothing that was left undone is done any more."""
+        self._is_closed = True
+        # What was broken off is told that it ends here, and its `finally` tells of it: it ended long ago.
+        logging.disable()
+        try:
+            for process in self._processes:
+                process.close()
+        finally:
+            logging.disable(logging.NOTSET)
+        self._ready.clear()
+        self._timers.clear()
+
+    def time(self) -> float:
+        return self._now_s
+
+    def call_soon(  # type: ignore[override]
+        self, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> _Handle:
+        handle = _Handle(callback, args, context or copy_context(), self._now_s)
+        self._ready.append(handle)
+        return handle
+
+    def call_later(  # type: ignore[override]
+        self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> _Handle:
+        return self.call_at(self._now_s + delay, callback, *args, context=context)
+
+    def call_at(  # type: ignore[override]
+        self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
+    ) -> _Handle:
+        handle = _Handle(callback, args, context or copy_context(), when)
+        heapq.heappush(self._timers, (when, next(self._numbers), handle))
+        return handle
+
+    def create_future(self) -> asyncio.Future[Any]:
+        return asyncio.Future(loop=self)
+
+    def create_task(
+        self,
+        coro: Generator[Any, None, _T] | Coroutine[Any, Any, _T],
+        *,
+        name: str | None = None,
+        context: Context | None = None,
+    ) -> asyncio.Task[_T]:
+        context = context or copy_context()
+        # A name of asyncio's own would count up from run to run.
+        task = asyncio.Task(coro, loop=self, name=name or "task", context=context)
+        if (process := context.get(_PROCESS)) is not None:
+            process._tasks.append(task)
+        return task
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        if not self._is_closed:
+            self.faults.append(context.get("exception") or NotSimulated(context["message"]))
+
+    def default_exception_handler(self, context: dict[str, Any]) -> None:
+        self.call_exception_handler(context)
+
+    def get_debug(self) -> bool:
+        return False
+
+    def is_running(self) -> bool:
+        return not self._is_closed
+
+    def is_closed(self) -> bool:
+        return self._is_closed
+
+    async def shutdown_asyncgens(self) -> None:
+        """There is nothing to be done about them."""
+
+    def _inside(self, process: Process | None) -> Context:
+        context = copy_context()
+        context.run(_PROCESS.set, process)
+        return context
+
+    def _take_steps(self) -> None:
+        """Take the steps that are ready now; what they make ready comes after them."""
+        ready, self._ready = self._ready, deque()
+        if self._shuffle is not None and len(ready) > 1:
+            handles = list(ready)
+            self._shuffle.shuffle(handles)
+            ready = deque(handles)
+        for handle in ready:
+            if handle._cancelled:
+                continue
+            process = handle.context.get(_PROCESS)
+            if process is not None:
+                if process.is_dead:
+                    continue
+                if process.is_stopped:
+                    process._kept.append(handle)
+                    continue
+            self.steps += 1
+            try:
+                handle.run()
+            except Exception as error:
+                self.faults.append(error)
+
+    def _wait(self, until_s: float | None) -> bool:
+        """Let time pass until something is to be done; False if nothing is, or not before *until_s*."""
+        timers = self._timers
+        while timers and timers[0][2]._cancelled:
+            heapq.heappop(timers)
+        if not timers or (until_s is not None and timers[0][0] > until_s):
+            if until_s is not None:
+                self._now_s = max(self._now_s, until_s)
+            return False
+        self._now_s = max(self._now_s, timers[0][0])
+        while timers and timers[0][0] <= self._now_s:
+            handle = heapq.heappop(timers)[2]
+            if not handle._cancelled:
+                self._ready.append(handle)
+        return True
+
+
+def _refuse(name: str) -> Callable[..., NoReturn]:
+    def refused(loop: SimulatedLoop, *args: object, **named: object) -> NoReturn:
+        raise NotSimulated(f"{name}: there are no threads, sockets and files on a simulated loop")
+
+    return refused
+
+
+for _name in (
+    "add_reader",
+    "add_writer",
+    "add_signal_handler",
+    "call_soon_threadsafe",
+    "connect_read_pipe",
+    "connect_write_pipe",
+    "create_connection",
+    "create_datagram_endpoint",
+    "create_server",
+    "create_unix_connection",
+    "create_unix_server",
+    "getaddrinfo",
+    "getnameinfo",
+    "run_in_executor",
+    "sock_accept",
+    "sock_connect",
+    "sock_recv",
+    "sock_sendall",
+    "subprocess_exec",
+    "subprocess_shell",
+):
+    setattr(SimulatedLoop, _name, _refuse(_name))
+
+
+def simulated_loop(*, shuffle: random.Random | None = None) -> SimulatedLoop:
+    """A loop that nothing has been begun on."""
+    return SimulatedLoop(shuffle=shuffle)  # type: ignore[abstract]  # what it lacks, it refuses
