@@ -154,5 +154,5 @@ def _environment(source: str) -> cel.Env:
 @lru_cache(_ENVIRONMENTS_KEPT)
 def _environment_of(steps: frozenset[str]) -> cel.Env:
     # No extension is loaded: optional values, inside a list or an object, end the process.
-    variables = {f"{OUTPUTS}.{step}": cel.Type.DYN for step in steps}
+    variables = {f"{OUTPUTS}.{step}": cel.Type.DYN for step in sorted(steps)}
     return cel.NewEnv(variables={INPUT: cel.Type.Map(cel.Type.STRING, cel.Type.DYN), **variables})

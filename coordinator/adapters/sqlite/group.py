@@ -151,7 +151,7 @@ class _Group:
         self._records: list[Parameters] = []
         self._rows: dict[SagaId, Parameters] = {}
         self._quarantines: dict[SagaId, Quarantine] = {}
-        self._lifted: set[SagaId] = set()
+        self._lifted: dict[SagaId, None] = {}
 
     def take_all(self, entries: Sequence[Entry]) -> list[Outcome]:
         """Write what may be written of *entries*; what each of them met."""
@@ -242,7 +242,7 @@ class _Group:
         if entry.lifts and head.quarantine is not None:
             head.quarantine = None
             self._quarantines.pop(entry.saga_id, None)
-            self._lifted.add(entry.saga_id)
+            self._lifted[entry.saga_id] = None
         self._chain(entry.saga_id, head, entry.lines, entry.row)
         return None
 

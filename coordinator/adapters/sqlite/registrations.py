@@ -77,7 +77,7 @@ class Registrations:
         self._db = db
         self._met: dict[Key, Registration | None] = {}
         self._texts: dict[Key, str] = {}
-        self._changed: set[Key] = set()
+        self._changed: dict[Key, None] = {}
         self._newest: int | None = None
 
     def start(self, definition: SagaDefinition, at: float) -> DefinitionMoved | None:
@@ -149,7 +149,7 @@ class Registrations:
         if after == held:
             return
         self._met[after.key] = after
-        self._changed.add(after.key)
+        self._changed[after.key] = None
         if definition is not None and (held is None or held.digest != after.digest):
             self._texts[after.key] = definition.text
         if self._newest is not None:
