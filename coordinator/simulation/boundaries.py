@@ -39,6 +39,8 @@ class Passed:
 
     boundary: Boundary
     about: str
+    statements: int = 0
+    """How many it took to write what is synced: it can be torn before each but the first of them."""
 
     def __str__(self) -> str:
         return f"{self.about}: {self.boundary}"
@@ -57,10 +59,12 @@ class Boundaries:
         self.count = 0
         self.passed: list[Passed] = []
 
-    def reach(self, process: Process, boundary: Boundary, about: Callable[[], str]) -> None:
+    def reach(
+        self, process: Process, boundary: Boundary, about: Callable[[], str], *, statements: int = 0
+    ) -> None:
         """*process* comes to *boundary*; it may be dead after this."""
         self.count += 1
         if self._keep:
-            self.passed.append(Passed(boundary, about()))
+            self.passed.append(Passed(boundary, about(), statements))
         if (kill := self._kills.get(self.count)) is not None:
             self._killed(process, kill)

@@ -1,7 +1,7 @@
 """One coordinator of a simulated world: the real engine over the real journal."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from coordinator.adapters.aside import OnTheSpot
 from coordinator.adapters.no_telemetry import NoTelemetry
@@ -9,7 +9,7 @@ from coordinator.adapters.no_tracing import NoTracing
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import DefinitionNotFound
-from coordinator.engine.dispatcher import Dispatcher
+from coordinator.engine.dispatcher import Dispatcher, Load
 from coordinator.engine.driver import Tools
 from coordinator.engine.feed import Feed
 from coordinator.engine.pool import Pool
@@ -60,10 +60,10 @@ class SimulatedCoordinator:
         self.journal = journal
         self.feed = Feed()
         telemetry = NoTelemetry()
-        dispatcher = Dispatcher(participants, telemetry, calls_per_service_max=calls_per_service_max)
+        self._dispatcher = Dispatcher(participants, telemetry, calls_per_service_max=calls_per_service_max)
         tools = Tools(
             journal=journal,
-            dispatcher=dispatcher,
+            dispatcher=self._dispatcher,
             feed=self.feed,
             clock=clock,
             chance=chance,
@@ -76,6 +76,10 @@ class SimulatedCoordinator:
         self.sagas = Sagas(self.pool, tools, journal, shelf)
         self.serving = asyncio.Event()
         """Set while it takes requests."""
+
+    def loads(self) -> Mapping[str, Load]:
+        """The slots in use, by service."""
+        return self._dispatcher.loads()
 
     async def live(self, stop: asyncio.Future[None], *, grace_s: float) -> str | None:
         """Recover, serve, and park, as `bootstrap` does; the sentence that says why it failed, if it did."""

@@ -93,9 +93,10 @@ class SimulatedDisk:
         self._check(process)
         await self._reach(process, Boundary.UNSYNCED)
         self._unsynced = None
+        before = self.database.statements
         result = work()
         self.committed()
-        await self._reach(process, Boundary.SYNCED)
+        await self._reach(process, Boundary.SYNCED, statements=self.database.statements - before)
         return result
 
     async def _read(self, process: Process, work: Callable[[], _T]) -> _T:
@@ -107,8 +108,8 @@ class SimulatedDisk:
         if self.holder is not process:
             raise sqlite3.OperationalError("disk I/O error: it was attached to another machine")
 
-    async def _reach(self, process: Process, boundary: Boundary) -> None:
-        self._boundaries.reach(process, boundary, lambda: "write")
+    async def _reach(self, process: Process, boundary: Boundary, *, statements: int = 0) -> None:
+        self._boundaries.reach(process, boundary, lambda: "write", statements=statements)
         if process.is_dead:
             await asyncio.get_running_loop().create_future()  # for ever
 
@@ -137,6 +138,8 @@ class _Cut(Exception):
 class _Database(sqlite3.Connection):
     """A database that a power cut can stop between two statements."""
 
+    statements = 0
+    """How many it was given, ever."""
     statements_left: int | None = None
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
@@ -148,6 +151,7 @@ class _Database(sqlite3.Connection):
         return super().executemany(sql, parameters)
 
     def _count(self) -> None:
+        self.statements += 1
         if self.statements_left is not None:
             if self.statements_left == 0:
                 raise _Cut

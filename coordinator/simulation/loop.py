@@ -133,8 +133,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         return self.create_task(work, context=self._inside(process))
 
     def own(self, process: Process, work: Coroutine[Any, Any, object]) -> None:
-        """Begin *work* in *process*, which keeps it: nobody waits for it."""
-        process._tasks.append(self.begin(process, work))
+        """Begin *work* in *process*, which keeps it: nobody waits for it, so what it raises is a fault."""
+        task = self.begin(process, work)
+        task.add_done_callback(self._hear)
+        process._tasks.append(task)
 
     def tell(self, process: Process | None, callback: Callable[..., object], *args: object) -> None:
         """Call *callback* soon, as a step of *process*."""
@@ -246,6 +248,10 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     async def shutdown_asyncgens(self) -> None:
         """There is nothing to be done about them."""
+
+    def _hear(self, task: asyncio.Task[Any]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.faults.append(error)
 
     def _inside(self, process: Process | None) -> Context:
         context = copy_context()

@@ -12,7 +12,7 @@ from typing import Final
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.actions import Action
 from coordinator.domain.definition import SagaDefinition
-from coordinator.domain.errors import SagaError, Unavailable
+from coordinator.domain.errors import SagaError, SagaMoved, Unavailable
 from coordinator.domain.events import Verb
 from coordinator.domain.ids import ActionId, RequestId, SagaId, StepName
 from coordinator.domain.jsontext import JsonValue
@@ -27,11 +27,13 @@ from coordinator.simulation.chance import LoopClock, SeededChance
 from coordinator.simulation.coordinator import Shelf, SimulatedCoordinator
 from coordinator.simulation.disk import SimulatedDisk
 from coordinator.simulation.loop import BORN_AT_S, Process, simulated_loop
-from coordinator.simulation.world import SUCCEEDS, Reply, World
+from coordinator.simulation.world import SUCCEEDS, ContentChanged, Reply, World
 
 FRONT_DOOR: Final = "rehearsal"
 REQUEST_ID: Final = RequestId("rehearsed")
 DISK_S: Final = 0.001
+REST_S: Final = 3_600.0
+"""How long it is watched once it rests."""
 STEPS_MAX: Final = 2_000_000
 """Of the loop: a rehearsal that takes more goes in circles."""
 
@@ -47,7 +49,11 @@ class NeverRests(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """What somebody does to the saga once it has so many records. A CANCEL without *actor* is a client's."""
+    """What somebody does to the saga once it has so many records. A CANCEL without *actor* is a client's.
+
+    Where crashes add records, a moment is better told by the time that has passed since the start, or by
+    the saga's rest.
+    """
 
     after_seq: int
     verb: Verb
@@ -55,6 +61,9 @@ class Act:
     output: str | None = None
     actor: str = ""
     reason: str = ""
+    after_s: float = 0.0
+    at_rest: bool = False
+    """Whether it waits until no automatic work is left."""
 
 
 @dataclass(frozen=True)
@@ -86,6 +95,11 @@ class Rehearsed:
     records: Sequence[Record]
     calls: Sequence[Call]
     """All that were sent, in their order."""
+    durable: Sequence[int]
+    """For each call the number of the newest record that was durable when it was sent."""
+    told: Sequence[tuple[int, int]]
+    """For each answer to a client or an operator the newest record that it speaks of, and the newest that
+    was durable by then."""
     world: World
     boundaries: int
     passed: Sequence[Passed]
@@ -100,7 +114,7 @@ def rehearse(rehearsal: Rehearsal) -> Rehearsed:
     """Play *rehearsal* until its saga rests.
 
     Raises:
-        NeverRests: it does not, in any time.
+        NeverRests: it does not, in any time, or not for long.
         ContentChanged: one idempotency key came with two contents.
     """
     return _Stage(rehearsal).play()
@@ -115,7 +129,7 @@ class _Stage:
         self._boundaries = Boundaries(rehearsal.kills, self._kill, keep=rehearsal.keep_boundaries)
         self._disk = SimulatedDisk(self._boundaries, lambda: DISK_S)
         self._disk.committed = self._look
-        self._services = _Services(rehearsal, self._boundaries)
+        self._services = _Services(rehearsal, self._boundaries, lambda: self._seq)
         draw = rehearsal.draw
         self._chance = SeededChance("draws", "saga-") if draw is None else _Fixed(draw)
         self._process: Process | None = None
@@ -125,10 +139,14 @@ class _Stage:
         self._acted = 0
         self._is_acting = False
         self._killed = 0
+        self._told: list[tuple[int, int]] = []
         self._is_accepted = False
         """Whether the coordinator that is up has answered whoever started the saga."""
 
     def play(self) -> Rehearsed:
+        for act in self._rehearsal.acts:
+            # Time leaps from timer to timer: without one of its own it would come late.
+            self._loop.tell_later(None, act.after_s, lambda: None)
         try:
             while True:
                 self._boot()
@@ -150,6 +168,8 @@ class _Stage:
     def _is_over(self) -> bool:
         if self._loop.faults:
             raise self._loop.faults[0]
+        if self._services.changed is not None:
+            raise self._services.changed
         if not self._is_alive:
             return True
         self._act_if_it_is_time()
@@ -178,9 +198,10 @@ class _Stage:
         )
         await self._coordinator.serving.wait()
         # A client who got no answer asks again, and joins what is there.
-        await self._coordinator.sagas.start(
+        accepted = await self._coordinator.sagas.start(
             Wanted(FRONT_DOOR, REQUEST_ID, rehearsal.definition.name, None, rehearsal.input, False)
         )
+        self._told.append((accepted.summary.seq, self._seq))
         self._is_accepted = True
         raise NeverRests(await living or "the coordinator stopped by itself")
 
@@ -201,13 +222,15 @@ class _Stage:
             self._is_resting = status not in ("RUNNING", "COMPENSATING")
 
     def _act_if_it_is_time(self) -> None:
-        acts = self._rehearsal.acts
-        if self._acted == len(acts) or self._is_acting or self._seq < acts[self._acted].after_seq:
+        if self._acted == len(self._rehearsal.acts) or self._is_acting or not self._is_accepted:
             return
-        if self._coordinator is None or not self._is_accepted or self._process is None:
+        act = self._rehearsal.acts[self._acted]
+        if self._seq < act.after_seq or self._loop.time() < BORN_AT_S + act.after_s:
+            return
+        if (act.at_rest and not self._is_resting) or self._coordinator is None or self._process is None:
             return
         self._is_acting = True
-        self._loop.own(self._process, self._act(self._coordinator, acts[self._acted], self._acted))
+        self._loop.own(self._process, self._act(self._coordinator, act, self._acted))
 
     async def _act(self, coordinator: SimulatedCoordinator, act: Act, number: int) -> None:
         saga_id = SagaId(self._disk.database.execute("SELECT id FROM sagas").fetchone()[0])
@@ -216,14 +239,15 @@ class _Stage:
         )
         try:
             if act.verb is Verb.CANCEL and not act.actor:
-                await coordinator.sagas.cancel(saga_id, act.reason)
+                view = await coordinator.sagas.cancel(saga_id, act.reason)
             else:
-                await coordinator.sagas.act(saga_id, action)
-        except Unavailable:
-            pass  # asked again
+                view = (await coordinator.sagas.act(saga_id, action)).view
+        except (Unavailable, SagaMoved):
+            pass  # asked again, after another look
         except SagaError as error:
             raise NeverRests(f"{act.verb} was refused: {error}") from error
         else:
+            self._told.append((view.summary.seq, self._seq))
             self._acted += 1
         self._is_acting = False
 
@@ -231,6 +255,10 @@ class _Stage:
         coordinator, process = self._coordinator, self._process
         assert coordinator is not None
         assert process is not None
+        boundaries = self._boundaries.count
+        self._loop.run(until_s=self._loop.time() + REST_S, steps_max=STEPS_MAX)
+        if self._boundaries.count > boundaries:
+            raise NeverRests("it rested, and then it wrote or called something all the same")
         reading = self._loop.begin(process, self._read(coordinator))
         self._loop.run(until=reading.done, steps_max=STEPS_MAX)
         summary, saga, records = reading.result()
@@ -239,6 +267,8 @@ class _Stage:
             summary=summary,
             records=records,
             calls=self._services.calls,
+            durable=self._services.durable,
+            told=self._told,
             world=self._services.world,
             boundaries=self._boundaries.count,
             passed=self._boundaries.passed,
@@ -257,12 +287,17 @@ class _Stage:
 class _Services:
     """Keeps the port `Participants`: what a script says, over the barrier's rules."""
 
-    def __init__(self, rehearsal: Rehearsal, boundaries: Boundaries) -> None:
+    def __init__(self, rehearsal: Rehearsal, boundaries: Boundaries, seq: Callable[[], int]) -> None:
+        """*seq* tells the number of the newest durable record."""
         self._rehearsal = rehearsal
         self._boundaries = boundaries
+        self._seq = seq
         self._counts: Counter[tuple[StepName, Direction]] = Counter()
         self.world = World(outputs=dict(rehearsal.outputs))
         self.calls: list[Call] = []
+        self.durable: list[int] = []
+        self.changed: ContentChanged | None = None
+        """Raised in a call, where the engine takes it for a bug that costs one saga."""
         self.process: Process | None = None
 
     async def perform(self, call: Call, *, timeout_s: float) -> Answer:
@@ -272,7 +307,12 @@ class _Services:
         self._counts[call.step, direction] += 1
         reply = self._rehearsal.script(call, number)
         self.calls.append(call)
-        answer = self.world.deliver(call, reply)
+        self.durable.append(self._seq())
+        try:
+            answer = self.world.deliver(call, reply)
+        except ContentChanged as changed:
+            self.changed = changed
+            raise
         if reply.takes_s >= timeout_s:
             await asyncio.sleep(timeout_s)
             answer = NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
