@@ -59,6 +59,10 @@ class Boundaries:
         self.count = 0
         self.passed: list[Passed] = []
 
+    def spare(self) -> None:
+        """Kill at none of them any more."""
+        self._kills = {}
+
     def reach(
         self, process: Process, boundary: Boundary, about: Callable[[], str], *, statements: int = 0
     ) -> None:
