@@ -7,7 +7,7 @@ passed in, so that nothing here knows the language beyond what `expression_readi
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
-from typing import Final
+from typing import Final, Protocol
 
 from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidJson, Loc, NotEvaluated
@@ -68,12 +68,20 @@ Evaluate = Callable[[str, Mapping[str, JsonValue], Effort], JsonValue]
 """Evaluates an expression over the variables `input` and `outputs.<step>`; raises NotEvaluated."""
 
 
+class Outputs(Protocol):
+    """What each step answered that may be named and did."""
+
+    def __getitem__(self, step: str, /) -> JsonValue:
+        """The output of *step*; KeyError where none is known."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What expressions see: the saga's input, and what each step answered that may be named and did."""
+    """What expressions see: the saga's input, and the outputs of steps."""
 
     input: Mapping[str, JsonValue]
-    outputs: Mapping[str, JsonValue]
+    outputs: Outputs
 
 
 def expressions_in(mapping: JsonValue, loc: Loc = ()) -> Iterator[tuple[Loc, str]]:
@@ -175,7 +183,7 @@ class _Shaping:
 class _ReadOnce(dict[str, JsonValue]):
     """Outputs, each taken when it is first named: whoever keeps them may have to parse a megabyte for one."""
 
-    def __init__(self, outputs: Mapping[str, JsonValue]) -> None:
+    def __init__(self, outputs: Outputs) -> None:
         super().__init__()
         self._outputs = outputs
 

@@ -7,6 +7,7 @@ the engine hands it one event, makes that event durable, and only then acts on t
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import cached_property, reduce
+from typing import assert_never
 
 from coordinator.domain.by_hand import acted, refuse_past_pivot, resumed
 from coordinator.domain.commands import Command, Compensate, Invoke
@@ -274,6 +275,8 @@ def _answered(saga: Saga, event: ForwardAnswer) -> Saga:
             if outcome is not StepOutcome.GIVEN_UP:
                 return after
             return _turned_back(after, Abort(AbortKind.GIVEN_UP, event.at, step.name, code, message))
+        case _:
+            assert_never(event)
 
 
 def _undo_begun(saga: Saga, event: UndoBegun) -> Saga:
@@ -302,6 +305,8 @@ def _undo_answered(saga: Saga, event: UndoAnswer) -> Saga:
         case UndoFaulted(retry_at=retry_at):
             outcome = UndoOutcome.FAILED if retry_at is None else None
             undo = replace(undo, failures=undo.failures + 1, due_at=retry_at, outcome=outcome)
+        case _:
+            assert_never(event)
     after = saga.with_step(replace(step, undo=undo))
     return _flagged(after, event) if isinstance(event, UndoFaulted) else after
 

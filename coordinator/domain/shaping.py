@@ -4,7 +4,7 @@ Each is decided once, from what the journal holds at that moment, and journaled 
 restart sends the same bytes, whatever release evaluates them.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable
 
 from coordinator.domain import jsontext
 from coordinator.domain.commands import Command, Invoke
@@ -126,7 +126,7 @@ def _scope(saga: Saga, step: StepState, *, itself: bool = False) -> Scope:
     return Scope(input_fields(saga.input), _Outputs(saga, seen))
 
 
-class _Outputs(Mapping[str, JsonValue]):
+class _Outputs:
     """The outputs of the steps in the set *seen*, as far as one is known or stands in for it; read when they
     are asked for, since an expression names few of many."""
 
@@ -145,9 +145,3 @@ class _Outputs(Mapping[str, JsonValue]):
             raise KeyError(name)
         default: JsonValue = step.definition.default_output
         return default
-
-    def __iter__(self) -> Iterator[str]:
-        return (step.name for step in self._saga.steps if step.name in self)
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)

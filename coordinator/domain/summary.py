@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, assert_never
 
 from coordinator.domain.definition import StepKind
 from coordinator.domain.events import Verb
@@ -175,6 +175,8 @@ def _reason(saga: Saga, abort: Abort) -> str:
             return f"An expression of {owner} failed, at {abort.code}: {abort.message.rstrip('.')}."
         case AbortKind.GIVEN_UP:
             return f"{_place(saga, abort)} was given up{said}."
+        case _:
+            assert_never(abort.kind)
 
 
 def _stuck(saga: Saga, step: StepState) -> str:
@@ -201,9 +203,8 @@ def _why_stuck(saga: Saga, step: StepState) -> str:
 
 
 def _place(saga: Saga, abort: Abort) -> str:
-    if abort.step is None:
-        return "It"
-    return f"{abort.step} at {saga.step(abort.step).definition.service}"
+    step = next(step for step in saga.steps if step.name == abort.step)
+    return f"{step.name} at {step.definition.service}"
 
 
 def _undo_state(saga: Saga) -> str:
