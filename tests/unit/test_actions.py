@@ -6,6 +6,7 @@ import pytest
 
 from coordinator.domain.actions import (
     END_OF_UNREADABLE,
+    STEPS_AT_ISSUE_MAX,
     Action,
     Effect,
     action_event,
@@ -153,6 +154,14 @@ def test_an_output_is_held_to_what_a_saga_may_hold() -> None:
     assert judged(tale, wanted(tale, Verb.COMPLETE, output=largest)) is None
 
 
+def test_that_there_is_no_such_step_is_told_when_its_output_has_been_taken() -> None:
+    tale = running()
+    event = judged(tale, wanted(tale, Verb.COMPLETE, "nowhere", output="1"))
+    assert event is not None
+    with pytest.raises(IllegalTransition, match="has no step 'nowhere'"):
+        effect_of(tale.saga, event, only_paths)
+
+
 def test_a_saga_that_has_ended_says_so_whatever_else_is_wrong() -> None:
     tale = Tale(define("a", "b")).does("1").fails(REFUSAL)
     tale.undoes_what_is_left()
@@ -268,6 +277,19 @@ def test_what_can_be_done_is_listed_by_step_and_verb() -> None:
     assert listed(Tale(define("a")).does("1")) == []
 
 
+def test_of_very_many_steps_not_more_are_listed_than_a_person_can_look_at_and_the_failed_ones_first() -> None:
+    beside = [f"s{n}" for n in range(STEPS_AT_ISSUE_MAX + 5)]
+    retriables = (step(name, kind=StepKind.RETRIABLE, depends_on=["p"]) for name in beside)
+    tale = Tale(define(step("p", kind=StepKind.PIVOT), *retriables, max_parallel=100)).passes("p")
+    tale.fails(REFUSAL, of=beside[-1])
+    listed = {event.step for event in possible_actions(tale.saga, at=tale.now)} - {None}
+    assert listed == {*beside[: STEPS_AT_ISSUE_MAX - 1], beside[-1]}
+    named = judged(tale, wanted(tale, Verb.SKIP, beside[-2]))
+    assert named is not None
+    after = effect_of(tale.saga, named, only_paths).status_after
+    assert after is Status.RUNNING, "each of the others can be acted on by its name"
+
+
 def effect(tale: Tale, verb: Verb, name: str | None = "b", output: str | None = None) -> Effect:
     action = replace(wanted(tale, verb, name), output=output)
     event = judged(tale, action)
@@ -294,6 +316,22 @@ def test_what_a_step_will_answer_is_not_known_so_what_reads_it_is_taken_to_go_we
     asked = effect(Tale(define("a", "b", reads)).fails(FAULT), Verb.RETRY, "a")
     assert [command.step for command in asked.planned] == ["a", "b", "c"]
     assert asked.status_in_the_end is Status.COMPLETED
+
+
+def test_what_is_told_beforehand_leaves_out_a_step_whose_condition_does_not_hold() -> None:
+    conditional = step("b", when="input.wanted")
+    tale = Tale(define("a", conditional, "c"), '{"wanted":false}').fails(FAULT)
+    asked = effect(tale, Verb.RETRY, "a")
+    assert [command.step for command in asked.planned] == ["a", "c"]
+    assert asked.status_in_the_end is Status.COMPLETED
+
+
+@pytest.mark.parametrize(
+    ("output", "end"), [("outputs.a.id", Status.COMPLETED), ("input.nowhere", Status.COMPENSATED)]
+)
+def test_an_output_made_of_what_nobody_knows_yet_is_taken_to_be_made(output: str, end: Status) -> None:
+    tale = Tale(define("a", output={"id": output})).fails(FAULT)
+    assert effect(tale, Verb.RETRY, "a").status_in_the_end is end
 
 
 def test_an_expression_that_failed_is_said_to_be_evaluated_again_and_not_asked() -> None:

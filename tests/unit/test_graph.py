@@ -102,6 +102,10 @@ def test_a_cycle_is_named_without_what_only_leads_to_it(depends_on: Drawn, cycle
     assert a_cycle(depends_on) == cycle
 
 
+def test_where_no_step_waits_for_itself_there_is_no_cycle_to_name() -> None:
+    assert a_cycle([[], [0], [0, 1]]) == []
+
+
 def test_a_set_of_places_is_read_back_in_their_order() -> None:
     assert list(places(mask([7, 0, 999, 7]))) == [0, 7, 999]
     assert list(places(mask([]))) == []

@@ -54,6 +54,10 @@ REFUSED: Final[dict[str, tuple[str | bytes, str]]] = {
         "$: is not JSON: a string holds a \\u that four hexadecimal digits do not follow at line 1, column 3",
     ),
     "NaN": ('{"a": [1, NaN]}', "$.a[1]: is NaN, which is no number in JSON"),
+    "NaN behind what is right": (
+        '{"a": [1, 2.5, null, true, "x", {}], "b": NaN}',
+        "$.b: is NaN, which is no number in JSON",
+    ),
     "NaN in what is not JSON": ("[NaN, }", "$: is not JSON: a value is expected at line 1, column 7"),
     "Infinity": ("[Infinity]", "$[0]: is Infinity, which is no number in JSON"),
     "-Infinity": ("-Infinity", "$: is -Infinity, which is no number in JSON"),

@@ -25,6 +25,10 @@ def test_a_multiplier_of_one_is_a_constant_wait_for_good() -> None:
         assert backoff_s(initial_s=1.0, multiplier=1.0, max_s=60.0, failures=failures, draw=1.0) == 1.0
 
 
+def test_after_more_failures_than_a_power_can_be_worked_out_for_the_cap_holds() -> None:
+    assert backoff_s(initial_s=0.2, multiplier=2.0, max_s=5.0, failures=10_000, draw=1.0) == 5.0
+
+
 @settings(deadline=None)
 @given(LENGTHS, MULTIPLIERS, LENGTHS, FAILURES, DRAWS, HINTS)
 def test_no_wait_is_negative_or_beyond_the_cap(

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from coordinator.api.convert import to_saga
+from coordinator.domain.definition import RetryPolicy
 from coordinator.domain.events import Verb
 from coordinator.domain.ids import StepName
 from coordinator.domain.outcomes import Answer, NoProof, Refused, Unproved
@@ -20,6 +21,8 @@ from tests.unit.machine.tale import (
     SILENCE,
     Tale,
     define,
+    pivot,
+    retriable,
     step,
 )
 
@@ -59,6 +62,16 @@ def test_the_error_of_a_step_that_was_given_up_says_what_its_last_attempt_met() 
     tale = Tale(define(step("a", attempts_max=1))).fails(SILENCE)
     assert message(tale) == (
         "a at a_service was given up: DEADLINE_EXCEEDED: no answer in time. What was begun is being undone."
+    )
+
+
+def test_a_step_past_the_pivot_that_may_be_tried_so_often_is_said_to_have_been() -> None:
+    twice = RetryPolicy(max_attempts=2, initial_backoff_s=1.0, max_backoff_s=8.0, budget_s=100.0)
+    limited = retriable("b").model_copy(update={"retry": twice})
+    tale = Tale(define(pivot("a"), limited)).passes("a").fails(FAULT).is_answered(FAULT)
+    assert message(tale) == (
+        "do_b at b_service needs a person: it was tried in vain as often as it may be, and past the pivot "
+        "nothing is undone."
     )
 
 

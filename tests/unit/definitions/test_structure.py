@@ -172,6 +172,15 @@ def test_every_fault_of_the_structure_is_told_at_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("wrong", [1, None, {"step": "a"}, ["a"]])
+def test_what_is_no_name_of_a_step_is_one_fault_and_hides_no_other(wrong: object) -> None:
+    found = faults(written("a"), next_in_row("b", dependsOn=[wrong, "gone"]))
+    assert [(fault.path, fault.rule) for fault in found] == [
+        ("$.steps[1].dependsOn[0]", "invalid"),
+        ("$.steps[1].dependsOn[1]", "unknown-dependency"),
+    ]
+
+
 @pytest.mark.parametrize("wrong", ["c", "gone"])
 def test_a_wrong_dependency_hides_no_circle_elsewhere(wrong: str) -> None:
     found = faults(written("a", "b"), written("b", "a"), written("c", wrong))
@@ -209,6 +218,13 @@ def test_a_definition_made_in_code_is_held_to_the_same_structure() -> None:
     ):
         with pytest.raises(ValidationError, match=sentence):
             define(*steps)
+
+
+def test_a_definition_that_went_round_its_checks_has_no_graph() -> None:
+    circle = (step("a", depends_on=["b"]), step("b"))
+    unchecked = SagaDefinition.model_construct(name="Trip", steps=circle)
+    with pytest.raises(ValueError, match="a definition without its checks has no graph"):
+        _ = unchecked.graph
 
 
 KINDS: Final = [StepKind.COMPENSATABLE, StepKind.COMPENSATABLE, StepKind.PIVOT, StepKind.RETRIABLE]

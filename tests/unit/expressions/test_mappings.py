@@ -114,6 +114,19 @@ def test_what_fails_is_told_by_its_place_and_without_data(source: str, sentence:
     assert raised.value.sentence == sentence
 
 
+@pytest.mark.parametrize(
+    ("value", "sort"),
+    [
+        (None, "null"), (False, "true or false"), (0, "a number"), (1.5, "a number"), ("s3cret", "a text"),
+        (["s3cret"], "a list"), ({"s3cret": 1}, "an object"),
+    ],
+)  # fmt: skip
+def test_of_a_value_that_does_not_fit_only_its_sort_is_told(value: JsonValue, sort: str) -> None:
+    path = "input.x[0]" if isinstance(value, dict) else "input.x.y"
+    with pytest.raises(NotEvaluated, match=f", found {sort}$"):
+        shape(path, Scope({"x": value}, {}), nobody, place="input")
+
+
 def test_of_two_failures_the_first_by_the_order_of_keys_is_told() -> None:
     mappings: list[JsonValue] = [{"b": "input.b", "a": "input.a"}, {"a": "input.a", "b": "input.b"}]
     for mapping in mappings:

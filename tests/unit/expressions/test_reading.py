@@ -89,7 +89,8 @@ def test_steps_are_named_once_each_with_the_place_of_the_first() -> None:
 
 
 @pytest.mark.parametrize(
-    "source", ["1 + outputs", '1 + outputs["a"]', "1 + outputs[key]", "1 + outputs.map(x, x)"]
+    "source",
+    ["1 + outputs", '1 + outputs["a"]', "1 + outputs[key]", "1 + outputs.map(x, x)", "1 + outputs + outputs"],
 )
 def test_outputs_without_a_step_is_told_by_its_place(source: str) -> None:
     assert reading(source).outputs_alone == 4

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from coordinator.domain import shown_plan as shown
+from coordinator.domain import undo_plan as planning
 from coordinator.domain.definition import StepKind
 from coordinator.domain.errors import NotEvaluated
 from coordinator.domain.events import (
@@ -78,6 +79,15 @@ def test_what_is_planned_is_what_happens(begun: bool) -> None:
         tale.is_answered(DONE)
     assert (happened, receipts) == (keys, {})
     assert inputs[-2:] == ['{"n":1,"outputs":{"a":1,"b":2}}', '{"n":1,"outputs":{}}']
+
+
+def test_a_plan_is_made_of_undos_that_the_machine_has_begun_and_of_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    tale = Tale(define("a", "b")).does("1").is_cancelled()
+    monkeypatch.setattr(planning, "play", lambda saga, _: (saga, [tale.call()]))
+    with pytest.raises(ValueError, match="saga-1: the undo of 'a' is planned and was never begun"):
+        plan(tale)
 
 
 def test_an_undo_waits_for_the_last_of_those_that_come_before_it() -> None:

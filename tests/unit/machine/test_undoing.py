@@ -50,6 +50,22 @@ def test_what_was_never_begun_is_never_compensated() -> None:
     assert tale.undoes_what_is_left() == ["a"]
 
 
+def test_no_undo_begins_of_what_was_never_begun_or_is_undone() -> None:
+    tale = Tale(define("a", "b", "c")).does("1", "2").is_cancelled()
+    with pytest.raises(IllegalTransition, match="no undo of 'c' begins now"):
+        tale.happens(UndoBegun(tale.now, C, None))
+    tale.begins().is_answered(DONE)
+    with pytest.raises(IllegalTransition, match="no undo of 'b' begins now"):
+        tale.happens(UndoBegun(tale.now, B, "2"))
+
+
+def test_no_undo_begins_whose_expression_failed_before_a_person_has_it_evaluated_again() -> None:
+    unsendable = step("a", compensation_input={"x": "input.nowhere"})
+    tale = Tale(define(unsendable, "b")).does("1").is_cancelled().begins()
+    with pytest.raises(IllegalTransition, match="no undo of 'a' begins now"):
+        tale.happens(UndoBegun(tale.now, A, "1", '{"x":0}'))
+
+
 def test_a_saga_that_had_begun_nothing_is_compensated_at_once() -> None:
     assert Tale(define("a")).is_cancelled().status is Status.COMPENSATED
 
