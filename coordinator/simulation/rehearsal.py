@@ -64,6 +64,8 @@ class Act:
     after_s: float = 0.0
     at_rest: bool = False
     """Whether it waits until no automatic work is left."""
+    may_come_too_late: bool = False
+    """Whether the saga may refuse it, as where a kill let it go on first; then nothing was done."""
 
 
 @dataclass(frozen=True)
@@ -245,7 +247,9 @@ class _Stage:
         except (Unavailable, SagaMoved):
             pass  # asked again, after another look
         except SagaError as error:
-            raise NeverRests(f"{act.verb} was refused: {error}") from error
+            if not act.may_come_too_late:
+                raise NeverRests(f"{act.verb} was refused: {error}") from error
+            self._acted += 1
         else:
             self._told.append((view.summary.seq, self._seq))
             self._acted += 1
