@@ -6,6 +6,9 @@ from typing import Final
 
 from coordinator.domain.ids import SagaId
 
+BORN_AT_S: Final = 1_000_000_000.0
+"""When every world begins, in seconds since the epoch."""
+
 
 class LoopClock:
     """Keeps the port `Clock` with the time of the loop that it is asked in; a machine may be off by some."""
@@ -15,7 +18,7 @@ class LoopClock:
         self._newest = 0.0
 
     def now(self) -> float:
-        self._newest = max(self._newest, asyncio.get_running_loop().time() + self.off_by_s)
+        self._newest = max(self._newest, BORN_AT_S + asyncio.get_running_loop().time() + self.off_by_s)
         return self._newest
 
 

@@ -17,9 +17,6 @@ from typing import Any, Final, NoReturn, TypeVar
 
 _T = TypeVar("_T")
 
-BORN_AT_S: Final = 1_000_000_000.0
-"""Of every world, in seconds since the epoch."""
-
 
 class NotSimulated(Exception):
     """What is simulated asked for something of the real world."""
@@ -110,7 +107,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     """First come, first served; with *shuffle*, what is ready at the same time is taken in any order."""
 
     def __init__(self, *, shuffle: random.Random | None = None) -> None:
-        self._now_s = BORN_AT_S
+        # Near zero, where a moment can be told from the next one: of a large one, a wait may be too small
+        # a part to be added to it.
+        self._now_s = 0.0
         self._shuffle = shuffle
         self._ready: deque[_Handle] = deque()
         self._timers: list[tuple[float, int, _Handle]] = []
@@ -182,12 +181,13 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """End it; nothing that was left undone is done any more."""
         self._is_closed = True
         # What was broken off is told that it ends here, and its `finally` tells of it: it ended long ago.
+        told = logging.root.manager.disable
         logging.disable()
         try:
             for process in self._processes:
                 process.close()
         finally:
-            logging.disable(logging.NOTSET)
+            logging.disable(told)
         self._ready.clear()
         self._timers.clear()
 

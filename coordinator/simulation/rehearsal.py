@@ -23,10 +23,10 @@ from coordinator.engine.sagas import Wanted
 from coordinator.ports.journal import Record
 from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from coordinator.simulation.boundaries import Boundaries, Boundary, Kill, Passed
-from coordinator.simulation.chance import LoopClock, SeededChance
+from coordinator.simulation.chance import BORN_AT_S, LoopClock, SeededChance
 from coordinator.simulation.coordinator import Shelf, SimulatedCoordinator
 from coordinator.simulation.disk import SimulatedDisk
-from coordinator.simulation.loop import BORN_AT_S, Process, simulated_loop
+from coordinator.simulation.loop import Process, simulated_loop
 from coordinator.simulation.world import SUCCEEDS, ContentChanged, Reply, World
 
 FRONT_DOOR: Final = "rehearsal"
@@ -227,7 +227,7 @@ class _Stage:
         if self._acted == len(self._rehearsal.acts) or self._is_acting or not self._is_accepted:
             return
         act = self._rehearsal.acts[self._acted]
-        if self._seq < act.after_seq or self._loop.time() < BORN_AT_S + act.after_s:
+        if self._seq < act.after_seq or self._loop.time() < act.after_s:
             return
         if (act.at_rest and not self._is_resting) or self._coordinator is None or self._process is None:
             return
