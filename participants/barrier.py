@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, assert_never
 
 from participants import ledger
 from participants.base import Business
@@ -73,7 +73,8 @@ def perform(db: sqlite3.Connection, call: Call, business: Business | None) -> Ve
     """Do what the rules allow for *call*, within the caller's transaction."""
     if not _keep_token(db, call):
         return Verdict(StaleToken("A newer coordinator run has taken this saga over."))
-    match rule(call, _read(db, call)):
+    ruling = rule(call, _read(db, call))
+    match ruling:
         case Reject(why):
             if why.reason == "BARRED":
                 ledger.record(db, call, Outcome.BARRED, None)
@@ -84,6 +85,8 @@ def perform(db: sqlite3.Connection, call: Call, business: Business | None) -> Ve
             return _settle(db, call, Succeeded(""), Outcome.NULL)
         case Perform(effect):
             return Verdict(_apply(db, _with_own_output(call, effect), business))
+        case _:
+            assert_never(ruling)
 
 
 def _keep_token(db: sqlite3.Connection, call: Call) -> bool:
@@ -128,6 +131,8 @@ def _apply(db: sqlite3.Connection, call: Call, business: Business | None) -> Ans
             ledger.record(db, call, Outcome.REFUSED, None)
         case Pending() | Faulted():
             pass
+        case _:
+            assert_never(answer)
     return answer
 
 

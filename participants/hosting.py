@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from traceback import walk_tb
 from typing import Protocol
 
 from participants import barrier, fault_counts, ledger, tracing
@@ -94,10 +95,5 @@ def open_file(kind: type[Participant], directory: Path) -> Database:
 
 def _where(error: Exception) -> str:
     """Name the kind of *error* and its line; its text may quote a payload and is left out."""
-    traceback = error.__traceback__
-    while traceback is not None and traceback.tb_next is not None:
-        traceback = traceback.tb_next
-    if traceback is None:
-        return type(error).__name__
-    code = traceback.tb_frame.f_code
-    return f"{type(error).__name__} in {Path(code.co_filename).name}:{traceback.tb_lineno}"
+    *_, (frame, line) = walk_tb(error.__traceback__)
+    return f"{type(error).__name__} in {Path(frame.f_code.co_filename).name}:{line}"

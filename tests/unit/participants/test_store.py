@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 import pytest_asyncio
 
 from participants.errors import Unavailable
-from participants.store import Store
+from participants.store import GROUP_MAX, Store
 from tests.unit.participants.kit import open_till
 
 
@@ -72,6 +72,18 @@ async def test_waiting_calls_share_one_commit(store: Store) -> None:
     assert await store.read(count) == 100
 
 
+async def test_more_than_one_commit_should_hold_is_shared_among_several(store: Store) -> None:
+    gate = Gate()
+    held = store.submit(gate.work)
+    await asyncio.sleep(0.05)
+    waiting = [store.submit(put) for _ in range(GROUP_MAX + 1)]
+    before = store.commits
+    gate.opened.set()
+    await asyncio.gather(held, *waiting)
+    assert store.commits == before + 3
+    assert await store.read(count) == GROUP_MAX + 1
+
+
 async def test_nothing_is_answered_before_its_commit(store: Store) -> None:
     first, second = Gate(), Gate()
     leading = store.submit(first.work)
@@ -120,22 +132,29 @@ async def test_a_group_whose_transaction_ends_early_is_lost_as_a_whole(store: St
     assert await store.submit(put) == 1
 
 
-class FailingCommit:
-    """A connection whose COMMIT fails once, with an error of SQLite's."""
+class FailingConnection:
+    """One whose statements fail, each of them as often as there are errors of SQLite's for it."""
 
-    def __init__(self, inner: sqlite3.Connection, errorcode: int) -> None:
+    def __init__(self, inner: sqlite3.Connection, **errorcodes: Sequence[int]) -> None:
         self._inner = inner
-        self._errorcode = errorcode
+        self._errorcodes = {sql: list(codes) for sql, codes in errorcodes.items()}
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
 
     def execute(self, sql: str, *parameters: Any) -> object:
-        if sql == "COMMIT" and self._errorcode:
-            error = sqlite3.OperationalError("commit failed")
-            error.sqlite_errorcode, self._errorcode = self._errorcode, 0
+        if codes := self._errorcodes.get(sql):
+            error = sqlite3.OperationalError(f"{sql} failed, and {len(codes) - 1} to come")
+            error.sqlite_errorcode = codes.pop(0)
             raise error
         return self._inner.execute(sql, *parameters)
+
+
+def failing(directory: Path, **errorcodes: Sequence[int]) -> Store:
+    database = open_till(directory)
+    broken = FailingConnection(database.connection, **errorcodes)
+    object.__setattr__(database, "connection", broken)
+    return Store(database)
 
 
 @pytest.mark.parametrize(
@@ -145,22 +164,64 @@ class FailingCommit:
 async def test_a_failed_commit_keeps_nothing_and_tells_nobody_yes(
     tmp_path: Path, errorcode: int, lasting: bool
 ) -> None:
-    database = open_till(tmp_path)
-    broken = FailingCommit(database.connection, errorcode)
-    object.__setattr__(database, "connection", broken)
-    store = Store(database)
+    store = failing(tmp_path, COMMIT=[errorcode])
     with pytest.raises(Unavailable):
         await store.submit(put)
     assert await store.read(count) == 0
     # A disk that was full may have room again; after a failed sync the service has to stop.
     assert store.failed.done() is lasting
     if lasting:
-        assert "commit failed" in store.failed.result()
+        assert "COMMIT failed" in store.failed.result()
         with pytest.raises(Unavailable):
             await store.submit(put)
     else:
         assert await store.submit(put) == 1
     await store.close()
+
+
+async def test_a_file_that_cannot_even_be_rolled_back_stops_the_service(tmp_path: Path) -> None:
+    store = failing(tmp_path, COMMIT=[sqlite3.SQLITE_FULL], ROLLBACK=[sqlite3.SQLITE_IOERR_WRITE])
+    with pytest.raises(Unavailable):
+        await store.submit(put)
+    assert "ROLLBACK failed" in store.failed.result()
+    await store.close()
+
+
+async def test_of_several_groups_that_fail_for_good_the_first_says_why(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    store = failing(tmp_path, COMMIT=[sqlite3.SQLITE_IOERR_FSYNC] * 2)
+    gate = Gate()
+    held = store.submit(gate.work)
+    await asyncio.sleep(0.05)
+    queued = store.submit(put)
+    gate.opened.set()
+    results = await asyncio.gather(held, queued, return_exceptions=True)
+    assert [type(result) for result in results] == [Unavailable] * 2
+    assert store.failed.result().endswith("COMMIT failed, and 1 to come")
+    assert {record.name for record in caplog.records} == {"participants.store"}, "no callback failed"
+    await store.close()
+
+
+def test_what_is_queued_is_done_even_where_nobody_is_left_to_be_told(tmp_path: Path) -> None:
+    database = open_till(tmp_path)
+
+    async def leave() -> Store:
+        store = Store(database)
+        _ = store.submit(gate.work)
+        await asyncio.sleep(0.05)
+        _ = store.submit(put)
+        return store
+
+    gate = Gate()
+    store = asyncio.run(leave())
+    gate.opened.set()
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        # It waits for the writer, and is at home on the loop that is gone.
+        asyncio.run(store.close())
+    assert store.commits == 2
+    assert count(database.connection) == 1
+    database.close()
 
 
 async def test_a_caller_that_leaves_cancels_nothing(store: Store) -> None:
