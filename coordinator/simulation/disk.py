@@ -69,13 +69,13 @@ class SimulatedDisk:
         self.database.statements_left = kill.statements if kill.unsynced is Unsynced.TORN else None
         try:
             work()
-            self.committed()
         except _Cut:
-            pass
+            return
         finally:
             self.database.statements_left = None
             if self.database.in_transaction:
                 self.database.rollback()
+        self.committed()
 
     def close(self) -> None:
         self.database.close()
@@ -95,8 +95,9 @@ class SimulatedDisk:
         self._unsynced = None
         before = self.database.statements
         result = work()
+        statements = self.database.statements - before
         self.committed()
-        await self._reach(process, Boundary.SYNCED, statements=self.database.statements - before)
+        await self._reach(process, Boundary.SYNCED, statements=statements)
         return result
 
     async def _read(self, process: Process, work: Callable[[], _T]) -> _T:
