@@ -214,6 +214,11 @@ class Driver:
         self._mailbox.put_nowait(_Park())
 
     @property
+    def saga(self) -> Saga:
+        """The saga as it stands in memory: some of it may not be durable yet, and is not to be shown."""
+        return self._decision.saga
+
+    @property
     def has_come_to_rest(self) -> bool:
         """Whether no automatic work is left, and that is news: some was, or it rests in another way now."""
         return not self.summary.status.is_open and not self._was_resting
@@ -221,6 +226,10 @@ class Driver:
     @property
     def _saga_id(self) -> SagaId:
         return self._decision.saga.id
+
+    @property
+    def _has_room(self) -> bool:
+        return self._calls.under_way < self._decision.saga.definition.parallel_max
 
     def _is_over(self) -> bool:
         return not self._decision.saga.status.is_open or (self._parking and not self._calls.in_flight)
@@ -288,8 +297,7 @@ class Driver:
         """Take a slot for *command* if it is due and there is room. False: it cannot be sent, for an
         expression failed, and what is to be done now is another question."""
         is_due = command.due_at is None or command.due_at <= now
-        has_room = self._calls.under_way < self._decision.saga.definition.parallel_max
-        if not (is_due and has_room and self._calls.is_startable(command)):
+        if not (is_due and self._has_room and self._calls.is_startable(command)):
             return True
         return not self._calls.take_slot(command, self._service(command)) or self._note_begun(command, now)
 
@@ -355,7 +363,9 @@ class Driver:
         if self._parking:
             return None
         saga = self._decision.saga
-        moments = [c.due_at for c in self._decision.commands if self._calls.is_startable(c)]
+        # What is due and finds no room is begun when one of those that are under way is over.
+        waiting = self._decision.commands if self._has_room else ()
+        moments = [command.due_at for command in waiting if self._calls.is_startable(command)]
         if saga.heading is Heading.FORWARD and not saga.is_overdue:
             moments.append(saga.deadline_at)
         return min((moment for moment in moments if moment is not None), default=None)
