@@ -1,0 +1,155 @@
+"""Breaks the domain in some thousand small ways, and sees that a test notices each: `make mutate`.
+
+A mutant that no test notices breaks a rule that no test states, or nothing. Those that are let live are in
+tests/mutation/explained.txt, with the reason; any other fails the run.
+"""
+
+import argparse
+import os
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from pathlib import Path
+from typing import Final
+
+from scripts.mutants import Module, Mutant, enum_members
+from scripts.trials import Broken, Outcome, survey, trials
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+PACKAGE: Final = "coordinator.domain"
+EXPLAINED: Final = ROOT / "tests" / "mutation" / "explained.txt"
+SCRATCH: Final = ROOT / ".cache" / "mutation"
+SURVIVORS: Final = SCRATCH / "survivors.txt"
+TESTS: Final = (
+    "tests/unit/machine",
+    "tests/unit/definitions",
+    "tests/unit/expressions",
+    "tests/unit/lint",
+    *(
+        f"tests/unit/test_{subject}.py"
+        for subject in (
+            "actions",
+            "definitions",
+            "descriptions",
+            "error_statuses",
+            "event_codec",
+            "graph",
+            "inputs",
+            "jsontext",
+            "masking",
+            "outcomes",
+            "retry",
+            "shaping",
+            "summary",
+            "trace",
+        )
+    ),
+)
+"""The quick tests of the domain."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Try the mutants, tell the score, and write down the survivors that nothing explains."""
+    options = argparse.ArgumentParser(description=__doc__)
+    options.add_argument("modules", nargs="*", help="the modules to break; all if none is named")
+    options.add_argument("--tests", nargs="+", default=TESTS, help="the tests that are to notice")
+    options.add_argument("--sample", type=int, help="try only so many mutants, drawn by chance")
+    options.add_argument("--seed", type=int, default=0, help="what the draw depends on")
+    options.add_argument("--jobs", type=int, default=1, help="how many to try side by side")
+    chosen = options.parse_args(arguments)
+    modules = read_modules()
+    unknown = set(chosen.modules).difference(modules)
+    if unknown:
+        options.error(f"the domain has no {', '.join(sorted(unknown))}")
+    began = time.monotonic()
+    mutants = [mutant for name in chosen.modules or modules for mutant in modules[name].mutants()]
+    if chosen.sample is not None:
+        mutants = random.Random(chosen.seed).sample(mutants, min(chosen.sample, len(mutants)))
+    SCRATCH.mkdir(parents=True, exist_ok=True)
+    log = SCRATCH / "log.txt"
+    log.unlink(missing_ok=True)
+    explained = read_explained(EXPLAINED.read_text())
+    try:
+        found = survey(chosen.tests, modules, PACKAGE, log)
+        print(f"{len(mutants)} mutants, {len(found.seconds)} tests", flush=True)
+        tried = trials(mutants, modules, PACKAGE, found, tests=chosen.tests, jobs=chosen.jobs, log=log)
+        outcomes = follow(tried, mutants, explained)
+    except Broken as wrong:
+        print(f"mutate: {wrong}", file=sys.stderr)
+        return 1
+    tell(mutants, outcomes, explained)
+    print(f"{time.monotonic() - began:.0f} s")
+    return judge(mutants, outcomes, explained)
+
+
+def read_modules() -> dict[str, Module]:
+    files = sorted((ROOT / PACKAGE.replace(".", "/")).glob("[!_]*.py"))
+    sources = {file: file.read_text() for file in files}
+    members = {name: them for source in sources.values() for name, them in enum_members(source).items()}
+    return {file.stem: Module(file.stem, source, str(file), members) for file, source in sources.items()}
+
+
+def read_explained(text: str) -> dict[str, str]:
+    """Why each survivor that is known makes no difference: lines of survivors, then an indented sentence."""
+    explained = dict[str, str]()
+    keys, sentence = list[str](), ""
+    for line in [*text.splitlines(), "end"]:
+        if line.startswith(" "):
+            sentence = f"{sentence} {line.strip()}".strip()
+            explained.update(dict.fromkeys(keys, sentence))
+        elif line.strip() and not line.startswith("#"):
+            if sentence:
+                keys, sentence = [], ""
+            keys.append(line)
+    return explained
+
+
+def follow(
+    tried: Iterable[tuple[int, Outcome]], mutants: Sequence[Mutant], explained: Collection[str]
+) -> list[Outcome]:
+    """Every mutant's outcome. Survivors that nothing explains are written down as they become known."""
+    outcomes = dict[int, Outcome]()
+    with SURVIVORS.open("w") as file:
+        for place, outcome in tried:
+            outcomes[place] = outcome
+            if outcome is Outcome.SURVIVED and mutants[place].key not in explained:
+                print(mutants[place].key, file=file, flush=True)
+            if sys.stderr.isatty():
+                print(f"\r{len(outcomes)} tried", end="\r", file=sys.stderr, flush=True)
+    return [outcomes[place] for place in range(len(mutants))]
+
+
+def tell(mutants: Sequence[Mutant], outcomes: Sequence[Outcome], explained: Collection[str]) -> None:
+    """Print the score of each module, and of all."""
+    titles = (*Outcome, "explained", "score")
+    print(f"{'module':20}{'mutants':>10}" + "".join(f"{title:>11}" for title in titles))
+    for name in (*dict.fromkeys(mutant.module for mutant in mutants), "all"):
+        mine = [place for place, mutant in enumerate(mutants) if name in (mutant.module, "all")]
+        counts = Counter(outcomes[place] for place in mine)
+        known = sum(outcomes[place] is Outcome.SURVIVED and mutants[place].key in explained for place in mine)
+        score = 1 - counts[Outcome.SURVIVED] / len(mine)
+        numbers = "".join(f"{number:11}" for number in (*(counts[outcome] for outcome in Outcome), known))
+        print(f"{name:20}{len(mine):10}{numbers}{score:11.1%}")
+
+
+def judge(mutants: Sequence[Mutant], outcomes: Sequence[Outcome], explained: Collection[str]) -> int:
+    """Say what is wrong: what the process is to end with."""
+    unexplained = 0
+    for mutant, outcome in zip(mutants, outcomes, strict=True):
+        if outcome is Outcome.SURVIVED:
+            unexplained += mutant.key not in explained
+        elif mutant.key in explained:
+            print(f"explained, and noticed by a test all the same: {mutant.key}")
+    if unexplained:
+        print(f"{unexplained} survived that nothing explains: see {SURVIVORS.relative_to(ROOT)}")
+    return 1 if unexplained else 0
+
+
+if __name__ == "__main__":
+    # Sets of texts are walked in another order in each process, unless their hashes are fixed.
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        command = [sys.executable, "-m", "scripts.mutate", *sys.argv[1:]]
+        os.execve(sys.executable, command, {**os.environ, "PYTHONHASHSEED": "0"})
+    sys.exit(main(sys.argv[1:]))
