@@ -35,8 +35,9 @@ from coordinator.domain.events import (
 from coordinator.domain.graph import places
 from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue, child
-from coordinator.domain.saga import Saga, Status, StepOutcome, StepState, UndoOutcome
+from coordinator.domain.saga import Saga, Status
 from coordinator.domain.shown_plan import ShownPlan, ShownUndo
+from coordinator.domain.step_status import step_status
 from coordinator.domain.summary import SagaSummary
 from coordinator.domain.trace import parse_trace
 from coordinator.engine.sagas import SagaView
@@ -66,23 +67,6 @@ _EVENT_TYPES: Final[Mapping[type[Event], types_pb2.EventType.ValueType]] = {
     StepOmitted: types_pb2.EVENT_TYPE_STEP_OMITTED,
     ExpressionFailed: types_pb2.EVENT_TYPE_EXPRESSION_FAILED,
     OutputShaped: types_pb2.EVENT_TYPE_OUTPUT_SHAPED,
-}
-
-_OUTCOMES: Final[Mapping[StepOutcome | None, types_pb2.StepStatus.ValueType]] = {
-    None: types_pb2.STEP_STATUS_BEGUN,
-    StepOutcome.SUCCEEDED: types_pb2.STEP_STATUS_SUCCEEDED,
-    StepOutcome.REFUSED: types_pb2.STEP_STATUS_REFUSED,
-    StepOutcome.GIVEN_UP: types_pb2.STEP_STATUS_GIVEN_UP,
-    StepOutcome.SKIPPED: types_pb2.STEP_STATUS_SKIPPED,
-    StepOutcome.OMITTED: types_pb2.STEP_STATUS_OMITTED,
-    StepOutcome.FAILED: types_pb2.STEP_STATUS_FAILED,
-}
-
-_UNDO_OUTCOMES: Final[Mapping[UndoOutcome | None, types_pb2.StepStatus.ValueType]] = {
-    None: types_pb2.STEP_STATUS_UNDOING,
-    UndoOutcome.COMPENSATED: types_pb2.STEP_STATUS_COMPENSATED,
-    UndoOutcome.FAILED: types_pb2.STEP_STATUS_UNDO_FAILED,
-    UndoOutcome.SKIPPED: types_pb2.STEP_STATUS_UNDO_SKIPPED,
 }
 
 _UNDO_EVENTS: Final = (UndoBegun, StepCompensated, UndoRefused, UndoPending, UndoFaulted)
@@ -269,7 +253,7 @@ def _to_steps(saga: Saga, records: Sequence[Record]) -> list[types_pb2.Step]:
             service=step.definition.service,
             transaction=step.definition.transaction,
             compensation=step.definition.compensation,
-            status=_step_status(step),
+            status=types_pb2.StepStatus.Value(f"STEP_STATUS_{step_status(step)}"),
             attempts=max(attempts.get(step.name, 0), step.attempt - 1),
             undo_attempts=max(
                 undo_attempts.get(step.name, 0), 0 if step.undo is None else step.undo.attempt - 1
@@ -280,11 +264,3 @@ def _to_steps(saga: Saga, records: Sequence[Record]) -> list[types_pb2.Step]:
         )
         for step, parents in zip(saga.steps, saga.definition.graph.parents, strict=True)
     ]
-
-
-def _step_status(step: StepState) -> types_pb2.StepStatus.ValueType:
-    if step.undo is not None:
-        return _UNDO_OUTCOMES[step.undo.outcome]
-    if not step.begun and step.outcome is None:
-        return types_pb2.STEP_STATUS_NOT_BEGUN
-    return _OUTCOMES[step.outcome]

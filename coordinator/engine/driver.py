@@ -36,7 +36,7 @@ from coordinator.domain.verdicts import verdict
 from coordinator.engine.calls import Answered, Broken, Calls, Granted
 from coordinator.engine.dispatcher import Dispatcher, call_for
 from coordinator.engine.feed import Feed
-from coordinator.engine.timers import slice_s
+from coordinator.engine.timers import SagaClock, slice_s
 from coordinator.ports.aside import Aside
 from coordinator.ports.clock import Chance, Clock
 from coordinator.ports.expressions import Expressions
@@ -87,9 +87,13 @@ _Message = Answered | Broken | Granted | _Asked | _Park
 class Driver:
     """Drives one saga from where *decision* left it until no automatic work is left, or it is parked."""
 
-    def __init__(self, decision: Decision, summary: SagaSummary, tools: Tools) -> None:
+    def __init__(
+        self, decision: Decision, summary: SagaSummary, tools: Tools, *, since: float | None = None
+    ) -> None:
         self._decision = decision
         self._tools = tools
+        self.clock = SagaClock(tools.clock, decision.saga.updated_at, since=since)
+        """The saga's own time."""
         self._unwritten: list[Event] = []
         self._mailbox: asyncio.Queue[_Message] = asyncio.Queue()
         self._calls = Calls(tools.dispatcher, tools.tracing, self._mailbox.put_nowait)
@@ -105,16 +109,17 @@ class Driver:
         """The newest durable summary: the only state that may be shown."""
 
     @classmethod
-    def resumed(cls, decision: Decision, seq: int, tools: Tools) -> "Driver":
-        """A driver for a saga rebuilt from its journal, whose newest record is number *seq*."""
-        driver = cls(decision, summarize(decision, seq), tools)
+    def resumed(cls, decision: Decision, seq: int, tools: Tools, *, since: float) -> "Driver":
+        """A driver for a saga rebuilt from its journal, whose newest record is number *seq*; it was found
+        there at the moment *since*."""
+        driver = cls(decision, summarize(decision, seq), tools, since=since)
         saga = decision.saga
         calls_may_be_lost = saga.status.is_open and any(
             (step.begun and step.outcome is None) or (step.undo is not None and step.undo.outcome is None)
             for step in saga.steps
         )
         if calls_may_be_lost:
-            driver._fold(SagaResumed(tools.clock.now()))
+            driver._fold(SagaResumed(driver.clock.now()))
         return driver
 
     async def be_born(self, born: Event, request: Request) -> Request:
@@ -193,7 +198,7 @@ class Driver:
             SagaError: what `action_event` and `decide` refuse.
         """
         # The deadline may have come since it rests, which nobody can have seen: `run` folds it in behind.
-        now = self._tools.clock.now()
+        now = self.clock.now()
         event = action_event(self._decision.saga, action, seq=self.summary.seq, at=now, set_aside=set_aside)
         if event is None:
             return None
@@ -278,7 +283,7 @@ class Driver:
 
     def _moment(self) -> float:
         """Now, with the deadline folded in first if it has come: what happens after it is judged by it."""
-        saga, now = self._decision.saga, self._tools.clock.now()
+        saga, now = self._decision.saga, self.clock.now()
         is_late = saga.deadline_at is not None and now >= saga.deadline_at
         if is_late and saga.status is Status.RUNNING and not saga.is_overdue:
             self._fold(DeadlinePassed(now))
@@ -336,7 +341,7 @@ class Driver:
         """Start the calls whose slot is taken and whose beginning is durable."""
         if self._parking:
             return
-        saga, now = self._decision.saga, self._tools.clock.now()
+        saga, now = self._decision.saga, self.clock.now()
         for command in self._decision.commands:
             if not self._calls.has_slot(command):
                 continue
@@ -354,7 +359,7 @@ class Driver:
         if wake_at is None:
             return await self._mailbox.get()
         try:
-            async with asyncio.timeout(slice_s(self._tools.clock, wake_at)):
+            async with asyncio.timeout(slice_s(self.clock, wake_at)):
                 return await self._mailbox.get()
         except TimeoutError:
             return None

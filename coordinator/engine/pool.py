@@ -6,6 +6,7 @@ The pool also counts them (admission), takes them up again after a restart, and 
 import asyncio
 import logging
 from collections.abc import Coroutine
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from coordinator.domain.actions import Action, end_unreadable
@@ -25,13 +26,23 @@ from coordinator.domain.machine import Decision, start
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.engine.archive import Archive
 from coordinator.engine.driver import Driver, Superseded, Tools
-from coordinator.engine.timers import sleep_until
+from coordinator.engine.timers import SagaClock, sleep_until
+from coordinator.ports.clock import Clock
 from coordinator.ports.journal import OpenSaga, Quarantine, Request, SagaIndex
 
 _log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
 _Launch = asyncio.Task[tuple[Request, SagaSummary | None]]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sleeper:
+    """A saga that will be taken up when it is due, or when `awake` is set. `task` ends when it has been."""
+
+    saga: OpenSaga
+    awake: asyncio.Event
+    task: asyncio.Task[None]
 
 
 class Pool:
@@ -45,19 +56,37 @@ class Pool:
         self._drivers: dict[SagaId, Driver] = {}
         self._launching: dict[SagaId, _Launch] = {}
         self._requested: dict[tuple[str, RequestId], _Launch] = {}
-        self._sleepers: dict[SagaId, tuple[asyncio.Event, asyncio.Task[None]]] = {}
+        self._sleepers: dict[SagaId, _Sleeper] = {}
         self._waking: dict[SagaId, asyncio.Task[bool]] = {}
         self._setting_aside: dict[SagaId, asyncio.Event] = {}
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._draining = False
+        self._opened_at = tools.clock.now()
+        """Every saga that is found in the journal at the start lives on from this moment, also asleep."""
         self.archive = Archive(index)
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Ends with a sentence when the journal, or memory, can no longer be had: the process must stop."""
 
+    def driving(self, saga_id: SagaId) -> Driver | None:
+        """Who drives a saga at this moment, if anybody does."""
+        return self._drivers.get(saga_id)
+
     def live(self, saga_id: SagaId) -> SagaSummary | None:
         """The newest durable summary of a saga that is driven at this moment."""
-        driver = self._drivers.get(saga_id)
+        driver = self.driving(saga_id)
         return driver.summary if driver is not None else None
+
+    def clock_of(self, saga_id: SagaId, updated_at: float) -> Clock:
+        """A saga's own time, whose newest record is of *updated_at*."""
+        driver = self._drivers.get(saga_id)
+        if driver is not None:
+            return driver.clock
+        if saga_id in self._sleepers:
+            return self._clock_of_found(updated_at)
+        return SagaClock(self._tools.clock, updated_at)
+
+    def _clock_of_found(self, updated_at: float) -> Clock:
+        return SagaClock(self._tools.clock, updated_at, since=self._opened_at)
 
     async def launch(
         self, definition: SagaDefinition, born: SagaStarted, request: Request
@@ -99,16 +128,15 @@ class Pool:
 
         Returns how many. What cannot be read becomes a dead letter with the reason.
         """
-        now = self._tools.clock.now()
         sagas = await self._index.open_sagas()
         for saga in sagas:
             self._open += 1
-            if saga.due_at is None or saga.due_at <= now:
-                await self._take_up(saga.saga_id)
+            if saga.due_at is None or saga.due_at <= self._clock_of_found(saga.updated_at).now():
+                await self._take_up(saga)
             else:
                 awake = asyncio.Event()
-                sleeper = self._spawn(self._sleep_then_take_up(saga, awake))
-                self._sleepers[saga.saga_id] = (awake, sleeper)
+                task = self._spawn(self._sleep_then_take_up(saga, awake))
+                self._sleepers[saga.saga_id] = _Sleeper(saga, awake, task)
         looking = self._spawn(self._look_at_sleepers())
         looking.set_name("look at sleepers")
         return len(sagas)
@@ -116,7 +144,7 @@ class Pool:
     def rouse(self, saga_id: SagaId) -> None:
         """Take up a saga that sleeps, before it is due: what is wrong with it is to be known now."""
         if saga_id in self._sleepers:
-            self._sleepers[saga_id][0].set()
+            self._sleepers[saga_id].awake.set()
 
     async def _look_at_sleepers(self) -> None:
         """Read each once, after the start and one at a time: a damaged one needs its person long before it
@@ -164,8 +192,8 @@ class Pool:
         Every saga that is still open is taken up again at the next start.
         """
         self.refuse_new()
-        for _, sleeper in self._sleepers.values():
-            sleeper.cancel()
+        for sleeper in self._sleepers.values():
+            sleeper.task.cancel()
         for driver in self._drivers.values():
             driver.park()
         try:
@@ -185,7 +213,7 @@ class Pool:
                 await asyncio.wait([self._launching[saga_id]])
             elif saga_id in self._sleepers and not self._draining:
                 self.rouse(saga_id)
-                await asyncio.wait([self._sleepers[saga_id][1]])
+                await asyncio.wait([self._sleepers[saga_id].task])
             elif saga_id in self._waking:
                 await asyncio.wait([self._waking[saga_id]])
             elif saga_id in self._setting_aside:
@@ -196,14 +224,15 @@ class Pool:
 
     async def _act(self, saga_id: SagaId, action: Action) -> bool:
         asleep = self._roused(saga_id)
-        driver = None if asleep else await self._driver(saga_id)
+        driver = None if asleep is not None else await self._driver(saga_id)
         if self._draining:
             raise Draining("the coordinator is shutting down; nothing was written, ask again")
         if driver is not None:
             done = await driver.act(action)
+        elif asleep is not None:
+            done = await self._wake(saga_id, self._act_on_sleeping(asleep, action))
         else:
-            act = self._act_on_sleeping if asleep else self._act_on_resting
-            done = await self._wake(saga_id, act(saga_id, action))
+            done = await self._wake(saga_id, self._act_on_resting(saga_id, action))
         if done:
             self._tools.telemetry.operator_acted(action.verb)
             _log.info(
@@ -217,16 +246,14 @@ class Pool:
             )
         return done
 
-    def _roused(self, saga_id: SagaId) -> bool:
-        """Whether the saga was asleep until this moment; its caller takes it up now."""
-        if saga_id not in self._sleepers or self._draining:
-            return False
-        awake, sleeper = self._sleepers[saga_id]
-        if awake.is_set():
-            return False  # it is being taken up already
+    def _roused(self, saga_id: SagaId) -> OpenSaga | None:
+        """The saga, if it was asleep until this moment; its caller takes it up now."""
+        sleeper = self._sleepers.get(saga_id)
+        if sleeper is None or self._draining or sleeper.awake.is_set():
+            return None  # with `awake` set it is being taken up already
         del self._sleepers[saga_id]
-        sleeper.cancel()
-        return True
+        sleeper.task.cancel()
+        return sleeper.saga
 
     def _wake(self, saga_id: SagaId, work: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
         """Take up a saga for the sake of an action; one at a time, so that it has one owner."""
@@ -234,15 +261,15 @@ class Pool:
         waking.add_done_callback(lambda _: self._waking.pop(saga_id))
         return waking
 
-    async def _act_on_sleeping(self, saga_id: SagaId, action: Action) -> bool:
-        driver = await self._taken_up(saga_id)
+    async def _act_on_sleeping(self, saga: OpenSaga, action: Action) -> bool:
+        driver = await self._taken_up(saga)
         if driver is None:
-            return await self._act_on_resting(saga_id, action)
+            return await self._act_on_resting(saga.saga_id, action)
         try:
             # Judged by what slept: that it was taken up is no news to whoever wants something of it.
             done = driver.act_first(action, set_aside=False)
         finally:
-            self._own(driver, saga_id)
+            self._own(driver, saga.saga_id)
         return done is not None and await done
 
     async def _act_on_resting(self, saga_id: SagaId, action: Action) -> bool:
@@ -268,7 +295,8 @@ class Pool:
         return await done
 
     async def _end_unreadable(self, row: SagaSummary, action: Action) -> None:
-        event, summary = end_unreadable(row, action, at=self._tools.clock.now())
+        clock = SagaClock(self._tools.clock, row.updated_at)
+        event, summary = end_unreadable(row, action, at=clock.now())
         try:
             await self._tools.journal.append(row.id, [event], summary=summary, seq_expected=row.seq)
         except JournalUnavailable as error:
@@ -276,7 +304,7 @@ class Pool:
             raise
         except JournalCorrupt as error:
             # Its row is damaged, too. In quarantine that is mended, and it can be ended when asked again.
-            await self._quarantine(row.id, f"It cannot be read back: {error}.")
+            await self._quarantine(row.id, f"It cannot be read back: {error}.", clock)
             raise
         self._tools.feed.publish(summary)
         self._rested(summary)
@@ -320,7 +348,7 @@ class Pool:
 
     async def _sleep_then_take_up(self, saga: OpenSaga, awake: asyncio.Event) -> None:
         async def alarm() -> None:
-            await sleep_until(self._tools.clock, saga.due_at or 0.0)
+            await sleep_until(self._clock_of_found(saga.updated_at), saga.due_at or 0.0)
             awake.set()
 
         timer = asyncio.create_task(alarm())
@@ -329,18 +357,19 @@ class Pool:
         finally:
             timer.cancel()
         try:
-            await self._take_up(saga.saga_id)
+            await self._take_up(saga)
         finally:
             del self._sleepers[saga.saga_id]
 
-    async def _take_up(self, saga_id: SagaId) -> None:
+    async def _take_up(self, saga: OpenSaga) -> None:
         """Rebuild a saga from its journal and drive it on."""
-        driver = await self._taken_up(saga_id)
+        driver = await self._taken_up(saga)
         if driver is not None:
-            self._own(driver, saga_id)
+            self._own(driver, saga.saga_id)
 
-    async def _taken_up(self, saga_id: SagaId) -> Driver | None:
+    async def _taken_up(self, saga: OpenSaga) -> Driver | None:
         """A driver for an open saga; None for one that had to be set aside instead."""
+        saga_id = saga.saga_id
         try:
             decision, seq = await self._read_back(saga_id)
         except (JournalUnavailable, MemoryError) as error:
@@ -348,9 +377,10 @@ class Pool:
         except Exception as error:  # also a bug of ours: this saga costs no other one its recovery
             _log.exception("a saga cannot be read back", extra={"saga_id": saga_id})
             self._open -= 1
-            await self._quarantine(saga_id, f"It cannot be read back: {_told(error)}.")
+            clock = self._clock_of_found(saga.updated_at)
+            await self._quarantine(saga_id, f"It cannot be read back: {_told(error)}.", clock)
         else:
-            return Driver.resumed(decision, seq, self._tools)
+            return Driver.resumed(decision, seq, self._tools, since=self._opened_at)
         return None
 
     async def _read_back(self, saga_id: SagaId) -> tuple[Decision, int]:
@@ -381,17 +411,17 @@ class Pool:
             self._open -= 1
             del self._drivers[saga_id]
         if reason is not None:
-            await self._quarantine(saga_id, reason)
+            await self._quarantine(saga_id, reason, driver.clock)
         elif driver.has_come_to_rest:
             self._rested(driver.summary)
 
-    async def _quarantine(self, saga_id: SagaId, reason: str) -> None:
+    async def _quarantine(self, saga_id: SagaId, reason: str, clock: Clock) -> None:
         """Nothing is half done in silence: a saga that cannot be driven is put before a person."""
         text = f"{reason} Its effects stand as they are: a person has to look at it."
         done = self._setting_aside[saga_id] = asyncio.Event()
         summary = None
         try:
-            await self._tools.journal.quarantine(Quarantine(saga_id, text, self._tools.clock.now()))
+            await self._tools.journal.quarantine(Quarantine(saga_id, text, clock.now()))
             summary = await self._index.find(saga_id)
         except JournalUnavailable as error:
             self._fail(error)
