@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from tests.unseen.facts import Facts
-from tests.unseen.kinds import MANY, MAPPING, ROW, SET, VIEW, Kind, any_of, entry, merged
+from tests.unseen.kinds import AWAITED, MANY, MAPPING, ROW, SET, VIEW, Kind, any_of, entry, merged
 from tests.unseen.modules import Module
 
 UNIONS: Final = ("union", "intersection", "difference", "symmetric_difference")
@@ -39,14 +39,17 @@ def kind_of(facts: Facts, module: Module, node: ast.AST | None) -> Kind | None:
             return _item(kind_of(facts, module, value), key)
         case ast.Call():
             return _result(facts, module, node)
-        case ast.Await(value=value) | ast.NamedExpr(value=value) | ast.Starred(value=value):
+        case ast.NamedExpr(value=value) | ast.Starred(value=value):
             return kind_of(facts, module, value)
+        case ast.Await(value=value):
+            waited_for = kind_of(facts, module, value)
+            return entry(waited_for) if waited_for is not None and waited_for.what == AWAITED else None
         case ast.IfExp(body=body, orelse=orelse):
             return _any(facts, module, [body, orelse])
         case ast.BoolOp(values=values):
             return _any(facts, module, values)
-        case ast.BinOp(left=left, op=op, right=right):
-            return _combined(kind_of(facts, module, left), op, kind_of(facts, module, right))
+        case ast.BinOp(left=left, right=right):
+            return _combined(kind_of(facts, module, left), kind_of(facts, module, right))
     return None
 
 
@@ -74,11 +77,11 @@ def _owner(facts: Facts, module: Module, node: ast.expr) -> Kind | None:
     return kind
 
 
-def _combined(left: Kind | None, operator: ast.operator, right: Kind | None) -> Kind | None:
-    if isinstance(operator, ast.BitOr | ast.BitAnd | ast.BitXor | ast.Sub):
-        for each in (left, right):
-            if each is not None and each.what in (SET, VIEW):
-                return Kind(SET, each.of)
+def _combined(left: Kind | None, right: Kind | None) -> Kind | None:
+    """What an operator makes of the two: of sets, a set."""
+    for each in (left, right):
+        if each is not None and each.what in (SET, VIEW):
+            return Kind(SET, each.of)
     return merged(left, right)
 
 
@@ -120,7 +123,7 @@ def _of_python(facts: Facts, module: Module, call: ast.Call, what: str) -> Kind 
         case "rows":
             return Kind(MANY, (Kind(ROW, tuple(map(entry, kinds))),))
         case "two sets":
-            return Kind(ROW, (Kind(SET), Kind(SET)))
+            return Kind(AWAITED, (Kind(ROW, (Kind(SET), Kind(SET))),))
         case "annotated":
             return facts.annotated(module, call.args[0])
         case "made":
@@ -135,7 +138,7 @@ def _of_python(facts: Facts, module: Module, call: ast.Call, what: str) -> Kind 
 def _of_method(facts: Facts, module: Module, call: ast.Call, method: ast.Attribute) -> Kind | None:
     name, owner = method.attr, _owner(facts, module, method.value)
     if name in UNIONS:
-        return Kind(SET, () if owner is None else owner.of)
+        return Kind(SET)
     match owner, name:
         case Kind(what="mapping", of=(_, value)), "get" | "pop" | "setdefault":
             return merged(value, _any(facts, module, call.args[1:]))

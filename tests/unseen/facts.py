@@ -8,7 +8,7 @@ import ast
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from tests.unseen.kinds import MANY, MAPPING, ROW, SET, Kind, any_of, cut, merged
+from tests.unseen.kinds import AWAITED, MANY, MAPPING, ROW, SET, Kind, any_of, cut, merged
 from tests.unseen.modules import Function, Module, Scope
 
 _Fact = tuple[object, ...]
@@ -171,8 +171,8 @@ def _composed(name: str, parts: Sequence[ast.expr], kinds: tuple[Kind | None, ..
             return Kind(MANY, kinds[:1]) if is_long else Kind(ROW, kinds)
         case "Union":
             return any_of(kinds)
-        case "Coroutine":
-            return kinds[-1]
+    if name in _AWAITED:
+        return Kind(AWAITED, kinds[-1:])
     if name in _WRAPPERS:
         return kinds[0]
     if name in _MAPPINGS:
@@ -213,5 +213,6 @@ _MANY: Final = (
         "ValuesView",
     ),
 )
-_WRAPPERS: Final = ("Annotated", "Final", "ClassVar", "Optional", "Awaitable", "Required")
+_AWAITED: Final = ("Awaitable", "Coroutine", "Future", "Task")
+_WRAPPERS: Final = ("Annotated", "Final", "ClassVar", "Optional", "Required")
 _OPEN: Final = ("Iterable", "Collection", "Container", "Sized", "Any", "object")

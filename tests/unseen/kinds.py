@@ -12,9 +12,11 @@ VIEW: Final = "view"
 MANY: Final = "many"
 ROW: Final = "row"
 """A tuple, each entry of which is of a kind of its own."""
+AWAITED: Final = "awaited"
+"""What is something only after it was waited for."""
 MIXED: Final = "mixed"
 
-_DEPTH_MAX: Final = 6
+_DEPTH_MAX: Final = 3
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,9 +7,9 @@ import ast
 from collections.abc import Sequence
 from typing import Final
 
-from tests.unseen.expressions import called, is_set, kind_of
+from tests.unseen.expressions import called, kind_of
 from tests.unseen.facts import Facts, may_be_a_set
-from tests.unseen.kinds import MANY, MAPPING, ROW, SET, Kind, entry, merged
+from tests.unseen.kinds import AWAITED, MANY, MAPPING, ROW, SET, Kind, entry, merged
 from tests.unseen.modules import Function, Module, Scope
 
 
@@ -71,7 +71,7 @@ class _Pupil:
                 self._facts.learn_attribute("" if owner is None else owner.what, name, kind)
             case ast.Subscript(value=value):
                 held = self._kind(value)
-                if held is not None and held.what == MAPPING:
+                if held is None or held.what == MAPPING:
                     self._bind(value, Kind(MAPPING, (None, kind)))
             case ast.Starred(value=value):
                 self._bind(value, Kind(MANY, (kind,)))
@@ -115,6 +115,8 @@ class _Pupil:
 
     def _learn_result(self, function: Function, kind: Kind | None) -> None:
         owner = self._module.class_of(function)
+        if isinstance(function, ast.AsyncFunctionDef) and not _yields(function):
+            kind = Kind(AWAITED, (kind,))
         if owner is not None and _is(function, "property", "cached_property"):
             self._facts.learn_attribute(self._class(owner), function.name, kind)
         else:
@@ -122,7 +124,7 @@ class _Pupil:
             self._facts.learn_result(origin, function.name, kind, is_method=owner is not None)
 
     def _read_call(self, call: ast.Call) -> None:
-        """Who is given a set, and what is asked whether it is one."""
+        """Who is given sets, and what is asked whether it is one."""
         func, args = called(self._module, call)
         if self._module.builtin(func) == "isinstance" and len(args) == 2 and _names_a_set(args[1]):
             self._bind(args[0], Kind(SET))
@@ -131,13 +133,14 @@ class _Pupil:
         places: list[tuple[int | str, ast.expr]] = [*enumerate(args)]
         places += [(keyword.arg or "", keyword.value) for keyword in call.keywords]
         for place, given in places:
-            if not is_set(self._facts, self._module, given):
+            kind = self._kind(given)
+            if kind is None or not kind.holds_sets:
                 continue
-            self._facts.learn_given(name, place, self._kind(given))
+            self._facts.learn_given(name, place, kind)
             if owner is not None:
                 fields = self._facts.fields(owner)
                 field = place if isinstance(place, str) else "".join(fields[place : place + 1])
-                self._facts.learn_attribute(owner, field, self._kind(given))
+                self._facts.learn_attribute(owner, field, kind)
 
     def _read_match(self, node: ast.Match) -> None:
         """What patterns take out of objects, and what they find to be a set."""
@@ -156,6 +159,10 @@ class _Pupil:
 def _is(function: Function, *decorators: str) -> bool:
     names = [getattr(each, "attr", getattr(each, "id", "")) for each in function.decorator_list]
     return any(name in decorators for name in names)
+
+
+def _yields(function: Function) -> bool:
+    return any(isinstance(each, ast.Yield) for each in ast.walk(function))
 
 
 def _names_a_set(node: ast.expr) -> bool:

@@ -71,8 +71,6 @@ def _is_seeded(module: Module, node: ast.AST) -> bool:
                 return annotation is inside
             case ast.FunctionDef(returns=returns) | ast.AsyncFunctionDef(returns=returns):
                 return returns is inside
-            case ast.Call():
-                return False
         inside = holder
     return False
 
