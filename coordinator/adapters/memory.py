@@ -155,7 +155,7 @@ class MemoryJournal:
     async def open_sagas(self) -> Sequence[OpenSaga]:
         store = self._store()
         shown = (_shown(store, row) for row in store.rows.values())
-        still_open = (OpenSaga(row.id, row.due_at) for row in shown if row.status.is_open)
+        still_open = (OpenSaga(row.id, row.due_at, row.updated_at) for row in shown if row.status.is_open)
         return sorted(
             still_open, key=lambda saga: (saga.due_at is not None, saga.due_at or 0.0, saga.saga_id)
         )

@@ -250,7 +250,7 @@ class Sagas:
             SagaNotFound, SagaMoved, ActionIdTaken, InvalidRequest, SagaEnded, IllegalTransition.
         """
         view = await self.get(saga_id)
-        at, seq = self._tools.clock.now(), view.summary.seq
+        at, seq = self._now(view), view.summary.seq
         if view.saga is None:
             end_unreadable(view.summary, action, at=at)
             return Acted(view, END_OF_UNREADABLE)
@@ -268,7 +268,7 @@ class Sagas:
             SagaNotFound: no saga has this id.
         """
         view = await self.get(saga_id)
-        at = self._tools.clock.now()
+        at = self._now(view)
         if view.saga is None:
             if view.summary.status.is_final:
                 return view, []
@@ -284,6 +284,11 @@ class Sagas:
         if view.saga is None:
             return None
         return await self._played(view.saga, partial(shown_plan, view.saga, with_inputs=with_inputs))
+
+    def _now(self, view: SagaView) -> float:
+        """By the saga's own time, as far as that is known."""
+        newest = view.summary if view.saga is None else view.saga
+        return self._pool.clock_of(view.summary.id, newest.updated_at).now()
 
     async def _effect(self, saga: Saga, event: OperatorActed) -> Effect:
         return await self._played(saga, partial(effect_of, saga, event))

@@ -9,7 +9,10 @@ class Clock(Protocol):
     """The one source of time."""
 
     def now(self) -> float:
-        """Seconds since the epoch, UTC. Never less than it answered before in this process."""
+        """Seconds since the epoch, UTC. Never less than it answered before in this process.
+
+        An earlier process may have been told a later time: see `SagaClock` in engine/timers.py.
+        """
         ...
 
 

@@ -44,10 +44,11 @@ class Quarantine:
 
 @dataclass(frozen=True, slots=True)
 class OpenSaga:
-    """A saga with automatic work left, and when that is due (None: now)."""
+    """A saga with automatic work left, when that is due (None: now), and the time of its newest record."""
 
     saga_id: SagaId
     due_at: float | None
+    updated_at: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -61,7 +61,7 @@ class TestStarting:
         assert await journal.page(ALL, after=None, limit=10) == [saga.summary]
         assert await journal.requested(saga.front_door, saga.request_id) == saga.request
         assert await journal.definition(saga.definition.digest) == saga.definition.text
-        assert await journal.open_sagas() == [OpenSaga(saga.id, None)]
+        assert await journal.open_sagas() == [OpenSaga(saga.id, None, saga.at)]
 
     async def test_a_start_may_hold_more_than_one_event(self, journal: AnyJournal) -> None:
         saga = a_saga()
@@ -385,12 +385,21 @@ class TestOpenSagas:
             if name in due:
                 await saga.goes_on(journal, *retried_at(due[name]))
         assert await journal.open_sagas() == [
-            OpenSaga(SagaId("saga-c"), None),
-            OpenSaga(SagaId("saga-b"), 1_010.0),
-            OpenSaga(SagaId("saga-e"), 1_010.0),
-            OpenSaga(SagaId("saga-d"), 1_020.0),
-            OpenSaga(SagaId("saga-a"), 1_030.0),
+            OpenSaga(SagaId("saga-c"), None, 1_000.0),
+            OpenSaga(SagaId("saga-b"), 1_010.0, 1_001.0),
+            OpenSaga(SagaId("saga-e"), 1_010.0, 1_001.0),
+            OpenSaga(SagaId("saga-d"), 1_020.0, 1_001.0),
+            OpenSaga(SagaId("saga-a"), 1_030.0, 1_001.0),
         ]
+
+    async def test_the_time_of_one_is_that_of_its_newest_record(self, home: Home) -> None:
+        journal = await home.open()
+        saga = a_saga()
+        await saga.start(journal)
+        for at in (1_700.5, 1_800.25):
+            await saga.goes_on(journal, SagaResumed(at))
+            assert await journal.open_sagas() == [OpenSaga(saga.id, None, at)]
+            journal = await home.open()
 
     async def test_a_saga_that_turned_back_is_open_until_it_is_undone(self, journal: AnyJournal) -> None:
         saga = a_saga()

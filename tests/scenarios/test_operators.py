@@ -1020,7 +1020,7 @@ async def test_an_action_that_comes_when_a_sleeper_is_just_waking_finds_one_owne
     house, saga_id = await asleep(Services())
     async with house:
         wanted = await action(house, saga_id, Verb.RETRY, "b")
-        house.pool._sleepers[saga_id][0].set()  # its time has come
+        house.pool._sleepers[saga_id].awake.set()  # its time has come
         with pytest.raises(SagaMoved):
             await house.pool.act(saga_id, wanted)
         check_that_nothing_is_left(house)

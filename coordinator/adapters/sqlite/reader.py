@@ -57,7 +57,7 @@ _RECORDS: Final = "SELECT seq, token, at, type, payload, digest FROM records WHE
 _SAGAS: Final = f"SELECT {SUMMARY_COLUMNS} FROM sagas"  # noqa: S608  # our own names
 # The condition is word for word the index's. Left to itself, SQLite takes another index and sorts.
 OPEN_SAGAS: Final = (
-    "SELECT id, due_at FROM sagas INDEXED BY sagas_open"
+    "SELECT id, due_at, updated_at FROM sagas INDEXED BY sagas_open"
     " WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY due_at, id"
 )
 # Each number from a partial index or the first entry of a stretch of another: what has ended costs nothing.
@@ -142,7 +142,7 @@ class Reader:
 
     async def open_sagas(self) -> Sequence[OpenSaga]:
         rows = await self._read(lambda db: db.execute(OPEN_SAGAS).fetchall())
-        return [OpenSaga(saga_id, due_at) for saga_id, due_at in rows]
+        return [OpenSaga(*row) for row in rows]
 
     async def requested(self, front_door: str, request_id: RequestId) -> Request | None:
         row = await self._first(_REQUEST, front_door, request_id)
