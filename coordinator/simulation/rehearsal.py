@@ -198,7 +198,10 @@ class _Stage:
         living = asyncio.ensure_future(
             self._coordinator.live(asyncio.get_running_loop().create_future(), grace_s=0.0)
         )
-        await self._coordinator.serving.wait()
+        serving = asyncio.ensure_future(self._coordinator.serving.wait())
+        await asyncio.wait((serving, living), return_when=asyncio.FIRST_COMPLETED)
+        if living.done():
+            raise NeverRests(living.result() or "the coordinator stopped by itself")
         # A client who got no answer asks again, and joins what is there.
         accepted = await self._coordinator.sagas.start(
             Wanted(FRONT_DOOR, REQUEST_ID, rehearsal.definition.name, None, rehearsal.input, False)

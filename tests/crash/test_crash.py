@@ -1,0 +1,185 @@
+"""A slice of the enumeration (`make crash` does all of it), and each of its laws broken once."""
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from itertools import count
+from typing import Any, Final
+
+import pytest
+
+from coordinator.adapters.sqlite.writer import Writer
+from coordinator.domain.events import Event, SagaResumed
+from coordinator.domain.ids import FencingToken
+from coordinator.domain.saga import Status
+from coordinator.engine.driver import Driver
+from coordinator.ports.participants import Call
+from coordinator.simulation import disk
+from coordinator.simulation.boundaries import Kill
+from coordinator.simulation.rehearsal import Rehearsed, rehearse
+from coordinator.simulation.world import SUCCEEDS, Reply, Row
+from tests.crash.laws import Straight, end_of, hold
+from tests.crash.rows import Violation, crash, play, played
+from tests.crash.shapes import SHAPES, Shape
+
+BY_NAME: Final = {shape.name: shape for shape in SHAPES}
+SLICE: Final = (
+    "three steps",
+    "out of attempts, where one more would have done",
+    "nothing undoes one whose outcome is unknown",
+    "an undo is retried",
+    "cancelled during a call",
+    "an undo that was refused is asked again by hand",
+    "out of time during a call",
+    "out of time while nobody is up",
+    "two undone side by side, one of them in vain",
+    "the pivot is in doubt",
+    "past the pivot a refusal is skipped by hand",
+    "mappings for an undo",
+)
+"""Something of everything that a saga can go through."""
+
+
+def test_every_shape_has_a_name_of_its_own() -> None:
+    assert len(BY_NAME) == len(SHAPES) >= 40
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=BY_NAME)
+def test_a_saga_that_is_not_killed_ends_as_its_shape_says(shape: Shape) -> None:
+    play(shape)
+
+
+@pytest.mark.parametrize("name", SLICE)
+def test_a_saga_that_is_killed_anywhere_ends_all_the_same(name: str) -> None:
+    row = crash(BY_NAME[name], pairs=False)
+    # Each write is killed in at least six ways, and each call in two.
+    assert row.kills > 2 * row.boundaries
+
+
+def test_a_saga_that_is_killed_twice_ends_all_the_same() -> None:
+    row = crash(BY_NAME["one step"])
+    assert row.pairs > row.kills**2 / 10
+
+
+# The laws can be broken, and that is seen.
+
+
+def test_an_end_that_the_shape_does_not_tell_of_is_seen() -> None:
+    shape = BY_NAME["an undo is refused"]
+    for wrong in (
+        replace(shape, ends=Status.COMPENSATED),
+        replace(shape, says="It went well."),
+        replace(shape, stands=""),
+    ):
+        with pytest.raises(Violation):
+            play(wrong)
+
+
+def test_a_saga_that_is_another_one_the_second_time_is_seen() -> None:
+    numbers = count()
+
+    class Moody(Shape):
+        def script(self, call: Call, number: int) -> Reply:
+            return replace(SUCCEEDS, takes_s=float(next(numbers)))
+
+    shape = BY_NAME["one step"]
+    with pytest.raises(Violation, match="another run"):
+        play(Moody(shape.name, shape.definition, shape.ends, stands=shape.stands))
+
+
+def test_a_kill_that_does_not_come_is_seen() -> None:
+    shape = BY_NAME["one step"]
+    with pytest.raises(Violation, match="1 kills were meant, and 0 came"):
+        played(shape, play(shape), {1_000: Kill()})
+
+
+def _again(run: Rehearsed, **changed: Any) -> Rehearsed:
+    """*run*, in which the first call was made once more, and differed in this."""
+    return replace(
+        run, calls=[*run.calls, replace(run.calls[0], **changed)], durable=[*run.durable, run.durable[0]]
+    )
+
+
+def _undone_too_early(run: Rehearsed) -> Rehearsed:
+    first = run.world.rows[0]
+    run.world.rows.insert(0, Row(first.saga, first.step, "C", "applied"))
+    return run
+
+
+DOCTORED: Final[dict[str, Callable[[Rehearsed], Rehearsed]]] = {
+    "I8": _undone_too_early,
+    "I12: do a, attempt 1 under token 1 was sent before": lambda run: replace(run, durable=[1, 4]),
+    "I12: do a, attempt 1 under token 0 was sent, and": lambda run: _again(run, token=FencingToken(0)),
+    "I15": lambda run: _again(run, input="{}"),
+    "I24: do a, attempt 1 under token 2 was made": lambda run: _again(run, token=FencingToken(2)),
+    "I24: 2 calls": lambda run: _again(run),
+    "I25": lambda run: replace(run, records=run.records[1:]),
+    "I26": lambda run: replace(
+        run, records=[replace(run.records[0], token=FencingToken(9)), *run.records[1:]]
+    ),
+    "I28": lambda run: replace(run, summary=replace(run.summary, needs_person=True)),
+    "I30": lambda run: replace(run, saga=replace(run.saga, flags=("a: BARRED",))),
+    "was told of": lambda run: replace(run, told=[(9, 3)]),
+}
+
+
+@pytest.mark.parametrize("law", DOCTORED)
+def test_a_run_that_breaks_a_law_is_seen(law: str) -> None:
+    shape = BY_NAME["two steps"]
+    run = rehearse(shape.rehearsal())
+    straight = Straight(run, end_of(run))
+    with pytest.raises(AssertionError, match=law):
+        hold(shape, straight, DOCTORED[law](run))
+
+
+# A coordinator that is broken is found out.
+
+
+def _is_found_out(name: str, law: str) -> None:
+    with pytest.raises(Violation, match=law):
+        crash(BY_NAME[name], pairs=False)
+
+
+def test_a_recovery_that_forgets_what_was_under_way_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    fold = Driver._fold
+
+    def forget(driver: Driver, event: Event) -> None:
+        if not isinstance(event, SagaResumed):
+            fold(driver, event)
+
+    monkeypatch.setattr(Driver, "_fold", forget)
+    _is_found_out("two steps", "I24")
+
+
+def test_a_call_that_is_sent_before_it_is_durable_that_it_begins_is_found_out(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    write = Driver._write
+
+    async def send_first(driver: Driver) -> None:
+        driver._send()
+        await write(driver)
+
+    monkeypatch.setattr(Driver, "_write", send_first)
+    _is_found_out("two steps", "I12")
+
+
+def test_an_answer_that_is_given_before_it_is_durable_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def write(writer: Writer, entry: Any) -> None:
+        writer._queue.put_nowait((entry, asyncio.get_running_loop().create_future()))
+
+    monkeypatch.setattr(Writer, "write", write)
+    _is_found_out("one step", "was told of")
+
+
+def test_a_group_that_can_be_torn_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Database(disk._Database):
+        def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
+            cursor = super().executemany(sql, parameters)
+            self.execute("COMMIT")
+            self.execute("BEGIN")
+            return cursor
+
+    monkeypatch.setattr(disk, "_Database", Database)
+    _is_found_out("one step", "torn after")
