@@ -58,13 +58,10 @@ def end_of(run: Rehearsed) -> End:
 
 def hold(shape: Shape, straight: Straight, run: Rehearsed) -> None:
     """Raise AssertionError unless all that must hold holds of *run*. Its ledger is of no use after this."""
+    _hold_of_what_was_told(run)
     _hold_of_the_journal(run)
     _hold_of_the_calls(run)
     _hold_attempts_in_bounds(straight.run, run)
-    for spoken_of, durable in run.told:
-        assert spoken_of <= durable, (
-            f"record {spoken_of} was told of when {durable} was the newest durable one"
-        )
     judge(run.saga.definition, run.saga, run.world)
     end = end_of(run)
     if not run.killed or end.status not in shape.crash_may:
@@ -95,6 +92,11 @@ def _fate(step: StepState) -> tuple[StepName, str, str | None]:
     if step.undo_outcome is not None:
         return step.name, f"undo {step.undo_outcome.name}", None
     return step.name, "untouched" if step.outcome is None else step.outcome.name, step.output
+
+
+def _hold_of_what_was_told(run: Rehearsed) -> None:
+    for told_of, durable in run.told:
+        assert told_of <= durable, f"I1: record {told_of} was told of when {durable} was the newest on disk"
 
 
 def _hold_of_the_journal(run: Rehearsed) -> None:

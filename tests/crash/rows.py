@@ -43,7 +43,7 @@ class Violation(Exception):
 
     def __init__(self, shape: Shape, kills: Kills, what: BaseException, run: Rehearsed | None) -> None:
         self.lines: Sequence[str] = [
-            f"{shape.name}, killed at {_told(kills)}: {str(what) or type(what).__name__}",
+            f"{shape.name}, {_told(kills)}: {str(what) or type(what).__name__}",
             *([] if run is None else _told_run(run)),
         ]
         super().__init__("\n".join(self.lines))
@@ -136,7 +136,9 @@ def _rehearsed(shape: Shape, kills: Kills) -> Rehearsed:
 
 
 def _told(kills: Kills) -> str:
-    return ", ".join(
+    if not kills:
+        return "not killed"
+    return "killed at " + ", ".join(
         f"boundary {number} ({kill.unsynced}{f' after {kill.statements}' if kill.statements else ''})"
         for number, kill in kills.items()
     )

@@ -120,7 +120,7 @@ DOCTORED: Final[dict[str, Callable[[Rehearsed], Rehearsed]]] = {
     ),
     "I28": lambda run: replace(run, summary=replace(run.summary, needs_person=True)),
     "I30": lambda run: replace(run, saga=replace(run.saga, flags=("a: BARRED",))),
-    "was told of": lambda run: replace(run, told=[(9, 3)]),
+    "I1: record 9": lambda run: replace(run, told=[(9, 3)]),
 }
 
 
@@ -170,7 +170,7 @@ def test_an_answer_that_is_given_before_it_is_durable_is_found_out(monkeypatch: 
         writer._queue.put_nowait((entry, asyncio.get_running_loop().create_future()))
 
     monkeypatch.setattr(Writer, "write", write)
-    _is_found_out("one step", "was told of")
+    _is_found_out("one step", "I1: ")
 
 
 def test_a_group_that_can_be_torn_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
