@@ -3,6 +3,7 @@ its own result, and what a `ShownPlan` holds."""
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Final
 
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
@@ -34,7 +35,7 @@ from coordinator.domain.events import (
 )
 from coordinator.domain.graph import places
 from coordinator.domain.ids import StepName
-from coordinator.domain.jsontext import JsonValue, child
+from coordinator.domain.jsontext import JsonValue, canonical, child
 from coordinator.domain.saga import Saga, Status
 from coordinator.domain.shown_plan import ShownPlan, ShownUndo
 from coordinator.domain.step_status import step_status
@@ -42,7 +43,7 @@ from coordinator.domain.summary import SagaSummary
 from coordinator.domain.trace import parse_trace
 from coordinator.engine.sagas import SagaView
 from coordinator.ports.journal import Record
-from saga.v1 import types_pb2
+from saga.v1 import operator_pb2, types_pb2
 
 EXACT_INTEGERS_BELOW: Final = 2**53
 """From here on a double no longer tells neighbouring integers apart."""
@@ -181,6 +182,16 @@ def to_entry(record: Record) -> types_pb2.TimelineEntry:
                 )
             )
     return entry
+
+
+def to_exported_record(record: Record) -> operator_pb2.ExportedRecord:
+    """One record with its data, which are to be such as may be seen."""
+    return operator_pb2.ExportedRecord(
+        seq=record.seq,
+        fencing_token=record.token,
+        type=type(record.event).__name__,
+        content_json=canonical(asdict(record.event)),
+    )
 
 
 def struct_value(struct: Struct, path: str) -> JsonValue:

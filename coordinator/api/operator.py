@@ -10,6 +10,7 @@ from coordinator.api import requests
 from coordinator.api.convert import (
     operator_verb,
     saga_status,
+    to_exported_record,
     to_saga,
     to_saga_with_steps,
     to_saga_with_timeline,
@@ -85,6 +86,13 @@ class OperatorServicer(rpc.OperatorServiceServicer):
         self, request: pb.TerminateSagaRequest, context: _Context
     ) -> pb.TerminateSagaResponse:
         return pb.TerminateSagaResponse(result=await self._act(request))
+
+    async def ExportSaga(self, request: pb.ExportSagaRequest, context: _Context) -> pb.ExportSagaResponse:
+        exported = await self._sagas.export(requests.saga_id(request.saga_id))
+        return pb.ExportSagaResponse(
+            definition_json=exported.definition.text,
+            records=map(to_exported_record, exported.records),
+        )
 
     async def ListParticipants(
         self, request: pb.ListParticipantsRequest, context: _Context

@@ -500,6 +500,26 @@ class Participant:
     """Whether a call that comes twice has its effect once, by its own word; None where it does not say."""
 
 
+@dataclass(frozen=True, slots=True)
+class ExportedRecord:
+    """One record of a saga's journal, with its data."""
+
+    seq: int
+    fencing_token: int
+    type: str
+    """What happened, as the journal calls it."""
+    content_json: str
+    """Its fields, as the journal calls them; another value of its kind in the place of each sensitive one."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExportedSaga:
+    """A saga from its start to its rest, so that it can be played again."""
+
+    definition_json: str
+    records: tuple[ExportedRecord, ...]
+
+
 class BackupPiece(NamedTuple):
     """One piece of a copy of the journal, in order, and how many bytes there are in all."""
 

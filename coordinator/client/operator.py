@@ -16,6 +16,7 @@ from coordinator.client.blocking import BlockingConnection
 from coordinator.client.model import (
     ActionResult,
     BackupPiece,
+    ExportedSaga,
     Participant,
     PossibleAction,
     Saga,
@@ -124,6 +125,16 @@ class Operator(BlockingConnection):
         """Stop a saga for good, without undoing anything."""
         kind = pb.TerminateSagaRequest
         return self._act("TerminateSaga", self._operator.TerminateSaga, kind, saga_id, {}, **acting)
+
+    def export(self, saga_id: str) -> ExportedSaga:
+        """A saga that rests, so that it can be played again; what its definition calls sensitive is left out.
+
+        Raises:
+            Refused: automatic work is left, or it was set aside.
+        """
+        request = wire.request_of(pb.ExportSagaRequest, saga_id=saga_id)
+        answer = self._ask("ExportSaga", self._operator.ExportSaga, request, saga_id=saga_id)
+        return wire.to_exported(answer)
 
     def participants(self) -> tuple[Participant, ...]:
         """The services that sagas call: where they are, whether they answer, which steps need them."""

@@ -21,6 +21,8 @@ from coordinator.client.model import (
     DefinitionSource,
     DefinitionState,
     EventType,
+    ExportedRecord,
+    ExportedSaga,
     Finding,
     Item,
     JournalFault,
@@ -56,8 +58,8 @@ from saga.v1 import coordinator_pb2, operator_pb2, types_pb2
 _CANNOT_BE_SENT: Final = "is a value of another type, a text that is not UTF-8, or a number too large"
 PAGE_SIZE: Final = 200
 DEFINITIONS_PAGE_SIZE: Final = 100
-# AIP-131 and AIP-132 promise it of Get and List; our streams only read, too.
-_READING: Final = ("Get", "List", "Watch", "Backup", "Verify")
+# AIP-131 and AIP-132 promise it of Get and List; exports and our streams only read, too.
+_READING: Final = ("Get", "List", "Watch", "Export", "Backup", "Verify")
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -364,6 +366,16 @@ def to_participant(participant: operator_pb2.Participant) -> Participant:
         transactions=offer.transactions if offer else None,
         compensations=offer.compensations if offer else None,
         barrier=offer.barrier if offer else None,
+    )
+
+
+def to_exported(exported: operator_pb2.ExportSagaResponse) -> ExportedSaga:
+    return ExportedSaga(
+        definition_json=exported.definition_json,
+        records=tuple(
+            ExportedRecord(record.seq, record.fencing_token, record.type, record.content_json)
+            for record in exported.records
+        ),
     )
 
 

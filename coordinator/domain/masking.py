@@ -4,10 +4,12 @@ A definition names fields of the saga's input. What was made of them, and what p
 looked for here; where it is not certain that a value may be shown, it is not.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Final
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Final, TypeAlias
 
 from coordinator.domain import jsontext
+from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.expression_reading import reading
 from coordinator.domain.inputs import step_input_fields
 from coordinator.domain.jsontext import JsonValue
@@ -21,10 +23,20 @@ FOUND_MAX: Final = 200
 """Where more values than this are sensitive, every other text is taken to hold one of them."""
 
 
-class Masking:
-    """Of one saga, whose input has *fields*."""
+Veil: TypeAlias = Callable[[JsonValue], JsonValue]
+"""What stands for a value that is not to be seen."""
 
-    def __init__(self, saga: Saga, fields: Mapping[str, JsonValue]) -> None:
+
+def only_mask(value: JsonValue) -> JsonValue:
+    """The same for every value: not even its kind is told."""
+    return MASK
+
+
+class Masking:
+    """Of one saga, whose input has *fields*. *veil* makes what stands in the place of what is not shown."""
+
+    def __init__(self, saga: Saga, fields: Mapping[str, JsonValue], veil: Veil = only_mask) -> None:
+        self._veil = veil
         self._definition = saga.definition
         self._fields = fields
         names = saga.definition.sensitive or ()
@@ -53,18 +65,23 @@ class Masking:
         """*text*, which a participant answered, as it may be shown."""
         return jsontext.canonical(self._answered(jsontext.reload(text)))
 
+    def words(self, text: str) -> str:
+        """*text*, which somebody said of the saga, as it may be shown."""
+        return MASK if self._tells(text) else text
+
     def _shaped(self, value: JsonValue, mapping: JsonValue) -> JsonValue:
         """*value*, as far as *mapping*, which made it, vouches for it."""
         match value, mapping:
             case _, str():
                 read = reading(mapping).fields
-                return MASK if read is None or read & self._sensitive else self._answered(value)
+                is_hidden = read is None or read & self._sensitive
+                return self._veil(value) if is_hidden else self._answered(value)
             case dict(), dict() if value.keys() == mapping.keys():
                 return {key: self._shaped(value[key], mapping[key]) for key in value}
             case list(), list() if len(value) == len(mapping):
                 return [self._shaped(*pair) for pair in zip(value, mapping, strict=True)]
             case _:
-                return value if value == mapping else MASK
+                return value if value == mapping else self._veil(value)
 
     def _answered(self, value: JsonValue) -> JsonValue:
         """*value* without what is named as something sensitive is, or tells it."""
@@ -74,22 +91,47 @@ class Masking:
             case list():
                 return [self._answered(entry) for entry in value]
             case str():
-                return MASK if self._tells(value) else value
+                return self._veil(value) if self._tells(value) else value
             case int() | float() if not isinstance(value, bool):
                 is_told = value in self._numbers or jsontext.canonical(value) in self._texts
-                return MASK if is_told else value
+                return self._veil(value) if is_told else value
             case _:
                 return value
 
     def _entry(self, key: str, entry: JsonValue) -> tuple[str, JsonValue]:
         if key in self._found:
-            return MASK, MASK
-        return key, MASK if key in self._sensitive else self._answered(entry)
+            return MASK, self._veil(entry)
+        return key, self._veil(entry) if key in self._sensitive else self._answered(entry)
 
     def _tells(self, text: str) -> bool:
         if text in self._texts or len(self._found) > FOUND_MAX:
             return True
         return any(secret in text for secret in self._found)
+
+
+def of_its_kind(definition: SagaDefinition) -> Veil:
+    """A veil that keeps of a value what a saga of *definition* can be played with: its kind, and of an object
+    the fields that the definition has a name for. A list keeps at most one entry."""
+    names = frozenset(re.findall(r"[^\W\d]\w*", definition.text))
+
+    def veil(value: JsonValue) -> JsonValue:
+        match value:
+            case dict():
+                return {key: veil(entry) for key, entry in value.items() if key in names}
+            case list():
+                return [veil(entry) for entry in value[:1]]
+            case str():
+                return MASK
+            case bool():
+                return False
+            case int():
+                return 0
+            case float():
+                return 0.0
+            case None:
+                return None
+
+    return veil
 
 
 def _mapping(step: StepState) -> JsonValue:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -20,6 +20,7 @@ from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import (
     DefinitionMoved,
     Draining,
+    IllegalTransition,
     InvalidRequest,
     JournalCorrupt,
     Overloaded,
@@ -32,6 +33,7 @@ from coordinator.domain.errors import (
     WaitTimedOut,
 )
 from coordinator.domain.events import OperatorActed, SagaStarted, Verb
+from coordinator.domain.exported import exported
 from coordinator.domain.ids import ActionId, Digest, RequestId, SagaId
 from coordinator.domain.inputs import check_input
 from coordinator.domain.jsontext import JsonValue, canonical, digest
@@ -88,6 +90,14 @@ class Acted:
 
     view: SagaView
     effect: Effect | None
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """A saga as it may leave in a file."""
+
+    definition: SagaDefinition
+    records: Sequence[Record]
 
 
 class Sagas:
@@ -172,6 +182,25 @@ class Sagas:
         # A quarantined saga's row says more than its records do, unless they were written after it was read.
         summary = summarize(decision, newest) if row.status.is_open or row.seq < newest else row
         return SagaView(summary, decision.saga, records)
+
+    async def export(self, saga_id: SagaId) -> Exported:
+        """A saga that rests, with what its definition calls sensitive left out: for a file that people keep.
+
+        Raises:
+            SagaNotFound: no saga has this id.
+            IllegalTransition: automatic work is left, or it was set aside.
+        """
+        view = await self.get(saga_id)
+        if view.saga is None or view.set_aside:
+            raise IllegalTransition(
+                f"saga {saga_id} was set aside, and its records do not tell how that came"
+            )
+        if view.saga.status.is_open:
+            raise IllegalTransition(f"saga {saga_id} is {view.saga.status}: it can be exported once it rests")
+        events = [record.event for record in view.records]
+        shown = await self._tools.aside.run(exported, view.saga, events)
+        records = (replace(record, event=event) for record, event in zip(view.records, shown, strict=True))
+        return Exported(view.saga.definition, tuple(records))
 
     async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
         """At most *limit* sagas, newest first, behind *after*."""

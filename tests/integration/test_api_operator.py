@@ -1,6 +1,7 @@
 """What operators do over a real socket: what is told beforehand, what comes of it, and who is refused how."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from itertools import count
@@ -10,8 +11,10 @@ import grpc.aio
 import pytest
 from grpc import StatusCode
 
+from coordinator.adapters.event_codec import decode
+from coordinator.domain.events import Event, StepSucceeded
 from coordinator.domain.ids import SagaId
-from coordinator.domain.outcomes import Answer, Pending
+from coordinator.domain.outcomes import Answer, Pending, Succeeded
 from coordinator.ports.journal import Piece
 from coordinator.ports.participants import CompensateCall, Description, Probe, Reach, Told
 from saga.orders.v1 import orders_pb2
@@ -20,6 +23,7 @@ from saga.v1 import operator_pb2 as pb
 from saga.v1.types_pb2 import EventType, OperatorVerb, Saga, SagaStatus, StepStatus
 from tests.integration.api_harness import (
     REFUSED,
+    TOKEN,
     UNREACHABLE,
     Coordinator,
     coordinator,
@@ -569,6 +573,59 @@ async def test_a_participant_is_shown_with_what_it_says_that_it_offers() -> None
     assert told == {"Hotel": pb.ParticipantOffer(transactions=2, compensations=1, barrier=True)}
 
 
+async def exported(c: Coordinator, saga_id: str) -> tuple[pb.ExportSagaResponse, list[Event]]:
+    """What is exported of a saga, and the events that its records say."""
+    answer = await operator(c).ExportSaga(pb.ExportSagaRequest(saga_id=saga_id))
+    return answer, [decode(record.type, record.content_json) for record in answer.records]
+
+
+async def test_a_saga_that_rests_is_exported_with_its_definition_and_its_records() -> None:
+    async with coordinator() as c:
+        c.participants.answer("bookSeat", UNREACHABLE, REFUSED)
+        saga_id = await c.start("Trip", colour="red")
+        await c.ended(saga_id)
+        answer, events = await exported(c, saga_id)
+        records = await c.journal.history(SagaId(saga_id))
+        definition = c.definitions.all()
+    assert answer.definition_json in [one.text for one in definition if one.name == "Trip"]
+    assert events == [record.event for record in records]
+    assert [(r.seq, r.fencing_token) for r in answer.records] == [(r.seq, r.token) for r in records]
+
+
+async def test_what_a_definition_calls_sensitive_is_not_exported() -> None:
+    async with coordinator() as c:
+        steps = [
+            {"service": "Hotel", "transaction": "bookRoom", "compensation": "cancelRoom"},
+            {"service": "Rail", "transaction": "bookSeat", "compensation": None},
+        ]
+        payer = {"sagaName": "Payer", "sensitive": ["card"], "steps": steps}
+        registration = coordinator_pb2.RegisterDefinitionRequest(definition_json=json.dumps(payer))
+        await c.api.RegisterDefinition(registration)
+        c.participants.answer("bookSeat", Succeeded(f'{{"seat":4,"said":"paid with {TOKEN}"}}'))
+        saga_id = await c.start("Payer", card={"token": TOKEN}, n=1)
+        await c.ended(saga_id)
+        answer, events = await exported(c, saga_id)
+    assert TOKEN not in str(answer)
+    outputs = [event.output for event in events if isinstance(event, StepSucceeded)]
+    assert outputs == ["{}", '{"said":"***","seat":4}']
+
+
+async def test_a_saga_that_goes_on_was_set_aside_or_never_was_is_not_exported() -> None:
+    async with coordinator() as c:
+        refused = await refusal(exported(c, await being_asked(c)))
+        assert (refused.code, "it can be exported once it rests" in refused.message) == (
+            StatusCode.FAILED_PRECONDITION,
+            True,
+        )
+        c.participants.release("bookSeat")
+        refused = await refusal(exported(c, await set_aside(c)))
+        assert (refused.code, "was set aside" in refused.message) == (StatusCode.FAILED_PRECONDITION, True)
+        refused = await refusal(exported(c, "nowhere"))
+        assert (refused.code, refused.reason) == (StatusCode.NOT_FOUND, "SAGA_NOT_FOUND")
+        refused = await refusal(exported(c, ""))
+        assert (refused.code, list(refused.fields)) == (StatusCode.INVALID_ARGUMENT, ["saga_id"])
+
+
 async def test_the_journal_is_copied_and_verified_in_streams() -> None:
     async with coordinator() as c:
         await dead_letter(c)
@@ -722,5 +779,12 @@ async def test_nothing_that_a_step_was_given_by_hand_is_shown() -> None:
 
 def test_every_call_that_acts_is_tried_here() -> None:
     methods = {method.name for method in pb.DESCRIPTOR.services_by_name["OperatorService"].methods}
-    others = {"ListDeadLetters", "ListPossibleActions", "ListParticipants", "BackupJournal", "VerifyJournal"}
+    others = {
+        "ListDeadLetters",
+        "ListPossibleActions",
+        "ExportSaga",
+        "ListParticipants",
+        "BackupJournal",
+        "VerifyJournal",
+    }
     assert methods == set(REQUESTS) | others

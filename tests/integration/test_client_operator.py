@@ -20,6 +20,8 @@ from coordinator.client import (
     Client,
     ClientError,
     Conflict,
+    ExportedRecord,
+    ExportedSaga,
     InvalidRequest,
     NotFound,
     Operator,
@@ -234,6 +236,13 @@ def test_participants_are_listed(operator: Operator, scripted: Scripted) -> None
     scripted.answers["ListParticipants"] = pb.ListParticipantsResponse(participants=[one])
     (shown,) = operator.participants()
     assert (shown.transactions, shown.compensations, shown.barrier) == (3, 2, False)
+
+
+def test_a_saga_is_exported_record_by_record(operator: Operator, scripted: Scripted) -> None:
+    record = pb.ExportedRecord(seq=1, fencing_token=3, type="SagaResumed", content_json='{"at":1.5}')
+    scripted.answers["ExportSaga"] = pb.ExportSagaResponse(definition_json="{}", records=[record])
+    assert operator.export("s-1") == ExportedSaga("{}", (ExportedRecord(1, 3, "SagaResumed", '{"at":1.5}'),))
+    assert scripted.asked == [pb.ExportSagaRequest(saga_id="s-1")]
 
 
 def test_a_backup_comes_in_pieces_and_one_that_breaks_off_is_told_of(

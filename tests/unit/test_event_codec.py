@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.adapters.event_codec import EVENT_TYPES, UnreadableEvent, decode, encode
+from coordinator.api.convert import to_exported_record
 from coordinator.domain.events import Cause, Event, SagaStarted, StepBegun, StepFaulted
-from coordinator.domain.ids import Digest, RequestId, SagaId, StepName
+from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId, StepName
+from coordinator.ports.journal import Record
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
 
@@ -42,6 +44,13 @@ ANY_EVENT = st.one_of(*map(events_of, EVENT_TYPES.values()))
 @given(ANY_EVENT)
 def test_every_event_comes_back_as_it_was(event: Event) -> None:
     assert decode(*encode(event)) == event
+
+
+@given(ANY_EVENT)
+def test_every_event_that_is_exported_is_read_as_one_on_disk(event: Event) -> None:
+    exported = to_exported_record(Record(7, FencingToken(3), event))
+    assert decode(exported.type, exported.content_json) == event
+    assert (exported.seq, exported.fencing_token) == (7, 3)
 
 
 def test_every_event_has_a_name_on_disk() -> None:

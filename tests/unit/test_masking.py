@@ -9,7 +9,7 @@ import pytest
 
 from coordinator.domain.definition import SagaDefinition, StepDefinition
 from coordinator.domain.jsontext import canonical
-from coordinator.domain.masking import FOUND_MAX, Masking
+from coordinator.domain.masking import FOUND_MAX, Masking, of_its_kind
 from coordinator.domain.saga import StepState, Undo
 from tests.unit.machine.tale import Tale, step
 
@@ -142,3 +142,43 @@ def test_the_names_of_what_an_undo_is_given_are_those_of_its_input() -> None:
     assert of.undo_fields(StepState(undone, begun=True)) == ("items",)
     begun = StepState(undone, begun=True, undo=Undo(None, 0.0, input="{}"))
     assert of.undo_fields(begun) == ("room",)
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        ("text", "***"),
+        ("", "***"),
+        (7, 0),
+        (-7.5, 0.0),
+        (True, False),
+        (None, None),
+        ([1, 2, 3], [0]),
+        ([], []),
+        ({"token": "t", "pin": 4711, "4711": 1, "a b": 1}, {"token": "***"}),
+        ({"token": {"token": ["x", {"pin": 1}]}}, {"token": {"token": ["***"]}}),
+    ],
+)
+def test_of_a_value_only_its_kind_is_kept_and_the_fields_that_the_definition_names(
+    value: Any, kept: Any
+) -> None:
+    definition = SagaDefinition(name="Order", steps=(step("a", input={"t": "input.card.token"}),))
+    found = of_its_kind(definition)(value)
+    assert (found, type(found)) == (kept, type(kept))
+
+
+def test_what_is_not_shown_can_be_veiled_by_a_value_of_its_kind() -> None:
+    definition = SagaDefinition(name="Order", steps=(step("a"),), sensitive=("card",))
+    of = Masking(Tale(definition).saga, INPUT, of_its_kind(definition))
+    answer: Any = {"card": 7, "said": [TOKEN, 4711, 1], TOKEN: [TOKEN], "room": "r-1"}
+    assert json.loads(of.output(canonical(answer))) == {
+        "card": 0,
+        "said": ["***", 0, 1],
+        "***": ["***"],
+        "room": "r-1",
+    }
+
+
+def test_words_that_tell_what_is_sensitive_are_masked_as_a_whole() -> None:
+    assert masking().words(f"Charged {TOKEN}.") == "***"
+    assert masking().words("No carrier goes there.") == "No carrier goes there."

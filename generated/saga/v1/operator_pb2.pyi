@@ -704,6 +704,93 @@ class TerminateSagaResponse(_message.Message):
 Global___TerminateSagaResponse: _TypeAlias = TerminateSagaResponse  # noqa: Y015
 
 @_typing.final
+class ExportSagaRequest(_message.Message):
+    """Which saga."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAGA_ID_FIELD_NUMBER: _builtins.int
+    saga_id: _builtins.str
+    """The saga's id."""
+    def __init__(
+        self,
+        *,
+        saga_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["saga_id", b"saga_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportSagaRequest: _TypeAlias = ExportSagaRequest  # noqa: Y015
+
+@_typing.final
+class ExportSagaResponse(_message.Message):
+    """The saga, from its start to its rest."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEFINITION_JSON_FIELD_NUMBER: _builtins.int
+    RECORDS_FIELD_NUMBER: _builtins.int
+    definition_json: _builtins.str
+    """The definition that it is pinned to, JSON."""
+    @_builtins.property
+    def records(self) -> _containers.RepeatedCompositeFieldContainer[Global___ExportedRecord]:
+        """All that happened, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        definition_json: _builtins.str = ...,
+        records: _abc.Iterable[Global___ExportedRecord] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["definition_json", b"definition_json", "records", b"records"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportSagaResponse: _TypeAlias = ExportSagaResponse  # noqa: Y015
+
+@_typing.final
+class ExportedRecord(_message.Message):
+    """One record of a saga's journal, with its data."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SEQ_FIELD_NUMBER: _builtins.int
+    FENCING_TOKEN_FIELD_NUMBER: _builtins.int
+    TYPE_FIELD_NUMBER: _builtins.int
+    CONTENT_JSON_FIELD_NUMBER: _builtins.int
+    seq: _builtins.int
+    """Its number in the saga's journal: 1, 2, 3 …"""
+    fencing_token: _builtins.int
+    """The fencing token of the coordinator run that wrote it."""
+    type: _builtins.str
+    """What happened, as the journal calls it, such as "StepSucceeded"."""
+    content_json: _builtins.str
+    """The record's fields, JSON, as the journal calls them. In the place of a value that the definition calls
+    sensitive, or that may tell one, stands another one of its kind: "***", 0, false, a list or an object of such.
+    What a mapping made is left out, for it follows from the rest.
+    """
+    def __init__(
+        self,
+        *,
+        seq: _builtins.int = ...,
+        fencing_token: _builtins.int = ...,
+        type: _builtins.str = ...,
+        content_json: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["content_json", b"content_json", "fencing_token", b"fencing_token", "seq", b"seq", "type", b"type"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportedRecord: _TypeAlias = ExportedRecord  # noqa: Y015
+
+@_typing.final
 class ListParticipantsRequest(_message.Message):
     """All of them: there are few."""
 

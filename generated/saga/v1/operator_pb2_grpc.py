@@ -75,6 +75,11 @@ class OperatorServiceStub(object):
                 request_serializer=saga_dot_v1_dot_operator__pb2.TerminateSagaRequest.SerializeToString,
                 response_deserializer=saga_dot_v1_dot_operator__pb2.TerminateSagaResponse.FromString,
                 _registered_method=True)
+        self.ExportSaga = channel.unary_unary(
+                '/saga.v1.OperatorService/ExportSaga',
+                request_serializer=saga_dot_v1_dot_operator__pb2.ExportSagaRequest.SerializeToString,
+                response_deserializer=saga_dot_v1_dot_operator__pb2.ExportSagaResponse.FromString,
+                _registered_method=True)
         self.ListParticipants = channel.unary_unary(
                 '/saga.v1.OperatorService/ListParticipants',
                 request_serializer=saga_dot_v1_dot_operator__pb2.ListParticipantsRequest.SerializeToString,
@@ -158,6 +163,15 @@ class OperatorServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportSaga(self, request, context):
+        """What a saga was given and all that came to it, so that it can be played again. That is business data, for a
+        file that people keep; what its definition calls sensitive is left out. FAILED_PRECONDITION while automatic work
+        is left, and for a saga that was set aside.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ListParticipants(self, request, context):
         """The services that sagas call: where they are, whether they answer, which steps need them.
         """
@@ -221,6 +235,11 @@ def add_OperatorServiceServicer_to_server(servicer, server):
                     servicer.TerminateSaga,
                     request_deserializer=saga_dot_v1_dot_operator__pb2.TerminateSagaRequest.FromString,
                     response_serializer=saga_dot_v1_dot_operator__pb2.TerminateSagaResponse.SerializeToString,
+            ),
+            'ExportSaga': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportSaga,
+                    request_deserializer=saga_dot_v1_dot_operator__pb2.ExportSagaRequest.FromString,
+                    response_serializer=saga_dot_v1_dot_operator__pb2.ExportSagaResponse.SerializeToString,
             ),
             'ListParticipants': grpc.unary_unary_rpc_method_handler(
                     servicer.ListParticipants,
@@ -455,6 +474,33 @@ class OperatorService(object):
             '/saga.v1.OperatorService/TerminateSaga',
             saga_dot_v1_dot_operator__pb2.TerminateSagaRequest.SerializeToString,
             saga_dot_v1_dot_operator__pb2.TerminateSagaResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportSaga(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/saga.v1.OperatorService/ExportSaga',
+            saga_dot_v1_dot_operator__pb2.ExportSagaRequest.SerializeToString,
+            saga_dot_v1_dot_operator__pb2.ExportSagaResponse.FromString,
             options,
             channel_credentials,
             insecure,

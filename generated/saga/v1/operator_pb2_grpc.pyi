@@ -66,6 +66,11 @@ class OperatorServiceStub:
     """Turn a running saga back, before its pivot is begun."""
     TerminateSaga: _grpc.UnaryUnaryMultiCallable[_operator_pb2.TerminateSagaRequest, _operator_pb2.TerminateSagaResponse]
     """Stop a saga for good, without undoing anything."""
+    ExportSaga: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ExportSagaRequest, _operator_pb2.ExportSagaResponse]
+    """What a saga was given and all that came to it, so that it can be played again. That is business data, for a
+    file that people keep; what its definition calls sensitive is left out. FAILED_PRECONDITION while automatic work
+    is left, and for a saga that was set aside.
+    """
     ListParticipants: _grpc.UnaryUnaryMultiCallable[_operator_pb2.ListParticipantsRequest, _operator_pb2.ListParticipantsResponse]
     """The services that sagas call: where they are, whether they answer, which steps need them."""
     BackupJournal: _grpc.UnaryStreamMultiCallable[_operator_pb2.BackupJournalRequest, _operator_pb2.BackupJournalResponse]
@@ -104,6 +109,11 @@ class OperatorServiceAsyncStub(OperatorServiceStub):
     """Turn a running saga back, before its pivot is begun."""
     TerminateSaga: _aio.UnaryUnaryMultiCallable[_operator_pb2.TerminateSagaRequest, _operator_pb2.TerminateSagaResponse]  # type: ignore[assignment]
     """Stop a saga for good, without undoing anything."""
+    ExportSaga: _aio.UnaryUnaryMultiCallable[_operator_pb2.ExportSagaRequest, _operator_pb2.ExportSagaResponse]  # type: ignore[assignment]
+    """What a saga was given and all that came to it, so that it can be played again. That is business data, for a
+    file that people keep; what its definition calls sensitive is left out. FAILED_PRECONDITION while automatic work
+    is left, and for a saga that was set aside.
+    """
     ListParticipants: _aio.UnaryUnaryMultiCallable[_operator_pb2.ListParticipantsRequest, _operator_pb2.ListParticipantsResponse]  # type: ignore[assignment]
     """The services that sagas call: where they are, whether they answer, which steps need them."""
     BackupJournal: _aio.UnaryStreamMultiCallable[_operator_pb2.BackupJournalRequest, _operator_pb2.BackupJournalResponse]  # type: ignore[assignment]
@@ -187,6 +197,17 @@ class OperatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_operator_pb2.TerminateSagaResponse, _abc.Awaitable[_operator_pb2.TerminateSagaResponse]]:
         """Stop a saga for good, without undoing anything."""
+
+    @_abc_1.abstractmethod
+    def ExportSaga(
+        self,
+        request: _operator_pb2.ExportSagaRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_operator_pb2.ExportSagaResponse, _abc.Awaitable[_operator_pb2.ExportSagaResponse]]:
+        """What a saga was given and all that came to it, so that it can be played again. That is business data, for a
+        file that people keep; what its definition calls sensitive is left out. FAILED_PRECONDITION while automatic work
+        is left, and for a saga that was set aside.
+        """
 
     @_abc_1.abstractmethod
     def ListParticipants(

@@ -4,8 +4,9 @@ isort:skip_file
 What the coordinator shows of a saga: its status, its steps, its timeline.
 
 A saga's input and its steps' outputs may hold what nobody but the participants should read. They are part
-of no view, but for two that say so: the result that a definition shapes for whoever started the saga, and the
-inputs of an undo plan, which must be asked for and leave out what the definition calls sensitive.
+of no view, but for three that say so: the result that a definition shapes for whoever started the saga, and two
+that must be asked for and leave out what the definition calls sensitive: the inputs of an undo plan, and the
+records of a saga that is exported.
 """
 
 from collections import abc as _abc

@@ -31,6 +31,7 @@ SEEN: list[tuple[Any, type, Any]] = [
     (operator_pb2.PossibleAction, model.PossibleAction, wire.to_possible_action),
     (operator_pb2.ActionResult, model.ActionResult, lambda m: wire.to_action_result(m, has_own_id=True)),
     (operator_pb2.Participant, model.Participant, wire.to_participant),
+    (operator_pb2.ExportSagaResponse, model.ExportedSaga, wire.to_exported),
     (operator_pb2.VerifyJournalResponse, model.VerifyProgress, wire.to_progress),
 ]
 WORDS: list[tuple[Any, type[StrEnum], str]] = [
