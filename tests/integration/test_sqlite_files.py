@@ -326,6 +326,10 @@ class TestRefusals:
         monkeypatch.setattr(os, "pwrite", pwrite)
         assert "journal.db.lock cannot be locked and written (No space left" in await refusal(path)
 
+    async def test_half_a_copy_that_cannot_be_removed(self, path: Path) -> None:
+        path.with_name("journal.db.backup-under-way").mkdir()
+        assert "Is a directory" in await refusal(path)
+
     async def test_an_old_sqlite(self, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(sqlite3, "sqlite_version_info", (3, 31, 1))
         assert "needs SQLite 3.38.0 or newer" in await refusal(path)

@@ -8,11 +8,13 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 
 from coordinator.adapters.sqlite import SqliteJournal, upkeep, writer
+from coordinator.adapters.sqlite.connection import open_new_copy
 from coordinator.adapters.sqlite.disk import DiskGauge
 from coordinator.domain.errors import JournalUnavailable, Overloaded
 from coordinator.domain.events import SagaResumed
@@ -299,6 +301,22 @@ class TestLeavingNothing:
                     await use
         assert left_in(path) == {"journal.db", "journal.db.lock"}
 
+    async def test_when_the_journal_is_closed_before_it_has_its_turn(self, path: Path) -> None:
+        async with await SqliteJournal.open(path) as journal:
+            async with journal._upkeep._turn:
+                waiting = [
+                    asyncio.create_task(journal.faults()),
+                    asyncio.create_task(anext(journal.backup())),
+                ]
+                await asyncio.sleep(0)
+                closing_ = asyncio.create_task(journal.close())
+                await asyncio.sleep(0)
+            for use in waiting:
+                with pytest.raises(JournalUnavailable, match="is being closed"):
+                    await use
+            await closing_
+        assert left_in(path) == {"journal.db", "journal.db.lock"}
+
     async def test_a_half_copy_that_a_kill_left_is_removed_at_the_next_opening(self, path: Path) -> None:
         path.with_name("journal.db.backup-under-way").write_bytes(b"half")
         async with await SqliteJournal.open(path):
@@ -360,6 +378,52 @@ class TestRoom:
         await copied(journal, copy)
         assert not journal.failed.done()
 
+    async def test_a_check_whose_statements_run_for_long_is_broken_off_when_it_runs_out(
+        self, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await filled(journal)
+        looks_that_find(monkeypatch, None, and_then="its disk is full")
+        with pytest.raises(JournalUnavailable, match=r"cannot be read whole: its disk is full$"):
+            await journal.faults()
+
+    async def test_a_check_that_was_broken_off_finds_no_damage_even_if_there_is_room_again(
+        self, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        await filled(journal)
+        looks_that_find(monkeypatch, None, "its disk is full", and_then=None)
+        with pytest.raises(JournalUnavailable, match=r"cannot be read whole: interrupted$"):
+            await journal.faults()
+        assert await journal.faults() == []
+        assert not journal.failed.done()
+
+    async def test_where_a_copy_cannot_be_made_the_journal_goes_on(
+        self, journal: SqliteJournal, path: Path, copy: Path
+    ) -> None:
+        (saga, *_) = await filled(journal)
+        in_the_way = path.with_name("journal.db.backup-under-way")
+        in_the_way.mkdir()
+        with pytest.raises(JournalUnavailable, match=r"cannot be read whole: .*Is a directory"):
+            await anext(journal.backup())
+        in_the_way.rmdir()
+        assert await saga.goes_on(journal, *reserved(3_000.0)) == 5
+        await copied(journal, copy)
+
+    def test_a_copy_that_cannot_be_begun_leaves_no_connection_open(
+        self, path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path.write_bytes(b"no database" * 1_000)
+        connected = list[sqlite3.Connection]()
+
+        def connect(*args: Any, real: Any = sqlite3.connect, **more: Any) -> sqlite3.Connection:
+            connected.append(real(*args, **more))
+            return connected[-1]
+
+        monkeypatch.setattr(sqlite3, "connect", connect)
+        with pytest.raises(sqlite3.DatabaseError, match="not a database"):
+            open_new_copy(path)
+        with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+            connected[0].execute("SELECT 1")
+
 
 class TestFaults:
     async def test_a_sound_journal_has_none(self, journal: SqliteJournal) -> None:
@@ -398,17 +462,21 @@ class TestFaults:
     async def test_a_damaged_page_is_one_and_no_copy_is_made_of_it(self, path: Path, copy: Path) -> None:
         async with await SqliteJournal.open(path) as journal:
             await filled(journal)
-        with closing(sqlite3.connect(path)) as db:
-            (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'records'").fetchone()
-            (size,) = db.execute("PRAGMA page_size").fetchone()
-        with path.open("r+b") as file:
-            file.seek((page - 1) * size)
-            file.write(b"\xff" * size)
+        damage_page(path, "records")
         async with await SqliteJournal.open(path) as journal:
             assert await journal.faults()
             with pytest.raises(JournalUnavailable, match="is damaged, and so is its copy: SQLite"):
                 await copied(journal, copy)
             assert left_in(path) == USED
+            assert not journal.failed.done()
+
+    async def test_definitions_that_cannot_be_read_are_one(self, path: Path) -> None:
+        async with await SqliteJournal.open(path) as journal:
+            await journal.definitions.register(ORDER, at=1.0)
+        damage_page(path, "registrations")
+        async with await SqliteJournal.open(path) as journal:
+            found = await journal.faults()
+            assert found[-1].startswith("SQLite cannot read the file to its end: ")
             assert not journal.failed.done()
 
 
@@ -442,6 +510,23 @@ def damage(path: Path, *statements: str) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         for statement in statements:
             db.execute(statement)
+
+
+def damage_page(path: Path, table: str) -> None:
+    """Overwrite the first page of *table*."""
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
+def looks_that_find(monkeypatch: pytest.MonkeyPatch, *shortages: str | None, and_then: str | None) -> None:
+    """Let each look for room find one of *shortages*, and look often."""
+    found = iter(shortages)
+    monkeypatch.setattr(upkeep, "_STEPS_BETWEEN_LOOKS", 10)
+    monkeypatch.setattr(DiskGauge, "shortage_for", lambda *_: next(found, and_then))
 
 
 async def load(journal: SqliteJournal, name: str, acknowledged: dict[str, int]) -> None:

@@ -5,7 +5,7 @@ import logging
 import sqlite3
 import threading
 from collections.abc import AsyncIterator
-from contextlib import closing
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
@@ -48,8 +48,8 @@ async def watch_statements(journal: SqliteJournal) -> list[str]:
     return seen
 
 
-def disk_error() -> sqlite3.OperationalError:
-    error = sqlite3.OperationalError("disk I/O error")
+def disk_error(sentence: str = "disk I/O error") -> sqlite3.OperationalError:
+    error = sqlite3.OperationalError(sentence)
     error.sqlite_errorcode = sqlite3.SQLITE_IOERR
     return error
 
@@ -202,6 +202,43 @@ class TestFailing:
         async with await SqliteJournal.open(path) as again:
             assert len(await again.history(first.id)) == 3
             assert len(await again.history(second.id)) == 1
+
+    async def test_of_several_who_see_it_fail_the_first_says_why(
+        self, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        sentences = iter(["the first error", "the second error"])
+
+        async def fail(*_: object) -> None:
+            await asyncio.sleep(0)
+            raise disk_error(next(sentences))
+
+        monkeypatch.setattr(journal._reader._db, "run", fail)
+        reads = (journal.open_sagas(), journal.census(1_000.0))
+        first, second = await asyncio.gather(*reads, return_exceptions=True)
+        assert isinstance(first, JournalUnavailable)
+        assert isinstance(second, JournalUnavailable)
+        assert "failed (the first error)" in await journal.failed
+        assert [record.message for record in caplog.records] == ["the journal failed"]
+
+    async def test_when_its_event_loop_ends_those_who_wait_are_told_that_nothing_is_known(
+        self, path: Path, journal: SqliteJournal
+    ) -> None:
+        (saga,) = await started(journal, 1)
+        gate = Gate()
+        await gate.stand_in(journal)
+        waiting = asyncio.create_task(saga.goes_on(journal, *reserved()))
+        await gate.wait()
+        writing_ = journal._writer._task
+        writing_.cancel()
+        with pytest.raises(
+            JournalUnavailable, match=r"failed \(CancelledError\): what was being written may"
+        ):
+            await waiting
+        assert writing_.cancelled()
+        gate.open()
+        await journal.close()
+        async with await SqliteJournal.open(path) as again:
+            assert len(await again.history(saga.id)) == 3, "its commit was under way, and nothing undoes it"
 
     async def test_after_it_nothing_is_taken_told_or_tried_again(
         self, path: Path, journal: SqliteJournal, broken: sqlite3.Connection
@@ -400,6 +437,23 @@ class TestClosing:
         async with await SqliteJournal.open(path) as again:
             assert [len(await again.history(saga.id)) for saga in sagas] == [3] * 20
 
+    async def test_so_does_what_is_queued_behind_a_group_under_way(self, path: Path) -> None:
+        journal = await SqliteJournal.open(path)
+        async with closing_behind_a_group(journal) as (saga, behind):
+            pass
+        assert await behind == 3
+        async with await SqliteJournal.open(path) as again:
+            assert len(await again.history(saga.id)) == 3
+
+    async def test_one_that_fails_meanwhile_is_closed_all_the_same(self, path: Path) -> None:
+        journal = await SqliteJournal.open(path)
+        async with closing_behind_a_group(journal) as (saga, behind):
+            journal._writer.fail(OSError("the reader saw the disk fail"))
+        with pytest.raises(JournalUnavailable, match="the reader saw the disk fail"):
+            await behind
+        async with await SqliteJournal.open(path) as again:
+            assert len(await again.history(saga.id)) == 1
+
     async def test_it_leaves_one_database_one_lock_file_and_no_thread(self, path: Path) -> None:
         threads = set(threading.enumerate())
         async with await SqliteJournal.open(path) as journal:
@@ -426,3 +480,24 @@ class TestClosing:
         assert await appending == 3
         async with await SqliteJournal.open(path) as again:
             assert len(await again.history(saga.id)) == 3
+
+
+@asynccontextmanager
+async def closing_behind_a_group(journal: SqliteJournal) -> AsyncIterator[tuple[Told, asyncio.Task[int]]]:
+    """One group is under way, a saga's records wait behind it, and behind those the journal's end. When the
+    block is left, the group goes on, and the journal is closed."""
+    first, second = await started(journal, 2)
+    gate = Gate()
+    await gate.stand_in(journal)
+    group = asyncio.create_task(first.goes_on(journal, *reserved()))
+    await gate.wait()
+    behind = asyncio.create_task(second.goes_on(journal, *reserved()))
+    await asyncio.sleep(0)
+    leaving = asyncio.create_task(journal.close())
+    while not journal._writer._closing:
+        await asyncio.sleep(0)
+    try:
+        yield second, behind
+    finally:
+        gate.open()
+        await asyncio.gather(group, leaving)

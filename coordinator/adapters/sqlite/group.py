@@ -9,7 +9,7 @@ group is taken once more, and what a row says of its saga is not believed.
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, assert_never
 
 from coordinator.adapters.sqlite.registrations import Register, Registrations, Retire, TakeUpFiles
 from coordinator.adapters.sqlite.rows import (
@@ -178,6 +178,8 @@ class _Group:
                 # It may count rows.
                 self._write()
                 return self._registrations.retire(entry)
+            case _:
+                assert_never(entry)
 
     def _write(self) -> None:
         """Parents before children: the foreign keys are checked row by row."""
