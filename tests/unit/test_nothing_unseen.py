@@ -36,6 +36,7 @@ ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
 ADDED: Final = Module.of(
     "coordinator.engine.added",
     """
+from coordinator.domain.actions import STOPPING
 from coordinator.domain.expression_reading import reading
 from coordinator.ports.participants import Description
 
@@ -43,6 +44,7 @@ def added(source: str, description: Description, unknown):
     yield from description.transactions
     yield [*(reading(source).fields or ())]
     yield [name for name in unknown.compensations]
+    yield from STOPPING
 """,
 )
 """As somebody might write it who gave no thought to order."""
@@ -114,7 +116,7 @@ def test_what_is_allowed_is_there() -> None:
 
 def test_what_is_added_is_looked_at_with_what_is_known_of_all_the_rest() -> None:
     first = ADDED.tree.body[-1].lineno
-    assert [each.line - first for each in ordered_sets(ADDED, the_facts())] == [1, 2, 3]
+    assert [each.line - first for each in ordered_sets(ADDED, the_facts())] == [1, 2, 3, 4]
 
 
 UNSEEN: Final = [
@@ -313,6 +315,8 @@ IN_THE_ORDER_OF_A_SET: Final = [
     "of: list[set[str]] = []\nfor each in of.pop(): ...",
     "of: list[set[str]] = []\nfor each in of[1:][0]: ...",
     "of: list[set[str]] = []\nnames = [each for held in of for each in held]",
+    "of: tuple[set[int], ...] = given\nnames = [*of[2]]",
+    "of: tuple[int, set[int]] = given\nfor held in of: list(held)",
     "of = [{1}]\nfor held in of:\n    for each in held: ...",
     "of = [{each} for each in names]\nfor held in of: [*held]",
     "of = {each: {each} for each in names}\nnames = [*of['a']]",
@@ -395,7 +399,8 @@ OF_NO_ORDER: Final = [
     "names = first | second\nfor each in names: ...",
     "rest = total - taken\nprint(rest)",
     "names: list[str] = []\nfor each in names: ...",
-    "of: dict[str, set[str]] = {}\nfor each in of: ...",
+    "of: dict[str, set[str]] = {}\nfor each in of: [*each]",
+    "def f(names: Names): return [*names]",
     "of: tuple[list[int], set[int]] = given\nnames = [*of[0]]",
     "names = sorted({1}.union(*map(len, {2, 3})))",
     "from collections import defaultdict\nof = defaultdict()\nof['a'] = [*given]",
@@ -446,27 +451,27 @@ def listed(names: Iterable[str]) -> str:
 @pytest.mark.parametrize(
     "source",
     [
-        "from elsewhere import KNOWN\nfor each in KNOWN: ...",
-        "import elsewhere\nfor each in elsewhere.KNOWN: ...",
-        "from elsewhere import Names\ndef f(names: Names): return [*names]",
-        "from elsewhere import Saga\ndef f(saga: Saga): return [*saga.begun]",
-        "from elsewhere import Saga as S\ndef f(saga: S): return [*saga.undone()]",
+        "from far.away import KNOWN\nfor each in KNOWN: ...",
+        "import far.away\nfor each in far.away.KNOWN: ...",
+        "from far.away import Names\ndef f(names: Names): return [*names]",
+        "from far.away import Saga\ndef f(saga: Saga): return [*saga.begun]",
+        "from far.away import Saga as S\ndef f(saga: S): return [*saga.undone()]",
         "def f(saga): return [*saga.begun]",
         "def f(saga): return [*saga.undone()]",
-        "from elsewhere import begun\nnames = [*begun(saga)]",
-        "import elsewhere\nnames = [*elsewhere.begun(saga)]",
+        "from far.away import begun\nnames = [*begun(saga)]",
+        "import far.away as elsewhere\nnames = [*elsewhere.begun(saga)]",
     ],
 )
 def test_sets_are_known_across_modules(source: str) -> None:
-    here, elsewhere = Module.of("here", source), Module.of("elsewhere", ELSEWHERE)
+    here, elsewhere = Module.of("here", source), Module.of("far.away", ELSEWHERE)
     facts = learned([here, elsewhere])
     assert [each.rule for each in ordered_sets(here, facts)] == [ORDER]
     assert ordered_sets(elsewhere, facts) == []
 
 
 def test_a_set_is_followed_into_the_function_that_it_is_given_to() -> None:
-    here = Module.of("here", "from elsewhere import listed\ntext = listed({1, 2})")
-    elsewhere = Module.of("elsewhere", ELSEWHERE)
+    here = Module.of("here", "from far.away import listed\ntext = listed({1, 2})")
+    elsewhere = Module.of("far.away", ELSEWHERE)
     facts = learned([here, elsewhere])
     assert ordered_sets(here, facts) == []
     (found,) = ordered_sets(elsewhere, facts)
