@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill mutate check fmt format lint types layers dependencies \
+.PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill crash mutate check fmt format lint types layers dependencies \
 	proto proto-fresh proto-lint proto-baseline docs docs-fresh lint-definitions tour lock audit clean
 
 BIN := .venv/bin
@@ -43,6 +43,9 @@ test-viewer: $(DEV) $(VIEWER) ## read an order's trace back from a real viewer
 # By themselves and seen: they load both cores, and print what they killed.
 test-kill: $(DEV) ## kill the coordinator under load, many times, and judge what is left
 	$(BIN)/python -m pytest -n 0 -m kill -s
+
+crash: $(DEV) ## kill each shape of saga at every boundary, the small ones at every pair (WORDS="the pivot": only those)
+	@$(BIN)/python -m tests.crash $(WORDS)
 
 mutate: $(DEV) ## break the domain in thousands of small ways, and see that tests notice (MODULES="saga machine": only these)
 	nice $(BIN)/python -m scripts.mutate --jobs 2 $(MODULES)

@@ -27,11 +27,9 @@ BY_NAME: Final = {shape.name: shape for shape in SHAPES}
 SLICE: Final = (
     "three steps",
     "out of attempts, where one more would have done",
-    "nothing undoes one whose outcome is unknown",
     "an undo is retried",
     "cancelled during a call",
     "an undo that was refused is asked again by hand",
-    "out of time during a call",
     "out of time while nobody is up",
     "two undone side by side, one of them in vain",
     "the pivot is in doubt",
