@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill crash mutate check fmt format lint types layers dependencies \
+.PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill crash export-runs mutate check fmt format lint types layers dependencies \
 	proto proto-fresh proto-lint proto-baseline docs docs-fresh lint-definitions tour lock audit clean
 
 BIN := .venv/bin
@@ -46,6 +46,9 @@ test-kill: $(DEV) ## kill the coordinator under load, many times, and judge what
 
 crash: $(DEV) ## kill each shape of saga at every boundary, the small ones at every pair (WORDS="the pivot": only those)
 	@$(BIN)/python -m tests.crash $(WORDS)
+
+export-runs: $(DEV) ## export 200 random runs as tests, and see that each ends as its run did
+	@$(BIN)/python -m tests.exporting.runs
 
 mutate: $(DEV) ## break the domain in thousands of small ways, and see that tests notice (MODULES="saga machine": only these)
 	nice $(BIN)/python -m scripts.mutate --jobs 2 $(MODULES)

@@ -282,6 +282,34 @@ def show(
 
 
 @app.command()
+def export(
+    saga_id: SagaId,
+    pytest: Annotated[
+        bool, typer.Option("--pytest", help="As a test that plays it again, to the same end.")
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Where it goes. Default: stdout.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace FILE if it is there.")] = False,
+    address: Address = ADDRESS,
+    timeout: CallTimeout = CALL_TIMEOUT,
+) -> int:
+    """Write a test of a saga that rests.
+
+    What came to it comes again there: each answer, what people did, each restart. The real engine makes the
+    rest of it, in virtual time. What the definition calls sensitive is left out. The test is run before it is
+    written.
+
+    \b
+    Example:
+      saga export 01a20218-2a76-733b-8557-cb1c5225b6d4 --pytest --out test_order_o_1.py
+    """
+    from coordinator.cli.commands import export
+
+    return export.run(address, timeout, saga_id, as_pytest=pytest, out=out, force=force)
+
+
+@app.command()
 def watch(
     saga_id: SagaId,
     after: Annotated[

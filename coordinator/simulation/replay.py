@@ -17,6 +17,7 @@ from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.errors import SagaError
 from coordinator.domain.events import Cause, Verb
 from coordinator.domain.ids import ActionId, RequestId, SagaId, StepName
+from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.outcomes import (
     Answer,
     Faulted,
@@ -28,7 +29,9 @@ from coordinator.domain.outcomes import (
     cause,
 )
 from coordinator.domain.retry import backoff_s
+from coordinator.domain.saga import Saga
 from coordinator.engine.sagas import Wanted
+from coordinator.ports.journal import Record
 from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from coordinator.simulation.boundaries import Boundaries, Kill
 from coordinator.simulation.chance import LoopClock, SeededChance
@@ -76,15 +79,21 @@ def replay(definition: str, input: str, course: Sequence[Happening]) -> End:
         Strayed: an answer has no call, an act is refused, or it goes on behind all that is to come.
     """
     read = parse_definition(jsontext.canonical(jsontext.reload(definition)), source="the definition")
-    return _Stage(read, jsontext.reload(input), course).play()
+    saga, records = play(read, jsontext.reload(input), course)
+    return end_of(saga, [record.event for record in records])
+
+
+def play(
+    definition: SagaDefinition, input: JsonValue, course: Sequence[Happening]
+) -> tuple[Saga, Sequence[Record]]:
+    """As `replay`: the saga, and its records."""
+    return _Stage(definition, input, course).play()
 
 
 class _Stage:
     """The world of one replay. It keeps the port `Participants`: who asks waits until the course answers."""
 
-    def __init__(
-        self, definition: SagaDefinition, input: jsontext.JsonValue, course: Sequence[Happening]
-    ) -> None:
+    def __init__(self, definition: SagaDefinition, input: JsonValue, course: Sequence[Happening]) -> None:
         self._definition = definition
         self._input = input
         self._loop = simulated_loop()
@@ -107,7 +116,7 @@ class _Stage:
         self._coordinator: SimulatedCoordinator | None = None
         self._stop: asyncio.Future[None] | None = None
 
-    def play(self) -> End:
+    def play(self) -> tuple[Saga, Sequence[Record]]:
         try:
             self._boot()
             self._expect()
@@ -254,9 +263,9 @@ class _Stage:
             self._done(one, None)
 
     def _done(self, one: Happening, refused: BaseException | None) -> None:
-        self._acting -= 1
         if refused is not None:
             raise Strayed(f"what was done to it at {one.at_s} s is refused: {refused}") from refused
+        self._acting -= 1
 
     def _action(self, one: Happening) -> Action:
         assert isinstance(one, Acted)
@@ -298,7 +307,7 @@ class _Stage:
         row = self._disk.database.execute("SELECT status FROM sagas").fetchone()
         return "it is not even started" if row is None else f"it is {row[0]}"
 
-    def _ended(self) -> End:
+    def _ended(self) -> tuple[Saga, Sequence[Record]]:
         assert self._coordinator is not None
         assert self._saga_id is not None
         reading = self._loop.begin(self._process, self._coordinator.sagas.get(self._saga_id))
@@ -306,7 +315,7 @@ class _Stage:
         view = reading.result()
         if view.saga is None or view.set_aside:
             raise Strayed(f"the coordinator could not drive it: {view.summary.error_message}")
-        return end_of(view.saga, [record.event for record in view.records])
+        return view.saga, view.records
 
 
 class _Drawn(SeededChance):

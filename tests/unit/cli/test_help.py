@@ -29,6 +29,7 @@ VERBS: Final = (
     "start",
     "list",
     "show",
+    "export",
     "watch",
     "wait",
     "cancel",
