@@ -99,6 +99,8 @@ class Rehearsed:
     """All that were sent, in their order."""
     durable: Sequence[int]
     """For each call the number of the newest record that was durable when it was sent."""
+    sent_at: Sequence[float]
+    """When each call was sent."""
     told: Sequence[tuple[int, int]]
     """For each answer to a client or an operator the newest record that it speaks of, and the newest that
     was durable by then."""
@@ -275,6 +277,7 @@ class _Stage:
             records=records,
             calls=self._services.calls,
             durable=self._services.durable,
+            sent_at=self._services.sent_at,
             told=self._told,
             world=self._services.world,
             boundaries=self._boundaries.count,
@@ -303,6 +306,7 @@ class _Services:
         self.world = World(outputs=dict(rehearsal.outputs))
         self.calls: list[Call] = []
         self.durable: list[int] = []
+        self.sent_at: list[float] = []
         self.changed: ContentChanged | None = None
         """Raised in a call, where the engine takes it for a bug that costs one saga."""
         self.process: Process | None = None
@@ -315,6 +319,7 @@ class _Services:
         reply = self._rehearsal.script(call, number)
         self.calls.append(call)
         self.durable.append(self._seq())
+        self.sent_at.append(asyncio.get_running_loop().time())
         try:
             answer = self.world.deliver(call, reply)
         except ContentChanged as changed:

@@ -7,7 +7,15 @@ ends are the same if the saga says the same of itself, and the same is there and
 from collections import Counter
 from dataclasses import dataclass, replace
 
-from coordinator.domain.events import StepBegun, UndoBegun
+from coordinator.domain.events import (
+    StepBegun,
+    StepFaulted,
+    StepPending,
+    UndoBegun,
+    UndoFaulted,
+    UndoPending,
+    Verb,
+)
 from coordinator.domain.ids import FencingToken, IdempotencyKey, StepName
 from coordinator.domain.machine import resume
 from coordinator.domain.saga import Status, StepOutcome, StepState, UndoOutcome
@@ -62,6 +70,8 @@ def hold(shape: Shape, straight: Straight, run: Rehearsed) -> None:
     _hold_of_the_journal(run)
     _hold_of_the_calls(run)
     _hold_attempts_in_bounds(straight.run, run)
+    _hold_waits(run)
+    _hold_undo_of_all_that_was_begun(run)
     judge(run.saga.definition, run.saga, run.world)
     end = end_of(run)
     if not run.killed or end.status not in shape.crash_may:
@@ -116,12 +126,16 @@ def _hold_of_the_calls(run: Rehearsed) -> None:
         if isinstance(record.event, StepBegun | UndoBegun):
             name = record.event.step, isinstance(record.event, StepBegun)
             begun.setdefault(name, (record.seq, record.token))
+    keys: dict[tuple[StepName, bool], set[IdempotencyKey]] = {}
     contents: dict[IdempotencyKey, Call] = {}
     askers: dict[tuple[IdempotencyKey, int], FencingToken] = {}
     for call, durable in zip(run.calls, run.durable, strict=True):
         seq, token = begun.get(_name(call), (0, 0))
         assert 0 < seq <= durable, f"I12: {told(call)} was sent before it was durable that it begins"
         assert token <= call.token, f"I12: {told(call)} was sent, and begun under token {token}"
+        known = keys.setdefault(_name(call), set())
+        known.add(call.key)
+        assert len(known) <= 1 + _retries(run, call.step), f"I14: {told(call)} came under one of {known}"
         content = replace(call, attempt=0, token=FencingToken(0))
         first = contents.setdefault(call.key, content)
         assert content == first, f"I15: {told(call)} came as {content} after {first}"
@@ -140,6 +154,48 @@ def _hold_attempts_in_bounds(straight: Rehearsed, run: Rehearsed) -> None:
         if isinstance(call, ExecuteCall) and policy is not None:
             most = policy + run.killed
             assert call.attempt <= most, f"I24: {told(call)}, where {run.killed} restarts allow for {most}"
+
+
+def _hold_waits(run: Rehearsed) -> None:
+    """Nobody is asked again sooner than the journal says, but for a person's retry; and nothing goes forward
+    after the deadline, but past the pivot."""
+    for record in run.records:
+        event = record.event
+        match event:
+            case StepFaulted(retry_at=float(due_at)) | StepPending(ask_at=due_at):
+                name = event.step, True
+            case UndoFaulted(retry_at=float(due_at)) | UndoPending(ask_at=due_at):
+                name = event.step, False
+            case _:
+                continue
+        for call, durable, sent_at in zip(run.calls, run.durable, run.sent_at, strict=True):
+            if _name(call) == name and durable >= record.seq and not _retries(run, event.step):
+                assert sent_at >= due_at, (
+                    f"I24: {told(call)} was made at {sent_at} s, and was due at {due_at} s"
+                )
+    if run.saga.deadline_at is not None and run.saga.definition.pivot is None:
+        for call, sent_at in zip(run.calls, run.sent_at, strict=True):
+            is_late = isinstance(call, ExecuteCall) and sent_at >= run.saga.deadline_at
+            assert not is_late, f"I23: {told(call)} was made at {sent_at} s, after the deadline"
+
+
+def _hold_undo_of_all_that_was_begun(run: Rehearsed) -> None:
+    """What a saga has begun is undone when it turns back, but for what was refused at the only attempt that
+    was ever begun: an earlier one may still come."""
+    if run.saga.status is not Status.COMPENSATED:
+        return
+    asked = {name for name, forward in map(_name, run.calls) if not forward}
+    for step in run.saga.steps:
+        attempts = [call.attempt for call in run.calls if _name(call) == (step.name, True)]
+        stands = step.outcome is StepOutcome.SUCCEEDED and step.definition.compensation is None
+        is_refused_once = step.outcome is StepOutcome.REFUSED and attempts == [1]
+        if attempts and not (stands or is_refused_once or step.is_forced):
+            assert step.name in asked, f"I10: {step.name} was begun, and nobody was asked to undo it"
+
+
+def _retries(run: Rehearsed, name: StepName) -> int:
+    """How often a person had the step, or its undo, asked again."""
+    return sum(action.verb is Verb.RETRY and action.step == name for action in run.saga.actions)
 
 
 def told(call: Call) -> str:
