@@ -30,6 +30,7 @@ _DIFFERS: Final = (
     (re.compile(r"(?<![\w.])\d+(?:\.\d+)? ?(?:ms|s|min)(?!\w)"), "TIME"),
     (re.compile(r"\d+(?:\.\d+)? ?(?:bytes|[kKMG]i?B)"), "SIZE"),
     (re.compile(r"\d\d:\d\d:\d\d\.\d{3}"), "MOMENT"),
+    (re.compile(r"(?<![\w.])\d+\.\d{3,7}(?=,)"), "TIME"),
     (re.compile(rf"127\.0\.0\.1:(?!{'|'.join(known[10:] for known in _KNOWN)})\d+"), "ADDRESS"),
     # How far a saga has come when it is looked at is a matter of luck, and so is how often it was polled.
     (re.compile(r"is [A-Z]+ at seq \d+"), "is SOMEWHERE"),
