@@ -159,6 +159,53 @@ def lint(
 
 
 @app.command()
+def simulate(
+    path: Annotated[Path, typer.Argument(metavar="DEFINITION", help="A definition file.")],
+    input: Annotated[
+        str | None,
+        typer.Option(
+            "--input",
+            "-i",
+            metavar="JSON",
+            help="The input: a JSON object, @file, or - for stdin. Default: one is made up.",
+        ),
+    ] = None,
+    outputs: Annotated[
+        str | None,
+        typer.Option(
+            "--outputs",
+            metavar="JSON",
+            help="What steps answer: a JSON object by step, @file, or -. Default: what expressions read.",
+        ),
+    ] = None,
+    runs_max: Annotated[
+        int | None,
+        typer.Option(
+            "--runs-max",
+            min=1,
+            metavar="N",
+            help="At most so many, evenly spread. Default: what takes about a minute.",
+        ),
+    ] = None,
+    output: Output = Form.TABLE,
+) -> int:
+    """Play every bad day of a definition.
+
+    The real engine and journal run in virtual time: each call is answered in each way, and the coordinator is
+    killed at each point. Told are the worst case, what would be undone when, and what needs a person. No
+    service is called; the exit code is 1 if the definition is refused.
+
+    \b
+    Example:
+      saga simulate trip.json
+      saga simulate trip.json --input @trip-1.json --runs-max 500
+    """
+    from coordinator.cli.commands import simulate
+
+    return simulate.run(path, input, outputs, runs_max, output)
+
+
+@app.command()
 def start(
     name: Annotated[str, typer.Argument(metavar="NAME", help="The sagaName of a definition.")],
     input: Annotated[

@@ -58,7 +58,7 @@ def run(paths: Sequence[Path], form: Form, *, participants: bool) -> int:
     found: list[_Found] = []
     for file, each in zip(files, read, strict=True):
         if isinstance(each, InvalidDefinition):
-            found += _refused(file, each)
+            found += refusals(file, each)
         else:
             found += _linted(file, each, expressions.evaluate, told)
     if form is not Form.TABLE:
@@ -77,6 +77,14 @@ def rules(form: Form) -> int:
     for name, rule in RULES.items():
         put(f"{name:{width}}  {rule.sentence}\n{'':{width}}  Cure: {rule.cure}")
     return Exit.OK
+
+
+def refusals(file: Path, refused: InvalidDefinition) -> Iterator[_Found]:
+    """Why *file* is not loaded, a fault each."""
+    for wrong in refused.violations:
+        rule = wrong.rule or INVALID
+        cure = RULES[rule].cure
+        yield _Found(str(file), wrong.line, wrong.column, rule, wrong.path, wrong.sentence, cure)
 
 
 def _folder(settings: Settings) -> Path:
@@ -100,13 +108,6 @@ async def _told(settings: Settings, services: Collection[str]) -> Mapping[str, D
         return await offers(participants, services)
     finally:
         await participants.close()
-
-
-def _refused(file: Path, refused: InvalidDefinition) -> Iterator[_Found]:
-    for wrong in refused.violations:
-        rule = wrong.rule or INVALID
-        cure = RULES[rule].cure
-        yield _Found(str(file), wrong.line, wrong.column, rule, wrong.path, wrong.sentence, cure)
 
 
 def _linted(

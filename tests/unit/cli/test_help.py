@@ -26,6 +26,7 @@ HEAVY: Final = (
 VERBS: Final = (
     "validate",
     "lint",
+    "simulate",
     "start",
     "list",
     "show",
