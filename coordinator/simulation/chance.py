@@ -11,15 +11,18 @@ BORN_AT_S: Final = 1_000_000_000.0
 
 
 class LoopClock:
-    """Keeps the port `Clock` with the time of the loop that it is asked in; a machine may be off by some."""
+    """Keeps the port `Clock` with the time of the loop that it is asked in; a machine may be off by some.
+
+    Set back, it goes on from where it was at the usual pace, as `SystemClock` does.
+    """
 
     def __init__(self) -> None:
         self.off_by_s = 0.0
-        self._newest = 0.0
+        self._offset_s = float("-inf")
 
     def now(self) -> float:
-        self._newest = max(self._newest, BORN_AT_S + asyncio.get_running_loop().time() + self.off_by_s)
-        return self._newest
+        self._offset_s = max(self._offset_s, BORN_AT_S + self.off_by_s)
+        return asyncio.get_running_loop().time() + self._offset_s
 
 
 class SeededChance:
