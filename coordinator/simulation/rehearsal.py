@@ -100,7 +100,7 @@ class Rehearsed:
     durable: Sequence[int]
     """For each call the number of the newest record that was durable when it was sent."""
     sent_at: Sequence[float]
-    """When each call was sent."""
+    """When each call was sent, in seconds since the epoch."""
     told: Sequence[tuple[int, int]]
     """For each answer to a client or an operator the newest record that it speaks of, and the newest that
     was durable by then."""
@@ -307,6 +307,7 @@ class _Services:
         self.calls: list[Call] = []
         self.durable: list[int] = []
         self.sent_at: list[float] = []
+        self._clock = LoopClock()
         self.changed: ContentChanged | None = None
         """Raised in a call, where the engine takes it for a bug that costs one saga."""
         self.process: Process | None = None
@@ -319,7 +320,7 @@ class _Services:
         reply = self._rehearsal.script(call, number)
         self.calls.append(call)
         self.durable.append(self._seq())
-        self.sent_at.append(asyncio.get_running_loop().time())
+        self.sent_at.append(self._clock.now())
         try:
             answer = self.world.deliver(call, reply)
         except ContentChanged as changed:

@@ -188,7 +188,7 @@ def _hold_undo_of_all_that_was_begun(run: Rehearsed) -> None:
     for step in run.saga.steps:
         attempts = [call.attempt for call in run.calls if _name(call) == (step.name, True)]
         stands = step.outcome is StepOutcome.SUCCEEDED and step.definition.compensation is None
-        is_refused_once = step.outcome is StepOutcome.REFUSED and attempts == [1]
+        is_refused_once = step.outcome is StepOutcome.REFUSED and set(attempts) == {1}
         if attempts and not (stands or is_refused_once or step.is_forced):
             assert step.name in asked, f"I10: {step.name} was begun, and nobody was asked to undo it"
 
