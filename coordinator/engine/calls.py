@@ -6,7 +6,7 @@ is posted to whoever drives the saga, and never acted upon here.
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from coordinator.domain.commands import Command
@@ -24,7 +24,7 @@ class Sent:
 
     command: Command
     attempt: Attempt
-    task: asyncio.Task[None] | None = None
+    task: asyncio.Task[None] = field(init=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,8 +134,7 @@ class Calls:
     def cut_off(self, step: StepName) -> None:
         """Wait no longer for the call of *step*."""
         sent = self._sent.pop(step)
-        if sent.task is not None:
-            sent.task.cancel()
+        sent.task.cancel()
         sent.attempt.abandoned()
 
     def leave(self) -> None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import assert_never
 
 from coordinator.domain.actions import Action, action_event
 from coordinator.domain.commands import Command, Invoke
@@ -387,6 +388,8 @@ class Driver:
                 raise error
             case _Park() | None:
                 pass
+            case _:
+                assert_never(message)
 
     def _answered(self, answered: Answered) -> None:
         attempt = answered.sent.attempt
