@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from coordinator.domain.errors import JournalUnavailable
+from coordinator.domain.errors import JournalUnavailable, Overloaded
 from coordinator.domain.events import SagaResumed, Verb
-from coordinator.domain.ids import Digest, RequestId
+from coordinator.domain.ids import Digest, RequestId, SagaId
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE, SagaSummary
 from coordinator.engine.upkeep import SAGAS_PER_PAGE, Fault, Verified, verify
-from coordinator.ports.journal import Cursor, Piece, Quarantine, Request, SagaFilter, SagaIndex
+from coordinator.ports.journal import Cursor, Piece, Quarantine, Record, Request, SagaFilter, SagaIndex
 from tests.contract.sagas import (
     RESERVE,
     AnyJournal,
@@ -172,6 +172,37 @@ async def test_a_request_id_that_lost_its_saga_is_named(journal: AnyJournal, sag
             sagas[2].id, "its request id 'request-c' is not in the journal: a repetition starts another saga"
         )
     ]
+
+
+@pytest.mark.parametrize(
+    ("kept", "sentence"),
+    [
+        (slice(0, 0), "its records cannot be replayed: IndexError"),
+        (slice(1, None), "a history begins with SagaStarted, not with StepBegun"),
+    ],
+)
+async def test_records_that_are_lost_are_a_fault_of_their_saga_and_of_no_other(
+    journal: AnyJournal, sagas: list[Told], kept: slice, sentence: str
+) -> None:
+    class Lost(Behind):
+        async def history(self, saga_id: SagaId) -> Sequence[Record]:
+            records = await journal.history(saga_id)
+            return records[kept] if saga_id == sagas[3].id else records
+
+    progress = [step async for step in verify(journal, Lost(journal), Store())]
+    assert [fault for step in progress for fault in step.faults] == [Fault(sagas[3].id, sentence)]
+    assert progress[-1].sagas == len(sagas)
+
+
+async def test_what_cannot_be_read_at_this_moment_is_no_fault_of_a_saga(
+    journal: AnyJournal, sagas: list[Told]
+) -> None:
+    class Busy(Behind):
+        async def history(self, saga_id: SagaId) -> Sequence[Record]:
+            raise Overloaded("the read took too long")
+
+    with pytest.raises(Overloaded, match="the read took too long"):
+        [step async for step in verify(journal, Busy(journal), Store())]
 
 
 async def test_a_journal_that_cannot_be_read_at_all_is_no_list_of_faults(journal: AnyJournal) -> None:

@@ -2,19 +2,21 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
 
+from coordinator.adapters.memory import MemoryJournal
 from coordinator.domain.errors import Draining, JournalUnavailable, SagaError, Unavailable
 from coordinator.domain.events import SagaStarted
 from coordinator.domain.ids import Digest, SagaId, StepName
 from coordinator.domain.outcomes import NoProof, Unproved
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import summarize
-from coordinator.ports.journal import Request
+from coordinator.ports.journal import Quarantine, Record, Request
 from coordinator.simulation.world import Reaction
-from tests.scenarios.house import House, JournalAround, define, settled, soon, step, until
+from tests.scenarios.house import PATIENCE_S, House, JournalAround, define, settled, soon, step, until
 from tests.unit.machine.tale import Tale
 
 STALE = NoProof(Unproved.STALE_TOKEN, "STALE_TOKEN", "")
@@ -123,6 +125,70 @@ async def test_when_the_journal_fails_whoever_cancels_is_told_to_ask_again() -> 
         with pytest.raises(Draining):
             await house.sagas.cancel(saga_id, "")
         assert house.pool.failed.done()
+
+
+async def test_after_the_first_failure_of_the_journal_each_start_is_told_its_own() -> None:
+    house, journal = a_house_that_breaks("a")
+    async with house:
+        journal.broken = True
+        for _ in range(2):
+            with pytest.raises(JournalUnavailable, match=r"^the disk is gone$"):
+                await house.start()
+        assert house.pool._open == 0
+
+
+async def test_a_saga_that_cannot_even_be_set_aside_stops_the_coordinator_and_is_open_after_the_restart() -> (
+    None
+):
+    class SetsNothingAside(JournalAround):
+        async def quarantine(self, quarantine: Quarantine) -> None:
+            raise JournalUnavailable("the disk is gone")
+
+    store = MemoryJournal()
+    async with House(define("a"), store=store, journal=SetsNothingAside(store)) as house:
+        house.services.plan("a", "do", RuntimeError("a bug"))
+        saga_id = await house.start()
+        assert await asyncio.wait_for(house.pool.failed, PATIENCE_S) == "the disk is gone"
+        assert not house.pool._setting_aside
+        async with house.successor() as after:
+            assert await after.pool.recover() == 1
+            assert (await after.end(saga_id)).status is Status.COMPLETED
+
+
+async def test_a_journal_that_cannot_be_read_at_the_start_blames_no_saga() -> None:
+    class Gone(JournalAround):
+        async def history(self, saga_id: SagaId) -> Sequence[Record]:
+            raise JournalUnavailable("the disk is gone")
+
+    house = House(define("a"))
+    held = house.services.hold("a")
+    saga_id = await house.start()
+    await soon(held.arrived)
+    await house.dies()
+    store = house.store.reopened()
+    async with house.successor(store=store, journal=Gone(store)) as next_house:
+        await next_house.pool.recover()
+        assert next_house.pool.failed.result() == "the disk is gone"
+        row = await store.find(saga_id)
+        assert row is not None
+        assert (row.status, row.needs_person) == (Status.RUNNING, False)
+
+
+async def test_whoever_asks_while_a_write_is_under_way_that_never_ends_is_told_to_ask_again() -> None:
+    class Stuck(JournalAround):
+        async def append(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+            writing.set()
+            await asyncio.Event().wait()
+
+    writing, store = asyncio.Event(), MemoryJournal()
+    house = House(define("a"), store=store, journal=Stuck(store))
+    saga_id = await house.start()
+    await soon(writing)
+    cancelling = asyncio.create_task(house.sagas.cancel(saga_id, ""))
+    await settled()
+    await house.pool.park(grace_s=0)
+    with pytest.raises(Draining, match="is not driven here any more; ask again after the restart"):
+        await cancelling
 
 
 async def write_behind_its_back(house: House, saga_id: SagaId) -> None:

@@ -182,6 +182,28 @@ async def test_the_same_action_at_once_many_times_is_one_record() -> None:
         check_that_nothing_is_left(house)
 
 
+async def test_an_action_that_was_done_before_the_saga_came_to_rest_is_not_done_again() -> None:
+    async with House(ORDER) as house:
+        saga_id = await dead_letter(house)
+        wanted = await action(house, saga_id, Verb.SKIP, "b")
+        assert await house.pool.act(saga_id, wanted)
+        assert (await house.end(saga_id)).status is Status.COMPENSATED
+        await settled()
+        before = await house.history(saga_id)
+        assert not await house.pool.act(saga_id, wanted)
+        assert await house.history(saga_id) == before
+        check_that_nothing_is_left(house)
+
+
+async def test_an_action_on_a_saga_that_there_is_not_wakes_nothing_at_the_owner() -> None:
+    async with House(ORDER) as house:
+        saga_id = await dead_letter(house)
+        wanted = await action(house, saga_id, Verb.SKIP, "b")
+        with pytest.raises(SagaNotFound):
+            await house.pool.act(SagaId("nowhere"), wanted)
+        check_that_nothing_is_left(house)
+
+
 async def test_an_action_id_that_is_taken_is_told_at_once_and_at_the_owner() -> None:
     async with House(ORDER) as house:
         saga_id = await dead_letter(house)
@@ -534,6 +556,33 @@ async def test_a_sleeper_that_cannot_be_read_is_set_aside_when_somebody_acts() -
             await house.pool.act(saga_id, wanted)
         row = (await house.sagas.get(saga_id)).summary
         assert (row.status, row.needs_person) == (Status.DEAD_LETTERED, True)
+        await settled()
+        check_that_nothing_is_left(house)
+
+
+async def test_a_sleeper_that_is_set_aside_when_somebody_acts_can_be_ended_by_that_action() -> None:
+    class DamagedOnce(JournalAround):
+        damaged = False
+
+        async def history(self, saga_id: SagaId):  # type: ignore[no-untyped-def]
+            if self.damaged:
+                self.damaged = False
+                raise JournalCorrupt(saga_id, 2, "its digest does not match")
+            return await self.inner.history(saga_id)
+
+    plain, saga_id = await asleep(Services())
+    await plain.dies()
+    store = plain.store.reopened()
+    journal = DamagedOnce(store)
+    async with plain.successor(store=store, journal=journal) as house:
+        await house.pool.recover()
+        wanted = await action(house, saga_id, Verb.TERMINATE)
+        await settled()  # each sleeper is looked at once
+        journal.damaged = True
+        assert await house.pool.act(saga_id, wanted)
+        row = await house.sagas.wait(saga_id, timeout_s=20)
+        assert (row.status, row.needs_person) == (Status.TERMINATED, False)
+        assert await actions_of(house, saga_id) == ["TERMINATE"]
         await settled()
         check_that_nothing_is_left(house)
 

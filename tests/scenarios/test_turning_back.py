@@ -4,8 +4,9 @@ import asyncio
 
 import pytest
 
+from coordinator.adapters.memory import MemoryJournal
 from coordinator.domain.errors import SagaEnded
-from coordinator.domain.events import CancelRequested, DeadlinePassed, StepSucceeded, UndoBegun
+from coordinator.domain.events import CancelRequested, DeadlinePassed, StepBegun, StepSucceeded, UndoBegun
 from coordinator.domain.outcomes import Pending
 from coordinator.domain.saga import Status
 from coordinator.ports.participants import CompensateCall
@@ -85,6 +86,14 @@ async def test_of_many_cancels_at_once_one_is_recorded_and_all_are_answered() ->
         await house.end(saga_id)
         cancels = [e for e in await house.history(saga_id) if isinstance(e, CancelRequested)]
         assert [event.reason for event in cancels] == ["reason 0"]
+
+
+async def test_a_cancel_that_comes_with_the_one_that_ends_the_saga_is_told_that_it_is_cancelled() -> None:
+    async with House(define("a"), calls_max=0) as house:
+        saga_id = await house.start()
+        views = await asyncio.gather(*(house.sagas.cancel(saga_id, "") for _ in range(2)))
+        assert {view.summary.status for view in views} == {Status.COMPENSATED}, "nothing had been begun"
+        assert await house.told(saga_id) == ["SagaStarted", "CancelRequested"]
 
 
 async def test_a_saga_that_has_ended_cannot_be_cancelled() -> None:
@@ -250,3 +259,24 @@ async def test_a_saga_whose_time_is_over_before_its_first_step_begins_sends_noth
         assert row.status is Status.COMPENSATED
         assert house.services.calls == []
         assert await house.told(saga_id) == ["SagaStarted", "DeadlinePassed"]
+
+
+async def test_a_call_whose_time_is_over_before_its_beginning_is_durable_is_not_sent() -> None:
+    class Clock:
+        time = 1_000.0
+
+        def now(self) -> float:
+            return self.time
+
+    class Slow(JournalAround):
+        async def append(self, saga_id, events, *, summary, seq_expected):  # type: ignore[no-untyped-def]
+            if any(isinstance(event, StepBegun) and event.step == "b" for event in events):
+                clock.time += 10.0
+            return await self.inner.append(saga_id, events, summary=summary, seq_expected=seq_expected)
+
+    clock, store = Clock(), MemoryJournal()
+    async with House(define("a", "b", ttl_s=10.0), store=store, journal=Slow(store), clock=clock) as house:
+        row = await house.run()
+        assert row.error_message.startswith("The time allowed for it ran out.")
+        # `b` was begun, and that is all that a restart would know: so it is undone.
+        assert house.services.sent() == ["do a", "undo b", "undo a"]

@@ -4,11 +4,21 @@ import asyncio
 
 import pytest
 
-from coordinator.domain.errors import InvalidRequest, RequestIdTaken, SagaNotFound, WaitTimedOut
+from coordinator.adapters.memory import MemoryJournal
+from coordinator.domain.errors import (
+    InvalidRequest,
+    JournalUnavailable,
+    Overloaded,
+    RequestIdTaken,
+    SagaNotFound,
+    WaitTimedOut,
+)
 from coordinator.domain.events import Event
-from coordinator.domain.ids import SagaId
+from coordinator.domain.ids import Digest, RequestId, SagaId
 from coordinator.domain.machine import Decision, decide
 from coordinator.domain.saga import Saga, Status
+from coordinator.engine.sagas import Accepted
+from coordinator.ports.journal import Request
 from coordinator.simulation.world import Reaction
 from tests.scenarios.house import House, JournalAround, define, settled, soon
 
@@ -40,6 +50,52 @@ async def test_a_second_caller_joins_a_saga_that_is_being_written_though_no_room
         accepted = await asyncio.gather(*(house.accept(request_id="r") for _ in range(20)))
         assert len({a.summary.id for a in accepted}) == 1
         await house.end(accepted[0].summary.id)
+
+
+async def test_a_caller_that_looked_before_the_first_one_was_durable_joins_it_all_the_same() -> None:
+    class Slow(MemoryJournal):
+        async def requested(self, front_door: str, request_id: RequestId) -> Request | None:
+            found = await super().requested(front_door, request_id)
+            if not looked.is_set():
+                looked.set()
+                await go_on.wait()
+            return found
+
+    looked, go_on = asyncio.Event(), asyncio.Event()
+    async with House(define("a"), store=Slow()) as house:
+        slow = asyncio.create_task(house.accept(request_id="r"))
+        await soon(looked)
+        first = await house.accept(request_id="r")
+        await house.end(first.summary.id)
+        go_on.set()
+        second = await slow
+        assert (second.joined, second.summary.id) == (True, first.summary.id)
+        assert house.services.sent() == ["do a"]
+        assert house.pool._open == 0
+
+
+async def test_whoever_waits_for_a_start_with_its_request_id_that_is_refused_is_started_itself() -> None:
+    class FullForTheFirst(JournalAround):
+        starts = 0
+
+        async def start(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+            self.starts += 1
+            if self.starts == 1:
+                await asyncio.sleep(0.005)
+                raise Overloaded("no room on the disk")
+            return await self.inner.start(*args, **kwargs)
+
+    store = MemoryJournal()
+    async with House(define("a"), store=store, journal=FullForTheFirst(store)) as house:
+        starts = (house.accept(request_id="r") for _ in range(3))
+        refused, *accepted = await asyncio.gather(*starts, return_exceptions=True)
+        assert isinstance(refused, Overloaded)
+        started, joined = accepted
+        assert isinstance(started, Accepted)
+        assert isinstance(joined, Accepted)
+        assert (started.joined, joined.joined) == (False, True)
+        await house.end(started.summary.id)
+        assert house.pool._open == 0
 
 
 async def test_a_request_id_joins_its_saga_whatever_has_become_of_it() -> None:
@@ -206,3 +262,19 @@ async def test_an_input_that_grows_beyond_the_limit_when_it_is_written_out_is_re
         with pytest.raises(InvalidRequest, match="at most 1048576 bytes"):
             await house.start(value=[1e15] * 70_000)
         assert house.pool._open == 0
+
+
+async def test_a_definition_that_cannot_be_read_at_this_moment_is_not_taken_for_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def gone(digest: Digest) -> str | None:
+        raise JournalUnavailable("the disk is gone")
+
+    house = House(define("a"))
+    saga_id = (await house.run()).id
+    async with house.successor() as after:
+        with monkeypatch.context() as patched:
+            patched.setattr(after.store, "definition", gone)
+            with pytest.raises(JournalUnavailable):
+                await after.sagas.get(saga_id)
+        assert (await after.saga(saga_id)).status is Status.COMPLETED

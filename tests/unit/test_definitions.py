@@ -5,6 +5,7 @@ import json
 import logging
 import threading
 from collections.abc import Collection
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -18,8 +19,9 @@ from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.documents import Format, Places
-from coordinator.domain.errors import DefinitionNotFound, JournalUnavailable
+from coordinator.domain.errors import DefinitionNotFound, JournalUnavailable, Overloaded
 from coordinator.domain.front_door import FrontDoor
+from coordinator.domain.registration import Registration
 from coordinator.engine import shown_definitions
 from coordinator.engine.definitions import Definitions
 from coordinator.engine.shown_definitions import State
@@ -331,6 +333,89 @@ async def test_a_store_that_fails_leaves_what_is_at_hand(
     with pytest.raises(JournalUnavailable):
         await registered(definitions, text(version="2"))
     assert await the_newest(definitions) == "1"
+
+
+async def test_a_coordinator_that_stops_while_a_definition_is_written_complains_of_nothing(
+    journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    definitions = await begun(journal)
+    writing = asyncio.Event()
+
+    async def never(content: SagaDefinition, *, at: float) -> None:
+        writing.set()
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(journal.definitions, "register", never)
+    registering = asyncio.create_task(registered(definitions, text()))
+    await writing.wait()
+    for task in list(definitions._tasks):
+        task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await registering
+    assert not definitions._tasks
+    assert caplog.messages == []
+
+
+async def test_of_too_many_definitions_the_next_is_refused_and_a_new_content_of_one_is_not(
+    journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("coordinator.engine.definitions.OFFERED_MAX", 2)
+    definitions = await begun(journal, definition(version="1"), definition(version="2"))
+    for validate_only in (True, False):
+        with pytest.raises(
+            Overloaded, match=r"^2 definitions can be started, which is the limit; nothing was"
+        ):
+            await definitions.register(
+                text(version="3"), Format.JSON, source="test", validate_only=validate_only
+            )
+    assert len(await journal.definitions.registrations()) == 2
+    await registered(definitions, text("other", version="2"))
+    await definitions.retire("Trip", "1", if_no_open_sagas=False)
+    await registered(definitions, text(version="3"))
+    assert await the_newest(definitions) == "3"
+
+
+@pytest.mark.parametrize("version", ["9", None])
+async def test_what_is_not_registered_can_neither_be_shown_nor_retired(
+    journal: MemoryJournal, version: str | None
+) -> None:
+    definitions = await begun(journal, definition())
+    for asked in (
+        definitions.shown.show("Cruise", version),
+        definitions.retire("Cruise", version, if_no_open_sagas=False),
+    ):
+        with pytest.raises(DefinitionNotFound, match=r"loaded are: Trip \(version 1\)$"):
+            await asked
+
+
+async def test_each_definition_is_shown_in_the_state_that_it_is_in(journal: MemoryJournal) -> None:
+    definitions = await begun(journal, definition(version="1"), definition(version="2"))
+    await definitions.retire("Trip", "1", if_no_open_sagas=False)
+    shown = await definitions.shown.page(saga_name=None, all_states=True, after=None, limit=9)
+    assert [(one.version, one.state, list(one.steps)) for one in shown] == [
+        ("1", State.RETIRED, ["book"]),
+        ("2", State.STARTABLE, ["book"]),
+    ]
+
+
+async def test_what_another_release_registered_in_a_form_without_steps_is_shown_as_it_stands(
+    journal: MemoryJournal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    definitions = await begun(journal, definition())
+    await definitions.retire("Trip", "1", if_no_open_sagas=False)
+    (held,) = await journal.definitions.registrations()
+    other = '{"sagaName":"Trip","version":"1"}'
+
+    async def registrations() -> list[Registration]:
+        return [replace(held, digest=jsontext.digest(other))]
+
+    async def content(name: str, version: str | None) -> str:
+        return other
+
+    monkeypatch.setattr(journal.definitions, "registrations", registrations)
+    monkeypatch.setattr(journal.definitions, "text", content)
+    shown = await definitions.shown.show("Trip", "1")
+    assert (shown.text, list(shown.steps), shown.state) == (other, [], State.RETIRED)
 
 
 async def test_of_many_definitions_a_few_are_named_to_whoever_asks_for_another(
