@@ -3,7 +3,8 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill crash export-runs mutate check fmt format lint types layers dependencies \
+.PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill sim crash export-runs mutate \
+	check fmt format lint types layers dependencies \
 	proto proto-fresh proto-lint proto-baseline docs docs-fresh lint-definitions tour lock audit clean
 
 BIN := .venv/bin
@@ -43,6 +44,9 @@ test-viewer: $(DEV) $(VIEWER) ## read an order's trace back from a real viewer
 # By themselves and seen: they load both cores, and print what they killed.
 test-kill: $(DEV) ## kill the coordinator under load, many times, and judge what is left
 	$(BIN)/python -m pytest -n 0 -m kill -s
+
+sim: $(DEV) ## simulate bad days, a new seed each, for five minutes (ARGS="--minutes 60", ARGS="--seed 7 --trace")
+	@$(BIN)/python -m tests.simulation $(ARGS)
 
 crash: $(DEV) ## kill each shape of saga at every boundary, the small ones at every pair (WORDS="the pivot": only those)
 	@$(BIN)/python -m tests.crash $(WORDS)

@@ -1,0 +1,384 @@
+"""The services of a simulated world: the real barrier over a real database, and the wire to them.
+
+A call goes as the message that is really sent, and comes back as the bytes that are really read. What becomes
+of it on the way stands in the plan.
+"""
+
+import asyncio
+import sqlite3
+import zlib
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import Final
+
+from google.protobuf.duration_pb2 import Duration
+
+from coordinator.adapters.grpc_participants.answers import to_answer, to_request
+from coordinator.domain.outcomes import Answer, NoProof, Unproved, status_kind
+from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
+from coordinator.simulation.boundaries import Boundaries, Boundary
+from coordinator.simulation.loop import Process, SimulatedLoop
+from participants import barrier, calls, ledger
+from participants.base import Output
+from participants.errors import Rejected
+from participants.requests import read_compensate, read_execute
+from participants.turns import TurnNotReached, Turns
+from saga.v1 import participant_pb2 as pb
+from tests.simulation.plan import Trick, Way
+
+OUTPUT: Final = {"no": False, "ref": "r-1", "yes": True}
+"""What every transaction answers."""
+WIRE_S: Final = 0.004
+WORK_S: Final = 0.010
+"""How long each takes at most, if the plan does not say otherwise."""
+SCHEMA: Final = "CREATE TABLE stands (saga_id TEXT, step TEXT, PRIMARY KEY (saga_id, step));"
+_REASONS: Final = {"KEY_REUSED": "ALREADY_EXISTS", "BARRED": "FAILED_PRECONDITION", "STALE_TOKEN": "ABORTED"}
+
+Reply = bytes | NoProof
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A line of the ledger, in the order of all services."""
+
+    at_s: float
+    service: str
+    saga_id: str
+    step: str
+    op: str
+    outcome: str
+    key: str
+    request_hash: str
+    token: int
+
+
+@dataclass(slots=True)
+class Send:
+    """One call that a coordinator sent, and what it heard."""
+
+    at_s: float
+    call: Call
+    timeout_s: float
+    by: str
+    heard_at_s: float | None = None
+    heard: str = ""
+    """What an answer that proves nothing was: a status or a reason."""
+
+
+class Services:
+    """All services of a world. *row* is told of each line of their ledger."""
+
+    def __init__(
+        self,
+        loop: SimulatedLoop,
+        salt: str,
+        tricks: Mapping[tuple[int, str, Way, int], Trick],
+        row: Callable[[Row], None],
+    ) -> None:
+        self._loop = loop
+        self._salt = salt
+        self._tricks = tricks
+        self._row = row
+        self._processes: dict[str, Process] = {}
+        self._turns: dict[str, Turns] = {}
+        self._serving: dict[str, dict[int, Callable[[Reply], None]]] = {}
+        self._sends: Counter[tuple[int, str, str]] = Counter()
+        self._arrivals = 0
+        self._now_ns = 0
+        self._rows_known = 0
+        self.database = _new_database()
+        self.services_of_rows: list[str] = []
+        self.down: set[str] = set()
+        self.silent: set[str] = set()
+        self.healed = False
+        """Whether nothing goes wrong any more."""
+        self.met: Counter[str] = Counter()
+        """How often each kind of trick has come to pass."""
+        self.delivered_again: Counter[str] = Counter()
+        """By service."""
+
+    def trick_for(self, call: Call) -> Trick | None:
+        """What the plan says of this call, which is counted."""
+        way: Way = "do" if isinstance(call, ExecuteCall) else "undo"
+        order = order_of(call.saga_id)
+        number = self._sends[order, call.step, way]
+        self._sends[order, call.step, way] += 1
+        trick = None if self.healed else self._tricks.get((order, call.step, way, number))
+        if trick is not None:
+            self.met[trick.what] += 1
+        return trick
+
+    def spread(self, longest_s: float, *about: object) -> float:
+        """How long something takes: the same whenever it is asked about the same."""
+        return longest_s * (zlib.crc32(repr((self._salt, about)).encode()) / 2**32)
+
+    def deliver(
+        self, call: Call, trick: Trick | None, answered: Callable[[Reply], None], *, timeout_s: float
+    ) -> None:
+        """Put a request on the wire; *answered* is called with what comes back, if anything does."""
+        count = self._sends[
+            order_of(call.saga_id), call.step, "do" if isinstance(call, ExecuteCall) else "undo"
+        ]
+        delay_s = self.spread(WIRE_S, call.key, count)
+        what = "" if trick is None else trick.what
+        if what == "lose the request":
+            return
+        if trick is not None and what == "late":
+            delay_s += trick.s
+        if trick is not None and what == "twice":
+            self.delivered_again[call.service] += 1
+            self._loop.tell_later(None, delay_s + trick.s, self._arrive, call, None, _nobody, timeout_s)
+        if trick is not None and what == "status before":
+            status = NoProof(status_kind(trick.code, None), trick.code, "")
+            self._loop.tell_later(None, delay_s, answered, status)
+            return
+        self._loop.tell_later(None, delay_s, self._arrive, call, trick, answered, timeout_s)
+
+    def kill(self, service: str) -> None:
+        """The service dies: what it was at is broken off, and whoever waits learns that the line is dead."""
+        self.down.add(service)
+        if (process := self._processes.pop(service, None)) is not None:
+            process.kill()
+        del_serving = self._serving.pop(service, {})
+        for answered in del_serving.values():
+            self._loop.tell_later(None, WIRE_S, answered, _UNAVAILABLE)
+
+    def close(self) -> None:
+        self.database.close()
+
+    def _arrive(
+        self, call: Call, trick: Trick | None, answered: Callable[[Reply], None], timeout_s: float
+    ) -> None:
+        if call.service in self.silent:
+            return
+        if call.service in self.down:
+            answered(_UNAVAILABLE)
+            return
+        if call.service not in self._processes:
+            self._processes[call.service] = self._loop.process(call.service)
+            self._turns[call.service] = Turns()
+            self._serving[call.service] = {}
+        self._arrivals += 1
+        number = self._arrivals
+        self._serving[call.service][number] = answered
+        self._loop.own(self._processes[call.service], self._serve(call, trick, number, timeout_s))
+
+    async def _serve(self, call: Call, trick: Trick | None, number: int, timeout_s: float) -> None:
+        what = "" if trick is None else trick.what
+        try:
+            async with self._turns[call.service].take(call.saga_id, call.step, timeout_s):
+                longer_s = trick.s if trick is not None and what == "long" else 0.0
+                await asyncio.sleep(self.spread(WORK_S, number) + longer_s)
+                reply = self._perform(call, trick)
+        except TurnNotReached:
+            reply = _response(call, calls.Faulted("STEP_BUSY", "an earlier call is still being performed"))
+        answered = self._serving[call.service].pop(number)
+        if what == "lose the reply":
+            return
+        back_s = self.spread(WIRE_S, number, "back")
+        if trick is not None and what == "slow":
+            back_s += trick.s
+        if trick is not None and what == "status after":
+            reply = NoProof(status_kind(trick.code, None), trick.code, "")
+        if isinstance(reply, bytes):
+            reply = _garbled(call, what, reply)
+        self._loop.tell_later(None, back_s, answered, reply)
+
+    def _perform(self, call: Call, trick: Trick | None) -> Reply:
+        """Put the call through the barrier, in one transaction, as a service's store does."""
+        request = to_request(call)
+        asked: calls.Call
+        match request:
+            case pb.ExecuteRequest():
+                asked = read_execute(request)
+            case _:
+                asked = read_compensate(request)
+        # No two things happen at the same moment here: evidence is ordered by it.
+        self._now_ns = max(self._now_ns + 1, round(self._loop.time() * 1e9))
+        asked = replace(asked, arrived_ns=self._now_ns)
+        business = partial(_business, trick) if asked.name or isinstance(call, ExecuteCall) else None
+        db = self.database
+        db.execute("BEGIN")
+        try:
+            verdict = barrier.perform(db, asked, business)
+        except _BusinessFails:
+            db.execute("ROLLBACK")
+            return NoProof(Unproved.TRANSIENT, "INTERNAL", "")
+        db.execute("COMMIT")
+        self._tell(call)
+        if isinstance(verdict.answer, Rejected):
+            reason = verdict.answer.reason
+            return NoProof(status_kind(_REASONS[reason], reason), reason, str(verdict.answer))
+        return _response(call, verdict.answer)
+
+    def _tell(self, call: Call) -> None:
+        newest = self.database.execute(
+            "SELECT local_seq, operation, outcome, request_hash FROM saga_ledger"
+            " ORDER BY local_seq DESC LIMIT 1"
+        ).fetchone()
+        if newest is None or newest[0] == self._rows_known:
+            return
+        self._rows_known = newest[0]
+        self.services_of_rows.append(call.service)
+        op = "E" if newest[1] == calls.Operation.EXECUTE else "C"
+        outcome = ledger.Outcome(newest[2]).name.lower()
+        self._row(
+            Row(
+                self._loop.time(),
+                call.service,
+                call.saga_id,
+                call.step,
+                op,
+                outcome,
+                call.key,
+                newest[3],
+                call.token,
+            )
+        )
+
+
+class Wire:
+    """Keeps the port `Participants` for one coordinator."""
+
+    def __init__(
+        self,
+        process: Process,
+        services: Services,
+        boundaries: Boundaries,
+        sent: Callable[[Send], None],
+    ) -> None:
+        self._process = process
+        self._services = services
+        self._boundaries = boundaries
+        self._sent = sent
+
+    async def perform(self, call: Call, *, timeout_s: float) -> Answer:
+        await self._reach(Boundary.UNSENT, call)
+        loop = asyncio.get_running_loop()
+        send = Send(loop.time(), call, timeout_s, self._process.name)
+        self._sent(send)
+        reply: asyncio.Future[Reply] = loop.create_future()
+        self._services.deliver(
+            call, self._services.trick_for(call), partial(_answer_once, reply), timeout_s=timeout_s
+        )
+        try:
+            async with asyncio.timeout(timeout_s):
+                came = await reply
+        except TimeoutError:
+            came = NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
+        await self._reach(Boundary.UNTAKEN, call)
+        answer = to_answer(call, came) if isinstance(came, bytes) else came
+        send.heard_at_s = loop.time()
+        send.heard = getattr(answer, "code", "")
+        return answer
+
+    async def probe(self, service: str) -> Probe:
+        return Probe("", Reach.SERVING)
+
+    async def describe(self, service: str) -> Description:
+        return Description(Told.UNIMPLEMENTED)
+
+    async def _reach(self, boundary: Boundary, call: Call) -> None:
+        self._boundaries.reach(self._process, boundary, lambda: f"{call.key}, attempt {call.attempt}")
+        if self._process.is_dead:
+            await asyncio.get_running_loop().create_future()  # for ever
+
+
+_UNAVAILABLE: Final = NoProof(Unproved.TRANSIENT, "UNAVAILABLE", "")
+
+
+def order_of(saga_id: str) -> int:
+    """The number of the order that a saga was made for: its id begins with it."""
+    return int(saga_id.partition(".")[0])
+
+
+class _BusinessFails(Exception):
+    """What business code should not raise."""
+
+
+def _business(trick: Trick | None, db: sqlite3.Connection, call: calls.Call) -> Output:
+    """Something stands for each step that is done; and the plan may say no, but only after the change."""
+    if call.operation is calls.Operation.EXECUTE:
+        db.execute("INSERT INTO stands VALUES (?, ?)", (call.saga_id, call.step))
+    elif (
+        db.execute("DELETE FROM stands WHERE saga_id = ? AND step = ?", (call.saga_id, call.step)).rowcount
+        != 1
+    ):
+        raise AssertionError(f"{call.step} of {call.saga_id} is undone and does not stand")
+    match trick:
+        case Trick(what="refuse", code=code):
+            raise calls.Refused(code or "SOLD_OUT", "no more of it")
+        case Trick(what="fault", s=hint_s):
+            raise calls.Faulted("BUSY", "later", hint_s or None)
+        case Trick(what="pend", s=wait_s):
+            raise calls.Pending(wait_s or None)
+        case Trick(what="error"):
+            raise _BusinessFails
+    return OUTPUT if call.operation is calls.Operation.EXECUTE else None
+
+
+def _response(call: Call, answer: calls.Answer) -> bytes:
+    kind = pb.ExecuteResponse if isinstance(call, ExecuteCall) else pb.CompensateResponse
+    response = kind(idempotency_key=call.key)
+    match answer:
+        case calls.Succeeded(output_json):
+            response.succeeded.output_json = output_json
+        case calls.Refused():
+            response.refused.code, response.refused.message = answer.code, answer.message
+        case calls.Pending():
+            response.pending.SetInParent()
+            if answer.ask_again_after_s is not None:
+                response.pending.ask_again_after.CopyFrom(_duration(answer.ask_again_after_s))
+        case calls.Faulted():
+            response.faulted.code, response.faulted.message = answer.code, answer.message
+            if answer.retry_after_s is not None:
+                response.faulted.retry_after.CopyFrom(_duration(answer.retry_after_s))
+    return response.SerializeToString()
+
+
+def _garbled(call: Call, what: str, reply: bytes) -> bytes:
+    kind = pb.ExecuteResponse if isinstance(call, ExecuteCall) else pb.CompensateResponse
+    match what:
+        case "other key":
+            response = kind.FromString(reply)
+            response.idempotency_key += "-other"
+            return response.SerializeToString()
+        case "no outcome":
+            return kind(idempotency_key=call.key).SerializeToString()
+        case "garbage":
+            return b"\xff" + reply
+        case "not JSON":
+            response = kind.FromString(reply)
+            response.succeeded.output_json = '{"a": NaN}'
+            return response.SerializeToString()
+    return reply
+
+
+def _duration(seconds: float) -> Duration:
+    duration = Duration()
+    duration.FromNanoseconds(round(seconds * 1e9))
+    return duration
+
+
+def _answer_once(reply: asyncio.Future[Reply], came: Reply) -> None:
+    if not reply.done():
+        reply.set_result(came)
+
+
+def _nobody(_: Reply) -> None:
+    """Whoever asked has an answer."""
+
+
+def _new_database() -> sqlite3.Connection:
+    database = sqlite3.connect(":memory:", isolation_level=None)
+    database.deserialize(_empty())
+    return database
+
+
+@cache
+def _empty() -> bytes:
+    database = sqlite3.connect(":memory:", isolation_level=None)
+    database.executescript(barrier.SCHEMA + ledger.SCHEMA + SCHEMA)
+    return database.serialize()
