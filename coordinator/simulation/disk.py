@@ -60,6 +60,11 @@ class SimulatedDisk:
         gauge = DiskGauge(PATH, 0, lambda _: 1)
         return SqliteJournal(_NoLock(), writer, reader, SqliteUpkeep(PATH, writer, gauge))
 
+    @property
+    def is_unsynced(self) -> bool:
+        """Whether something is written and not synced at this moment."""
+        return self._unsynced is not None
+
     def cut(self, kill: Kill) -> None:
         """Whoever held it is dead: what was written and not synced is lost, kept or torn."""
         self.holder = None
