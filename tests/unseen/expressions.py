@@ -91,7 +91,7 @@ def _item(held: Kind | None, key: ast.expr) -> Kind | None:
             return value
         case Kind(what="row", of=parts), ast.Constant(value=int(index)) if -len(parts) <= index < len(parts):
             return parts[index]
-        case Kind(what="many" | "row"), _:
+        case Kind(what="many" | "row" | "mixed"), _:
             return Kind(MANY, (entry(held),)) if isinstance(key, ast.Slice) else entry(held)
     return None
 

@@ -15,6 +15,7 @@ ROW: Final = "row"
 AWAITED: Final = "awaited"
 """What is something only after it was waited for."""
 MIXED: Final = "mixed"
+"""Of several of these kinds, and so is what it holds."""
 
 _DEPTH_MAX: Final = 3
 
@@ -40,7 +41,7 @@ def merged(one: Kind | None, other: Kind | None) -> Kind | None:
             return kind
     if one.what == other.what and len(one.of) == len(other.of):
         return Kind(one.what, tuple(map(merged, one.of, other.of)))
-    return Kind(MIXED)
+    return Kind(MIXED, (any_of((*one.of, *other.of)),))
 
 
 def any_of(kinds: Iterable[Kind | None]) -> Kind | None:
