@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable
-from dataclasses import replace
+from dataclasses import fields, replace
 from itertools import count
 from typing import Any, Final
 
@@ -11,7 +11,7 @@ import pytest
 
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.events import Event, SagaResumed
-from coordinator.domain.ids import FencingToken
+from coordinator.domain.ids import FencingToken, IdempotencyKey
 from coordinator.domain.saga import Status
 from coordinator.engine.driver import Driver
 from coordinator.ports.participants import Call
@@ -19,7 +19,7 @@ from coordinator.simulation import disk
 from coordinator.simulation.boundaries import Kill
 from coordinator.simulation.rehearsal import Rehearsed, rehearse
 from coordinator.simulation.world import SUCCEEDS, Reply, Row
-from tests.crash.laws import Straight, end_of, hold
+from tests.crash.laws import End, Straight, end_of, hold
 from tests.crash.rows import Violation, crash, play, played
 from tests.crash.shapes import SHAPES, Shape
 
@@ -95,40 +95,85 @@ def test_a_kill_that_does_not_come_is_seen() -> None:
 def _again(run: Rehearsed, **changed: Any) -> Rehearsed:
     """*run*, in which the first call was made once more, and differed in this."""
     return replace(
-        run, calls=[*run.calls, replace(run.calls[0], **changed)], durable=[*run.durable, run.durable[0]]
+        run,
+        calls=[*run.calls, replace(run.calls[0], **changed)],
+        durable=[*run.durable, run.durable[-1]],
+        sent_at=[*run.sent_at, run.sent_at[-1]],
     )
 
 
-def _undone_too_early(run: Rehearsed) -> Rehearsed:
+def _without_its_last_call(run: Rehearsed) -> Rehearsed:
+    return replace(run, calls=run.calls[:-1], durable=run.durable[:-1], sent_at=run.sent_at[:-1])
+
+
+def _undone_first(run: Rehearsed) -> Rehearsed:
     first = run.world.rows[0]
     run.world.rows.insert(0, Row(first.saga, first.step, "C", "applied"))
     return run
 
 
-DOCTORED: Final[dict[str, Callable[[Rehearsed], Rehearsed]]] = {
-    "I8": _undone_too_early,
-    "I12: do a, attempt 1 under token 1 was sent before": lambda run: replace(run, durable=[1, 4]),
-    "I12: do a, attempt 1 under token 0 was sent, and": lambda run: _again(run, token=FencingToken(0)),
-    "I15": lambda run: _again(run, input="{}"),
-    "I24: do a, attempt 1 under token 2 was made": lambda run: _again(run, token=FencingToken(2)),
-    "I24: 2 calls": lambda run: _again(run),
-    "I25": lambda run: replace(run, records=run.records[1:]),
-    "I26": lambda run: replace(
-        run, records=[replace(run.records[0], token=FencingToken(9)), *run.records[1:]]
+DOCTORED: Final[dict[str, tuple[str, Callable[[Rehearsed], Rehearsed]]]] = {
+    "I1": ("one step", lambda run: replace(run, told=[(9, 3)])),
+    "I8": ("one step", _undone_first),
+    "I10: a was begun": ("the last is refused", _without_its_last_call),
+    "I12: do a, attempt 1 under token 1 was sent before": (
+        "one step",
+        lambda run: replace(run, durable=[1]),
     ),
-    "I28": lambda run: replace(run, summary=replace(run.summary, needs_person=True)),
-    "I30": lambda run: replace(run, saga=replace(run.saga, flags=("a: BARRED",))),
-    "I1: record 9": lambda run: replace(run, told=[(9, 3)]),
+    "I12: do a, attempt 1 under token 0 was sent, and": (
+        "one step",
+        lambda run: _again(run, token=FencingToken(0)),
+    ),
+    "I14": ("one step", lambda run: _again(run, key=IdempotencyKey("k"))),
+    "I15": ("one step", lambda run: _again(run, input="{}")),
+    "I23": ("out of time while it waits", lambda run: replace(run, sent_at=[2 * run.sent_at[0]] * 4)),
+    "I24: do a, attempt 9": (
+        "one step",
+        lambda run: replace(run, calls=[replace(run.calls[0], attempt=9)]),
+    ),
+    "I24: 2 calls of a": ("one step", lambda run: _again(run)),
+    "I24: do a, attempt 1 under token 2 was made": (
+        "one step",
+        lambda run: _again(run, token=FencingToken(2)),
+    ),
+    "I24: do a, attempt 2 under token 1 was made": (
+        "retried, then it succeeds",
+        lambda run: replace(run, sent_at=[run.sent_at[0]] * 3),
+    ),
+    "I25": ("one step", lambda run: replace(run, records=run.records[1:])),
+    "I26": (
+        "one step",
+        lambda run: replace(run, records=[replace(run.records[0], token=FencingToken(9)), *run.records[1:]]),
+    ),
+    "I28": ("one step", lambda run: replace(run, summary=replace(run.summary, needs_person=True))),
+    "I30": ("one step", lambda run: replace(run, saga=replace(run.saga, flags=("a: BARRED",)))),
 }
 
 
 @pytest.mark.parametrize("law", DOCTORED)
 def test_a_run_that_breaks_a_law_is_seen(law: str) -> None:
-    shape = BY_NAME["two steps"]
-    run = rehearse(shape.rehearsal())
+    name, doctor = DOCTORED[law]
+    run = rehearse(BY_NAME[name].rehearsal())
     straight = Straight(run, end_of(run))
     with pytest.raises(AssertionError, match=law):
-        hold(shape, straight, DOCTORED[law](run))
+        hold(BY_NAME[name], straight, doctor(run))
+
+
+@pytest.mark.parametrize("part", [part.name for part in fields(End)])
+def test_an_end_that_is_not_that_of_a_run_without_a_crash_is_seen(part: str) -> None:
+    shape = BY_NAME["an undo is refused"]
+    run = rehearse(shape.rehearsal())
+    other: dict[str, Any] = {part: "something else"}
+    with pytest.raises(AssertionError, match="and without a crash as"):
+        hold(shape, Straight(run, replace(end_of(run), **other)), run)
+
+
+def test_a_flag_that_a_run_without_a_crash_does_not_have_is_seen() -> None:
+    shape = BY_NAME["a broken answer"]
+    run = rehearse(shape.rehearsal())
+    without = replace(run, summary=replace(run.summary, flags=()))
+    with pytest.raises(AssertionError, match="it was flagged"):
+        hold(shape, Straight(without, end_of(run)), run)
 
 
 # A coordinator that is broken is found out.
