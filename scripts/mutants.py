@@ -203,6 +203,8 @@ def _is_left_alone(node: ast.AST) -> bool:
             return True  # a docstring, or a remark behind a constant
         case ast.Call(func=ast.Name(id=name)):
             return name in _DECLARATIONS
+        case ast.Expr(value=ast.Call(func=ast.Name(id="assert_never"))):
+            return True  # the type checker sees that nothing comes there
         case ast.Subscript(value=ast.Name(id="Literal")):
             return True
         case ast.If(test=ast.Name(id="TYPE_CHECKING")):
@@ -287,7 +289,8 @@ def _statements(node: ast.stmt) -> Iterator[_Replacement]:
             yield _with(node, iter=ast.copy_location(ast.Tuple([], ast.Load()), iterated)), iterated
         case ast.Match(cases=cases) if len(cases) > 1:
             for fewer, case in _without_one(cases):
-                yield _with(node, cases=fewer), case.pattern
+                if not _is_left_alone(case.body[0]):
+                    yield _with(node, cases=fewer), case.pattern
         case ast.Try(handlers=handlers, finalbody=finalbody):
             for rest, handler in _without_one(handlers):
                 if rest or finalbody:

@@ -44,7 +44,11 @@ WAITING = 5
 """So many times as long as it may compute, a test may take."""
 MEMORY_MAX = 3 << 30
 
-_OPTIONS = ("-q", "-p", "no:randomly", "-p", "no:cacheprovider", "-n", "0", "--timeout=0", "--assert=plain")
+# To tell a failure takes longer than most tests, and nobody reads it.
+_OPTIONS = (
+    *("-q", "--tb=native", "--assert=plain", "-p", "no:randomly", "-p", "no:cacheprovider"),
+    *("-n", "0", "--timeout=0"),
+)
 _LIBRARIES = ("pydantic", "yaml", "cel_expr_python", "hypothesis.stateful", "pytest_asyncio.plugin")
 _RECENT_MAX = 5
 _FAILED = 1

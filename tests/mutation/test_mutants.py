@@ -86,6 +86,21 @@ def test_of_a_match_each_case_guard_and_alternative_may_be_missing() -> None:
     assert not any("Point(x=1)" in text for text in changed), "what a pattern names is needed"
 
 
+def test_what_only_the_type_checker_sees_stays() -> None:
+    source = """
+        def f(a):
+            match a:
+                case int():
+                    a = 1
+                case _:
+                    assert_never(a)
+        """
+    assert {mutant.after for mutant in Module("m", dedent(source), "m.py", {}).mutants()} == {
+        "match a: case _: ...",
+        "a = 2",
+    }
+
+
 def test_without_its_handler_a_try_lets_the_error_pass() -> None:
     module = Module("m", "try:\n    f()\nexcept OSError:\n    x = 1\n", "m.py", {})
     (unhandled,) = (mutant for mutant in module.mutants() if "if True" in mutant.after)
