@@ -224,8 +224,7 @@ def _expression_failed(saga: Saga, event: ExpressionFailed) -> Saga:
 
 def _undo_unsendable(saga: Saga, event: ExpressionFailed) -> Saga:
     step = _undo_may_begin(saga, event.step)
-    undo = step.undo or Undo(step.output, budget_from=event.at)
-    failed = replace(undo, outcome=UndoOutcome.FAILED, unsendable=_told(event))
+    failed = Undo(step.output, event.at, outcome=UndoOutcome.FAILED, unsendable=_told(event))
     return saga.with_step(replace(step, undo=failed))
 
 
@@ -283,9 +282,8 @@ def _undo_begun(saga: Saga, event: UndoBegun) -> Saga:
     step = _undo_may_begin(saga, event.step)
     if event.receipt != step.output:
         raise IllegalTransition(f"saga {saga.id}: the receipt of {event.step!r} is not its output")
-    undo = step.undo or Undo(event.receipt, budget_from=event.at)
-    undo = replace(undo, receipt=event.receipt, budget_from=event.at, input=event.input, unsendable="")
-    return saga.with_step(replace(step, undo=undo))
+    # One that could not be sent has never begun: a new one takes its place.
+    return saga.with_step(replace(step, undo=Undo(event.receipt, event.at, event.input)))
 
 
 def _undo_answered(saga: Saga, event: UndoAnswer) -> Saga:

@@ -143,6 +143,13 @@ def test_an_output_is_only_taken_for_a_step_going_forward() -> None:
     assert event.output is None
 
 
+def test_who_skips_or_fails_a_step_vouches_for_no_output() -> None:
+    for verb in (Verb.SKIP, Verb.FAIL):
+        event = judged(running(), wanted(running(), verb))
+        assert event is not None
+        assert event.output is None
+
+
 def test_an_output_is_held_to_what_a_saga_may_hold() -> None:
     tale = running()
     free = SAGA_DATA_BYTES_MAX - tale.saga.data_bytes
@@ -200,7 +207,23 @@ def test_one_that_cannot_be_read_is_closed_by_whoever_saw_its_newest_record() ->
     with pytest.raises(SagaMoved):
         end_unreadable(row, replace(action, seq_seen=row.seq - 1), at=7.0)
     assert end_unreadable(row, replace(action, seq_seen=0), at=7.0) == (event, after)
-    assert (END_OF_UNREADABLE.status_after, END_OF_UNREADABLE.planned) == (Status.TERMINATED, ())
+    with pytest.raises(SagaEnded, match="is TERMINATED: nothing can be done to it any more"):
+        end_unreadable(after, action, at=7.0)
+
+
+def test_one_that_cannot_be_read_and_was_closed_waits_for_nobody_and_nothing() -> None:
+    row = replace(dead_letter().summary, due_at=5.0, error_message="")
+    assert (row.needs_person, row.signature is None) == (True, False)
+    _, after = end_unreadable(row, wanted(dead_letter(), Verb.TERMINATE, None), at=7.0)
+    assert (after.needs_person, after.signature, after.due_at) == (False, None, None)
+    assert after.error_message == "Terminated by ada (why)."
+
+
+def test_what_comes_of_closing_one_that_cannot_be_read_is_told_in_a_sentence() -> None:
+    sentence = "The saga ends here for good and nothing more is called; "
+    sentence += "what it did stands, and no record tells what."
+    ended = Status.TERMINATED
+    assert Effect(sentence, ended, ended, forced=True, planned=()) == END_OF_UNREADABLE
 
 
 # What is told beforehand
@@ -223,12 +246,40 @@ def test_each_effect_is_told_in_a_sentence() -> None:
     assert told(waiting, Verb.COMPLETE) == (
         "The saga goes on as if do_b at b_service had succeeded with the output null."
     )
+    assert effect(waiting, Verb.COMPLETE, output="1").sentence == (
+        "The saga goes on as if do_b at b_service had succeeded with this output."
+    )
     assert told(waiting, Verb.FAIL) == (
         "do_b at b_service is given up and the saga turns back: what was begun is undone."
     )
     assert told(waiting, Verb.CANCEL, None) == "The saga turns back: what was begun is undone."
     assert told(waiting, Verb.TERMINATE, None) == (
         "The saga ends here for good, and nothing more is called; what they did stands: a, b."
+    )
+
+
+def test_each_effect_past_the_pivot_is_told_in_a_sentence() -> None:
+    steps = (
+        step("b", kind=StepKind.PIVOT, budget_s=5.0),
+        step("c", kind=StepKind.RETRIABLE),
+        step("d", kind=StepKind.RETRIABLE),
+    )
+    in_doubt = Tale(define(*steps)).begins().waits(5.0).is_answered(FAULT)
+    assert told(in_doubt, Verb.RETRY) == (
+        "do_b at b_service is asked again with a new budget, under the same key."
+    )
+    assert told(in_doubt, Verb.FAIL) == (
+        "do_b at b_service is given up and the saga turns back: what was begun is undone."
+    )
+    assert effect(in_doubt, Verb.COMPLETE, output="null").sentence == (
+        "The saga goes on as if do_b at b_service had succeeded with the output null."
+    )
+    behind = Tale(define(*steps)).passes("b").begins()
+    assert told(behind, Verb.FAIL, "c") == (
+        "do_c at c_service is given up and needs a person; what does not depend on it goes on."
+    )
+    assert told(behind.is_answered(REFUSAL), Verb.RETRY, "c") == (
+        "do_c at c_service is asked again with a new budget, under a new key because it was refused."
     )
 
 
@@ -250,6 +301,10 @@ def test_each_effect_on_an_undo_is_told_in_a_sentence() -> None:
     assert told(undoing, Verb.CANCEL, None) == "Nothing changes: the saga is turning back already."
     assert told(undoing.is_answered(FAULT, draw=1.0), Verb.RETRY) == (
         "barring do_b at b_service is asked again at once, under the same key."
+    )
+    unsendable = step("b", compensation_input={"x": "input.nowhere"})
+    assert told(Tale(define(unsendable, "c")).does("1").fails(REFUSAL).begins(), Verb.RETRY) == (
+        "The expressions of b are evaluated again; over the same data they fail again."
     )
 
 
@@ -275,6 +330,21 @@ def test_what_can_be_done_is_listed_by_step_and_verb() -> None:
     assert listed(dead_letter()) == ["RETRY b", "SKIP b", "COMPLETE b", "TERMINATE"]
     assert listed(running(), set_aside=True) == ["RETRY", "TERMINATE"]
     assert listed(Tale(define("a")).does("1")) == []
+    steps = [step(name, on_failure="continue", depends_on=[]) for name in "abcde"]
+    undoing = Tale(define(*steps, step("f", depends_on=[*"abcde"]))).passes(*"abcde").fails(REFUSAL)
+    undoing.passes("a").fails(REFUSAL, of="b").begins("c").begins("d").is_answered(FAULT, of="d", draw=1.0)
+    assert listed(undoing) == [
+        *("RETRY b", "SKIP b", "COMPLETE b"),
+        *("SKIP c", "COMPLETE c", "FAIL c"),
+        *("RETRY d", "SKIP d", "COMPLETE d", "FAIL d"),
+        *("SKIP e", "COMPLETE e"),
+        "TERMINATE",
+    ]
+
+
+def test_what_could_be_done_is_nobody_s_yet() -> None:
+    for event in possible_actions(running().saga, at=7.0):
+        assert (event.at, event.action_id, event.actor, event.reason, event.output) == (7.0, "", "", "", None)
 
 
 def test_of_very_many_steps_not_more_are_listed_than_a_person_can_look_at_and_the_failed_ones_first() -> None:
@@ -283,6 +353,7 @@ def test_of_very_many_steps_not_more_are_listed_than_a_person_can_look_at_and_th
     tale = Tale(define(step("p", kind=StepKind.PIVOT), *retriables, max_parallel=100)).passes("p")
     tale.fails(REFUSAL, of=beside[-1])
     listed = {event.step for event in possible_actions(tale.saga, at=tale.now)} - {None}
+    assert len(listed) == 20
     assert listed == {*beside[: STEPS_AT_ISSUE_MAX - 1], beside[-1]}
     named = judged(tale, wanted(tale, Verb.SKIP, beside[-2]))
     assert named is not None
@@ -340,6 +411,23 @@ def test_an_expression_that_failed_is_said_to_be_evaluated_again_and_not_asked()
     again = effect(stuck, Verb.RETRY)
     assert again.sentence == "The expressions of b are evaluated again; over the same data they fail again."
     assert (again.planned, again.status_in_the_end) == ((), Status.DEAD_LETTERED)
+
+
+def test_of_very_many_undos_the_failed_ones_are_listed_first_and_then_those_that_have_begun() -> None:
+    beside = [f"s{n}" for n in range(STEPS_AT_ISSUE_MAX + 5)]
+    steps = (step(name, depends_on=[], on_failure="continue") for name in beside)
+    last = step("last", depends_on=beside)
+    tale = Tale(define(*steps, last, max_parallel=100)).passes(*beside).fails(REFUSAL, of="last")
+    tale.begins(beside[-2], beside[-3]).fails(REFUSAL, of=beside[-1])
+    listed = {event.step for event in possible_actions(tale.saga, at=tale.now)} - {None}
+    assert listed >= set(beside[-3:])
+    assert len(listed) == 20
+
+
+def test_ending_a_saga_that_did_nothing_names_nothing() -> None:
+    assert told(Tale(define("a")), Verb.TERMINATE, None) == (
+        "The saga ends here for good, and nothing more is called."
+    )
 
 
 def test_ending_a_saga_names_also_what_nothing_undoes() -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Final
 
 import pytest
@@ -13,6 +14,8 @@ from coordinator.domain.events import Event, ExpressionFailed, StepBegun, UndoBe
 from coordinator.domain.ids import ActionId, IdempotencyKey, StepName
 from coordinator.domain.saga import (
     CALL_BYTES_MAX,
+    SAGA_DATA_BYTES_MAX,
+    SAGA_INPUT_BYTES_MAX,
     SHAPED_BYTES_MAX,
     SHAPED_INPUTS_BYTES_MAX,
     Saga,
@@ -23,6 +26,8 @@ from coordinator.domain.saga import (
 from coordinator.domain.shaping import first_call
 from tests.unit.machine.tale import BORN_AT, Tale, define, only_paths, step
 
+ROOT: Final = Path(__file__).parents[2]
+MIB: Final = 1024 * 1024
 LAST: Final = StepName("last")
 KEY: Final = IdempotencyKey("key")
 LARGE: Final = "é" * (SHAPED_BYTES_MAX // 2)
@@ -49,6 +54,16 @@ def with_large(inputs: Sequence[str | None], undo_inputs: Sequence[str | None]) 
 
 def began(saga: Saga, command: Command) -> Event | None:
     return first_call(saga, command, only_paths, BORN_AT)
+
+
+def test_the_bounds_are_those_that_users_are_told() -> None:
+    language = " ".join((ROOT / "docs" / "language.md").read_text().split())
+    told = "What a mapping yields may take 1 MiB; those of all steps of a saga 16 MiB together"
+    assert told in language
+    assert (SHAPED_BYTES_MAX, SHAPED_INPUTS_BYTES_MAX) == (MIB, 16 * MIB)
+    comments = " ".join((ROOT / "protos/saga/v1/participant.proto").read_text().replace("//", "").split())
+    assert "Input and outputs of one saga may take 1.5 MiB together" in comments
+    assert (SAGA_INPUT_BYTES_MAX, SAGA_DATA_BYTES_MAX) == (MIB, 1.5 * MIB)
 
 
 def test_what_a_sagas_steps_are_given_is_bounded_in_all() -> None:

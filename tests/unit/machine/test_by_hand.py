@@ -14,12 +14,13 @@ import pytest
 from coordinator.domain.actions import Action, action_event, effect_of, end_unreadable
 from coordinator.domain.commands import Compensate, Invoke
 from coordinator.domain.errors import IllegalTransition, SagaEnded
-from coordinator.domain.events import OperatorActed, Verb
+from coordinator.domain.events import OperatorActed, StepBegun, UndoBegun, Verb
 from coordinator.domain.ids import ActionId, IdempotencyKey, StepName
 from coordinator.domain.machine import decide
 from coordinator.domain.outcomes import Answer, Succeeded
 from coordinator.domain.saga import AbortKind, Status, StepOutcome, UndoOutcome
 from tests.unit.machine.tale import (
+    BORN_AT,
     DONE,
     FAULT,
     PENDING,
@@ -564,6 +565,14 @@ def test_a_saga_stays_a_dead_letter_while_another_undo_still_needs_a_person() ->
     assert tale.status is Status.COMPENSATED
 
 
+def test_of_a_dead_letter_what_was_left_in_place_is_put_before_nobody_again() -> None:
+    tale = Tale(define("a", "b", "c", "d")).does("1", "2", "3").fails(REFUSAL)
+    acts(tale, Verb.SKIP, "c")
+    tale.fails(REFUSAL)
+    assert tale.status is Status.DEAD_LETTERED
+    assert [step.name for step in tale.saga.left_standing] == ["b", "a"]
+
+
 def test_failing_an_undo_that_is_passed_over_lets_the_steps_before_it_be_undone() -> None:
     tale = Tale(define("a", step("b", on_failure="continue"), "c")).does("1", "2").fails(REFUSAL).begins()
     acts(tale, Verb.FAIL, "b")
@@ -738,3 +747,94 @@ def test_deciding_of_an_action_changes_one_step_at_most() -> None:
                 continue
             changed = [new.name for old, new in zip(tale.saga.steps, after.steps, strict=True) if old != new]
             assert changed == ["b"], where
+
+
+def test_the_reason_of_an_operator_who_cancels_is_told() -> None:
+    tale = running()
+    acts(tale, Verb.CANCEL)
+    assert tale.summary.error_message.startswith("Cancelled (she knows).")
+
+
+def test_what_cannot_be_done_is_told_with_the_reason() -> None:
+    for tale, verb, name, sentence in (
+        (dead_letter(), Verb.CANCEL, None, "is DEAD_LETTERED: there is nothing left to cancel"),
+        (STEPS["passed"](), Verb.SKIP, "b", "and step 'b' is passed"),
+        (STEPS["not reached"](), Verb.SKIP, "b", "and step 'b' has not been reached"),
+        (UNDOS["nothing to undo"](), Verb.SKIP, "b", "step 'b' needs no undo"),
+        (UNDOS["blocked behind another"](), Verb.SKIP, "b", "step 'b' waits for that of a later step"),
+        (UNDOS["settled"](), Verb.RETRY, "b", "the undo of step 'b' is settled"),
+    ):
+        with pytest.raises(IllegalTransition, match=sentence):
+            acts(tale, verb, name)
+
+
+def test_an_undo_that_was_left_in_place_is_settled() -> None:
+    tale = compensating()
+    acts(tale, Verb.SKIP, "b")
+    for verb in (Verb.RETRY, Verb.SKIP, Verb.COMPLETE, Verb.FAIL):
+        with pytest.raises(IllegalTransition, match="is settled"):
+            acts(tale, verb, "b")
+
+
+def test_nothing_begins_any_more_in_a_saga_that_a_person_has_ended() -> None:
+    for tale, begun in (
+        (STEPS["not begun"](), StepBegun(BORN_AT, StepName("b"))),
+        (UNDOS["about to begin"](), UndoBegun(BORN_AT, StepName("b"), "2")),
+    ):
+        acts(tale, Verb.TERMINATE)
+        with pytest.raises(IllegalTransition, match=r" now$"):
+            tale.happens(begun)
+
+
+@pytest.mark.parametrize("verb", [Verb.SKIP, Verb.COMPLETE, Verb.FAIL])
+def test_a_call_that_is_cut_off_by_hand_was_made_all_the_same(verb: Verb) -> None:
+    """It has no say any more; whoever counts calls has to know of it, and of no other."""
+    due = STEPS["waiting for its next attempt"]()
+    due.waits(due.due_in_s or 0.0)
+    for tale, cut_off in (
+        (running(), 1),
+        (past_pivot(), 1),
+        (due, 1),
+        (STEPS["waiting for its next attempt"](), 0),
+        (PIVOTS["waiting for its next attempt"](), 0),
+        (STEPS["not begun"](), 0),
+        (PIVOTS["not begun"](), 0),
+    ):
+        before = tale.step("b")
+        acts(tale, verb, "b")
+        assert (tale.step("b").calls, tale.step("b").lost) == (before.calls + cut_off, before.lost + cut_off)
+
+
+@pytest.mark.parametrize("verb", [Verb.SKIP, Verb.COMPLETE])
+def test_of_a_step_that_is_stuck_no_call_is_cut_off(verb: Verb) -> None:
+    for where in ("refused", "with a spent budget", "pivot in doubt"):
+        tale = PIVOTS[where]()
+        before = tale.step("b")
+        acts(tale, verb, "b")
+        assert tale.step("b").calls == before.calls, where
+
+
+@pytest.mark.parametrize("verb", [Verb.SKIP, Verb.COMPLETE, Verb.FAIL])
+def test_what_a_person_settles_is_due_no_more(verb: Verb) -> None:
+    for tale in (STEPS["waiting for its next attempt"](), PIVOTS["waiting for its next attempt"]()):
+        acts(tale, verb, "b")
+        assert tale.step("b").due_at is None
+    undoing = UNDOS["waiting for its next attempt"]()
+    acts(undoing, verb, "b")
+    assert undoing.undo("b").due_at is None
+
+
+def test_an_undo_that_is_due_is_being_asked_for() -> None:
+    tale = UNDOS["waiting for its next attempt"]()
+    tale.waits(tale.due_in_s or 0.0)
+    with pytest.raises(IllegalTransition, match="is being asked for, or will be"):
+        acts(tale, Verb.RETRY, "b")
+    failures = tale.undo("b").failures
+    acts(tale, Verb.FAIL, "b")
+    assert tale.undo("b").failures == failures + 1, "the attempt that may be under way counts"
+
+
+def test_attempts_that_a_restart_swallowed_are_counted_once_when_an_undo_is_tried_again() -> None:
+    tale = compensating().is_resumed().is_answered(REFUSAL)
+    acts(tale, Verb.RETRY, "b")
+    assert tale.undo("b").attempt == 3

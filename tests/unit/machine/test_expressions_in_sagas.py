@@ -20,7 +20,7 @@ from coordinator.domain.events import (
     Verb,
 )
 from coordinator.domain.ids import ActionId, FencingToken, StepName
-from coordinator.domain.outcomes import Succeeded
+from coordinator.domain.outcomes import NoProof, Succeeded, Unproved
 from coordinator.domain.saga import (
     CALL_BYTES_MAX,
     SHAPED_BYTES_MAX,
@@ -184,6 +184,12 @@ def test_an_output_that_cannot_be_made_past_the_pivot_is_left_out_and_flagged() 
     assert tale.saga.flags == ('output.x: input has no field "missing"',)
     with pytest.raises(IllegalTransition, match="its output is not to be made now"):
         tale.happens(ExpressionFailed(tale.now, None, "output", ""))
+
+
+def test_an_output_that_cannot_be_made_leaves_earlier_flags_standing() -> None:
+    reused = NoProof(Unproved.KEY_REUSED, "KEY_REUSED", "")
+    tale = with_output(pivot("a"), output=MISSING).fails(reused).is_answered(DONE).settles()
+    assert tale.saga.flags == ("a: KEY_REUSED", 'output.x: input has no field "missing"')
 
 
 def test_a_saga_that_waits_for_its_output_can_still_be_cancelled_before_its_pivot() -> None:

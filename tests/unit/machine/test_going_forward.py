@@ -1,12 +1,14 @@
 """What a saga does while nothing is wrong, and how each step is begun."""
 
+from dataclasses import replace
+
 import pytest
 
 from coordinator.domain.commands import Invoke
 from coordinator.domain.errors import IllegalTransition
 from coordinator.domain.events import StepBegun, StepSucceeded
 from coordinator.domain.ids import IdempotencyKey, StepName
-from coordinator.domain.machine import resume
+from coordinator.domain.machine import resume, start
 from coordinator.domain.saga import Status
 from tests.unit.machine.tale import DONE, FAULT, PENDING, Tale, born, define
 
@@ -17,6 +19,11 @@ def test_a_new_saga_is_running_and_its_first_step_is_due_now() -> None:
     tale = Tale(define("a", "b"))
     assert tale.status is Status.RUNNING
     assert tale.next == Invoke(A, IdempotencyKey("saga-1/a/execute"), None)
+
+
+def test_a_saga_is_followed_where_it_was_started() -> None:
+    started = replace(born(define("a")), trace="00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01")
+    assert start(define("a"), started).saga.trace == started.trace
 
 
 def test_a_step_is_asked_for_only_when_the_one_before_it_has_succeeded() -> None:

@@ -16,7 +16,7 @@ from coordinator.domain.events import (
 )
 from coordinator.domain.ids import StepName
 from coordinator.domain.outcomes import Answer, NoProof, Unproved
-from coordinator.domain.saga import AbortKind, Heading, Status
+from coordinator.domain.saga import Abort, AbortKind, Heading, Status
 from tests.unit.machine.tale import BORN_AT, DONE, FAULT, REFUSAL, SILENCE, Tale, define, step
 
 A, B = StepName("a"), StepName("b")
@@ -35,6 +35,13 @@ def test_a_cancelled_saga_begins_no_further_step_and_undoes_those_it_has() -> No
 
 def test_a_cancelled_saga_undoes_the_step_that_may_be_under_way() -> None:
     assert Tale(define("a", "b")).begins().is_cancelled().undoes_what_is_left() == ["a"]
+
+
+def test_it_is_known_why_and_when_a_saga_turned_back_and_whose_words_are_told() -> None:
+    cancelled = Tale(define("a")).waits(1).is_cancelled("enough").saga
+    assert cancelled.abort == Abort(AbortKind.CANCELLED, BORN_AT + 1, None, "", "enough")
+    out_of_time = Tale(define("a", ttl_s=10.0)).runs_out_of_time().saga
+    assert out_of_time.abort == Abort(AbortKind.DEADLINE, BORN_AT + 10, None, "", "")
 
 
 def test_only_a_saga_that_goes_forward_can_be_cancelled() -> None:
@@ -133,6 +140,12 @@ def test_a_contradiction_during_the_undo_raises_a_flag_once_and_the_undo_goes_on
     tale.is_answered(broken(Unproved.KEY_REUSED)).is_answered(broken(Unproved.KEY_REUSED))
     assert tale.saga.flags == ("a: KEY_REUSED",)
     assert tale.status is Status.COMPENSATING
+
+
+def test_each_contradiction_raises_a_flag_of_its_own_and_an_undo_that_is_barred_is_one() -> None:
+    tale = Tale(define("a", "b")).does("1").fails(broken(Unproved.KEY_REUSED)).begins()
+    tale.is_answered(broken(Unproved.BARRED))
+    assert tale.saga.flags == ("b: KEY_REUSED", "b: BARRED")
 
 
 @pytest.mark.parametrize("answer", [FAULT, SILENCE, broken(Unproved.PERMANENT)], ids=repr)
