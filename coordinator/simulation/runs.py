@@ -68,7 +68,7 @@ class Run:
     def weight(self) -> int:
         """How much has to go wrong for it."""
         odd = sum(not way.is_plain for _, _, way in self.ways)
-        return 2 * len(self.words) + odd + bool(self.data.words)
+        return 2 * len(self.words) + odd + 2 * len(self.kills) + bool(self.data.words)
 
     @property
     def is_plain(self) -> bool:

@@ -9,8 +9,11 @@ from typing import Final
 import pytest
 
 from coordinator.cli.app import run
-from coordinator.cli.simulation import written
+from coordinator.cli.simulation import POINTS_SHOWN_MAX, report, written
+from coordinator.simulation.exploring import explore
+from coordinator.simulation.made_up import Data
 from coordinator.simulation.rehearsal import Rehearsed
+from tests.unit.simulation.definitions import a_saga, a_step
 
 HOLD: Final = """\
 sagaName: Hold
@@ -180,6 +183,27 @@ def test_what_a_simulated_coordinator_logs_is_not_told(
     assert run(["simulate", hold, "--runs-max", "30"]) == 0
     assert (capsys.readouterr().err, caplog.records) == ("", [])
     assert logging.getLogger("coordinator").propagate
+
+
+def test_of_a_large_definition_not_all_is_shown() -> None:
+    pay = a_step("pay", kind="pivot")
+    ship = a_step("ship", kind="retriable", compensation=None)
+    explored = explore(
+        a_saga(*(a_step(f"s{number}") for number in range(14)), pay, ship), [Data({}, {})], runs_max=1
+    )
+    ((words, points),) = explored.findings.plans
+    explored.findings.plans = [(words, points * 2)]
+    lines = list(report(explored))
+    at = lines.index("what would be undone if it turned back")
+    assert lines[at + 12].endswith("uns11, uns10, uns9, uns8, uns7, uns6, uns5, uns4, uns3, uns2, uns1, uns0")
+    assert lines[at + 13].endswith("uns2, uns1, and 1 more")
+    assert lines[at + 15 : at + 18] == [
+        "  pay is asked   nothing, unless pay is refused",
+        "  ship is asked  nothing: there is no turning back any more",
+        "  at the end     nothing: there is no turning back any more",
+    ]
+    assert lines[at + POINTS_SHOWN_MAX + 1] == "  and at 4 more points: as JSON all are shown"
+    assert lines[-1] == "nothing that was explored needs a person"
 
 
 def test_a_length_of_time_is_told_in_its_two_largest_units() -> None:
