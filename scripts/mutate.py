@@ -21,7 +21,6 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 PACKAGE: Final = "coordinator.domain"
 EXPLAINED: Final = ROOT / "tests" / "mutation" / "explained.txt"
 SCRATCH: Final = ROOT / ".cache" / "mutation"
-SURVIVORS: Final = SCRATCH / "survivors.txt"
 TESTS: Final = (
     "tests/unit/machine",
     "tests/unit/definitions",
@@ -58,6 +57,7 @@ def main(arguments: Sequence[str]) -> int:
     options.add_argument("--sample", type=int, help="try only so many mutants, drawn by chance")
     options.add_argument("--seed", type=int, default=0, help="what the draw depends on")
     options.add_argument("--jobs", type=int, default=1, help="how many to try side by side")
+    options.add_argument("--scratch", type=Path, default=SCRATCH, help="where to write what is found")
     chosen = options.parse_args(arguments)
     modules = read_modules()
     unknown = set(chosen.modules).difference(modules)
@@ -67,21 +67,24 @@ def main(arguments: Sequence[str]) -> int:
     mutants = [mutant for name in chosen.modules or modules for mutant in modules[name].mutants()]
     if chosen.sample is not None:
         mutants = random.Random(chosen.seed).sample(mutants, min(chosen.sample, len(mutants)))
-    SCRATCH.mkdir(parents=True, exist_ok=True)
-    log = SCRATCH / "log.txt"
+    chosen.scratch.mkdir(parents=True, exist_ok=True)
+    log, survivors = chosen.scratch / "log.txt", chosen.scratch / "survivors.txt"
     log.unlink(missing_ok=True)
     explained = read_explained(EXPLAINED.read_text())
     try:
         found = survey(chosen.tests, modules, PACKAGE, log)
         print(f"{len(mutants)} mutants, {len(found.seconds)} tests", flush=True)
         tried = trials(mutants, modules, PACKAGE, found, tests=chosen.tests, jobs=chosen.jobs, log=log)
-        outcomes = follow(tried, mutants, explained)
+        outcomes = follow(tried, mutants, explained, survivors)
     except Broken as wrong:
         print(f"mutate: {wrong}", file=sys.stderr)
         return 1
     tell(mutants, outcomes, explained)
     print(f"{time.monotonic() - began:.0f} s")
-    return judge(mutants, outcomes, explained)
+    if judge(mutants, outcomes, explained):
+        return 0
+    print(f"what survived, and nothing explains, is in {survivors}")
+    return 1
 
 
 def read_modules() -> dict[str, Module]:
@@ -107,11 +110,14 @@ def read_explained(text: str) -> dict[str, str]:
 
 
 def follow(
-    tried: Iterable[tuple[int, Outcome]], mutants: Sequence[Mutant], explained: Collection[str]
+    tried: Iterable[tuple[int, Outcome]],
+    mutants: Sequence[Mutant],
+    explained: Collection[str],
+    survivors: Path,
 ) -> list[Outcome]:
     """Every mutant's outcome. Survivors that nothing explains are written down as they become known."""
     outcomes = dict[int, Outcome]()
-    with SURVIVORS.open("w") as file:
+    with survivors.open("w") as file:
         for place, outcome in tried:
             outcomes[place] = outcome
             if outcome is Outcome.SURVIVED and mutants[place].key not in explained:
@@ -134,17 +140,15 @@ def tell(mutants: Sequence[Mutant], outcomes: Sequence[Outcome], explained: Coll
         print(f"{name:20}{len(mine):10}{numbers}{score:11.1%}")
 
 
-def judge(mutants: Sequence[Mutant], outcomes: Sequence[Outcome], explained: Collection[str]) -> int:
-    """Say what is wrong: what the process is to end with."""
-    unexplained = 0
+def judge(mutants: Sequence[Mutant], outcomes: Sequence[Outcome], explained: Collection[str]) -> bool:
+    """Whether every survivor is explained. What is explained and does not survive is told."""
+    is_right = True
     for mutant, outcome in zip(mutants, outcomes, strict=True):
         if outcome is Outcome.SURVIVED:
-            unexplained += mutant.key not in explained
+            is_right &= mutant.key in explained
         elif mutant.key in explained:
             print(f"explained, and noticed by a test all the same: {mutant.key}")
-    if unexplained:
-        print(f"{unexplained} survived that nothing explains: see {SURVIVORS.relative_to(ROOT)}")
-    return 1 if unexplained else 0
+    return is_right
 
 
 if __name__ == "__main__":
