@@ -128,7 +128,7 @@ def of_its_kind(definition: SagaDefinition) -> Veil:
                 return 0
             case float():
                 return 0.0
-            case None:
+            case _:
                 return None
 
     return veil

@@ -743,6 +743,7 @@ async def test_a_saga_that_cannot_be_read_can_only_be_terminated() -> None:
         await house.pool.recover()
         view, possible = await house.sagas.possible_actions(saga_id)
         assert (view.saga, view.summary.status) == (None, Status.DEAD_LETTERED)
+        assert await house.sagas.undo_plan(view, with_inputs=True) is None
         assert [event.verb for event, _ in possible] == [Verb.TERMINATE]
         for verb, name in ((Verb.RETRY, None), (Verb.SKIP, "b")):
             with pytest.raises(IllegalTransition, match="can only be terminated"):
