@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from coordinator.domain.actions import Action, action_event, effect_of, end_unreadable
+from coordinator.domain.actions import Action, Effect, action_event, effect_of, end_unreadable
 from coordinator.domain.commands import Compensate, Invoke
 from coordinator.domain.errors import IllegalTransition, SagaEnded
 from coordinator.domain.events import OperatorActed, StepBegun, UndoBegun, Verb
@@ -679,12 +679,23 @@ def test_the_deadline_turns_back_what_a_person_had_helped_forward_and_cuts_no_re
 
 
 def test_an_effect_that_is_told_when_the_deadline_has_come_knows_of_it() -> None:
-    tale = Tale(define("a", "b", ttl_s=50.0)).begins().waits(60.0)
-    event = action_event(tale.saga, action(tale, Verb.COMPLETE, "a"), seq=len(tale.history), at=tale.now)
+    for waited in (50.0, 60.0):
+        tale = Tale(define("a", "b", ttl_s=50.0)).begins().waits(waited)
+        effect = told_beforehand(tale, Verb.COMPLETE, "a")
+        assert (effect.status_after, effect.status_in_the_end) == (Status.RUNNING, Status.COMPENSATED)
+        assert [command.key for command in effect.planned] == [key("a", "compensate")]
+
+
+def test_an_effect_that_is_told_of_an_overdue_saga_past_its_pivot_is_that_it_goes_on() -> None:
+    tale = Tale(define(pivot("a"), retriable("b"), ttl_s=50.0)).does("1").begins().runs_out_of_time()
+    assert tale.saga.is_overdue
+    assert told_beforehand(tale, Verb.SKIP, "b").status_in_the_end is Status.COMPLETED
+
+
+def told_beforehand(tale: Tale, verb: Verb, name: str) -> Effect:
+    event = action_event(tale.saga, action(tale, verb, name), seq=len(tale.history), at=tale.now)
     assert event is not None
-    effect = effect_of(tale.saga, event, only_paths)
-    assert (effect.status_after, effect.status_in_the_end) == (Status.RUNNING, Status.COMPENSATED)
-    assert [command.key for command in effect.planned] == [key("a", "compensate")]
+    return effect_of(tale.saga, event, only_paths)
 
 
 def test_a_saga_is_not_driven_on_as_a_whole_when_no_work_is_left() -> None:

@@ -103,7 +103,8 @@ def test_the_counters_of_each_step_and_direction_are_its_own() -> None:
 def test_the_wish_of_the_callee_is_kept_as_the_least_wait_inside_the_cap() -> None:
     for wish_s, waited_s in ((3.0, 3.0), (100.0, 8.0), (0.1, 0.5), (-5.0, 0.5)):
         tale = Tale(define("a")).fails(Faulted("BUSY", "", wish_s))
-        assert tale.due_in_s == waited_s
+        undoing = Tale(define("a", "b")).does("1").is_cancelled().fails(Faulted("BUSY", "", wish_s))
+        assert tale.due_in_s == undoing.due_in_s == waited_s
 
 
 def test_the_wish_to_be_asked_again_is_held_inside_bounds() -> None:

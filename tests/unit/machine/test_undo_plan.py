@@ -24,7 +24,7 @@ from coordinator.domain.masking import Masking
 from coordinator.domain.saga import StepState
 from coordinator.domain.shown_plan import shown_plan
 from coordinator.domain.undo_plan import Stays, UndoPlan, undo_plan
-from tests.unit.machine.tale import DONE, REFUSAL, Tale, define, step
+from tests.unit.machine.tale import DONE, FAULT, REFUSAL, Tale, define, step
 
 
 def evaluate(source: str, variables: Mapping[str, JsonValue], effort: Effort) -> JsonValue:
@@ -96,6 +96,11 @@ def test_an_undo_waits_for_the_last_of_those_that_come_before_it() -> None:
     assert order(side_by_side()).index("a") == 3
 
 
+def test_of_those_that_wait_for_each_other_in_turn_an_undo_waits_for_the_nearest() -> None:
+    waits = {undo.step: undo.after for undo in plan(Tale(define(*"abcd")).does("1", "2", "3")).undos}
+    assert waits == {"c": (), "b": ("c",), "a": ("b",)}
+
+
 def test_a_step_that_is_undone_already_is_waited_for_no_more() -> None:
     tale = side_by_side().is_cancelled()
     (of_d,) = (c for c in tale.decision.commands if c.step == "d")
@@ -123,6 +128,12 @@ def test_a_step_that_a_person_skipped_and_that_is_only_barred_may_stay_as_well()
     assert stays(tale) == {"a": Stays.NO_COMPENSATION}
 
 
+def test_what_a_person_says_is_undone_does_not_stay_though_no_compensation_is_named() -> None:
+    tale = Tale(define(step("a", undo=None), "b")).begins().is_cancelled()
+    tale.happens(OperatorActed(tale.now, Verb.COMPLETE, ActionId("x"), "ada", "", StepName("a")))
+    assert (order(tale), stays(tale)) == ([], {})
+
+
 def test_what_was_never_begun_or_was_refused_at_once_is_no_part_of_a_plan() -> None:
     tale = Tale(define("a", "b", "c")).does("1").fails(REFUSAL)
     assert (order(tale), stays(tale)) == (["a"], {})
@@ -140,6 +151,13 @@ def test_past_the_pivot_nothing_is_undone_unless_the_pivot_does_not_come_about()
     assert (order(tale), stays(tale)) == ([], {"a": Stays.PAST_PIVOT, "b": Stays.PAST_PIVOT})
     tale.is_answered(REFUSAL)
     assert (order(tale), stays(tale)) == (["a"], {})
+
+
+def test_a_step_past_the_pivot_that_was_refused_stays_only_if_it_was_asked_before() -> None:
+    at_once = with_pivot().does("2").fails(REFUSAL)
+    assert stays(at_once) == {"a": Stays.PAST_PIVOT, "b": Stays.PAST_PIVOT}
+    later = with_pivot().does("2").fails(FAULT).is_answered(REFUSAL)
+    assert stays(later) == dict.fromkeys("abc", Stays.PAST_PIVOT)
 
 
 def test_nothing_of_a_saga_that_has_completed_is_undone() -> None:

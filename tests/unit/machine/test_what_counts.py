@@ -3,6 +3,7 @@
 import pytest
 
 from coordinator.domain.events import Cause, StepFaulted, UndoFaulted
+from coordinator.domain.ids import StepName
 from coordinator.domain.outcomes import Answer, Pending, Succeeded
 from coordinator.domain.saga import SAGA_DATA_BYTES_MAX, Status
 from tests.unit.machine.tale import DONE, FAULT, PENDING, REFUSAL, Tale, define, pivot, retriable, step
@@ -12,6 +13,10 @@ def test_a_refusal_after_the_deadline_proves_nothing_so_the_step_is_undone() -> 
     tale = Tale(define("a", ttl_s=10)).begins()
     call = tale.next
     tale.runs_out_of_time().is_answered(REFUSAL, call=call)
+    message = "the refusal came after the deadline"
+    assert tale.history[-1] == StepFaulted(
+        tale.now, StepName("a"), 1, Cause.UNKNOWN, "TOO_LATE", message, None
+    )
     assert tale.step("a").needs_undo
     assert tale.undoes_what_is_left() == ["a"]
 
