@@ -352,6 +352,7 @@ IN_THE_ORDER_OF_A_SET: Final = [
     "class A:\n    seen: set[str]\nclass B(A): ...\ndef f(b: B): return [*b.seen]",
     "class A:\n    seen: set[str]\ndef f(a): return [*a.seen]",
     "class A:\n    seen: set[str]\ndef f(): return [*A().seen]",
+    "class A:\n    n: list[int]\nclass C:\n    n: set\ndef f(x): return [*x.n]\nf(A())",
     "class A:\n    n: list[int]\nclass B:\n    a: A\nclass C:\n    n: set\ndef f(x): return [*x.a.n]",
     "class A:\n    n: list[int]\nclass B:\n    def a(self) -> A: ...\nclass C:\n    n: set\n[*b.a().n]",
     "from typing import Any\nclass A:\n    seen: Any\na = A({1})\nnames = [*a.seen]",
