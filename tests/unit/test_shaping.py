@@ -69,8 +69,7 @@ def test_the_bounds_are_those_that_users_are_told() -> None:
 def test_what_a_sagas_steps_are_given_is_bounded_in_all() -> None:
     nothing: list[str | None] = [None] * len(OTHERS)
     full: list[str | None] = [LARGE] * len(OTHERS)
-    least = len('{"n":1}') // 2
-    fits: list[str | None] = [*full[:-1], LARGE[: -least - 1]]
+    fits: list[str | None] = [*full[:-1], "e" * (SHAPED_BYTES_MAX - len('{"n":1}'))]
     invoke = Invoke(LAST, KEY, None)
     assert isinstance(began(with_large(fits, full), invoke), StepBegun)
     assert began(with_large(full, nothing), invoke) == ExpressionFailed(BORN_AT, LAST, "input", SENTENCE)

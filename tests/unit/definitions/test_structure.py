@@ -86,6 +86,25 @@ def test_an_entry_of_input_may_take_the_output_of_all_that_the_step_depends_on_a
     assert fault.sentence == ("expected 'outputs.' and the name of an earlier step (a, b), found 'outputs.c'")
 
 
+def test_where_it_cannot_be_known_which_steps_come_before_no_output_is_said_to_be_missing() -> None:
+    def paths(*steps: Written) -> list[str]:
+        return [fault.path for fault in faults(*steps)]
+
+    wants, nameless = {"input": ["outputs.x"]}, next_in_row("!")
+    assert paths(written("a", "nowhere"), written("b", "a", **wants)) == ["$.steps[0].dependsOn[0]"]
+    assert paths(next_in_row("a"), nameless, next_in_row("c", **wants)) == ["$.steps[1].transaction"]
+    assert paths(next_in_row("a"), next_in_row("b", **wants), nameless) == [
+        "$.steps[1].input[0]",
+        "$.steps[2].transaction",
+    ]
+
+
+def test_the_services_that_there_are_are_told_in_order() -> None:
+    text = json.dumps({"sagaName": "Trip", "steps": [next_in_row("a")]})
+    with pytest.raises(InvalidDefinition, match=r"expected a configured service \(Air, Hotel, Rail\)"):
+        parse_definition(text, source="trip.json", services=["Hotel", "Rail", "Air"])
+
+
 # What is refused
 
 NO_CYCLE: Final = "expected steps that do not wait for each other, found"

@@ -142,6 +142,44 @@ def test_the_undo_of_a_step_that_was_never_begun_gets_what_its_execute_would_hav
     assert (sent(tale), tale.undo("a").receipt) == ('{"n":1}', '"done"')
 
 
+def test_an_undo_without_a_mapping_of_its_own_gets_what_its_execute_got_and_nothing_is_journaled_twice() -> (
+    None
+):
+    mapped = step("a", input={"n": "input.n"})
+    tale = tale_of(mapped, "b").passes("a").is_cancelled().begins()
+    assert tale.history[-1] == UndoBegun(BORN_AT, StepName("a"), '"a"', None)
+    assert sent(tale) == '{"n":1}'
+    own = step("a", input={"n": "input.n"}, compensation_input={"of": "outputs.a"})
+    tale = tale_of(own, "b").passes("a").is_cancelled().begins()
+    assert tale.history[-1] == UndoBegun(BORN_AT, StepName("a"), '"a"', '{"of":"a"}')
+    assert sent(tale) == '{"of":"a"}'
+
+
+def test_it_is_told_where_the_input_of_an_undo_could_not_be_made() -> None:
+    for own, place in (
+        (step("a", input=MISSING), "input"),
+        (step("a", compensation_input=MISSING), "compensationInput"),
+    ):
+        tale = tale_of(own, "b").happens(acted(Verb.COMPLETE, "a")).is_cancelled().begins()
+        assert tale.undo("a").unsendable == f'{place}.x: input has no field "missing"'
+
+
+def test_an_undo_is_sent_if_what_it_is_given_and_the_receipt_fit_into_one_call_together() -> None:
+    def why_not(size: int) -> str:
+        tale = tale_of(step("a", compensation_input={"o": "outputs.a"}), "b").begins()
+        tale.is_answered(Succeeded(json.dumps("x" * (size - 2)))).is_cancelled().begins()
+        return tale.undo("a").unsendable
+
+    half = (CALL_BYTES_MAX - len('{"o":}')) // 2
+    assert why_not(half) == ""
+    assert why_not(half + 1) == "compensationInput: this and the step's output take more than 1835008 bytes"
+
+
+def test_what_was_skipped_by_hand_has_no_output_to_send() -> None:
+    tale = tale_of("a", "b").happens(acted(Verb.SKIP, "a")).begins()
+    assert json.loads(sent(tale)) == {**json.loads(INPUT), "outputs": {}}
+
+
 # The saga's output
 
 
@@ -451,8 +489,9 @@ def large(size: int, *steps: Any) -> Tale:
 
 
 def test_what_a_mapping_yields_is_held_to_a_megabyte() -> None:
-    twice = step("a", input={"x": "input.x", "y": "input.x"})
-    fits = (SHAPED_BYTES_MAX - len('{"x":"","y":""}')) // 2
+    twice = step("a", input={"x": "input.x", "yy": "input.x"})
+    fits, left = divmod(SHAPED_BYTES_MAX - len('{"x":"","yy":""}'), 2)
+    assert left == 0
     assert large(fits, twice).begins().status is Status.RUNNING
     tale = large(fits + 1, twice).begins()
     assert tale.history[-1] == ExpressionFailed(
