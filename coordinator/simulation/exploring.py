@@ -7,13 +7,13 @@ one kill. The engine and the journal are the real ones; time is not.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Final
 
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.definition import SagaDefinition, StepDefinition, StepKind
 from coordinator.domain.events import Event
 from coordinator.domain.ids import StepName
-from coordinator.domain.machine import resume
 from coordinator.domain.outcomes import Direction
 from coordinator.domain.saga import Status
 from coordinator.simulation.answers import (
@@ -27,15 +27,16 @@ from coordinator.simulation.answers import (
     undo_ways,
 )
 from coordinator.simulation.boundaries import Boundary
-from coordinator.simulation.findings import Findings
+from coordinator.simulation.findings import Findings, asked_in, states
 from coordinator.simulation.loop import GoesInCircles
 from coordinator.simulation.made_up import Data
 from coordinator.simulation.rehearsal import NeverRests, Rehearsed, rehearse
 from coordinator.simulation.runs import (
     REPEATED,
+    FirstCalls,
     Run,
     crash_points,
-    first_passed,
+    first_calls,
     kills_at,
     steps_called,
 )
@@ -90,6 +91,11 @@ class _Played:
     crashes_from: int | None = 1
     """The first boundary that a crash is tried at; None: none is."""
 
+    @cached_property
+    def first_calls(self) -> FirstCalls:
+        """Where it comes to the first call for each step."""
+        return first_calls(self.came_of_it.passed)
+
 
 class _Exploring:
     def __init__(
@@ -111,7 +117,10 @@ class _Exploring:
 
     def explored(self) -> Explored:
         explored = self._explored
-        straight = list(self._play([Run(self._definition, data) for data in self._data]))
+        if self._runs_max is not None and self._runs_max < len(self._data):
+            self._leave_out("conditions the other way")
+        first = [Run(self._definition, data) for data in self._data[: self._runs_max]]
+        straight = list(self._play(first))
         explored.straight = [(one.run, one.came_of_it) for one in straight]
         explored.findings.plans = [
             (run.data.words, explored.findings.plans_of(came_of_it)) for run, came_of_it in explored.straight
@@ -175,12 +184,12 @@ class _Exploring:
         for name in steps_called(came_of_it, Direction.FORWARD):
             step = self._definition.step(name)
             for way in forward_ways(step):
-                yield self._answered(run, came_of_it, name, Direction.FORWARD, way)
+                yield self._answered(straight, name, Direction.FORWARD, way)
             if ttl_s is not None:
                 if (pending := pending_until(step, ttl_s)) is not None:
                     yield run.with_way(name, Direction.FORWARD, pending)
                 for boundary, when in ((Boundary.UNSENT, "before"), (Boundary.UNTAKEN, "after")):
-                    number = first_passed(came_of_it.passed, boundary, name, Direction.FORWARD)
+                    number = straight.first_calls.number(boundary, name, Direction.FORWARD)
                     if number is not None:
                         words = (
                             f"the coordinator dies {when} the call of {name} and is back after the deadline"
@@ -188,17 +197,15 @@ class _Exploring:
                         yield run.away(number, ttl_s + 1, words)
         yield from _cancels(run, came_of_it)
 
-    def _answered(
-        self, run: Run, came_of_it: Rehearsed, name: StepName, direction: Direction, way: Way
-    ) -> Run:
-        """*run*, and what is asked of *name* is answered in *way*."""
+    def _answered(self, one: _Played, name: StepName, direction: Direction, way: Way) -> Run:
+        """*one*, and what is asked of *name* is answered in *way*."""
         step = self._definition.step(name)
-        answered = run.with_way(name, direction, way)
+        answered = one.run.with_way(name, direction, way)
         budget_s = policy_of(step, direction).budget_s
-        number = first_passed(came_of_it.passed, Boundary.UNTAKEN, name, direction)
-        is_long = way.is_lasting and calls_max(step, direction) > LONG_CALLS
-        if is_long and budget_s is not None and number is not None:
-            return answered.away(number, budget_s, "and the coordinator is away for most of that time")
+        if way.is_lasting and budget_s is not None and calls_max(step, direction) > LONG_CALLS:
+            number = one.first_calls.number(Boundary.UNTAKEN, name, direction)
+            if number is not None:
+                return answered.away(number, budget_s, "and the coordinator is away for most of that time")
         return answered
 
     # Two answers
@@ -206,7 +213,7 @@ class _Exploring:
         """*one*, with each undo of it answered otherwise."""
         for name in steps_called(one.came_of_it, Direction.UNDO):
             for way in undo_ways(self._definition.step(name)):
-                yield self._answered(one.run, one.came_of_it, name, Direction.UNDO, way)
+                yield self._answered(one, name, Direction.UNDO, way)
 
     # All at its slowest
     def _at_its_slowest(self, straight: _Played) -> None:
@@ -259,7 +266,7 @@ class _Exploring:
         for name, direction, _ in run.ways:
             if direction is Direction.UNDO:
                 # What comes before it is that of the run with one answer.
-                first = first_passed(came_of_it.passed, Boundary.UNSENT, name, direction) or 1
+                first = first_calls(came_of_it.passed).number(Boundary.UNSENT, name, direction) or 1
         return max([first, *(number + 1 for number, _ in run.kills)])
 
     def _room(self) -> int:
@@ -310,10 +317,8 @@ def _slow(
 
 def _cancels(run: Run, straight: Rehearsed) -> Iterator[Run]:
     """*run*, cancelled by a client at each of its points."""
-    events = [record.event for record in straight.records]
-    for seq in range(1, len(events)):
-        saga = resume(straight.saga.definition, events[:seq]).saga
-        asked = [step.name for step in saga.steps if step.begun and step.outcome is None]
+    for seq, saga in states(straight):
+        asked = asked_in(saga)
         if asked and saga.status is Status.RUNNING and not saga.is_decided:
             yield run.cancelled(seq, f"while {', '.join(asked)} {'is' if len(asked) == 1 else 'are'} asked")
 

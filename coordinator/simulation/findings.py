@@ -1,16 +1,16 @@
 """What an exploration found: how its runs ended, the worst of them, what would be undone, who is needed."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from coordinator.domain.actions import effect_of, possible_actions
 from coordinator.domain.definition import SagaDefinition, StepKind
-from coordinator.domain.events import Verb
+from coordinator.domain.events import SagaStarted, Verb
 from coordinator.domain.expressions import Evaluate
 from coordinator.domain.ids import StepName
-from coordinator.domain.machine import resume
+from coordinator.domain.machine import evolve, start
 from coordinator.domain.saga import Heading, Saga, Status
 from coordinator.domain.summary import DeadLetterCause
 from coordinator.domain.undo_plan import Stays, undo_plan
@@ -19,6 +19,9 @@ from coordinator.simulation.rehearsal import Rehearsed
 from coordinator.simulation.runs import Run
 
 BROKEN_SHOWN_MAX: Final = 20
+PLANS_MIN: Final = 5
+PLANNED_UNDOS_MAX: Final = 10_000
+"""In all plans together, about: of very large sagas not each point is told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,18 +122,17 @@ class Findings:
             self.broken_shown.append((str(run), tuple(laws)))
 
     def plans_of(self, straight: Rehearsed) -> list[Point]:
-        """What would be undone at each point of *straight*."""
-        events = [record.event for record in straight.records]
-        points: list[Point] = []
-        for seq in range(1, len(events) + 1):
-            saga = resume(self.definition, events[:seq]).saga
-            asked = tuple(step.name for step in saga.steps if step.begun and step.outcome is None)
-            if asked or not saga.status.is_open:
-                plan = undo_plan(saga, self.evaluate)
-                undos = tuple(Undo(u.step, u.service, u.compensation, u.after) for u in plan.undos)
-                pivot = next((name for name in asked if name == self._pivot), None)
-                points.append(Point(asked, pivot, undos, plan.stays))
-        return points
+        """What would be undone at each point of *straight*; where these are very many, at some of them."""
+        at = [saga for _, saga in states(straight) if asked_in(saga) or not saga.status.is_open]
+        count = min(len(at), max(PLANS_MIN, PLANNED_UNDOS_MAX // len(self.definition.steps)))
+        return [self._point(at[(place + 1) * len(at) // count - 1]) for place in range(count)]
+
+    def _point(self, saga: Saga) -> Point:
+        asked = asked_in(saga)
+        pivot = next((name for name in asked if name == self._pivot), None)
+        plan = undo_plan(saga, self.evaluate)
+        undos = tuple(Undo(u.step, u.service, u.compensation, u.after) for u in plan.undos)
+        return Point(asked, pivot, undos, plan.stays)
 
     @property
     def _pivot(self) -> StepName | None:
@@ -178,6 +180,22 @@ class Findings:
         actions = possible_actions(saga, at=saga.updated_at)
         effects = ((event, effect_of(saga, event, self.evaluate)) for event in actions)
         return tuple(Choice(event.verb, event.step, effect.status_in_the_end) for event, effect in effects)
+
+
+def states(rehearsed: Rehearsed) -> Iterator[tuple[int, Saga]]:
+    """The saga after each of its records, by the number of that."""
+    first, *others = (record.event for record in rehearsed.records)
+    assert isinstance(first, SagaStarted)
+    saga = start(rehearsed.saga.definition, first).saga
+    yield 1, saga
+    for seq, event in enumerate(others, 2):
+        saga = evolve(saga, event)
+        yield seq, saga
+
+
+def asked_in(saga: Saga) -> tuple[StepName, ...]:
+    """The steps that *saga*, going forward, waits for."""
+    return tuple(step.name for step in saga.steps if step.begun and step.outcome is None)
 
 
 def _standing(saga: Saga) -> tuple[StepName, ...]:

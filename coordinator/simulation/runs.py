@@ -1,6 +1,6 @@
 """One run of an exploration: what goes otherwise than well in it, in words, and as a rehearsal."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -100,6 +100,18 @@ class Run:
         return "; ".join((*((self.data.words,) if self.data.words else ()), *self.words)) or "all goes well"
 
 
+@dataclass(frozen=True, slots=True)
+class FirstCalls:
+    """The numbers of boundaries, by what comes to them."""
+
+    _numbers: Mapping[tuple[Boundary, str], int]
+
+    def number(self, boundary: Boundary, step: StepName, direction: Direction) -> int | None:
+        """That of the first call for *step*; None where there is none."""
+        way = "do" if direction is Direction.FORWARD else "undo"
+        return self._numbers.get((boundary, f"{way} {step}"))
+
+
 def direction_of(call: Call) -> Direction:
     """Whether *call* does or undoes."""
     return Direction.FORWARD if isinstance(call, ExecuteCall) else Direction.UNDO
@@ -110,31 +122,25 @@ def steps_called(rehearsed: Rehearsed, direction: Direction) -> list[StepName]:
     return list(dict.fromkeys(call.step for call in rehearsed.calls if direction_of(call) is direction))
 
 
-def first_passed(
-    passed: Sequence[Passed], boundary: Boundary, step: StepName, direction: Direction
-) -> int | None:
-    """The number of the first boundary of that sort at a call for *step*."""
-    about = _about(step, direction)
+def first_calls(passed: Sequence[Passed]) -> FirstCalls:
+    """Where the first call of each step, in each direction, comes to each of its boundaries."""
+    firsts: dict[tuple[Boundary, str], int] = {}
     for number, one in enumerate(passed, 1):
-        if one.boundary is boundary and one.about.startswith(about):
-            return number
-    return None
+        firsts.setdefault((one.boundary, _call(one)), number)
+    return FirstCalls(firsts)
 
 
 def crash_points(rehearsed: Rehearsed, *, from_number: int = 1) -> list[tuple[int, Passed]]:
     """The boundaries at which a kill is tried: all from *from_number* on, but for those in the midst of one
     call's many repetitions."""
+    sent: dict[str, list[int]] = {}
+    for number, one in enumerate(rehearsed.passed, 1):
+        if one.boundary is Boundary.UNSENT:
+            sent.setdefault(_call(one), []).append(number)
     skipped = set[int]()
-    for direction in Direction:
-        for step in steps_called(rehearsed, direction):
-            about = _about(step, direction)
-            sent = [
-                number
-                for number, one in enumerate(rehearsed.passed, 1)
-                if one.boundary is Boundary.UNSENT and one.about.startswith(about)
-            ]
-            if len(sent) > REPEATED:
-                skipped.update(range(sent[REPEATED // 2], sent[-(REPEATED // 2)]))
+    for numbers in sent.values():
+        if len(numbers) > REPEATED:
+            skipped.update(range(numbers[REPEATED // 2], numbers[-(REPEATED // 2)]))
     numbered = enumerate(rehearsed.passed, 1)
     return [(number, one) for number, one in numbered if number >= from_number and number not in skipped]
 
@@ -147,5 +153,6 @@ def kills_at(passed: Passed) -> tuple[Kill, ...]:
     return (Kill(),)
 
 
-def _about(step: StepName, direction: Direction) -> str:
-    return f"{'do' if direction is Direction.FORWARD else 'undo'} {step}, attempt "
+def _call(passed: Passed) -> str:
+    """What is asked at a boundary, whichever attempt it is."""
+    return passed.about.partition(", attempt ")[0]

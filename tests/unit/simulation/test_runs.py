@@ -11,7 +11,7 @@ from coordinator.simulation.answers import forward_ways
 from coordinator.simulation.boundaries import Boundary, Kill, Passed, Unsynced
 from coordinator.simulation.made_up import Data
 from coordinator.simulation.rehearsal import Rehearsed, rehearse
-from coordinator.simulation.runs import Run, crash_points, first_passed
+from coordinator.simulation.runs import Run, crash_points, first_calls
 from tests.unit.simulation.definitions import a_saga, a_step
 
 UNREACHABLE: Final = "can not be reached until it is given up"
@@ -37,7 +37,9 @@ def test_in_the_midst_of_many_calls_alike_no_crash_is_tried() -> None:
     ]
     last = crash_points(came_of_it, from_number=came_of_it.boundaries)
     assert last == [(came_of_it.boundaries, came_of_it.passed[-1])]
-    assert first_passed(came_of_it.passed, Boundary.UNSENT, StepName("pay"), Direction.FORWARD) == 4
+    firsts = first_calls(came_of_it.passed)
+    assert firsts.number(Boundary.UNSENT, StepName("pay"), Direction.FORWARD) == 4
+    assert firsts.number(Boundary.UNTAKEN, StepName("ship"), Direction.FORWARD) is None
 
 
 def test_each_wait_is_as_long_as_it_may_be() -> None:
