@@ -30,7 +30,6 @@ from coordinator.domain.events import (
     UndoRefused,
     Verb,
 )
-from coordinator.domain.ids import StepName
 from coordinator.domain.machine import evolve, outstanding, resume, start
 from coordinator.domain.saga import Heading, Saga, StepState
 from coordinator.ports.journal import Record
@@ -46,8 +45,6 @@ from coordinator.simulation.course import (
 )
 from coordinator.simulation.replay import TICK_S, Strayed, replay
 
-AT_ONCE_S: Final = 0.000_2
-"""What a coordinator takes up in one turn has hardly another time; between two turns it writes to a disk."""
 DIGITS: Final = 7
 """Of times: all that the journal's clock has, in this century."""
 
@@ -135,13 +132,7 @@ class _Course:
         self._saga = saga
         self._turns: list[_Turn] = []
         self._open: _Turn | None = None
-        """The last one, as long as nothing shows that it is over."""
-        self._quiet_from = 0
-        """From this turn on no call was sent, by what the records say."""
-        self._due_s: dict[tuple[str, str], float] = {}
-        """When each call was to be made again that was made before."""
-        self._lost = set[StepName]()
-        """The steps that nobody asks to be done any more, though that was begun."""
+        """The last one, as long as nothing was begun behind it."""
 
     def add(self, event: Event) -> None:
         """One more event, of the same coordinator as the one before."""
@@ -154,19 +145,22 @@ class _Course:
 
     def coordinator_changed(self, at: float) -> None:
         """The next event, at the moment *at*, is that of a coordinator in the place of the one before."""
-        saga, stopped = self._saga, Stopped(0.0)
-        # One that is killed has begun all that is to be begun, and noted it with what it follows from. One
+        # One that is killed has begun all that was to be begun, and noted it with what it follows from. One
         # that stops takes answers, and begins nothing.
-        quiet = self._turns[self._quiet_from :] if self._goes_on() else []
-        if quiet:
-            quiet[0].happenings.insert(0, stopped)
+        if self._open is not None and self._goes_on():
+            self._stop_at(self._open)
         else:
-            self._turns.append(_Turn(0.0, [stopped]))
+            self._turns.append(_Turn(0.0, [Stopped(0.0)]))
         self._turns.append(_Turn(self._s(at), [Started(0.0)]))
         self._open = None
-        self._quiet_from = len(self._turns)
-        if saga.heading is Heading.BACKWARD:
-            self._lost |= {step.name for step in saga.steps if step.begun and step.outcome is None}
+
+    def _stop_at(self, last: _Turn) -> None:
+        """Nothing was begun behind the *last* turn, since the coordinator was about to stop: then what it
+        holds need not have come at once."""
+        if not last.is_deadline:
+            self._turns[-1:] = [_Turn(one.at_s, [one]) for one in last.happenings]
+            last = self._turns[-len(last.happenings)]
+        last.happenings.insert(0, Stopped(0.0))
 
     def told(self) -> tuple[Happening, ...]:
         """All of it, each turn behind the one before."""
@@ -183,39 +177,22 @@ class _Course:
     def _come(self, happening: Happening) -> None:
         turn = self._open
         if turn is None or not self._is_of(turn, happening):
-            turn = _Turn(happening.at_s)
+            self._open = turn = _Turn(happening.at_s)
             self._turns.append(turn)
         if not turn.is_deadline:
             turn.at_s = happening.at_s
         turn.happenings.append(happening)
-        self._open = turn
-        if isinstance(happening, Answered):
-            self._note_call(happening)
-        elif isinstance(happening, Acted):
-            self._quiet_from = len(self._turns)  # what was to wait may be asked at once
-
-    def _note_call(self, answered: Answered) -> None:
-        """Its call was sent behind all that came before it was due."""
-        call = (answered.step, answered.way)
-        due_s = self._due_s.get(call, 0.0)
-        while self._quiet_from < len(self._turns) - 1 and self._turns[self._quiet_from].at_s < due_s:
-            self._quiet_from += 1
-        if answered.again_s is not None:
-            self._due_s[call] = answered.at_s + answered.again_s
 
     def _is_of(self, turn: _Turn, happening: Happening) -> bool:
-        """Whether *happening* came in *turn*, behind which nothing was begun."""
+        """Whether *happening* came in *turn*: else there would be time between, or something begun."""
         if isinstance(happening, Acted) and Verb(happening.verb) not in STOPPING and turn.happenings:
             return False  # who acts has seen what came before
-        if (
-            isinstance(happening, Answered)
-            and self._due_s.get((happening.step, happening.way), 0.0) > turn.at_s
-        ):
-            return False
-        return self._s(self._saga.updated_at) > happening.at_s - AT_ONCE_S or self._goes_on()
+        return happening.at_s < turn.at_s + TICK_S or self._goes_on()
 
     def _follow(self, event: Event) -> None:
-        """*event* came by itself: what was begun, or found to be so, shows that a turn was over."""
+        """*event* came by itself."""
+        if isinstance(event, StepOmitted | OutputShaped) or _is_of_condition(event):
+            return  # so it does also where nothing is begun
         self._open = None
         if isinstance(event, DeadlinePassed):
             # It passes by itself, a little before that was noted.
@@ -223,27 +200,21 @@ class _Course:
             assert ttl_s is not None
             self._open = _Turn(ttl_s, is_deadline=True)
             self._turns.append(self._open)
-        elif isinstance(event, StepOmitted | OutputShaped) or _is_of_condition(event):
-            return  # also of one that is about to stop
-        self._quiet_from = len(self._turns)
 
     def _goes_on(self) -> bool:
         """Whether something would be begun, or found to be so, as the saga stands."""
         saga = self._saga
-        if saga.awaits_output:
-            return True
-        if saga.heading is Heading.FORWARD:
-            return any(not saga.step(command.step).begun for command in outstanding(saga))
+        steps = [saga.step(command.step) for command in outstanding(saga)]
         executing = {step.name for step in saga.steps if self._is_executing(step)}
-        undos = [saga.step(command.step) for command in outstanding(saga)]
-        begun = [step for step in undos if step.undo is not None and not step.undo.unsendable]
-        asked = [step for step in begun if step.undo is not None and self._is_due(step.undo.due_at)]
-        has_room = len(executing) + len(asked) < saga.definition.parallel_max
-        return has_room and any(step not in begun and step.name not in executing for step in undos)
+        undoing = [step for step in steps if step.undo is not None and self._is_due(step.undo.due_at)]
+        if len(executing) + len(undoing) >= saga.definition.parallel_max:
+            return False
+        if saga.heading is Heading.FORWARD:
+            return any(not step.begun for step in steps)
+        return any(step.undo is None and step.name not in executing for step in steps)
 
     def _is_executing(self, step: StepState) -> bool:
-        is_asked = step.begun and step.outcome is None and step.name not in self._lost
-        return is_asked and self._is_due(step.due_at)
+        return step.begun and step.outcome is None and self._is_due(step.due_at)
 
     def _is_due(self, due_at: float | None) -> bool:
         return due_at is None or due_at <= self._saga.updated_at

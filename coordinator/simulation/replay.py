@@ -218,7 +218,8 @@ class _Stage:
                 self._drawn.append(one)
                 self._calls.pop((one.step, one.way)).set_result(_answer(one))
             case Stopped():
-                self._be_stopped()
+                assert self._stop is not None
+                self._stop.set_result(None)
             case Started():
                 self._process.kill()
                 self._disk.cut(Kill())
@@ -229,15 +230,6 @@ class _Stage:
                 # As late as the engine hears of an answer, so that what comes at once comes in its order.
                 self._acting += 1
                 self._loop.tell(self._process, self._act, one)
-
-    def _be_stopped(self) -> None:
-        assert self._stop is not None
-        assert self._coordinator is not None
-        assert self._saga_id is not None
-        # Before the answers that come at the same time.
-        if (driver := self._coordinator.pool.driving(self._saga_id)) is not None:
-            driver.park()
-        self._stop.set_result(None)
 
     def _act(self, one: Happening) -> None:
         assert self._coordinator is not None

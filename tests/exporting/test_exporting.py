@@ -12,6 +12,7 @@ from coordinator.domain.ids import ActionId, FencingToken
 from coordinator.domain.jsontext import JsonValue, canonical
 from coordinator.domain.saga import Saga
 from coordinator.ports.journal import Record
+from coordinator.simulation.chance import BORN_AT_S
 from coordinator.simulation.course import (
     Acted,
     Answered,
@@ -121,7 +122,9 @@ def test_what_comes_at_once_comes_at_once_again() -> None:
     # Behind a, c would have been begun, and would have had to be undone.
     course = (done(0.5, "a"), refused(0.5, "b"), undone(0.75, "a"))
     assert again(SIDE_BY_SIDE, *course) == course
-    apart = (done(0.5, "a"), refused(0.5001, "b"), done(0.6, "c"), undone(0.75, "c"), undone(0.8, "a"))
+    together = (done(0.5, "a"), Cancelled(1.0), done(1.0, "b"), undone(2.0, "b"), undone(3.0, "a"))
+    assert again(define("a", "b"), *together) == together
+    apart = (done(0.5, "a"), refused(0.500_001, "b"), done(0.6, "c"), undone(0.75, "c"), undone(0.8, "a"))
     assert again(SIDE_BY_SIDE, *apart) == apart
 
 
@@ -149,6 +152,12 @@ def test_a_coordinator_that_stops_takes_answers_and_begins_nothing() -> None:
     assert again(define("a", "b"), *course) == course
 
 
+def test_a_coordinator_that_stops_takes_each_answer_when_it_comes() -> None:
+    definition = define(step("a"), step("b", depends_on=[]), step("c", depends_on=["a"]))
+    course = (Stopped(0.5), done(0.5, "a"), refused(1.5, "b"), Started(2.0), undone(3.0, "a"))
+    assert again(definition, *course) == course
+
+
 def test_a_coordinator_that_stops_is_asked_for_what_was_due_before() -> None:
     definition = define(step("a"), step("b", depends_on=[]), step("c", depends_on=["a", "b"]))
     course = (
@@ -171,8 +180,46 @@ def test_an_undo_is_begun_only_by_the_coordinator_that_comes_after() -> None:
         Started(2.0),
         undone(3.0, "a"),
     )
-    # From when on it was about to stop makes no difference, as long as nothing is begun.
-    assert again(definition, *course) == (Stopped(0.5), course[0], *course[2:])
+    assert again(definition, *course) == course
+
+
+def test_what_a_person_has_asked_again_was_asked_before_the_stop() -> None:
+    definition = define(pivot("a"), retriable("b"), retriable("c"))
+    course = (
+        done(0.5, "a"),
+        refused(1.0, "b"),
+        Acted(5.0, "RETRY", "b", actor="ada", reason="it is back"),
+        Stopped(6.0),
+        done(6.0, "b"),
+        Started(7.0),
+        done(8.0, "c"),
+    )
+    assert again(definition, *course) == course
+
+
+def test_a_cancel_keeps_its_time_also_where_there_is_no_room_to_undo() -> None:
+    definition = define(step("a"), step("b", depends_on=[]), max_parallel=1)
+    course = (done(0.5, "a"), Cancelled(1.0), done(3.0, "b"), undone(4.0, "b"), undone(5.0, "a"))
+    assert again(definition, *course) == course
+
+
+def test_what_is_done_while_an_undo_takes_the_only_place_keeps_its_time() -> None:
+    definition = define(step("a"), step("b", depends_on=[]), step("c", depends_on=["a", "b"]), max_parallel=1)
+    course = (
+        done(0.5, "a"),
+        done(1.0, "b"),
+        refused(1.5, "c"),
+        Acted(2.0, "CANCEL", actor="ada", reason="it is turning back already"),
+        undone(3.0, "b"),
+        undone(4.0, "a"),
+    )
+    assert again(definition, *course) == course
+
+
+def test_a_step_that_waits_is_undone_at_once_but_not_by_who_is_about_to_stop() -> None:
+    busy = Answered(0.5, "do", "a", "FAULTED", code="BUSY", again_s=2.5)
+    course = (busy, Stopped(1.0), Cancelled(1.0), Started(2.0), undone(3.0, "a"))
+    assert again(define("a"), *course) == course
 
 
 def test_an_undo_that_has_to_wait_for_its_execute_does_not_tell_of_a_stop() -> None:
@@ -199,6 +246,13 @@ def test_the_deadline_passes_by_itself_and_what_came_with_it_comes_with_it_again
     definition = define(step("a"), step("b", depends_on=[]), ttl_s=4.0)
     together = (done(0.5, "a"), late, undone(4.5, "b"), undone(5.0, "a"))
     assert again(definition, *together) == together
+    # It is noted when it is seen, a little later.
+    *before, passed, fault, began, begun, first, second = records_of(definition, *together)
+    seen = [
+        replace(one, event=replace(one.event, at=4.000_05 + BORN_AT_S))
+        for one in (passed, fault, began, begun)
+    ]
+    assert export(definition, [*before, *seen, first, second]).course == together
     behind = (done(0.5, "a"), replace(late, at_s=4.25), undone(4.5, "a"), undone(5.0, "b"))
     assert again(definition, *behind) == behind
 
@@ -227,8 +281,10 @@ def test_what_a_condition_leaves_out_and_an_output_makes_follows_by_itself() -> 
 
 
 def test_a_stop_is_told_also_where_a_step_is_left_out_meanwhile() -> None:
-    definition = define(step("a"), step("b", when="input.n == 2"), step("c"))
-    course = (Stopped(0.5), done(0.5, "a"), Started(2.0), done(3.0, "c"))
+    definition = define(
+        step("a"), step("b", when="input.n == 2"), step("c"), step("d", depends_on=[]), step("e")
+    )
+    course = (Stopped(0.5), done(0.5, "a"), done(0.75, "d"), Started(2.0), done(3.0, "c"), done(4.0, "e"))
     assert again(definition, *course) == course
 
 

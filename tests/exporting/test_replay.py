@@ -72,6 +72,10 @@ def undos(at_s: float, *names: str) -> list[Happening]:
             [done(0.5, "a"), Stopped(1.0), Started(2.0), *undos(3.0, "b")],
             "nobody asks to undo b, which is to be answered at 3.0 s",
         ),
+        (
+            [Cancelled(0.25), Stopped(0.5), Started(1.0), done(1.5, "a")],
+            "nobody asks to do a, which is to be answered at 1.5 s",
+        ),
     ],
 )
 def test_a_course_that_does_not_fit_says_where_it_does_not(course: list[Happening], why: str) -> None:
@@ -84,6 +88,18 @@ def test_what_a_coordinator_could_not_drive_has_no_end() -> None:
     broken = Answered(0.5, "do", "a", "SUCCEEDED", output=None)  # type: ignore[arg-type]
     with pytest.raises(Strayed, match="could not drive it"):
         replay(DEFINITION, "{}", [broken])
+
+
+def test_an_answer_that_is_a_little_early_waits_for_its_call() -> None:
+    course = [
+        Answered(0.5, "do", "a", "UNKNOWN", code="UNAVAILABLE", again_s=0.25),
+        done(0.625, "a"),
+        done(0.625, "b"),
+    ]
+    with pytest.raises(Strayed, match=r"nobody asks to do b, which is to be answered at 0\.625 s"):
+        replay(DEFINITION, "{}", course)  # b waits for a, and they can not come at once
+    course[2] = done(0.75, "b")
+    assert replay(DEFINITION, "{}", course).status == "COMPLETED"
 
 
 def test_days_pass_in_no_time() -> None:
