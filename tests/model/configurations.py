@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from tests.model.facts import Rule, Shape
+from tests.model.facts import Shape, StepShape
 from tests.model.protocol import Bounds, Protocol
 from tests.model.rules import ALL_RULES, Rules
 
@@ -34,14 +34,18 @@ def _counted(number: int, one: str, more: str = "") -> str:
     return f"{number} {one if number == 1 else more or one + 's'}" if number else ""
 
 
-CHAIN: Shape = (Rule("reserve"), Rule("charge", (0,)), Rule("ship", (1,)))
-NOTED: Shape = (Rule("reserve"), Rule("note", (0,), has_compensation=False), Rule("ship", (1,)))
-DECIDED: Shape = (
-    Rule("reserve"),
-    Rule("charge", (0,), is_pivot=True),
-    Rule("ship", (1,), has_compensation=False),
+CHAIN: Shape = (StepShape("reserve"), StepShape("charge", (0,)), StepShape("ship", (1,)))
+NOTED: Shape = (
+    StepShape("reserve"),
+    StepShape("note", (0,), has_compensation=False),
+    StepShape("ship", (1,)),
 )
-FORKED: Shape = (Rule("flight"), Rule("hotel"), Rule("pay", (0, 1)))
+DECIDED: Shape = (
+    StepShape("reserve"),
+    StepShape("charge", (0,), is_pivot=True),
+    StepShape("ship", (1,), has_compensation=False),
+)
+FORKED: Shape = (StepShape("flight"), StepShape("hotel"), StepShape("pay", (0, 1)))
 
 ORDER = Configuration(
     "one after another", CHAIN, Bounds(crashes=2, acts=1, has_deadline=True, refuses_undo=True)

@@ -25,7 +25,7 @@ FINAL = (COMPLETED, COMPENSATED)
 NEEDS_PERSON = (REFUSED, FAILED)
 
 
-class Rule(NamedTuple):
+class StepShape(NamedTuple):
     """What a definition says of one step. `parents` are the places of the steps that it depends on."""
 
     name: str
@@ -34,7 +34,7 @@ class Rule(NamedTuple):
     is_pivot: bool = False
 
 
-Shape = tuple[Rule, ...]
+Shape = tuple[StepShape, ...]
 """A definition: its steps, each behind all that it depends on."""
 
 
@@ -191,15 +191,18 @@ class Reading:
         ]
 
     def needs_undo(self, place: int, step: Step) -> bool:
-        """Whether its effect may exist and something can be done about it, if only to bar a late Execute."""
+        """Whether its effect may exist and something can be done about it, if only to bar a late Execute.
+
+        That only a step asked once is spared by its refusal matters to no law while participants store that.
+        """
         if step.undo != UNBEGUN:
             return True
         if not step.is_begun or (step.outcome == REFUSED and not step.is_repeated):
             return False
         if not step.is_passed and not self._rules.unknown_is_undone:
             return False
-        is_undone_by_bar = not step.is_passed and self._rules.unknown_is_barred
-        return self._shape[place].has_compensation or is_undone_by_bar
+        is_to_bar = not step.is_passed and self._rules.unknown_is_barred
+        return self._shape[place].has_compensation or is_to_bar
 
     def _is_to_undo(self, place: int, step: Step) -> bool:
         return self.needs_undo(place, step) and (step.is_undo_open or step.undo in NEEDS_PERSON)

@@ -1,6 +1,7 @@
-"""What must hold in every state and of every move, by the numbers of the invariants of the product.
+"""What must hold in every state and of every move, by the numbers of the product's invariants.
 
-The laws look at what the participants hold and at what is durable, never at what a run believes.
+That every saga ends (I19) is judged move by move: each that is no mishap brings it nearer to its end, and where
+there is none, it has ended or needs a person. So once mishaps cease, it ends whatever the order of the rest.
 """
 
 from typing import NamedTuple
@@ -93,6 +94,8 @@ class Judge:
         return Breach("I19", f"{status}, and nothing goes on by itself") if status in WORKING else None
 
     def _effects(self, before: State, move: Move, after: State) -> Breach | None:
+        if before.sites is after.sites:
+            return None
         for place, (old, new) in enumerate(zip(before.sites, after.sites, strict=True)):
             if (old.applied, old.undone) == (new.applied, new.undone):
                 continue
@@ -141,7 +144,7 @@ class Judge:
 
     def _record(self, before: State, move: Move, after: State) -> Breach | None:
         event, old = move.event, before.facts
-        if event is None or move.what is What.STOPS:
+        if event is None or move.what in (What.STOPS, What.TRIES_ON):
             return None
         if move.token < before.token:
             return Breach(

@@ -73,7 +73,8 @@ class Call(NamedTuple):
 
 
 class Run(NamedTuple):
-    """A coordinator that drives the saga, as it believes that this stands."""
+    """A coordinator that drives the saga, as it believes that this stands. What it has decided and not made
+    durable is no state of its own: if it dies then, nothing was decided."""
 
     token: int
     memory: Facts
@@ -113,6 +114,7 @@ class What(StrEnum):
     PERFORMS = "a participant performs it and answers"
     LETS_GO = "lets go"
     STOPS = "stops"
+    TRIES_ON = "tries on"
     STARTS = "starts"
     STRAYS = "a request comes in that nobody waits for"
     DIES = "dies"
@@ -138,7 +140,11 @@ Following = tuple[Move, State]
 
 
 class Protocol:
-    """The protocol over one shape within some bounds, or a twin of it that lacks a rule."""
+    """The protocol over one shape within some bounds, or a twin of it that lacks a rule.
+
+    The product begins no undo while the step's Execute has no answer yet. No law rests on that, so here the
+    one need not wait for the other.
+    """
 
     def __init__(self, shape: Shape, bounds: Bounds, rules: Rules = ALL_RULES) -> None:
         self.shape, self.bounds, self.rules = shape, bounds, rules
@@ -267,7 +273,7 @@ class Protocol:
         if step.failures + 1 < self.bounds.attempts and (is_decided or answer != BARRED):
             return Event("faulted", place)
         if is_decided and self.rules.pivot_ends_giving_up:
-            return Event(FAILED, place)
+            return Event(FAILED if self.rules.unfinished_needs_person else GIVEN_UP, place)
         return Event(GIVEN_UP, place, aborts=True)
 
     def _undo_verdict(self, place: int, step: Step, answer: str) -> Event:
@@ -282,6 +288,8 @@ class Protocol:
         """A run makes *event* durable, and only then knows it; *call* is over with it."""
         run = state.runs[number]
         if run.token < state.token and self.rules.journal_fences:
+            if not self.rules.turned_away_stops:
+                return Move(What.TRIES_ON, run.token, event), state
             return Move(What.STOPS, run.token, event), _with_run(state, number)
         memory = fold(run.memory, event)
         run = _with_call(run, call, None) if call else run

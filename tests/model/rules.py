@@ -16,6 +16,8 @@ class Rules(NamedTuple):
     """Each run takes a higher token than any before it."""
     journal_fences: bool = True
     """The journal takes nothing from a run once a newer one has begun."""
+    turned_away_stops: bool = True
+    """A run that the journal turns away stops."""
     restart_resumes: bool = True
     """A new run takes up what was begun and is not settled."""
     parents_before_step: bool = True
@@ -42,6 +44,8 @@ class Rules(NamedTuple):
     """Past the pivot no person can cancel."""
     pivot_ends_giving_up: bool = True
     """Past the pivot spent attempts turn nothing back."""
+    unfinished_needs_person: bool = True
+    """Past the pivot a step that cannot be done is never passed over."""
     person_outranks_answer: bool = True
     """An answer that comes after a person has settled the matter changes nothing."""
     one_key_per_step: bool = True

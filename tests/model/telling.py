@@ -29,7 +29,7 @@ def _told(move: Move, names: list[str]) -> str:
             return f"{run} {move.what} and reads the journal"
         case What.STOPS | What.LETS_GO if call:
             return f"{run} {move.what}{after}"
-        case What.STOPS:
+        case What.STOPS | What.TRIES_ON:
             return f"{run} {move.what}: the journal refuses “{event}”"
         case What.ACTS:
             return f"{move.what}: {event}"

@@ -5,7 +5,8 @@ import pytest
 from tests.model.__main__ import main
 from tests.model.configurations import CHAIN, ORDER, TWO, Configuration
 from tests.model.explore import explore
-from tests.model.facts import COMPENSATED, COMPLETED, DEAD_LETTERED
+from tests.model.facts import COMPENSATED, COMPLETED, DEAD_LETTERED, Event, Facts, Reading, Step, fold
+from tests.model.laws import LAWS
 from tests.model.protocol import Bounds, Protocol
 from tests.model.rules import ALL_RULES, Rules
 from tests.model.telling import told
@@ -28,6 +29,10 @@ def test_without_any_one_rule_a_law_is_broken(rule: str) -> None:
     assert found.breach.law == TWINS[rule].law
 
 
+def test_each_law_is_broken_by_a_twin() -> None:
+    assert {twin.law for twin in TWINS.values()} == set(LAWS)
+
+
 def test_what_breaks_a_law_is_told_as_a_run() -> None:
     rule = "begun_before_sent"
     run = explore(TWINS[rule].protocol(rule)).run
@@ -38,6 +43,19 @@ def test_what_breaks_a_law_is_told_as_a_run() -> None:
         " 4. a person acts: cancelled",
         " 5. run 1 dies",
     ]
+
+
+def test_a_saga_with_which_nothing_goes_on_is_found_though_more_may_befall_it() -> None:
+    run = explore(TWINS["restart_resumes"].protocol("restart_resumes")).run
+    assert told(run, ORDER.shape) == [" 1. run 1 dies"]
+
+
+@pytest.mark.parametrize(("between", "needs_undo"), [([], False), (["resumed"], True), (["faulted"], True)])
+def test_a_refusal_spares_the_undo_only_of_what_was_asked_once(between: list[str], needs_undo: bool) -> None:
+    facts = Facts((Step(),))
+    for what in ("begun", *between, "refused"):
+        facts = fold(facts, Event(what, -1 if what == "resumed" else 0))
+    assert Reading(CHAIN[:1], ALL_RULES).needs_undo(0, facts.steps[0]) is needs_undo
 
 
 def test_a_twin_that_breaks_no_law_is_a_failure(capsys: pytest.CaptureFixture[str]) -> None:
