@@ -12,9 +12,10 @@ from typing import Final
 from coordinator.simulation.loop import GoesInCircles
 from tests.simulation.drawing import draw_plan
 from tests.simulation.judging import Watch, play
+from tests.simulation.notes import Happened
 from tests.simulation.plan import Plan
 from tests.simulation.rare import reached
-from tests.simulation.world import Happened, World
+from tests.simulation.world import World
 
 WORLDS_BETWEEN_COLLECTIONS: Final = 20
 

@@ -6,8 +6,9 @@ from coordinator.domain.ids import SagaId
 from participants import calls, ledger
 from tests.checker.check import check
 from tests.checker.evidence import Evidence, LedgerRow
+from tests.simulation.notes import Happened
 from tests.simulation.services import Row
-from tests.simulation.world import Happened, World
+from tests.simulation.world import World
 
 _READ = (
     "SELECT local_seq, saga_id, step, operation, name, idempotency_key, outcome, request_hash, result_hash,"
@@ -25,7 +26,7 @@ class Watch:
 
     def __call__(self, world: World, row: Row) -> None:
         for sentence in self._wrong(row):
-            world.wrong(f"saga {row.saga_id}: {sentence}")
+            world.notes.wrong(f"saga {row.saga_id}: {sentence}")
 
     def _wrong(self, row: Row) -> Iterator[str]:
         applied = row.outcome == "applied"
