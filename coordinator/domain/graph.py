@@ -6,7 +6,7 @@ machine operation a pair. Nothing here recurses, however deep the graph is.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,8 +76,7 @@ def _order(depends_on: Sequence[Sequence[int]]) -> list[int]:
     for place, parents in enumerate(depends_on):
         for parent in dict.fromkeys(parents):
             children[parent].append(place)
-    free = [place for place, count in enumerate(waits_for) if count == 0]
-    heapify(free)
+    free = [place for place, count in enumerate(waits_for) if count == 0]  # a heap, for it is sorted
     order = []
     while free:
         place = heappop(free)

@@ -158,7 +158,7 @@ def _due_at(decision: Decision) -> float | None:
         return None
     if decision.saga.status is Status.RUNNING and not decision.saga.is_overdue:
         moments.append(decision.saga.deadline_at)
-    return min((moment for moment in moments if moment is not None), default=None)
+    return min(moment for moment in moments if moment is not None)
 
 
 def _reason(saga: Saga, abort: Abort) -> str:
@@ -181,7 +181,7 @@ def _reason(saga: Saga, abort: Abort) -> str:
 
 def _stuck(saga: Saga, step: StepState) -> str:
     place = f"{step.definition.transaction} at {step.definition.service}"
-    if step.definition.kind is StepKind.PIVOT and not step.unsendable:
+    if step.definition.kind is StepKind.PIVOT:
         doubt = f"{place} is the pivot, and is in doubt: nobody knows whether it has happened."
         return doubt if saga.termination is not None else f"{doubt} It needs a person."
     what = "failed for good" if saga.termination is not None else "needs a person"

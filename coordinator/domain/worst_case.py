@@ -5,7 +5,7 @@ A participant that is "pending" is waited for without an end, so no bound here c
 
 import math
 from dataclasses import dataclass
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
 from typing import Final
 
 from coordinator.domain.definition import (
@@ -61,8 +61,7 @@ def longest_stretch(definition: SagaDefinition) -> Stretch:
     for place in within:
         for parent in places(drawn.parents[place]):
             children[parent].append(place)
-    ready = [place for place in within if waits_for[place] == 0]
-    heapify(ready)
+    ready = [place for place in within if waits_for[place] == 0]  # a heap, for it is sorted
     at_work: list[tuple[float, int]] = []
     made_room: dict[int, int | None] = {}
     now, ended = 0.0, None

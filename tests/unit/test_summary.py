@@ -6,11 +6,12 @@ import pytest
 
 from coordinator.api.convert import to_saga
 from coordinator.domain.definition import RetryPolicy
-from coordinator.domain.events import Verb
+from coordinator.domain.events import ExpressionFailed, Verb
 from coordinator.domain.ids import StepName
+from coordinator.domain.machine import decide, start
 from coordinator.domain.outcomes import Answer, NoProof, Refused, Unproved
 from coordinator.domain.saga import Status
-from coordinator.domain.summary import DeadLetterCause, Signature
+from coordinator.domain.summary import DeadLetterCause, Signature, summarize
 from tests.contract.sagas import acted
 from tests.unit.machine.tale import (
     BORN_AT,
@@ -20,6 +21,7 @@ from tests.unit.machine.tale import (
     REFUSAL,
     SILENCE,
     Tale,
+    born,
     define,
     pivot,
     retriable,
@@ -112,6 +114,81 @@ def test_a_bar_that_failed_is_named_by_its_step() -> None:
     assert message(tale) == ("Cancelled. Its undo needs a person: barring a at a_service failed for good.")
 
 
+def test_of_several_undos_that_failed_or_wait_each_is_named() -> None:
+    tale = refused(refused(refused(turned_back())))
+    assert message(tale).endswith(
+        "undo_c at c_service, undo_b at b_service, undo_a at a_service failed for good."
+    )
+    halted = refused(refused(Tale(define("a", "b", "c", "d")).does("1", "2", "3")))
+    assert message(halted).endswith("undo_c at c_service failed for good; behind it wait: b, a.")
+
+
+def test_what_nothing_undoes_is_named() -> None:
+    given_away = [step(name, undo=None) for name in "ab"]
+    tale = refused(Tale(define(*given_away, "c")).does("1", "2"))
+    assert message(tale) == f"{WHY} Nothing had to be undone. Nothing undoes a, b."
+
+
+def test_what_was_decided_by_hand_is_named() -> None:
+    tale = Tale(define("a", "b", "c", "d"))
+    for name in "ab":
+        tale.happens(acted(Verb.SKIP, StepName(name)))
+    tale.does("3").is_cancelled().happens(acted(Verb.SKIP, C))
+    assert message(tale).endswith("Left in place by hand: c.")
+    assert "Skipped by hand: a, b." in message(tale)
+    left = Tale(define("a", "b", "c")).does("1", "2").is_cancelled()
+    for name in "ba":
+        left.happens(acted(Verb.SKIP, StepName(name)))
+    assert message(left).endswith("Left in place by hand: a, b.")
+
+
+def test_a_saga_without_the_output_that_it_should_have_says_why() -> None:
+    checked = pivot("output_check")
+    tale = Tale(define(checked, output={"x": "input.nowhere"}))
+    tale.fails(NoProof(Unproved.KEY_REUSED, "KEY_REUSED", "")).is_answered(DONE)
+    assert message(tale) == "", "it is still to be made"
+    tale.settles()
+    assert tale.saga.flags[0] == "output_check: KEY_REUSED"
+    assert message(tale) == (
+        "Every step is done, but the saga's output could not be made: "
+        'output.x: input has no field "nowhere".'
+    )
+    assert message(Tale(define("a", output={"x": "input.n"})).does("1").settles()) == ""
+
+
+def test_the_words_of_an_expression_that_failed_end_with_one_full_stop() -> None:
+    tale = Tale(define(pivot("a"), output={"x": "1"})).does("1")
+    tale.happens(ExpressionFailed(tale.now, None, "output.x", "it takes too long."))
+    assert message(tale).endswith("output.x: it takes too long.")
+    tale = Tale(define("a")).happens(ExpressionFailed(BORN_AT, StepName("a"), "when", "it is no number."))
+    assert message(tale).startswith("An expression of step a failed, at when: it is no number. Nothing")
+    tale = Tale(define(pivot("a"), retriable("b"))).does("1")
+    tale.happens(ExpressionFailed(tale.now, B, "input", "it is no text."))
+    assert "its expression failed at input: it is no text, and" in message(tale)
+
+
+def test_a_step_that_a_person_ended_for_good_needs_nobody_any_more() -> None:
+    tale = refused(Tale(define(pivot("b"), retriable("c"))).does("1"))
+    assert message(tale).startswith("do_c at c_service needs a person: it was refused,")
+    tale.happens(acted(Verb.TERMINATE))
+    assert message(tale).startswith("do_c at c_service failed for good: it was refused,")
+
+
+def test_who_gave_a_step_up_is_named_until_it_is_tried_again() -> None:
+    tale = Tale(define(pivot("b"), retriable("c", depends_on=["b"]), retriable("d", depends_on=["b"])))
+    tale.does("1").begins("c", "d").happens(acted(Verb.FAIL, C)).happens(acted(Verb.FAIL, StepName("d")))
+    told = "do_c at c_service needs a person: it was given up by ada (she looked at it), and past the pivot"
+    assert message(tale).startswith(told)
+    tale.happens(acted(Verb.RETRY, C)).waits(2_000.0).is_answered(FAULT, of="c")
+    assert message(tale).startswith("do_c at c_service needs a person: it was tried in vain until its budget")
+
+
+def test_a_budget_may_be_spent_before_a_step_was_tried_as_often_as_it_may_be() -> None:
+    both = RetryPolicy(max_attempts=9, initial_backoff_s=1.0, max_backoff_s=8.0, budget_s=10.0)
+    tale = Tale(define(pivot("a"), retriable("b").model_copy(update={"retry": both}))).does("1").begins()
+    assert "it was tried in vain until its budget was spent" in message(tale.waits(10.0).is_answered(FAULT))
+
+
 def test_what_participants_say_is_set_into_one_sentence() -> None:
     said: list[tuple[Answer, str]] = [
         (Refused("NO_FUNDS", "The card was declined."), "refused: NO_FUNDS: The card was declined."),
@@ -141,6 +218,11 @@ def test_the_deadline_is_not_due_any_more_once_the_saga_turned_back() -> None:
     assert tale.summary.due_at == BORN_AT + 5
 
 
+def test_an_output_is_due_at_once_and_not_when_the_deadline_comes() -> None:
+    tale = Tale(define("a", output={"x": "input.n"}, ttl_s=9.0)).does("1")
+    assert (tale.status, tale.summary.due_at) == (Status.RUNNING, None)
+
+
 def test_nothing_is_due_when_a_saga_has_ended() -> None:
     for tale in (Tale(define("a", ttl_s=9.0)).does("1"), Tale(define("a")).is_cancelled()):
         assert tale.summary.due_at is None
@@ -158,6 +240,13 @@ def test_the_row_says_what_it_is_a_row_of() -> None:
 def test_the_row_carries_the_flags() -> None:
     tale = Tale(define("a")).fails(NoProof(Unproved.KEY_REUSED, "KEY_REUSED", ""))
     assert tale.summary.flags == ("a: KEY_REUSED",)
+
+
+def test_the_row_says_whether_a_person_decided_and_where_the_saga_is_followed() -> None:
+    trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+    decision = start(define("a", "b"), replace(born(define("a", "b")), trace=trace))
+    assert (summarize(decision, 1).forced, summarize(decision, 1).trace) == (False, trace)
+    assert summarize(decide(decision.saga, acted(Verb.SKIP, StepName("a"))), 2).forced
 
 
 B, C = StepName("b"), StepName("c")
