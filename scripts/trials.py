@@ -74,6 +74,8 @@ class Survey:
     seconds: Mapping[str, float]
     reached: Mapping[str, Mapping[int, Sequence[str]]]
     """By module and line: the tests, and the files of tests that reach it when they are loaded."""
+    failed: Sequence[str]
+    """The tests that fail though nothing is wrong: most of them look at how long something takes."""
 
     def tests(self, mutant: Mutant) -> list[str]:
         """The tests that reach *mutant*, quickest first. Of what runs when a module is loaded, they are those
@@ -84,7 +86,7 @@ class Survey:
 
     def runs_at_load(self, mutant: Mutant) -> bool:
         """Whether *mutant* is reached when tests are loaded."""
-        return not self._names(mutant) <= self.seconds.keys()
+        return any("::" not in name for name in self._names(mutant))
 
     def _names(self, mutant: Mutant) -> set[str]:
         by_line = self.reached.get(mutant.module, {})
@@ -93,26 +95,27 @@ class Survey:
 
 
 def survey(tests: Sequence[str], modules: Mapping[str, Module], package: str, log: Path) -> Survey:
-    """Run all the *tests* once.
+    """Run all the *tests* once. Of mutants one that fails already could tell nothing.
 
     Raises:
-        Broken: one of them fails, or cannot be loaded.
+        Broken: they cannot be run.
     """
 
     def work(tell: Tell) -> None:
         plugin = _Surveying(modules)
         _install(modules, package)
         status = _run_pytest(tests, plugin)
-        tell([int(status), plugin.seconds, plugin.reached()])
+        tell([int(status), plugin.seconds, plugin.failed, plugin.reached()])
 
     (found,) = _told_by(work, log=log)
-    status, seconds, reached = found
-    if status != pytest.ExitCode.OK:
-        raise Broken(f"the tests fail though nothing is wrong: see {log}")
+    status, seconds, failed, reached = found
+    if status not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise Broken(f"the tests cannot be run: see {log}")
     by_module = {
         module: {int(line): names for line, names in lines.items()} for module, lines in reached.items()
     }
-    return Survey(seconds, by_module)
+    passed = {test: spent for test, spent in seconds.items() if test not in failed}
+    return Survey(passed, by_module, sorted(failed))
 
 
 def trials(
@@ -233,6 +236,7 @@ class _Surveying:
 
     def __init__(self, modules: Mapping[str, Module]) -> None:
         self.seconds = defaultdict[str, float](float)
+        self.failed = dict[str, None]()
         self._modules = modules
         files = [module.filename for module in modules.values()]
         self._coverage = coverage.Coverage(data_file=None, config_file=False, include=files)
@@ -247,6 +251,8 @@ class _Surveying:
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         self.seconds[report.nodeid] += report.duration
+        if report.failed:
+            self.failed[report.nodeid] = None
 
     def reached(self) -> dict[str, dict[int, list[str]]]:
         self._coverage.stop()

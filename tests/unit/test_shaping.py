@@ -66,6 +66,13 @@ def test_the_bounds_are_those_that_users_are_told() -> None:
     assert (SAGA_INPUT_BYTES_MAX, SAGA_DATA_BYTES_MAX) == (MIB, 1.5 * MIB)
 
 
+def test_of_a_step_that_is_not_there_no_output_is_known() -> None:
+    tale = Tale(define(step("a", input={"of": "outputs.nowhere"}))).begins()
+    assert tale.history[-1] == ExpressionFailed(
+        BORN_AT, StepName("a"), "input.of", "no output of step nowhere is known"
+    )
+
+
 def test_what_a_sagas_steps_are_given_is_bounded_in_all() -> None:
     nothing: list[str | None] = [None] * len(OTHERS)
     full: list[str | None] = [LARGE] * len(OTHERS)
