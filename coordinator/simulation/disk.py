@@ -75,11 +75,12 @@ class SimulatedDisk:
         try:
             work()
         except _Cut:
-            return
+            pass
         finally:
             self.database.statements_left = None
             if self.database.in_transaction:
                 self.database.rollback()
+        # Of a torn one, too: if it was more than one transaction, some of it is there.
         self.committed()
 
     def close(self) -> None:

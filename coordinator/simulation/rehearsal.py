@@ -35,7 +35,6 @@ DISK_S: Final = 0.001
 REST_S: Final = 3_600.0
 """How long it is watched once it rests."""
 STEPS_MAX: Final = 2_000_000
-"""Of the loop: a rehearsal that takes more goes in circles."""
 
 _EXPRESSIONS: Final = CelExpressions()
 
@@ -86,6 +85,8 @@ class Rehearsal:
     draw: float | None = None
     """What chance yields each time; None: the same sequence in every rehearsal."""
     keep_boundaries: bool = False
+    steps_max: int = STEPS_MAX
+    """Of the loop: more than these, and it goes in circles."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +120,7 @@ def rehearse(rehearsal: Rehearsal) -> Rehearsed:
 
     Raises:
         NeverRests: it does not, in any time, or not for long.
+        GoesInCircles: it took too many steps.
         ContentChanged: one idempotency key came with two contents.
     """
     return _Stage(rehearsal).play()
@@ -148,19 +150,20 @@ class _Stage:
         """Whether the coordinator that is up has answered whoever started the saga."""
 
     def play(self) -> Rehearsed:
+        steps_max = self._rehearsal.steps_max
         for act in self._rehearsal.acts:
             # Time leaps from timer to timer: without one of its own it would come late.
             self._loop.tell_later(None, act.after_s, lambda: None)
         try:
             while True:
                 self._boot()
-                if self._loop.run(until=self._is_over, steps_max=STEPS_MAX) and self._is_alive:
+                if self._loop.run(until=self._is_over, steps_max=steps_max) and self._is_alive:
                     return self._ended()
                 if self._is_alive:
                     raise NeverRests("all wait, and none of them for a moment")
                 if self._loop.faults:
                     raise self._loop.faults[0]
-                self._loop.run(until_s=self._loop.time() + self._rehearsal.away_s, steps_max=STEPS_MAX)
+                self._loop.run(until_s=self._loop.time() + self._rehearsal.away_s, steps_max=steps_max)
         finally:
             self._loop.close()
             self._disk.close()
@@ -265,11 +268,11 @@ class _Stage:
         assert coordinator is not None
         assert process is not None
         boundaries = self._boundaries.count
-        self._loop.run(until_s=self._loop.time() + REST_S, steps_max=STEPS_MAX)
+        self._loop.run(until_s=self._loop.time() + REST_S, steps_max=self._rehearsal.steps_max)
         if self._boundaries.count > boundaries:
             raise NeverRests("it rested, and then it wrote or called something all the same")
         reading = self._loop.begin(process, self._read(coordinator))
-        self._loop.run(until=reading.done, steps_max=STEPS_MAX)
+        self._loop.run(until=reading.done, steps_max=self._rehearsal.steps_max)
         summary, saga, records = reading.result()
         return Rehearsed(
             saga=saga,

@@ -19,6 +19,8 @@ from coordinator.simulation.world import SUCCEEDS, Reaction, Reply
 from tests.unit.machine.tale import define, pivot, retriable, step
 
 LONG_S: Final = 60.0
+STEPS_MAX: Final = 5_000
+"""Of the loop: twenty times what the longest of these runs takes."""
 INPUT: Final[JsonValue] = {"n": 1}
 
 REFUSES: Final = Reply(Reaction.REFUSE)
@@ -71,6 +73,7 @@ class Shape:
             # A draw more, after a crash, must not change the waits behind it.
             draw=0.5,
             keep_boundaries=True,
+            steps_max=STEPS_MAX,
         )
 
 
