@@ -5,7 +5,7 @@ What is rehearsed is said in full beforehand, so every rehearsal of it is the sa
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -116,7 +116,7 @@ class Rehearsed:
 
 
 def rehearse(rehearsal: Rehearsal) -> Rehearsed:
-    """Play *rehearsal* until its saga rests.
+    """Play *rehearsal* until its saga rests. What is raised has a note that tells how far it came.
 
     Raises:
         NeverRests: it does not, in any time, or not for long.
@@ -164,9 +164,24 @@ class _Stage:
                 if self._loop.faults:
                     raise self._loop.faults[0]
                 self._loop.run(until_s=self._loop.time() + self._rehearsal.away_s, steps_max=steps_max)
+        except Exception as error:
+            error.add_note("\n".join(self._came_so_far()))
+            raise
         finally:
             self._loop.close()
             self._disk.close()
+
+    def _came_so_far(self) -> Iterator[str]:
+        """What is known of a rehearsal that comes to no end, for whoever asks why."""
+        yield from (f"{number} {passed}" for number, passed in enumerate(self._boundaries.passed, 1))
+        records = self._disk.database.execute("SELECT seq, token, type, payload FROM records")
+        yield from (
+            f"record {seq} under token {token}: {kind} {payload}" for seq, token, kind, payload in records
+        )
+        for call, seq, at in zip(
+            self._services.calls, self._services.durable, self._services.sent_at, strict=True
+        ):
+            yield f"at {at:.3f} s, behind record {seq}: {call}"
 
     @property
     def _is_alive(self) -> bool:

@@ -44,7 +44,7 @@ class Violation(Exception):
     def __init__(self, shape: Shape, kills: Kills, what: BaseException, run: Rehearsed | None) -> None:
         self.lines: Sequence[str] = [
             f"{shape.name}, {_told(kills)}: {str(what) or type(what).__name__}",
-            *([] if run is None else _told_run(run)),
+            *(getattr(what, "__notes__", ()) if run is None else _told_run(run)),
         ]
         super().__init__("\n".join(self.lines))
 
@@ -59,7 +59,7 @@ def crash(shape: Shape, *, pairs: bool | None = None) -> Row:
     passed = straight.run.passed
     kills = list(single_kills(passed, every_tear=True))
     for kill in kills:
-        played(shape, straight, kill)
+        played(shape, straight, kill, before=passed)
     is_small = len(passed) <= PAIRS_BOUNDARIES_MAX if pairs is None else pairs
     taken = sum(_second_kills(shape, straight, kill) for kill in single_kills(passed)) if is_small else 0
     return Row(shape.name, len(passed), len(kills), taken)
@@ -99,13 +99,13 @@ def single_kills(passed: Sequence[Passed], *, behind: int = 0, every_tear: bool 
         yield {number: Kill(Unsynced.LOST)}
         yield {number: Kill(Unsynced.KEPT)}
         statements = next(p.statements for p in passed[number:] if p.boundary is Boundary.SYNCED)
-        tears = range(1, statements) if every_tear else {1, statements // 2, statements - 1}
+        tears = range(1, statements) if every_tear else sorted({1, statements // 2, statements - 1})
         for tear in tears:
             yield {number: Kill(Unsynced.TORN, tear)}
 
 
-def played(shape: Shape, straight: Straight, kills: Kills) -> Rehearsed:
-    """*shape* with these *kills*, each of which was reached.
+def played(shape: Shape, straight: Straight, kills: Kills, *, before: Sequence[Passed]) -> Rehearsed:
+    """*shape* with these *kills*, each of which comes. *before*: what the run without the last one passes.
 
     Raises:
         Violation: something did not hold.
@@ -113,6 +113,8 @@ def played(shape: Shape, straight: Straight, kills: Kills) -> Rehearsed:
     run = _rehearsed(shape, kills)
     try:
         assert run.killed == len(kills), f"{len(kills)} kills were meant, and {run.killed} came"
+        until = max(kills)
+        assert run.passed[:until] == before[:until], "until it was killed it was another run already"
         hold(shape, straight, run)
     except AssertionError as wrong:
         raise Violation(shape, kills, wrong, run) from wrong
@@ -121,10 +123,10 @@ def played(shape: Shape, straight: Straight, kills: Kills) -> Rehearsed:
 
 def _second_kills(shape: Shape, straight: Straight, first: Kills) -> int:
     (at,) = first
-    once = played(shape, straight, first)
-    seconds = list(single_kills(once.passed, behind=at))
+    passed = played(shape, straight, first, before=straight.run.passed).passed
+    seconds = list(single_kills(passed, behind=at))
     for second in seconds:
-        played(shape, straight, {**first, **second})
+        played(shape, straight, {**first, **second}, before=passed)
     return len(seconds)
 
 

@@ -21,7 +21,7 @@ from coordinator.simulation.rehearsal import Rehearsed, rehearse
 from coordinator.simulation.world import SUCCEEDS, Reply, Row
 from tests.crash.laws import End, Straight, end_of, hold
 from tests.crash.rows import Violation, crash, play, played
-from tests.crash.shapes import SHAPES, Shape
+from tests.crash.shapes import PENDS_LONG, SHAPES, Shape
 
 BY_NAME: Final = {shape.name: shape for shape in SHAPES}
 SLICE: Final = (
@@ -89,7 +89,19 @@ def test_a_saga_that_is_another_one_the_second_time_is_seen() -> None:
 def test_a_kill_that_does_not_come_is_seen() -> None:
     shape = BY_NAME["one step"]
     with pytest.raises(Violation, match="1 kills were meant, and 0 came"):
-        played(shape, play(shape), {1_000: Kill()})
+        played(shape, play(shape), {1_000: Kill()}, before=[])
+
+
+def test_a_run_that_is_another_one_before_it_is_killed_is_seen() -> None:
+    shape, other = BY_NAME["one step"], play(BY_NAME["two side by side"])
+    with pytest.raises(Violation, match="another run already"):
+        played(shape, play(shape), {6: Kill()}, before=other.run.passed)
+
+
+def test_a_run_that_comes_to_no_end_tells_how_far_it_came() -> None:
+    shape = replace(BY_NAME["one step"], answers={"do a": [PENDS_LONG]})
+    with pytest.raises(Violation, match=r"5000 steps did not get it there(.|\n)*record 2 (.|\n)*do_a"):
+        play(shape)
 
 
 def _again(run: Rehearsed, **changed: Any) -> Rehearsed:
