@@ -187,6 +187,9 @@ class Hosts:
     def stop(self, process: Process, away_s: float) -> None:
         """SIGTERM."""
         self._away_after[process] = away_s
+        # From here on it begins nothing more.
+        if self._down_since_s is None:
+            self._down_since_s = self._loop.time()
         if (stop := self._stops.get(process)) is not None and not stop.done():
             self._loop.tell(process, _end, stop)
 

@@ -7,6 +7,7 @@ from participants import calls, ledger
 from tests.checker.check import check
 from tests.checker.evidence import Evidence, LedgerRow
 from tests.simulation.notes import Happened
+from tests.simulation.calling import wrong_calls
 from tests.simulation.services import Row
 from tests.simulation.world import World
 
@@ -60,7 +61,7 @@ def judge(world: World) -> Sequence[str]:
     if not happened.at_rest:
         return [f"I19: still under way when everything worked again for long: {_still_open(world)}"]
     report = check(_evidence(world))
-    return [*map(str, report.violations), *_unlike(world), *_timeouts(world), *_set_aside(world)]
+    return [*map(str, report.violations), *_unlike(world), *wrong_calls(world), *_set_aside(world)]
 
 
 def _evidence(world: World) -> Evidence:
@@ -130,18 +131,6 @@ def _unlike(world: World) -> Iterator[str]:
             applied[row.op].add((row.saga_id, row.step))
     for saga_id, step in sorted(stands ^ (applied["E"] - applied["C"])):
         yield f"I18: saga {saga_id}: {step} stands, and the ledger says otherwise, or it does not"
-
-
-def _timeouts(world: World) -> Iterator[str]:
-    """I23: no call waits longer than its step's timeout."""
-    for send in world.happened.sends:
-        call, timeout_s = send.call, send.timeout_s
-        view = world.happened.views.get(call.saga_id)
-        if view is None or view.saga is None:
-            continue
-        longest_s = view.saga.step(call.step).definition.timeout_s
-        if not 0 < timeout_s <= longest_s:
-            yield f"I23: saga {call.saga_id}: {call.step} was waited for {timeout_s} s, and not {longest_s}"
 
 
 def _set_aside(world: World) -> Iterator[str]:

@@ -65,6 +65,7 @@ class Send:
     heard_at_s: float | None = None
     heard: str = ""
     """What an answer that proves nothing was: a status or a reason."""
+    answer: Answer | None = None
 
 
 class Services:
@@ -272,6 +273,7 @@ class Wire:
         answer = to_answer(call, came) if isinstance(came, bytes) else came
         send.heard_at_s = loop.time()
         send.heard = getattr(answer, "code", "")
+        send.answer = answer
         return answer
 
     async def probe(self, service: str) -> Probe:
