@@ -6,8 +6,8 @@ from coordinator.domain.ids import SagaId
 from participants import calls, ledger
 from tests.checker.check import check
 from tests.checker.evidence import Evidence, LedgerRow
-from tests.simulation.notes import Happened
 from tests.simulation.calling import wrong_calls
+from tests.simulation.notes import Happened
 from tests.simulation.services import Row
 from tests.simulation.world import World
 

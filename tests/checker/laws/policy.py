@@ -145,7 +145,8 @@ def _look_at_waits(finding: Finding, read: SagaRead, rule: StepRule, way: _Way, 
             finding.look(in_time, read.saga_id, sentence, entry)
         elif not way.is_forward or _counts_on_its_budget(rule, timeline, entry):
             sentence = f"{way.about} was given up within its budget"
-            finding.look(entry.time_ns + ROUNDING_NS >= ends_ns, read.saga_id, sentence, entry)
+            spent = entry.time_ns + ROUNDING_NS >= ends_ns + pending_ns
+            finding.look(spent, read.saga_id, sentence, entry)
 
 
 def _counts_on_its_budget(rule: StepRule, timeline: Timeline, given_up: TimelineRead) -> bool:

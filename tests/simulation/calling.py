@@ -1,0 +1,145 @@
+"""What must hold of calls as they were sent and heard: ledgers and timelines tell of that only in part."""
+
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from coordinator.domain.definition import StepKind
+from coordinator.domain.events import (
+    Cause,
+    OperatorActed,
+    StepFaulted,
+    StepSucceeded,
+    UndoBegun,
+    Verb,
+)
+from coordinator.domain.ids import FencingToken, IdempotencyKey, StepName
+from coordinator.domain.outcomes import Faulted, Pending, Refused
+from coordinator.domain.saga import AbortKind, Saga
+from coordinator.engine.sagas import SagaView
+from coordinator.ports.participants import CompensateCall, ExecuteCall
+from coordinator.simulation.chance import BORN_AT_S
+from tests.simulation.services import Send
+from tests.simulation.world import World
+
+ROUNDING_S: Final = 1e-6
+STANDSTILLS: Final = ("ClockJump", "Freeze", "Takeover")
+"""Between two looks at the clock it may then be any time later."""
+
+
+@dataclass(frozen=True)
+class _Tale:
+    """One saga as it was read last, and its calls in their order."""
+
+    saga: Saga
+    view: SagaView
+    sends: Sequence[Send]
+
+    def acts(self, step: StepName) -> bool:
+        """Whether somebody did anything to *step*."""
+        return any(action.step == step for action in self.saga.actions)
+
+
+def wrong_calls(world: World) -> Iterator[str]:
+    """What was wrong with the calls of a run, in sentences."""
+    yield from _tokens(world)
+    by_saga: dict[str, list[Send]] = defaultdict(list)
+    for send in world.happened.sends:
+        by_saga[send.call.saga_id].append(send)
+    is_steady = not any(world.happened.marks[kind] for kind in STANDSTILLS)
+    for saga_id, sends in by_saga.items():
+        view = world.happened.views.get(saga_id)
+        if view is None or view.saga is None:
+            continue
+        tale = _Tale(view.saga, view, sends)
+        wrong = [*_timeouts(tale, is_steady=is_steady), *_receipts(tale), *_numbers(tale), *_refusals(tale)]
+        wrong += [*_attempts(tale), *(_hints(tale) if is_steady else ())]
+        yield from (f"{sentence[:5]}saga {saga_id}: {sentence[5:]}" for sentence in wrong)
+
+
+def _tokens(world: World) -> Iterator[str]:
+    """I26: each coordinator has a token of its own."""
+    owners: dict[FencingToken, str] = {}
+    for send in world.happened.sends:
+        owner = owners.setdefault(send.call.token, send.by)
+        if owner != send.by:
+            yield f"I26: {send.by} sends {send.call.key} under token {send.call.token}, which is {owner}'s"
+
+
+def _timeouts(tale: _Tale, *, is_steady: bool) -> Iterator[str]:
+    """I23: no call waits longer than its step's timeout; before the pivot none outlives the deadline."""
+    for send in tale.sends:
+        step = tale.saga.step(send.call.step).definition
+        longest_s = step.timeout_s
+        is_early = isinstance(send.call, ExecuteCall) and step.kind is StepKind.COMPENSATABLE
+        if is_early and is_steady and tale.saga.deadline_at is not None:
+            longest_s = min(longest_s, tale.saga.deadline_at - BORN_AT_S - send.at_s + ROUNDING_S)
+        if not 0 < send.timeout_s <= longest_s:
+            yield f"I23: {step.name} was waited for {send.timeout_s} s, and not {longest_s}"
+
+
+def _receipts(tale: _Tale) -> Iterator[str]:
+    """I15: a Compensate carries what its step was known to have answered when the undo began."""
+    known: dict[str, str | None] = {}
+    frozen: dict[str, str | None] = {}
+    for record in tale.view.records:
+        match record.event:
+            case StepSucceeded(step=step, output=output):
+                known[step] = output
+            case OperatorActed(verb=Verb.COMPLETE, step=str() as step, output=output):
+                known[step] = output
+            case UndoBegun(step=step):
+                frozen[step] = known.get(step)
+    for send in tale.sends:
+        match send.call:
+            case CompensateCall(step=step, receipt=receipt) if receipt != frozen.get(step):
+                yield f"I15: {step} is undone with another receipt than was frozen"
+
+
+def _numbers(tale: _Tale) -> Iterator[str]:
+    """I24: no two coordinators make an attempt of the same number."""
+    makers: dict[tuple[IdempotencyKey, int], str] = {}
+    for send in tale.sends:
+        maker = makers.setdefault((send.call.key, send.call.attempt), send.by)
+        if maker != send.by:
+            yield f"I24: {send.by} makes attempt {send.call.attempt} of {send.call.key} after {maker} did"
+
+
+def _refusals(tale: _Tale) -> Iterator[str]:
+    """I24: whoever has heard a no asks nothing more under its key."""
+    refused: set[tuple[str, IdempotencyKey]] = set()
+    for send in tale.sends:
+        if (send.by, send.call.key) in refused and not tale.acts(send.call.step):
+            yield f"I24: {send.call.key} is asked again after it was refused"
+        if isinstance(send.answer, Refused):
+            refused.add((send.by, send.call.key))
+
+
+def _attempts(tale: _Tale) -> Iterator[str]:
+    """I24: a step is given up when it has failed as often as its policy allows, and not sooner."""
+    abort = tale.saga.abort
+    if abort is None or abort.kind is not AbortKind.GIVEN_UP or abort.step is None or tale.acts(abort.step):
+        return
+    events = [record.event for record in tale.view.records]
+    failed = [e for e in events if isinstance(e, StepFaulted) and e.step == abort.step and e.at <= abort.at]
+    allowed = tale.saga.step(abort.step).definition.retry.max_attempts
+    if failed[-1].cause in (Cause.FAULTED, Cause.UNKNOWN) and len(failed) != allowed:
+        yield f"I24: {abort.step} was given up after {len(failed)} failures, and {allowed} are allowed"
+
+
+def _hints(tale: _Tale) -> Iterator[str]:
+    """I24: a service that says when to ask again is not asked sooner, but for a person or a spent budget."""
+    due: dict[tuple[str, IdempotencyKey], float] = {}
+    for send in tale.sends:
+        step, name = tale.saga.step(send.call.step).definition, (send.by, send.call.key)
+        if send.at_s < due.get(name, 0.0) - ROUNDING_S and not tale.acts(step.name):
+            yield f"I24: {send.call.key} is asked at {send.at_s} s, and was to be asked at {due[name]} s"
+        heard_at_s = send.heard_at_s or 0.0
+        match send.answer:
+            case Pending(ask_again_after_s=float(wait_s)):
+                due[name] = heard_at_s + wait_s
+            case Faulted(retry_after_s=float(wait_s)) if (
+                isinstance(send.call, ExecuteCall) and step.retry.budget_s is None
+            ):
+                due[name] = heard_at_s + min(wait_s, step.retry.max_backoff_s)
