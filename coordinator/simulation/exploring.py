@@ -12,7 +12,6 @@ from typing import Final
 
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.definition import SagaDefinition, StepDefinition, StepKind
-from coordinator.domain.events import Event
 from coordinator.domain.ids import StepName
 from coordinator.domain.outcomes import Direction
 from coordinator.domain.saga import Status
@@ -136,7 +135,7 @@ class _Exploring:
         runs = [run for one in straight for run in self._other_answers(one)]
         chosen = self._thinned(runs, len(runs), "runs with one answer that is not the best")
         self._explored.one_answer = len(chosen)
-        return list(_different(self._play(chosen)))
+        return list(self._play(chosen))
 
     def _two_answers(self, ones: Sequence[_Played]) -> list[_Played]:
         runs = [run for one in ones for run in self._other_undos(one)]
@@ -321,16 +320,6 @@ def _cancels(run: Run, straight: Rehearsed) -> Iterator[Run]:
         asked = asked_in(saga)
         if asked and saga.status is Status.RUNNING and not saga.is_decided:
             yield run.cancelled(seq, f"while {', '.join(asked)} {'is' if len(asked) == 1 else 'are'} asked")
-
-
-def _different(played: Iterator[_Played]) -> Iterator[_Played]:
-    """Those of *played* in which something else happens than in all before."""
-    seen = set[tuple[Event, ...]]()
-    for one in played:
-        events = tuple(record.event for record in one.came_of_it.records)
-        if one.run.cancel_at is None or events not in seen:
-            seen.add(events)
-            yield one
 
 
 def _one_for_each_undo(played: Sequence[_Played]) -> list[_Played]:

@@ -183,14 +183,16 @@ class Findings:
 
 
 def states(rehearsed: Rehearsed) -> Iterator[tuple[int, Saga]]:
-    """The saga after each of its records, by the number of that."""
-    first, *others = (record.event for record in rehearsed.records)
+    """The saga at each of its points, by the number of its newest record there."""
+    events = [record.event for record in rehearsed.records]
+    first, *others = events
     assert isinstance(first, SagaStarted)
     saga = start(rehearsed.saga.definition, first).saga
-    yield 1, saga
     for seq, event in enumerate(others, 2):
         saga = evolve(saga, event)
-        yield seq, saga
+        # What is of one moment was written at once: nobody can come between.
+        if seq == len(events) or events[seq].at > event.at:
+            yield seq, saga
 
 
 def asked_in(saga: Saga) -> tuple[StepName, ...]:

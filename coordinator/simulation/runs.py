@@ -94,7 +94,12 @@ class Run:
 
     def _reply(self, call: Call, number: int) -> Reply:
         way = self._replies.get((call.step, direction_of(call)))
-        return well(self.definition.step(call.step)) if way is None else way.reply(number)
+        if way is not None:
+            return way.reply(number)
+        # Each step takes a little longer than those before it, or those side by side would answer at once.
+        reply = well(self.definition.step(call.step))
+        place = self.definition.positions[call.step]
+        return replace(reply, takes_s=reply.takes_s * (1 + place / len(self.definition.steps)))
 
     def __str__(self) -> str:
         return "; ".join((*((self.data.words,) if self.data.words else ()), *self.words)) or "all goes well"

@@ -1,5 +1,6 @@
 """What an exploration plays and finds, for sagas that are small enough to be counted by hand."""
 
+import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -8,7 +9,7 @@ import pytest
 from coordinator.domain.definition import SagaDefinition, StepDefinition
 from coordinator.domain.events import Verb
 from coordinator.domain.jsontext import JsonValue
-from coordinator.domain.saga import Status
+from coordinator.domain.saga import AbortKind, Status
 from coordinator.domain.summary import DeadLetterCause
 from coordinator.domain.undo_plan import Stays
 from coordinator.domain.worst_case import longest_stretch
@@ -18,7 +19,7 @@ from coordinator.simulation.exploring import Explored, explore
 from coordinator.simulation.findings import Findings, Situation
 from coordinator.simulation.laws import broken_laws
 from coordinator.simulation.made_up import Data
-from coordinator.simulation.rehearsal import Rehearsed
+from coordinator.simulation.rehearsal import NeverRests, Rehearsal, Rehearsed
 from coordinator.simulation.runs import Run
 from tests.unit.simulation.definitions import EVALUATE, a_saga, a_step
 
@@ -52,13 +53,13 @@ def few_ways(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def played(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """What is played, in words."""
-    runs: list[str] = []
+def played(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, Rehearsed]]:
+    """What is played, in words, and what came of it."""
+    runs: list[tuple[str, Rehearsed]] = []
     add = Findings.add
 
     def noted(findings: Findings, run: Run, came_of_it: Rehearsed) -> None:
-        runs.append(str(run))
+        runs.append((str(run), came_of_it))
         add(findings, run, came_of_it)
 
     monkeypatch.setattr(Findings, "add", noted)
@@ -80,6 +81,9 @@ def test_each_answer_is_tried_at_each_step_and_at_each_undo() -> None:
         ("pay", True, DeadLetterCause.REFUSED),
         ("pay", True, DeadLetterCause.BUDGET_SPENT),
     }
+    of_each = [situation.runs for situation in found.findings.needs_person]
+    assert min(of_each) > 1
+    assert sum(of_each) == found.findings.ends[Status.DEAD_LETTERED]
 
 
 @pytest.mark.usefixtures("few_ways")
@@ -161,7 +165,9 @@ def test_the_slowest_run_takes_as_long_as_the_policies_say() -> None:
     assert found.findings.most_calls.calls == 5
 
 
-def test_what_is_tried_for_hours_is_played_to_its_end_and_not_again_and_again(played: list[str]) -> None:
+def test_what_is_tried_for_hours_is_played_to_its_end_and_not_again_and_again(
+    played: list[tuple[str, Rehearsed]],
+) -> None:
     patient: JsonValue = {"initialBackoff": "1s", "multiplier": 2, "maxBackoff": "60s", "budget": "2h"}
     found = explored(a_saga(a_step("hold", compensationRetry=patient), a_step("pay")), runs_max=70)
     assert situations(found)["hold", True, DeadLetterCause.BUDGET_SPENT].standing == ("hold",)
@@ -169,15 +175,19 @@ def test_what_is_tried_for_hours_is_played_to_its_end_and_not_again_and_again(pl
     longest = found.findings.longest[Status.COMPENSATED]
     assert longest.calls == pytest.approx(2 + 7_200 / 61, abs=2)
     assert longest.lasted_s == pytest.approx(7_200, rel=0.02)
-    away = [run for run in played if run.endswith("and the coordinator is away for most of that time")]
+    away = [run for run, _ in played if run.endswith("and the coordinator is away for most of that time")]
     assert len(away) == 5
+    # That the coordinator was away is no time that the saga took.
+    assert found.findings.longest[Status.DEAD_LETTERED].lasted_s < 60
     assert found.findings.calls < longest.calls + 400
 
 
 @pytest.mark.usefixtures("few_ways")
-def test_a_saga_runs_out_of_time_and_is_cancelled_at_each_step(played: list[str]) -> None:
+def test_a_saga_runs_out_of_time_and_is_cancelled_at_each_step(
+    played: list[tuple[str, Rehearsed]],
+) -> None:
     explored(a_saga(a_step("hold"), a_step("pay"), ttl="30s"), runs_max=15)
-    assert [run for run in played if "slowly" not in run] == [
+    assert [run for run, _ in played if "slowly" not in run] == [
         "all goes well",
         *(
             words
@@ -193,11 +203,34 @@ def test_a_saga_runs_out_of_time_and_is_cancelled_at_each_step(played: list[str]
         "it is cancelled while hold is asked",
         "it is cancelled while pay is asked",
     ]
+    aborts = [came_of_it.saga.abort for run, came_of_it in played if "deadline" in run]
+    assert [abort.kind for abort in aborts if abort is not None] == [AbortKind.DEADLINE] * 6
 
 
-def test_a_deadline_that_is_far_is_not_waited_for_by_asking_on(played: list[str]) -> None:
+@pytest.mark.usefixtures("few_ways")
+def test_a_crash_comes_after_the_one_that_its_run_has_already(played: list[tuple[str, Rehearsed]]) -> None:
+    explored(a_saga(a_step("pay"), ttl="3s"), runs_max=80)
+    for when, boundary in (("before", 4), ("after", 5)):
+        pattern = rf"the coordinator dies {when} the call of pay .* crash point (\d+),.*"
+        found = [int(match[1]) for run, _ in played if (match := re.fullmatch(pattern, run))]
+        assert len(found) > 3
+        assert min(found) > boundary
+
+
+@pytest.mark.usefixtures("few_ways")
+def test_a_client_cannot_come_between_what_is_written_at_once(played: list[tuple[str, Rehearsed]]) -> None:
+    explored(a_saga(a_step("hold"), a_step("tell", dependsOn=[])), runs_max=12)
+    assert [run for run, _ in played if run.startswith("it is cancelled") and ";" not in run] == [
+        "it is cancelled while hold, tell are asked",
+        "it is cancelled while tell is asked",
+    ]
+
+
+def test_a_deadline_that_is_far_is_not_waited_for_by_asking_on(
+    played: list[tuple[str, Rehearsed]],
+) -> None:
     explored(a_saga(a_step("pay"), ttl="30d"), runs_max=30)
-    assert [run for run in played if "deadline" in run and ";" not in run] == [
+    assert [run for run, _ in played if "deadline" in run and ";" not in run] == [
         "the coordinator dies before the call of pay and is back after the deadline",
         "the coordinator dies after the call of pay and is back after the deadline",
     ]
@@ -212,15 +245,14 @@ def test_what_would_be_undone_is_told_for_each_point() -> None:
     ((words, points),) = explored(a_saga(*steps), runs_max=1).findings.plans
     assert words == ""
     assert [(point.asked, [undo.step for undo in point.undos]) for point in points] == [
-        (("hold",), ["hold"]),
         (("hold", "tell"), ["tell", "hold"]),
         (("tell",), ["tell", "hold"]),
         (("pay",), []),
         ((), []),
     ]
-    assert points[1].stays == (("tell", Stays.NO_COMPENSATION),)
-    assert [undo.compensation for undo in points[1].undos] == [None, "unhold"]
-    assert [point.pivot for point in points] == [None, None, None, "pay", None]
+    assert points[0].stays == (("tell", Stays.NO_COMPENSATION),)
+    assert [undo.compensation for undo in points[0].undos] == [None, "unhold"]
+    assert [point.pivot for point in points] == [None, None, "pay", None]
 
 
 def test_not_more_runs_are_played_than_are_wanted() -> None:
@@ -262,10 +294,13 @@ def test_a_broken_law_is_told_with_its_run(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_saga_that_never_rests_breaks_a_law(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coordinator.simulation.rehearsal.STEPS_MAX", 20)
+    def never(rehearsal: Rehearsal) -> Rehearsed:
+        raise NeverRests("all wait, and none of them for a moment")
+
+    monkeypatch.setattr(exploring, "rehearse", never)
     found = explore(a_saga(a_step("pay")), [NOTHING], runs_max=1)
-    assert found.findings.broken_runs == 1
-    assert "20 steps did not get it there" in found.findings.broken_shown[0][1][0]
+    assert found.runs == 0
+    assert found.findings.broken_shown == [("all goes well", ("all wait, and none of them for a moment",))]
 
 
 def test_findings_of_nothing_are_nothing() -> None:

@@ -43,11 +43,16 @@ def test_what_is_computed_with_is_a_number() -> None:
 
 def test_a_sort_that_fits_one_expression_has_to_fit_the_others() -> None:
     (data,), _ = of(
-        a_step("hold", input={"text": "string(input.amount)"}),
-        a_step("pay", input={"sum": "input.amount + 1.5"}),
+        a_step("hold", input={"sum": "int(input.amount) + 1"}),
+        a_step("pay", input={"of": "size(input.amount)"}),
     )
-    assert isinstance(data.input, dict)
-    assert isinstance(data.input["amount"], float)
+    assert data.input == {"amount": "1"}
+
+
+def test_a_condition_that_is_never_met_is_told() -> None:
+    (data,), one_way = of(a_step("pay", when="input.to == 'a' && input.to == 'b'"))
+    assert data == Data({"to": "to"}, {}, ("input.to",))
+    assert one_way == [PAY]
 
 
 @pytest.mark.parametrize(
