@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill sim crash export-runs mutate \
-	check fmt format lint types layers dependencies \
+	model check fmt format lint types layers dependencies \
 	proto proto-fresh proto-lint proto-baseline docs docs-fresh lint-definitions tour lock audit clean
 
 BIN := .venv/bin
@@ -47,6 +47,9 @@ test-kill: $(DEV) ## kill the coordinator under load, many times, and judge what
 
 sim: $(DEV) ## simulate bad days, a new seed each, for five minutes (ARGS="--minutes 60", ARGS="--seed 7 --trace")
 	@$(BIN)/python -m tests.simulation $(ARGS)
+
+model: $(DEV) ## explore the protocol to its last state, and show that each of its rules is needed
+	@$(BIN)/python -m tests.model
 
 crash: $(DEV) ## kill each shape of saga at every boundary, the small ones at every pair (WORDS="the pivot": only those)
 	@$(BIN)/python -m tests.crash $(WORDS)

@@ -1,7 +1,7 @@
 """What must hold in every state and of every move, by the numbers of the product's invariants.
 
-That every saga ends (I19) is judged move by move: each that is no mishap brings it nearer to its end, and where
-there is none, it has ended or needs a person. So once mishaps cease, it ends whatever the order of the rest.
+That every saga ends (I19) is judged move by move: each that is no mishap brings it nearer to its end, and
+where there is none, it has ended or needs a person. So once mishaps cease, it ends in whatever order.
 """
 
 from typing import NamedTuple
