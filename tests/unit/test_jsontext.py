@@ -192,10 +192,10 @@ def test_no_hostile_text_takes_long() -> None:
         "{" + ",".join(f'"{n}":NaN' for n in range(70_000)) + "}",
     ]
     for text in hostile:
-        started = time.perf_counter()
+        started = time.process_time()
         with pytest.raises(InvalidJson):
             jsontext.loads(text)
-        assert time.perf_counter() - started < 2, text[:20]
+        assert time.process_time() - started < 2, text[:20]
 
 
 @settings(deadline=None)

@@ -189,8 +189,8 @@ def test_of_each_entry_of_a_yaml_text_the_key_or_the_value_begins_at_its_place(
 
 def test_many_places_in_a_long_text_are_found_quickly() -> None:
     text = json.dumps({"steps": [{"service": "A", "transaction": "a", "n": n} for n in range(5_000)]})
-    started = time.perf_counter()
+    started = time.process_time()
     places = read_json(text).places
     found = [places.position(("steps", n, "n")) for n in range(4_900, 5_000)]
-    assert time.perf_counter() - started < 1
+    assert time.process_time() - started < 1
     assert behind(text, *found[-1]) == '"n": 4999}]}'
