@@ -4,7 +4,7 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill sim crash export-runs mutate \
-	model check fmt format lint types layers dependencies \
+	coverage model check fmt format lint types layers dependencies \
 	proto proto-fresh proto-lint proto-baseline docs docs-fresh lint-definitions tour lock audit clean
 
 BIN := .venv/bin
@@ -44,6 +44,14 @@ test-viewer: $(DEV) $(VIEWER) ## read an order's trace back from a real viewer
 # By themselves and seen: they load both cores, and print what they killed.
 test-kill: $(DEV) ## kill the coordinator under load, many times, and judge what is left
 	$(BIN)/python -m pytest -n 0 -m kill -s
+
+# By examples alone: a branch that only a property happens to reach is tested by luck.
+COVERING = tests/contract tests/scenarios --ignore tests/scenarios/test_large.py \
+	$(wildcard tests/integration/test_sqlite_*.py) \
+	$(addprefix tests/unit/,definitions expressions lint machine participants) \
+	$(filter-out %_logs.py %_nothing_unseen.py %_prometheus.py %_settings.py,$(wildcard tests/unit/test_*.py))
+coverage: $(DEV) ## check that every branch of domain, engine, journal and barrier is tested
+	$(BIN)/python -m pytest -n 2 -m "not hypothesis" $(COVERING) --cov
 
 sim: $(DEV) ## simulate bad days, a new seed each, for five minutes (ARGS="--minutes 60", ARGS="--seed 7 --trace")
 	@$(BIN)/python -m tests.simulation $(ARGS)
