@@ -41,8 +41,8 @@ from tests.simulation.plan import (
 from tests.simulation.services import Row, Services
 
 REST_S: Final = 1_800.0
-"""So long after everything works again, at most, everything has come to rest (I19): of a saga of six steps the
-budgets and waits that are left then add up to about half of it."""
+"""So long after everything works again, at most, everything has come to rest (I19): of a saga of six steps
+the budgets and waits that are left then add up to about half of it."""
 LATE_S: Final = 120.0
 """So long after that, whatever is still on its way has arrived."""
 STEPS_MAX: Final = 200_000
