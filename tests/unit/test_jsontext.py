@@ -139,6 +139,13 @@ def test_bounds_hold_exactly() -> None:
         jsontext.loads("[1,2]", bytes_max=4)
 
 
+def test_a_number_of_as_many_digits_as_may_be_is_no_fault_beside_another() -> None:
+    longest = "0." + "1" * (jsontext.DIGITS_MAX - 2)
+    assert jsontext.loads(longest) == float(longest)
+    with pytest.raises(InvalidJson, match="stands twice"):
+        jsontext.loads(f'{{"a": {longest}, "b": 1, "b": 2}}')
+
+
 def test_brackets_and_commas_inside_strings_count_for_nothing() -> None:
     assert jsontext.loads('{"a": "' + '[,\\"{' * 200 + '"}', depth_max=1, values_max=2)
 
@@ -152,6 +159,7 @@ def test_a_long_or_strange_key_is_shortened_and_escaped() -> None:
     with pytest.raises(InvalidJson) as refusal:
         jsontext.loads('{"' + "k" * 10_000 + '": NaN}')
     assert refusal.value.violation.path == '$["' + "k" * 39 + '\\u2026"]'
+    assert jsontext.shown_key("k" * 40) == '"' + "k" * 40 + '"'
     with pytest.raises(InvalidJson) as refusal:
         jsontext.loads('{"a key\\n": NaN}')
     assert refusal.value.violation.path == '$["a key\\n"]'

@@ -119,6 +119,15 @@ def test_a_text_that_was_given_as_a_number_is_found_as_well() -> None:
     assert answered(harmless, content=content) == harmless
 
 
+def test_what_is_too_short_to_be_looked_for_is_masked_only_where_it_stands_alone() -> None:
+    content = {"card": ["abc", "de"]}
+    assert answered(["<abc>", "<de>", "de"], content=content) == ["***", "<de>", "***"]
+
+
+def test_true_is_not_the_number_one() -> None:
+    assert answered([1, 1.0, 0, True, False], content={"card": [1, 0]}) == ["***", "***", "***", True, False]
+
+
 def test_where_too_much_is_sensitive_to_be_looked_for_every_text_is_masked() -> None:
     many = {"card": [f"secret-{n}" for n in range(FOUND_MAX + 1)]}
     assert answered({"a": ["harmless", 7], "b": ""}, content=many) == {"a": ["***", 7], "b": "***"}

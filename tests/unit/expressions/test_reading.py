@@ -17,6 +17,7 @@ from coordinator.domain.expression_reading import Path, Taken, position, reading
         ('"""a"b""" + input.a', {"a"}),
         ("b'input.b' == input.a", {"a"}),
         ("other.input.a", set()),
+        ("(other).input.a + other[0].input.b + {'a': 1}.input.c", set()),
         ("outputs.reserve.input", set()),
         ("1", set()),
     ],
@@ -35,6 +36,8 @@ def test_the_fields_of_the_input_that_stand_in_code_are_named(source: str, field
         '"a" in input',
         r'input["\u0061"]',
         "input.a + input",
+        'input["a" + "b"]',
+        '[input, "a"]',
     ],
 )
 def test_what_names_no_certain_field_takes_the_whole_input(source: str) -> None:
@@ -117,7 +120,7 @@ def test_an_expression_that_only_says_where_a_value_stands_is_a_path(source: str
     [
         "input.a + 1", "-input.a", "(input.a)", "input.a[-1]", "input.a[0u]", "input.a[1.0]", "input.a[0x1]",
         "input.a[key]", "input.a.size()", "outputs", "other.a", "'input'", "input.a input.b", "",
-        r'input["\n"]', 'input[b"a"]',
+        r'input["\n"]', 'input[b"a"]', 'outputs["a"]', "input.a[0)", "input.a,0]",
     ],
 )  # fmt: skip
 def test_all_else_is_none(source: str) -> None:
@@ -132,5 +135,6 @@ def test_a_place_is_told_by_line_and_column() -> None:
 
 
 def test_a_literal_is_read_unless_it_takes_knowledge_of_escapes() -> None:
-    literals = ["'a'", '"""a"b"""', r"r'\d'", r"'\d'", "b'a'", "R'''a'''"]
-    assert [text_of(literal) for literal in literals] == ["a", 'a"b', r"\d", None, None, "a"]
+    known = {"'a'": "a", '"""a"b"""': 'a"b', r"r'\d'": r"\d", r"R'\d'": r"\d", "R'''a'''": "a"}
+    assert {literal: text_of(literal) for literal in known} == known
+    assert [text_of(literal) for literal in (r"'\d'", "b'a'", "B'a'", r"bR'a'")] == [None] * 4
