@@ -36,6 +36,7 @@ TESTS: Final = (
             "errors",
             "event_codec",
             "exported",
+            "front_door",
             "graph",
             "inputs",
             "jsontext",

@@ -9,6 +9,7 @@ import pytest
 from coordinator.domain import jsontext
 from coordinator.domain.errors import NotEvaluated
 from coordinator.domain.expressions import (
+    EFFORT_MAX,
     EXPRESSION_CHARS_MAX,
     MAPPING_DEPTH_MAX,
     MAPPING_EXPRESSIONS_MAX,
@@ -149,6 +150,21 @@ def test_many_names_of_one_large_value_are_refused_before_they_are_written() -> 
     assert str(YIELD_BYTES_MAX) in raised.value.sentence
 
 
+def test_a_mapping_may_yield_as_much_as_a_saga_may_hold() -> None:
+    largest = "x" * (YIELD_BYTES_MAX - 2)
+    assert len(shape("input.x", Scope({"x": largest}, {}), nobody, place="input")) == YIELD_BYTES_MAX
+    with pytest.raises(NotEvaluated, match="larger than"):
+        shape("input.x", Scope({"x": largest + "x"}, {}), nobody, place="input")
+
+
+def test_effort_may_be_spent_to_the_last_step() -> None:
+    effort = Effort()
+    assert effort.take(EFFORT_MAX - 1)
+    assert not effort.take(2)
+    assert effort.take(1)
+    assert not effort.take(1)
+
+
 def test_an_output_is_read_once_however_often_it_is_named() -> None:
     read: list[str] = []
 
@@ -212,19 +228,39 @@ def test_expressions_are_found_in_the_order_of_the_canonical_text() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mapping", "loc", "rule"),
+    ("mapping", "loc", "rule", "sentence"),
     [
-        ({"a": "x" * (EXPRESSION_CHARS_MAX + 1)}, ("input", "a"), "expression-too-large"),
-        ({"a": [" \n"]}, ("input", "a", 0), "expression-syntax"),
-        ({str(n): "1" for n in range(MAPPING_EXPRESSIONS_MAX + 1)}, ("input",), "expression-too-large"),
-        ({"a": nested(MAPPING_DEPTH_MAX, 1)}, ("input",), "expression-too-large"),
+        (
+            {"a": "x" * (EXPRESSION_CHARS_MAX + 1)},
+            ("input", "a"),
+            "expression-too-large",
+            "expected an expression of at most 500 characters, found one of 501",
+        ),
+        (
+            {"a": [" \n"]},
+            ("input", "a", 0),
+            "expression-syntax",
+            "expected an expression, found ' \\n'; an empty text is \"''\"",
+        ),
+        (
+            {str(n): "1" for n in range(MAPPING_EXPRESSIONS_MAX + 5)},
+            ("input",),
+            "expression-too-large",
+            "expected at most 200 expressions in one mapping, found more",
+        ),
+        (
+            {"a": nested(MAPPING_DEPTH_MAX, 1)},
+            ("input",),
+            "expression-too-large",
+            "expected a mapping of at most 16 levels, found a deeper one",
+        ),
     ],
 )
-def test_a_mapping_that_is_too_large_or_holds_no_expression_is_told(
-    mapping: JsonValue, loc: tuple[str | int, ...], rule: str
+def test_a_mapping_that_is_too_large_or_holds_no_expression_is_told_once(
+    mapping: JsonValue, loc: tuple[str | int, ...], rule: str, sentence: str
 ) -> None:
     faults = list(mapping_faults(mapping, ("input",)))
-    assert [(fault.loc, fault.rule) for fault in faults] == [(loc, rule)]
+    assert [(fault.loc, fault.rule, fault.sentence) for fault in faults] == [(loc, rule, sentence)]
 
 
 def test_a_mapping_at_its_limits_is_right() -> None:

@@ -75,7 +75,8 @@ def test_a_step_that_may_not_have_run_is_told(source: str, sentence: str) -> Non
 
 def test_an_undo_sees_no_step_beside_it_either() -> None:
     steps = [step("a"), step("b", compensationInput={"x": "outputs.a.id"}), step("c", "b")]
-    assert rules(*steps) == ["may-not-have-run"]
+    (fault,) = faults(*steps)
+    assert (fault.loc, fault.rule) == (("steps", 1, "compensationInput", "x"), "may-not-have-run")
 
 
 def test_a_step_that_may_be_omitted_needs_a_default_output_to_be_named() -> None:
@@ -91,7 +92,11 @@ def test_a_step_that_may_be_omitted_needs_a_default_output_to_be_named() -> None
 
 
 def test_a_step_needs_a_default_output_to_name_its_own_in_its_undo() -> None:
-    assert rules(step("a", compensationInput={"id": "outputs.a.id"})) == ["undo-needs-default-output"]
+    (fault,) = faults(step("a", compensationInput={"id": "outputs.a.id"}))
+    assert fault.rule == "undo-needs-default-output"
+    assert fault.sentence == (
+        "a may be undone without an answer of its own: give it a `defaultOutput` that stands in then"
+    )
     assert not rules(step("a", compensationInput={"id": "outputs.a.id"}, defaultOutput={"id": None}))
 
 
@@ -123,15 +128,32 @@ def test_faults_of_form_of_names_and_of_the_language_are_told_together() -> None
         step("c", "b", when="\n"),
         output={"x": "y" * 501},
     )
-    assert [(fault.loc, fault.column, fault.rule) for fault in told] == [
-        (("steps", 0, "when"), 1, "expression-type"),
-        (("steps", 1, "when"), 1, "expression-syntax"),
-        (("steps", 1, "input", "a"), 1, "expression-syntax"),
-        (("steps", 1, "input", "b"), 1, "may-not-have-run"),
-        (("steps", 1, "input", "b"), 18, "expression-type"),
-        (("steps", 2, "when"), 1, "expression-syntax"),
-        (("output", "x"), 1, "expression-too-large"),
+    assert [(fault.loc, fault.line, fault.column, fault.rule) for fault in told] == [
+        (("steps", 0, "when"), 1, 1, "expression-type"),
+        (("steps", 1, "when"), 1, 1, "expression-syntax"),
+        (("steps", 1, "input", "a"), 1, 1, "expression-syntax"),
+        (("steps", 1, "input", "b"), 1, 1, "may-not-have-run"),
+        (("steps", 1, "input", "b"), 1, 18, "expression-type"),
+        (("steps", 2, "when"), 1, 1, "expression-syntax"),
+        (("output", "x"), 1, 1, "expression-too-large"),
     ]
+
+
+def test_a_sagas_output_takes_nothing_that_is_sensitive() -> None:
+    secret = ["card", "pin"]
+    (whole,) = faults(step("a"), sensitive=secret, output={"all": "input"})
+    assert whole == ExpressionFault(
+        ("output", "all"), 1, 1, "sensitive-in-output",
+        "the output is shown, and this takes the whole `input`, card, pin included",
+    )  # fmt: skip
+    (named,) = faults(step("a"), sensitive=secret, output={"of": "1 + input.card.code + input.amount"})
+    assert named == ExpressionFault(
+        ("output", "of"), 1, 1, "sensitive-in-output",
+        "the output is shown, and this takes what is sensitive: card",
+    )  # fmt: skip
+    assert not faults(step("a"), sensitive=secret, output={"of": "input.amount"})
+    assert not faults(step("a"), output={"all": "input", "card": "input.card"})
+    assert not faults(step("a", input={"all": "input"}), sensitive=secret)
 
 
 def test_a_list_of_names_holds_no_expressions() -> None:
@@ -142,7 +164,10 @@ def test_more_expressions_than_can_be_compiled_at_once_are_refused(monkeypatch: 
     monkeypatch.setattr(expression_rules, "EXPRESSIONS_MAX", 2)
     assert not faults(step("a", input={"a": "1", "b": "2"}))
     (fault,) = faults(step("a", input={"a": "1", "b": "2"}), step("b", input={"c": "3", "d": "4"}))
-    assert (fault.loc, fault.rule) == (("steps",), "expression-too-large")
+    assert fault == ExpressionFault(
+        ("steps",), 1, 1, "expression-too-large",
+        "expected at most 2 expressions in a definition, found more",
+    )  # fmt: skip
 
 
 def test_every_rule_that_is_told_has_its_entry_among_the_rules() -> None:
