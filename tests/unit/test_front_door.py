@@ -1,4 +1,4 @@
-"""A call that starts one saga: which definition of it the call can serve, and what is said where it cannot."""
+"""A call that starts one saga: which definition it can serve, and what is said where it cannot."""
 
 from collections.abc import Sequence
 
