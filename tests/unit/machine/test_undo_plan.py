@@ -222,6 +222,28 @@ def test_a_plan_shows_no_more_than_may_be_shown_at_once(monkeypatch: pytest.Monk
     assert given(tale, with_inputs=False) == [(True, False, False)] * 3
 
 
+def test_what_just_fits_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    whole, nothing = (True, True, True), (False, False, False)
+    of_one = len("ox" + '{"o":"xxx","x":2}' + '"xxx"')
+    monkeypatch.setattr(shown, "SHOWN_BYTES_MAX", 2 * of_one)
+    assert given(of_sizes(3, 3), with_inputs=True) == [whole, whole]
+    assert not shown_plan(of_sizes(3, 3).saga, evaluate, with_inputs=True).shortened
+    assert given(of_sizes(3, 3, 3), with_inputs=True) == [whole, whole, nothing]
+    assert shown_plan(of_sizes(3, 3, 3).saga, evaluate, with_inputs=True).shortened
+    monkeypatch.setattr(shown, "SHOWN_BYTES_MAX", 2 * of_one - 1)
+    assert given(of_sizes(3, 3), with_inputs=True) == [whole, nothing]
+    monkeypatch.setattr(shown, "SHOWN_BYTES_MAX", 2 * len("ox"))
+    assert not shown_plan(of_sizes(3, 3).saga, evaluate, with_inputs=False).shortened
+    assert shown_plan(of_sizes(3, 3, 3).saga, evaluate, with_inputs=False).shortened
+
+
+def test_a_receipt_that_nobody_knows_takes_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    tale = Tale(define(step("a", input=("n",)), "b")).begins()
+    monkeypatch.setattr(shown, "SHOWN_BYTES_MAX", len("n" + '{"n":1}'))
+    (undo,) = shown_plan(tale.saga, evaluate, with_inputs=True).undos
+    assert undo.given == shown.Given(("n",), '{"n":1}', None)
+
+
 def test_what_does_not_fit_is_not_even_made(monkeypatch: pytest.MonkeyPatch) -> None:
     tale, made = of_sizes(100, 900, 100, 100), list[str]()
 
