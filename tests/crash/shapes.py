@@ -91,9 +91,15 @@ def by_hand(verb: Verb, name: str | None = None, *, after_s: float = 0.0, output
     )
 
 
-def cancelled(*, after_s: float) -> Act:
-    """What a client does."""
-    return Act(after_seq=1, verb=Verb.CANCEL, reason="not wanted any more", after_s=after_s)
+def cancelled(*, after_s: float = 0.0) -> Act:
+    """What a client does: after some time, or else when the saga rests."""
+    return Act(
+        after_seq=1,
+        verb=Verb.CANCEL,
+        reason="not wanted any more",
+        after_s=after_s,
+        at_rest=not after_s,
+    )
 
 
 UNDONE: Final = "What was begun has been undone."
@@ -305,6 +311,14 @@ _PEOPLE = (
         {"do b": [SLOW]},
         says=CANCELLED,
         acts=[cancelled(after_s=2.0)],
+    ),
+    Shape(
+        "cancelled, and once more when that is done",
+        define("a"),
+        _COMPENSATED,
+        {"do a": [PENDS_LONG]},
+        says=CANCELLED,
+        acts=[cancelled(after_s=2.0), cancelled()],
     ),
     Shape(
         "cancelled by an operator",
