@@ -26,6 +26,7 @@ TESTS: Final = (
     "tests/unit/definitions",
     "tests/unit/expressions",
     "tests/unit/lint",
+    "tests/contract/test_definition_store_contract.py",
     *(
         f"tests/unit/test_{subject}.py"
         for subject in (

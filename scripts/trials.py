@@ -13,7 +13,7 @@ import resource
 import signal
 import sys
 import traceback
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -156,11 +156,16 @@ class _Crew:
                 tell((place, outcome))
         recent = _Recent()
         for place in anew:
-            mutant = self.mutants[place]
-            chosen = self._chosen(mutant, recent)
-            outcome, failed = _tried(partial(self._load_and_run, mutant, chosen))
-            recent.failed(mutant, failed)
-            tell((place, outcome))
+            tell((place, self._try_anew(self.mutants[place], recent)))
+
+    def _try_anew(self, mutant: Mutant, recent: "_Recent") -> Outcome:
+        chosen = self._chosen(mutant, recent)
+        outcome = Outcome.SURVIVED
+        for tests in (_of_few_files(chosen), chosen):
+            if outcome is Outcome.SURVIVED:
+                outcome, failed = _tried(partial(self._load_and_run, mutant, tests))
+                recent.failed(mutant, failed)
+        return outcome
 
     def _try_in_use(self, places: Sequence[int], tell: Tell) -> None:
         _install(self.modules, self.package)
@@ -361,6 +366,12 @@ def _exchange(functions: Mapping[tuple[str, str, int], Sequence[FunctionType]], 
 
 def _caches() -> list[Callable[[], None]]:
     return [thing.cache_clear for thing in gc.get_objects() if type(thing).__name__ == "_lru_cache_wrapper"]
+
+
+def _of_few_files(tests: Sequence[str]) -> list[str]:
+    """Those of *tests* that are in the file of the first, or with most others: files take long to load."""
+    files = [*map(_file, tests[:1]), *(file for file, _ in Counter(map(_file, tests)).most_common(2))]
+    return [test for test in tests if _file(test) in files]
 
 
 def _file(test: str) -> str:
