@@ -10,6 +10,8 @@ import pytest
 from tests.checker import made
 from tests.checker.check import LAWS, check
 from tests.checker.evidence import Evidence
+from tests.checker.index import Index
+from tests.checker.laws.effects import i9_completed_means_all_done
 from tests.checker.made import (
     EPOCH_NS,
     SECOND_NS,
@@ -287,3 +289,16 @@ def test_turning_back_late_is_judged_only_where_the_coordinator_was_never_down()
     late = record("late", "DEADLINE_PASSED", time_ns=EPOCH_NS + 40 * SECOND_NS)(clean_run())
     assert "I23" not in check(late).broken
     assert "I23" in check(replace(late, restarts=0)).broken
+
+
+def test_steps_that_declare_no_undo_may_all_stand_in_a_saga_that_turned_back() -> None:
+    change, _ = CHANGES["all steps of a compensated saga stand"]
+    run = change(clean_run())
+    without_undo = replace(
+        made.ORDER, steps=tuple(replace(rule, compensation=None) for rule in made.ORDER.steps)
+    )
+    for definition, broken in ((made.ORDER, {"saga-done"}), (without_undo, set())):
+        definitions = {**run.definitions, made.ORDER.digest: definition}
+        finding = i9_completed_means_all_done(Index(replace(run, definitions=definitions)))
+        about = {wrong.saga_id for wrong in finding.violations if "all its steps stand" in wrong.sentence}
+        assert about == broken
