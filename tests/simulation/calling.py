@@ -10,8 +10,10 @@ from coordinator.domain.events import (
     Cause,
     OperatorActed,
     StepFaulted,
+    StepRefused,
     StepSucceeded,
     UndoBegun,
+    UndoFaulted,
     Verb,
 )
 from coordinator.domain.ids import FencingToken, IdempotencyKey, StepName
@@ -50,11 +52,16 @@ def wrong_calls(world: World) -> Iterator[str]:
     is_steady = not any(world.happened.marks[kind] for kind in STANDSTILLS)
     for saga_id, sends in by_saga.items():
         view = world.happened.views.get(saga_id)
-        if view is None or view.saga is None:
+        if view is None or view.saga is None or saga_id in world.happened.damaged:
             continue
         tale = _Tale(view.saga, view, sends)
         wrong = [*_timeouts(tale, is_steady=is_steady), *_receipts(tale), *_numbers(tale), *_refusals(tale)]
-        wrong += [*_attempts(tale), *(_hints(tale) if is_steady else ())]
+        wrong += [
+            *_flags(tale),
+            *_late_refusals(tale),
+            *_attempts(tale),
+            *(_hints(tale) if is_steady else ()),
+        ]
         yield from (f"{sentence[:5]}saga {saga_id}: {sentence[5:]}" for sentence in wrong)
 
 
@@ -98,12 +105,19 @@ def _receipts(tale: _Tale) -> Iterator[str]:
 
 
 def _numbers(tale: _Tale) -> Iterator[str]:
-    """I24: no two coordinators make an attempt of the same number."""
+    """I24: no two coordinators make an attempt of the same number, and to be pending is no attempt."""
     makers: dict[tuple[IdempotencyKey, int], str] = {}
+    pending: dict[tuple[IdempotencyKey, str], int] = {}
     for send in tale.sends:
-        maker = makers.setdefault((send.call.key, send.call.attempt), send.by)
+        key, attempt = send.call.key, send.call.attempt
+        maker = makers.setdefault((key, attempt), send.by)
         if maker != send.by:
-            yield f"I24: {send.by} makes attempt {send.call.attempt} of {send.call.key} after {maker} did"
+            yield f"I24: {send.by} makes attempt {attempt} of {key} after {maker} did"
+        number = pending.pop((key, send.by), attempt)
+        if number != attempt and not tale.acts(send.call.step):
+            yield f"I24: attempt {number} of {key} was pending, and the next is {attempt}"
+        if isinstance(send.answer, Pending):
+            pending[key, send.by] = attempt
 
 
 def _refusals(tale: _Tale) -> Iterator[str]:
@@ -114,6 +128,25 @@ def _refusals(tale: _Tale) -> Iterator[str]:
             yield f"I24: {send.call.key} is asked again after it was refused"
         if isinstance(send.answer, Refused):
             refused.add((send.by, send.call.key))
+
+
+def _late_refusals(tale: _Tale) -> Iterator[str]:
+    """I23: a refusal that comes after the deadline proves nothing."""
+    for record in tale.view.records:
+        match record.event:
+            case StepRefused(at=at, step=step) if tale.saga.deadline_at is not None:
+                is_early = tale.saga.step(step).definition.kind is StepKind.COMPENSATABLE
+                if is_early and at >= tale.saga.deadline_at:
+                    yield f"I23: a refusal of {step} was believed after the deadline"
+
+
+def _flags(tale: _Tale) -> Iterator[str]:
+    """I22: a service that broke the contract is told of."""
+    for record in tale.view.records:
+        match record.event:
+            case StepFaulted(cause=Cause.BROKEN_CONTRACT) | UndoFaulted(cause=Cause.BROKEN_CONTRACT):
+                if f"{record.event.step}: BROKEN_CONTRACT" not in tale.saga.flags:
+                    yield f"I22: {record.event.step} broke the contract, and no flag says so"
 
 
 def _attempts(tale: _Tale) -> Iterator[str]:

@@ -14,6 +14,7 @@ from tests.simulation.plan import (
     Again,
     BadWrite,
     ClockJump,
+    Echo,
     Edit,
     Fault,
     Freeze,
@@ -24,6 +25,7 @@ from tests.simulation.plan import (
     Order,
     Outage,
     Plan,
+    Rot,
     SlowDisk,
     Stop,
     Takeover,
@@ -147,6 +149,25 @@ class _Drawing:
                 if dice.random() < 0.6:
                     yield Trick(order.number, step, "do", silent, "refuse", code="SOLD_OUT")
 
+    def _lost_commits(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
+        rate = dice.choice([0.1, 0.4])
+        for trick in self._any_calls(dice, orders, rate):
+            yield replace(trick, what="no commit")
+
+    def _echoes(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
+        rate = dice.choice([0.1, 0.4])
+        for call in self._any_calls(dice, orders, rate):
+            yield Echo(call.order, call.step, call.way, call.call, dice.choice([0.001, 0.05, 3.0, 45.0]))
+
+    def _any_calls(self, dice: random.Random, orders: Sequence[Order], rate: float) -> Iterator[Trick]:
+        """Calls at that *rate*, to which nothing happens yet."""
+        ways: Sequence[Way] = ("do", "undo")
+        for order in orders:
+            for step in self._steps(order):
+                for way in ways:
+                    if dice.random() < rate:
+                        yield Trick(order.number, step, way, dice.choice([0, 0, 0, 1, 2]), "")
+
     def _kills(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
         for _ in range(dice.choice([1, 1, 2, 4])):
             yield Kill(
@@ -200,6 +221,10 @@ class _Drawing:
 
     def _slow_disks(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
         yield SlowDisk(dice.uniform(0.0, self._span_s), dice.choice([0.5, 5.0]), dice.choice([0.05, 0.8]))
+
+    def _rots(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
+        for order in dice.sample(orders, k=min(len(orders), dice.choice([1, 1, 2]))):
+            yield Rot(order.at_s + dice.uniform(0.0, self._span_s), order.number)
 
     def _clock_jumps(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
         for _ in range(dice.choice([1, 2])):
@@ -263,6 +288,8 @@ _KINDS: Final[Mapping[str, tuple[float, _Draw]]] = {
     "more tricks": (0.5, _Drawing._tricks),
     "doomed": (0.25, _Drawing._doomed),
     "doubtful": (0.2, _Drawing._doubtful),
+    "lost commits": (0.15, _Drawing._lost_commits),
+    "echoes": (0.2, _Drawing._echoes),
     "kills": (0.35, _Drawing._kills),
     "boundary kills": (0.4, _Drawing._boundary_kills),
     "stops": (0.15, _Drawing._stops),
@@ -272,6 +299,7 @@ _KINDS: Final[Mapping[str, tuple[float, _Draw]]] = {
     "bad writes": (0.1, _Drawing._bad_writes),
     "full disks": (0.1, _Drawing._full_disks),
     "slow disks": (0.1, _Drawing._slow_disks),
+    "rots": (0.15, _Drawing._rots),
     "clock jumps": (0.1, _Drawing._clock_jumps),
     "edits": (0.15, _Drawing._edits),
     "hands": (0.35, _Drawing._hands),

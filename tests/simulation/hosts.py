@@ -20,6 +20,9 @@ from tests.simulation.services import Services, Wire
 DISK_S: Final = 0.003
 GRACE_S: Final = 2.0
 
+_OPEN: Final = "SELECT id FROM sagas WHERE status IN ('RUNNING', 'COMPENSATING')"
+_REQUESTED: Final = "SELECT saga_id FROM requests WHERE request_id = ?"
+_DAMAGE: Final = "UPDATE records SET payload = payload || ' ' WHERE saga_id = ? AND seq = 1"
 _EXPRESSIONS: Final = CelExpressions()
 ORDER: Final[ContextVar[int]] = ContextVar("order", default=0)
 """The number of the order that is being served: the ids that are made begin with it."""
@@ -95,6 +98,9 @@ class Hosts:
         process.on_death(partial(self._died, process))
         self._notes.line(f"{process.name} starts")
         self._notes.happened.boots.append((self._loop.time(), process.name))
+        still_open = {saga_id for (saga_id,) in self.disk.database.execute(_OPEN)}
+        damaged = self._notes.happened.damaged
+        damaged.update((saga_id, True) for saga_id in damaged if saga_id in still_open)
         self._loop.own(process, self._live(process))
 
     async def _live(self, process: Process) -> None:
@@ -227,6 +233,13 @@ class Hosts:
         """Each write and read takes so much longer for so long."""
         self._disk_slower_s = by_s
         self._loop.tell_later(None, for_s, self._disk_is_quick)
+
+    def damage(self, order: int) -> None:
+        """The first record of the saga of *order* changes on the disk."""
+        name = f"order-{order}"
+        for (saga_id,) in self.disk.database.execute(_REQUESTED, (name,)).fetchall():
+            self.disk.database.execute(_DAMAGE, (saga_id,))
+            self._notes.happened.damaged.setdefault(saga_id, False)
 
     def set_clock(self, by_s: float) -> None:
         """The machine's clock is off by so much more."""

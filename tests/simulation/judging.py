@@ -1,20 +1,26 @@
 """What must hold: some of it is looked at with every row of a ledger, all of it by the checker at the end."""
 
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from coordinator.domain.ids import SagaId
+from coordinator.simulation.chance import BORN_AT_S
 from participants import calls, ledger
 from tests.checker.check import check
 from tests.checker.evidence import Evidence, LedgerRow
 from tests.simulation.calling import wrong_calls
 from tests.simulation.notes import Happened
-from tests.simulation.services import Row
+from tests.simulation.services import Row, order_of
 from tests.simulation.world import World
 
 _READ = (
     "SELECT local_seq, saga_id, step, operation, name, idempotency_key, outcome, request_hash, result_hash,"
     " fencing_token, arrived_ns FROM saga_ledger ORDER BY local_seq"
 )
+
+
+GRACE_S: Final = 0.1
+"""Between the moment that a quarantine names and the one at which it is durable, at most."""
 
 
 class Watch:
@@ -61,20 +67,28 @@ def judge(world: World) -> Sequence[str]:
     if not happened.at_rest:
         return [f"I19: still under way when everything worked again for long: {_still_open(world)}"]
     report = check(_evidence(world))
-    return [*map(str, report.violations), *_unlike(world), *wrong_calls(world), *_set_aside(world)]
+    return [
+        *map(str, report.violations),
+        *_unlike(world),
+        *wrong_calls(world),
+        *_set_aside(world),
+        *_damaged(world),
+    ]
 
 
 def _evidence(world: World) -> Evidence:
-    happened = world.happened
+    """All that is known of the sagas whose records can be read."""
+    happened, damaged = world.happened, world.happened.damaged
+    orders = {f"order-{order_of(saga_id)}" for saga_id in damaged}
     return Evidence(
-        ledger=tuple(_rows(world)),
-        calls=tuple(happened.calls),
-        reads=tuple(happened.reads),
+        ledger=tuple(row for row in _rows(world) if row.saga_id not in damaged),
+        calls=tuple(call for call in happened.calls if call.request_id not in orders),
+        reads=tuple(read for read in happened.reads if read.saga_id not in damaged),
         definitions=world.definitions_read(),
         # By a clock that was set nobody can tell for how long a coordinator was up.
         restarts=max(len(happened.boots) - 1, int(_clock_was_set(world))),
-        actions=tuple(happened.actions),
-        dead_letters=happened.dead_letters,
+        actions=tuple(action for action in happened.actions if action.saga_id not in damaged),
+        dead_letters=None if happened.dead_letters is None else happened.dead_letters.difference(damaged),
         inputs=happened.inputs,
         outputs={
             (saga_id, step): output
@@ -134,9 +148,30 @@ def _unlike(world: World) -> Iterator[str]:
 
 
 def _set_aside(world: World) -> Iterator[str]:
-    """Here a saga that cannot be read or driven is a fault of ours."""
+    """Here a saga that cannot be read or driven is a fault of ours, if it is not damaged."""
     for saga_id, reason in world.journal.execute("SELECT saga_id, reason FROM quarantines"):
-        yield f"I22: saga {SagaId(saga_id)} was set aside: {reason}"
+        if saga_id not in world.happened.damaged:
+            yield f"I22: saga {SagaId(saga_id)} was set aside: {reason}"
+
+
+def _damaged(world: World) -> Iterator[str]:
+    """I22: a damaged saga that has to be taken up is put before a person instead, and nothing of it is sent
+    any more. Only whoever drives it already may bring it to its end."""
+    happened = world.happened
+    set_aside = dict(world.journal.execute("SELECT saga_id, at FROM quarantines"))
+    rows = {row[0]: row[1:] for row in world.journal.execute("SELECT id, status, needs_person FROM sagas")}
+    for saga_id, was_taken_up in happened.damaged.items():
+        status, needs_person = rows[saga_id]
+        if saga_id not in set_aside:
+            if was_taken_up and status != "TERMINATED":
+                yield f"I22: saga {saga_id} is damaged, and was taken up all the same: it is {status}"
+            continue
+        if (status, needs_person) != ("DEAD_LETTERED", 1) or saga_id not in (happened.dead_letters or ()):
+            yield f"I22: saga {saga_id} was set aside, and nobody is told: it is {status}"
+        if not _clock_was_set(world):
+            since_s = set_aside[saga_id] - BORN_AT_S
+            if any(send.call.saga_id == saga_id and send.at_s > since_s + GRACE_S for send in happened.sends):
+                yield f"I22: saga {saga_id} was set aside, and is driven on"
 
 
 def play(world: World) -> tuple[Happened, Sequence[str]]:

@@ -27,6 +27,8 @@ class Happened:
     """What was done to the world, by kind."""
     answers: Counter[str] = field(default_factory=Counter)
     """What clients and operators were refused with, by reason."""
+    damaged: dict[str, bool] = field(default_factory=dict)
+    """The sagas whose records are damaged, and whether a coordinator had to take them up since."""
     dead_letters: frozenset[str] | None = None
     wrong: list[str] = field(default_factory=list)
     """What must not be, as it was seen."""

@@ -11,6 +11,7 @@ from coordinator.domain.errors import SagaError
 from coordinator.domain.events import Verb
 from coordinator.domain.ids import ActionId, RequestId, SagaId, StepName
 from coordinator.domain.jsontext import digest, loads
+from coordinator.domain.summary import SagaSummary
 from coordinator.engine.sagas import SagaView, Wanted
 from coordinator.simulation.coordinator import SimulatedCoordinator
 from coordinator.simulation.loop import SimulatedLoop
@@ -71,7 +72,9 @@ class People:
             ORDER.set(order.number)
             accepted = await coordinator.sagas.start(wanted)
             named.append(accepted.summary.id)
-            await coordinator.sagas.wait(accepted.summary.id, timeout_s=patience_s)
+            self._look_at_disk(accepted.summary)
+            ended = await coordinator.sagas.wait(accepted.summary.id, timeout_s=patience_s)
+            self._look_at_disk(ended)
             return accepted.summary.id
 
         invoked_ns = ns(self._loop.time())
@@ -163,6 +166,14 @@ class People:
             )
         )
         self._notes.line(f"{action.verb} {action.step or ''} of {saga_id} is answered {code}")
+
+    def _look_at_disk(self, told: SagaSummary) -> None:
+        """I1: nobody is told of what is not durable. A damaged row may lag behind."""
+        found = self._hosts.disk.database.execute("SELECT seq FROM sagas WHERE id = ?", (told.id,)).fetchone()
+        if found is None or found[0] < told.seq:
+            self._notes.wrong(
+                f"saga {told.id}: I1: somebody is told of record {told.seq}, and it is not durable"
+            )
 
     async def _seen(self, saga_id: SagaId) -> SagaView | None:
         async def read(coordinator: SimulatedCoordinator) -> SagaView:

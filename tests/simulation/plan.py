@@ -67,7 +67,19 @@ WHAT_MAY_HAPPEN: Final[Mapping[str, str]] = {
     "no outcome": "an answer that says nothing",
     "garbage": "an answer that is no message",
     "not JSON": "an answer whose output is not JSON",
+    "no commit": "the service could not commit what it had done",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Echo:
+    """The request of that call arrives once more, so much after it was sent, whatever becomes of it."""
+
+    order: int
+    step: str
+    way: Way
+    call: int
+    after_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +191,17 @@ class Look:
     order: int
 
 
+@dataclass(frozen=True, slots=True)
+class Rot:
+    """The first record of a saga is damaged on the journal's disk."""
+
+    at_s: float
+    order: int
+
+
 Fault = (
     Trick
+    | Echo
     | Kill
     | Stop
     | Freeze
@@ -193,11 +214,13 @@ Fault = (
     | Edit
     | Hand
     | Look
+    | Rot
 )
 FAULTS: Final[Mapping[str, type[Fault]]] = {
     kind.__name__: kind
     for kind in (
         Trick,
+        Echo,
         Kill,
         Stop,
         Freeze,
@@ -210,6 +233,7 @@ FAULTS: Final[Mapping[str, type[Fault]]] = {
         Edit,
         Hand,
         Look,
+        Rot,
     )
 }
 

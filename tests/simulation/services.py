@@ -26,7 +26,7 @@ from participants.errors import Rejected
 from participants.requests import read_compensate, read_execute
 from participants.turns import TurnNotReached, Turns
 from saga.v1 import participant_pb2 as pb
-from tests.simulation.plan import Trick, Way
+from tests.simulation.plan import Echo, Trick, Way
 
 OUTPUT: Final = {"no": False, "ref": "r-1", "yes": True}
 """What every transaction answers."""
@@ -76,11 +76,13 @@ class Services:
         loop: SimulatedLoop,
         salt: str,
         tricks: Mapping[tuple[int, str, Way, int], Trick],
+        echoes: Mapping[tuple[int, str, Way, int], Echo],
         row: Callable[[Row], None],
     ) -> None:
         self._loop = loop
         self._salt = salt
         self._tricks = tricks
+        self._echoes = echoes
         self._row = row
         self._processes: dict[str, Process] = {}
         self._turns: dict[str, Turns] = {}
@@ -102,8 +104,7 @@ class Services:
 
     def trick_for(self, call: Call) -> Trick | None:
         """What the plan says of this call, which is counted."""
-        way: Way = "do" if isinstance(call, ExecuteCall) else "undo"
-        order = order_of(call.saga_id)
+        order, way = order_of(call.saga_id), _way(call)
         number = self._sends[order, call.step, way]
         self._sends[order, call.step, way] += 1
         trick = None if self.healed else self._tricks.get((order, call.step, way, number))
@@ -119,23 +120,28 @@ class Services:
         self, call: Call, trick: Trick | None, answered: Callable[[Reply], None], *, timeout_s: float
     ) -> None:
         """Put a request on the wire; *answered* is called with what comes back, if anything does."""
-        count = self._sends[
-            order_of(call.saga_id), call.step, "do" if isinstance(call, ExecuteCall) else "undo"
-        ]
+        order, way = order_of(call.saga_id), _way(call)
+        count = self._sends[order, call.step, way]
         delay_s = self.spread(WIRE_S, call.key, count)
         what = "" if trick is None else trick.what
+        if not self.healed and (echo := self._echoes.get((order, call.step, way, count - 1))) is not None:
+            self.met["Echo"] += 1
+            self._arrive_again(call, delay_s + echo.after_s, timeout_s)
         if what == "lose the request":
             return
         if trick is not None and what == "late":
             delay_s += trick.s
         if trick is not None and what == "twice":
-            self.delivered_again[call.service] += 1
-            self._loop.tell_later(None, delay_s + trick.s, self._arrive, call, None, _nobody, timeout_s)
+            self._arrive_again(call, delay_s + trick.s, timeout_s)
         if trick is not None and what == "status before":
             status = NoProof(status_kind(trick.code, None), trick.code, "")
             self._loop.tell_later(None, delay_s, answered, status)
             return
         self._loop.tell_later(None, delay_s, self._arrive, call, trick, answered, timeout_s)
+
+    def _arrive_again(self, call: Call, after_s: float, timeout_s: float) -> None:
+        self.delivered_again[call.service] += 1
+        self._loop.tell_later(None, after_s, self._arrive, call, None, _nobody, timeout_s)
 
     def kill(self, service: str) -> None:
         """The service dies: what it was at is broken off, and whoever waits learns that the line is dead."""
@@ -207,6 +213,9 @@ class Services:
         except _BusinessFails:
             db.execute("ROLLBACK")
             return NoProof(Unproved.TRANSIENT, "INTERNAL", "")
+        if trick is not None and trick.what == "no commit":
+            db.execute("ROLLBACK")
+            return _UNAVAILABLE
         db.execute("COMMIT")
         self._tell(call)
         if isinstance(verdict.answer, Rejected):
@@ -294,6 +303,10 @@ _UNAVAILABLE: Final = NoProof(Unproved.TRANSIENT, "UNAVAILABLE", "")
 def order_of(saga_id: str) -> int:
     """The number of the order that a saga was made for: its id begins with it."""
     return int(saga_id.partition(".")[0])
+
+
+def _way(call: Call) -> Way:
+    return "do" if isinstance(call, ExecuteCall) else "undo"
 
 
 class _BusinessFails(Exception):

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 from coordinator.domain.definition import parse_definition
 from coordinator.domain.errors import InvalidDefinition
 from tests.simulation.hunting import play_plan
-from tests.simulation.plan import Edit, Hand, Kill, Order, Plan, Trick
+from tests.simulation.plan import Echo, Edit, Hand, Kill, Order, Plan, Trick
 
 PLAYS_MAX: Final = 1_500
 
@@ -116,7 +116,7 @@ class _Shrinking:
 def _with_orders(plan: Plan, orders: Sequence[Order]) -> Plan:
     """With these orders alone, and nothing that is about others."""
     numbers = {order.number for order in orders}
-    faults = tuple(f for f in plan.faults if not isinstance(f, Trick | Hand) or f.order in numbers)
+    faults = tuple(f for f in plan.faults if not isinstance(f, Trick | Echo | Hand) or f.order in numbers)
     return replace(plan, orders=tuple(orders), faults=faults)
 
 
@@ -138,7 +138,7 @@ def _without_step(plan: Plan, number: int, place: int) -> Plan | None:
     faults = tuple(
         fault
         for fault in plan.faults
-        if not (isinstance(fault, Trick | Hand) and fault.order in mine and fault.step == gone)
+        if not (isinstance(fault, Trick | Echo | Hand) and fault.order in mine and fault.step == gone)
         and not (isinstance(fault, Edit) and fault.definition == number)
     )
     return replace(plan, definitions=definitions, faults=faults)

@@ -24,6 +24,7 @@ from tests.simulation.people import People
 from tests.simulation.plan import (
     BadWrite,
     ClockJump,
+    Echo,
     Edit,
     Fault,
     Freeze,
@@ -33,6 +34,7 @@ from tests.simulation.plan import (
     Look,
     Outage,
     Plan,
+    Rot,
     SlowDisk,
     Stop,
     Takeover,
@@ -61,7 +63,8 @@ class World:
         self.definitions = [parse_definition(text, source="the plan") for text in plan.definitions]
         self._shelf = Shelf(self.definitions)
         tricks = {(f.order, f.step, f.way, f.call): f for f in plan.faults if isinstance(f, Trick)}
-        self.services = Services(self.loop, plan.salt, tricks, self._row)
+        echoes = {(f.order, f.step, f.way, f.call): f for f in plan.faults if isinstance(f, Echo)}
+        self.services = Services(self.loop, plan.salt, tricks, echoes, self._row)
         self.hosts = Hosts(self.loop, plan, self.services, self._shelf, self.notes)
         self._people = People(
             self.loop, self.hosts, self.services, self.definitions, self.notes, self._note_one_read
@@ -114,7 +117,7 @@ class World:
         }
 
     def _arrange(self, number: int, fault: Fault) -> None:
-        if not isinstance(fault, Trick | BadWrite) and fault.at_s is not None:
+        if not isinstance(fault, Trick | Echo | BadWrite) and fault.at_s is not None:
             self.loop.tell_later(None, fault.at_s, self._befall, number, fault)
 
     def _befall(self, number: int, fault: Fault) -> None:
@@ -147,6 +150,8 @@ class World:
                 hosts.slow_disk(fault.for_s, fault.by_s)
             case ClockJump():
                 hosts.set_clock(fault.by_s)
+            case Rot():
+                hosts.damage(fault.order)
             case _ if hosts.current is not None:
                 self._befall_coordinator(fault, hosts.current)
 
