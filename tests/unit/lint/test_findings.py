@@ -84,6 +84,66 @@ SAID: Final[list[tuple[list[dict[str, Any]], dict[str, object], str, str]]] = [
         "tell is retriable, and never undone",
     ),
     (
+        [PIVOT, {**LASTING, "compensationInput": {"x": "1"}}],
+        {},
+        "$.steps[1].compensationInput dead-compensation",
+        "tell is retriable, and never undone",
+    ),
+    (
+        [step("a", compensation=None, compensationInput={"x": "1"})],
+        {},
+        "$.steps[0].compensationInput dead-compensation",
+        "there is no compensation that it could be given to",
+    ),
+    (
+        [step("a", compensationRetry={"maxBackoff": "2s", "budget": "10s"})],
+        {},
+        "$.steps[0].compensationRetry.budget undo-budget-too-short",
+        "2 attempts of 10s and the waits after them, up to 2s, take 23s at worst, but the budget is 10s",
+    ),
+    (
+        [step("a", timeout="6s", retry={"maxAttempts": 1})],
+        {"ttl": "5s"},
+        "$.steps[0].timeout no-timeout-room",
+        "one attempt may take 6s, but the saga's ttl is 5s",
+    ),
+    (
+        [step("a")],
+        {"sensitive": ["card", "pin"]},
+        "$.steps[0] sensitive-unnamed",
+        "without an `input` a is given all fields, card, pin among them",
+    ),
+    (
+        [step("a", input={"x": "size(input)"})],
+        {"sensitive": ["card", "pin"]},
+        "$.steps[0].input.x sensitive-unnamed",
+        "it takes the whole `input`, card, pin included",
+    ),
+    (
+        [step("a", input=["card"])],
+        {"sensitive": ["card", "pin"]},
+        "$.sensitive[1] unused-sensitive",
+        "no step names 'pin'",
+    ),
+    (
+        [step("a", defaultOutput={})],
+        {},
+        "$.steps[0].defaultOutput default-output-unused",
+        "no expression names the output of a",
+    ),
+    (
+        [step("a", when="1 > 2")],
+        {},
+        "$.steps[0].when unreachable-step",
+        "it is always false: a never runs",
+    ),
+    (
+        [step("a", when="1 < 2")],
+        {},
+        "$.steps[0].when dead-branch",
+        "it is always true: a is never omitted",
+    ),
+    (
         [step("a", input={"x": "1 > 0 ? 'yes' : 'no'"})],
         {},
         "$.steps[0].input.x dead-branch",
@@ -176,20 +236,18 @@ def test_a_finding_is_accepted_only_at_its_own_step() -> None:
 
 
 def test_what_is_not_looked_for_is_no_reason_to_call_an_acceptance_unused() -> None:
-    definition = parse_definition(
-        json.dumps(
-            {"sagaName": "Any", "steps": [step("a", allow=["no-barrier", "dead-branch", "front-door"])]}
-        ),
-        source="any",
-    )
-    assert lint(definition) == []
-    assert [one.path for one in lint(definition, CEL.evaluate)] == ["$.steps[0].allow[1]"]
-    assert [one.path for one in lint(definition, CEL.evaluate, [])] == [
-        "$.steps[0].allow[0]",
-        "$.steps[0].allow[1]",
-    ]
-    door = FrontDoor("PlaceOrder", "SAGA_PLACE_ORDER_SAGA", "Any", ())
-    assert [one.path for one in lint(definition, door=door)] == ["$.steps[0].allow[2]"]
+    of_yields = ["dead-branch", "unreachable-step", "default-output-lacks"]
+    allowed = ["no-barrier", "front-door", *of_yields]
+    text = json.dumps({"sagaName": "Any", "steps": [step("a", allow=allowed)]})
+    definition = parse_definition(text, source="any")
+
+    def unused(*known: Any, **others: Any) -> list[str]:
+        return [allowed[int(str(one.loc[-1]))] for one in lint(definition, *known, **others)]
+
+    assert unused() == []
+    assert unused(CEL.evaluate) == of_yields
+    assert unused(CEL.evaluate, []) == ["no-barrier", *of_yields]
+    assert unused(door=FrontDoor("PlaceOrder", "SAGA_PLACE_ORDER_SAGA", "Any", ())) == ["front-door"]
 
 
 @pytest.mark.parametrize(
@@ -206,11 +264,26 @@ def test_what_is_not_looked_for_is_no_reason_to_call_an_acceptance_unused() -> N
         ("input.a // true ? 1 : 2", []),
         ("input.list.filter(n, true ? n > 0 : false)", ["true"]),
         ("input.list.filter(n, n > 0 ? true : false)", []),
+        ("(1 > 2) || false ? 1 : 2", ["(1 > 2) || false"]),
+        ("[1, 2][0] > 0 ? 1 : 2", ["[1, 2][0] > 0"]),
+        ("{1: 2, 3: 4}[1] > 0 ? 1 : 2", ["{1: 2, 3: 4}[1] > 0"]),
     ],
 )
 def test_the_condition_of_each_branch_is_looked_at(source: str, always: list[str]) -> None:
     conditions = [one.sentence.split("'")[1] for one in found(step("a", input={"x": source}))]
     assert conditions == always
+
+
+def test_fields_that_a_step_is_given_unnamed_are_not_said_to_be_unused() -> None:
+    assert [one.rule for one in found(step("a"), sensitive=["card"])] == ["sensitive-unnamed"]
+    whole = step("a", input={"x": "size(input)"})
+    assert [one.rule for one in found(whole, sensitive=["card"])] == ["sensitive-unnamed"]
+
+
+def test_what_is_called_when_is_not_for_that_a_condition() -> None:
+    may_be_omitted = step("a", when="input.car", defaultOutput={"n": 1})
+    assert found(may_be_omitted, step("b", input={"when": "outputs.a.n"})) == []
+    assert found(may_be_omitted, output={"x": {"y": "outputs.a.n"}}) == []
 
 
 def test_a_condition_passes_nothing_on() -> None:
@@ -249,6 +322,14 @@ def test_what_an_undo_takes_is_there_also_in_the_default(source: str, default: o
         ("input.car", {"when": "input.b ? input.c : input.d && input.car"}, True),
         ("input.car", {"when": "has(outputs.a.id)"}, False),
         ("input.car", {"when": "!has(outputs.a.id)"}, True),
+        ("input.car", {"compensation": None}, True),
+        # What stands in brackets need not hold for the whole to hold.
+        ("input.car", {"when": "!(input.b && input.car && input.c)"}, True),
+        ("input.car", {"when": "![input.b && input.car && input.c][0]"}, True),
+        ("input.car", {"when": "!{1: input.b && input.car && input.c}[1]"}, True),
+        ("input.car", {"when": "(input.b || input.c) && input.car"}, False),
+        ("input.car", {"when": "input.b[0] && input.car"}, False),
+        ("input.car", {"when": "{1: input.b}[1] && input.car"}, False),
         (None, {}, False),
     ],
 )
@@ -269,6 +350,9 @@ def test_a_condition_is_true_or_false_also_over_a_default(paid: object, lacks: b
 def test_what_no_undo_is_given_lacks_nothing() -> None:
     shaped = {"compensationInput": {"x": "outputs.tell.id"}, "defaultOutput": {}}
     assert {one.rule for one in found(PIVOT, {**LASTING, **shaped})} == {"dead-compensation"}
+    assert {one.rule for one in found(PIVOT, {**LASTING, **shaped, "compensation": "untell"})} == {
+        "dead-compensation"
+    }
     alone = step("tell", **{**shaped, "compensation": None})
     assert {one.rule for one in found(alone)} == {"dead-compensation"}
 
