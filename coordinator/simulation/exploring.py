@@ -8,7 +8,7 @@ one kill. The engine and the journal are the real ones; time is not.
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Final
+from typing import Final, TypeVar
 
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.definition import SagaDefinition, StepDefinition, StepKind
@@ -25,7 +25,7 @@ from coordinator.simulation.answers import (
     slowest,
     undo_ways,
 )
-from coordinator.simulation.boundaries import Boundary
+from coordinator.simulation.boundaries import Boundary, Kill, Passed
 from coordinator.simulation.findings import Findings, asked_in, states
 from coordinator.simulation.loop import GoesInCircles
 from coordinator.simulation.made_up import Data
@@ -47,8 +47,10 @@ EFFORT_OF_RUN: Final = 15
 LONG_CALLS: Final = 100
 """Of one call. Where it is tried for so long that it is made more often, most runs let the coordinator be
 away meanwhile, and in those that do not, crashes are not tried."""
-SLOWEST_CALLS_MAX: Final = 10_000
+SLOWEST_CALLS_MAX: Final = 15_000
 """Of a run in which each call is answered well only at its last attempt."""
+
+_T = TypeVar("_T")
 
 
 @dataclass
@@ -133,14 +135,26 @@ class _Exploring:
 
     def _one_answer(self, straight: Sequence[_Played]) -> list[_Played]:
         runs = [run for one in straight for run in self._other_answers(one)]
-        chosen = self._thinned(runs, len(runs), "runs with one answer that is not the best")
+        # Half of what may be played is kept for what comes of these, and then half of that for crashes.
+        at_most = self._room() // 2
+        chosen = self._thinned(runs, _is_plain, at_most, "runs with one answer that is not the best")
         self._explored.one_answer = len(chosen)
         return list(self._play(chosen))
 
     def _two_answers(self, ones: Sequence[_Played]) -> list[_Played]:
-        runs = [run for one in ones for run in self._other_undos(one)]
-        # Half of what may be played is kept for crashes.
-        chosen = self._thinned(runs, self._room() // 2, "runs with two answers that are not the best")
+        ways = {step.name: tuple(undo_ways(step)) for step in self._definition.steps}
+        # There may be very many, so no more is made of those that are not played.
+        possible = [
+            (one, name, way)
+            for one in ones
+            for name in steps_called(one.came_of_it, Direction.UNDO)
+            for way in ways[name]
+        ]
+        what = "runs with two answers that are not the best"
+        taken = self._thinned(
+            possible, lambda other: other[0].run.is_plain and other[2].is_plain, self._room() // 2, what
+        )
+        chosen = [self._answered(one, name, Direction.UNDO, way) for one, name, way in taken]
         self._explored.two_answers = len(chosen)
         played = list(self._play(chosen))
         for_crashes = _one_for_each_undo(played)
@@ -152,15 +166,13 @@ class _Exploring:
         return for_crashes
 
     def _crashes(self, played: Sequence[_Played]) -> None:
-        runs, repeated = list[Run](), 0
+        crashes, repeated = list[tuple[Run, int, Passed, Kill]](), 0
         for one in played:
             if one.crashes_from is not None:
                 points = crash_points(one.came_of_it, from_number=one.crashes_from)
                 repeated += one.came_of_it.boundaries + 1 - one.crashes_from - len(points)
-                runs += [
-                    one.run.killed(number, kill, passed)
-                    for number, passed in points
-                    for kill in kills_at(passed)
+                crashes += [
+                    (one.run, number, passed, kill) for number, passed in points for kill in kills_at(passed)
                 ]
         if long := sum(one.crashes_from is None for one in played):
             self._leave_out(f"crashes in {long:,} runs of very many calls")
@@ -168,7 +180,8 @@ class _Exploring:
             self._leave_out(
                 f"crashes at {repeated:,} points in the midst of more than {REPEATED} calls alike"
             )
-        chosen = self._thinned(runs, len(runs), "crashes")
+        taken = self._thinned(crashes, lambda crash: crash[0].is_plain, self._room(), "crashes")
+        chosen = [run.killed(number, kill, passed) for run, number, passed, kill in taken]
         self._explored.crashes = len(chosen)
         at = {(run.data.words, run.words[:-1], run.kills[-1][0]) for run in chosen}
         self._explored.crash_points = len(at)
@@ -207,13 +220,6 @@ class _Exploring:
                 return answered.away(number, budget_s, "and the coordinator is away for most of that time")
         return answered
 
-    # Two answers
-    def _other_undos(self, one: _Played) -> Iterator[Run]:
-        """*one*, with each undo of it answered otherwise."""
-        for name in steps_called(one.came_of_it, Direction.UNDO):
-            for way in undo_ways(self._definition.step(name)):
-                yield self._answered(one, name, Direction.UNDO, way)
-
     # All at its slowest
     def _at_its_slowest(self, straight: _Played) -> None:
         """Each call answered as slowly as it may be, and well only at the last attempt."""
@@ -231,7 +237,7 @@ class _Exploring:
         if undone:
             words = f"{words}, in which {undone[-1].name} is refused"
             runs.append(_slow(straight.run, asked, undone, words, refused=undone[-1]))
-        chosen = self._thinned(runs, len(runs), "runs that are as slow as they may be")
+        chosen = self._thinned(runs, _is_plain, self._room(), "runs that are as slow as they may be")
         self._explored.slowest = len(chosen)
         for _ in self._play(chosen):
             pass
@@ -278,22 +284,28 @@ class _Exploring:
     def _leave_out(self, what: str) -> None:
         self._explored.left_out.append(what)
 
-    def _thinned(self, runs: Sequence[Run], at_most: int, what: str) -> Sequence[Run]:
-        """*runs*, or as many of them as there is room for, evenly spread; half of them are plain ones if that
-        many are there."""
-        count = min(len(runs), at_most, self._room())
-        if count == len(runs):
-            return runs
-        self._leave_out(f"{len(runs) - count:,} of {len(runs):,} {what}, evenly spread among them")
-        plain = [run for run in runs if run.is_plain]
-        others = [run for run in runs if not run.is_plain]
+    def _thinned(
+        self, possible: Sequence[_T], is_plain: Callable[[_T], bool], at_most: int, what: str
+    ) -> Sequence[_T]:
+        """*possible*, or as many of them as there is room for, evenly spread; half of them are plain ones if
+        that many are there."""
+        count = min(len(possible), at_most, self._room())
+        if count == len(possible):
+            return possible
+        self._leave_out(f"{len(possible) - count:,} of {len(possible):,} {what}, evenly spread among them")
+        plain = [one for one in possible if is_plain(one)]
+        others = [one for one in possible if not is_plain(one)]
         plain = _spread(plain, min(len(plain), max(count // 2, count - len(others))))
         return [*plain, *_spread(others, count - len(plain))]
 
 
-def _spread(runs: Sequence[Run], count: int) -> list[Run]:
-    """*count* of *runs*, as far from each other as may be."""
-    return [runs[place * len(runs) // count] for place in range(count)]
+def _is_plain(run: Run) -> bool:
+    return run.is_plain
+
+
+def _spread(possible: Sequence[_T], count: int) -> list[_T]:
+    """*count* of *possible*, as far from each other as may be."""
+    return [possible[place * len(possible) // count] for place in range(count)]
 
 
 def _slow(

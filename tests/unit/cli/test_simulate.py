@@ -49,7 +49,7 @@ def hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_it_tells_what_was_explored_and_found(
     hold: str, capsys: Printed, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert run(["simulate", hold, "--runs-max", "80"]) == 0
+    assert run(["simulate", hold, "--runs-max", "120"]) == 0
     out, err = capsys.readouterr()
     # What simulated coordinators log is no news.
     assert (err, caplog.records) == ("", [])
@@ -65,8 +65,8 @@ def test_it_tells_what_was_explored_and_found(
         "what would be undone if it turned back, where the condition of pay is not met",
         *(line for line in lines if line.startswith("what needs a person: ")),
     ]
-    assert "   2  where all goes well" in lines
-    assert any(re.fullmatch(r"  80  runs, with [\d,]+ calls, in .+ of virtual time", line) for line in lines)
+    assert "    2  where all goes well" in lines
+    assert any(re.fullmatch(r"  120  runs, with [\d,]+ calls, in .+ of virtual time", line) for line in lines)
     assert any(re.fullmatch(r"  left out: [\d,]+ of [\d,]+ crashes, evenly .*", line) for line in lines)
     assert "  hold is asked  release" in lines
     assert "  pay is asked   a bar for pay, release; pay stays (nothing undoes it)" in lines
@@ -81,7 +81,7 @@ def test_it_tells_what_was_explored_and_found(
 
 
 def test_as_json_it_tells_all_of_it(hold: str, capsys: Printed) -> None:
-    assert run(["simulate", hold, "--runs-max", "80", "-o", "json"]) == 0
+    assert run(["simulate", hold, "--runs-max", "120", "-o", "json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert (found["saga_name"], found["version"], found["broken_runs"]) == ("Hold", "3", 0)
     assert found["made_up"][0] == {
@@ -89,7 +89,7 @@ def test_as_json_it_tells_all_of_it(hold: str, capsys: Printed) -> None:
         "input": {"total": 1},
         "outputs": {"hold": {"place": "place"}},
     }
-    assert found["explored"]["runs"] == 80 == sum(found["ends"].values())
+    assert found["explored"]["runs"] == 120 == sum(found["ends"].values())
     assert found["undo_plans"][0]["points"][0] == {
         "asked": ["hold"],
         "pivot": None,

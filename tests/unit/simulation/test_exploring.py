@@ -176,7 +176,7 @@ def test_what_is_tried_for_hours_is_played_to_its_end_and_not_again_and_again(
     assert longest.calls == pytest.approx(2 + 7_200 / 61, abs=2)
     assert longest.lasted_s == pytest.approx(7_200, rel=0.02)
     away = [run for run, _ in played if run.endswith("and the coordinator is away for most of that time")]
-    assert len(away) == 5
+    assert len(away) == 4
     # That the coordinator was away is no time that the saga took.
     assert found.findings.longest[Status.DEAD_LETTERED].lasted_s < 60
     assert found.findings.calls < longest.calls + 400
@@ -186,8 +186,8 @@ def test_what_is_tried_for_hours_is_played_to_its_end_and_not_again_and_again(
 def test_a_saga_runs_out_of_time_and_is_cancelled_at_each_step(
     played: list[tuple[str, Rehearsed]],
 ) -> None:
-    explored(a_saga(a_step("hold"), a_step("pay"), ttl="30s"), runs_max=15)
-    assert [run for run, _ in played if "slowly" not in run] == [
+    explored(a_saga(a_step("hold"), a_step("pay"), ttl="30s"), runs_max=27)
+    assert [run for run, _ in played if not re.search("slowly|;|killed", run)] == [
         "all goes well",
         *(
             words
@@ -203,7 +203,7 @@ def test_a_saga_runs_out_of_time_and_is_cancelled_at_each_step(
         "it is cancelled while hold is asked",
         "it is cancelled while pay is asked",
     ]
-    aborts = [came_of_it.saga.abort for run, came_of_it in played if "deadline" in run]
+    aborts = [came_of_it.saga.abort for run, came_of_it in played if "deadline" in run and ";" not in run]
     assert [abort.kind for abort in aborts if abort is not None] == [AbortKind.DEADLINE] * 6
 
 
@@ -219,7 +219,7 @@ def test_a_crash_comes_after_the_one_that_its_run_has_already(played: list[tuple
 
 @pytest.mark.usefixtures("few_ways")
 def test_a_client_cannot_come_between_what_is_written_at_once(played: list[tuple[str, Rehearsed]]) -> None:
-    explored(a_saga(a_step("hold"), a_step("tell", dependsOn=[])), runs_max=12)
+    explored(a_saga(a_step("hold"), a_step("tell", dependsOn=[])), runs_max=16)
     assert [run for run, _ in played if run.startswith("it is cancelled") and ";" not in run] == [
         "it is cancelled while hold, tell are asked",
         "it is cancelled while tell is asked",
@@ -229,7 +229,7 @@ def test_a_client_cannot_come_between_what_is_written_at_once(played: list[tuple
 def test_a_deadline_that_is_far_is_not_waited_for_by_asking_on(
     played: list[tuple[str, Rehearsed]],
 ) -> None:
-    explored(a_saga(a_step("pay"), ttl="30d"), runs_max=30)
+    explored(a_saga(a_step("pay"), ttl="30d"), runs_max=34)
     assert [run for run, _ in played if "deadline" in run and ";" not in run] == [
         "the coordinator dies before the call of pay and is back after the deadline",
         "the coordinator dies after the call of pay and is back after the deadline",
