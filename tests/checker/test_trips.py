@@ -478,3 +478,14 @@ def test_what_mappings_and_conditions_yield_is_judged_where_it_can_be_told() -> 
     assert not report.violations, str(report)
     (flow,) = (verdict for verdict in report.verdicts if verdict.invariant == "I16")
     assert flow.judged == len(SENT) + len(OUTPUTS) + CONDITIONS
+
+
+@pytest.mark.parametrize(("answer", "is_wrong"), [('{"seat":"1A"}', True), ("{}", False)])
+def test_an_expression_that_is_said_to_fail_and_yields_something_is_caught(
+    answer: str, is_wrong: bool
+) -> None:
+    given, told = {"saga-unshaped": '{"name":"Ada"}'}, {("saga-unshaped", "flight"): answer}
+    result = hashlib.sha256(answer.encode()).hexdigest()
+    answered = row("unshaped", "flight", "E", "applied", result_hash=result)
+    report = check(replace(answered(trips()), inputs=given, outputs=told))
+    assert any("is said to fail" in str(violation) for violation in report.violations) is is_wrong

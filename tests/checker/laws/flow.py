@@ -19,7 +19,8 @@ OUTPUTS = "outputs"
 
 def i16_data_flow(index: Index) -> Finding:
     """Every call carries what its definition declares: of the saga's input, and of the answers that the
-    ledgers hold; so does the saga's output. A step is omitted if and only if its condition is false."""
+    ledgers hold; so does the saga's output. A step is omitted if and only if its condition is false.
+    Going forward, an expression is said to fail only if one does."""
     finding = Finding("I16")
     for read, definition, timeline in index.pinned():
         text = index.evidence.inputs.get(read.saga_id)
@@ -32,6 +33,7 @@ def i16_data_flow(index: Index) -> Finding:
             _look_at_calls(finding, source, rule, rows.executes, undo=False)
             _look_at_calls(finding, source, rule, rows.compensates, undo=True)
         _look_at_output(finding, source, definition)
+        _look_at_failures(finding, source, definition)
     return finding
 
 
@@ -70,6 +72,30 @@ def _look_at_output(finding: Finding, source: "_Source", definition: Definition)
         made = Fails
     same = made is not Fails and _canonical(made) == _canonical(json.loads(source.read.output))
     finding.look(same, source.read.saga_id, "shows an output that its mapping does not yield", source.read)
+
+
+def _look_at_failures(finding: Finding, source: "_Source", definition: Definition) -> None:
+    abort = source.timeline.abort
+    for rule in (None, *definition.steps):
+        for entry in source.timeline.all("EXPRESSION_FAILED", "" if rule is None else rule.name):
+            if abort is None or entry.seq <= abort.seq:
+                about = "the saga" if rule is None else rule.name
+                sentence = f"an expression of {about} is said to fail, and all of them yield something"
+                fails = _may_fail(source, definition, rule)
+                finding.look(fails, source.read.saga_id, sentence, entry)
+
+
+def _may_fail(source: "_Source", definition: Definition, rule: StepRule | None) -> bool:
+    """Whether an expression that a saga going forward evaluates for the step, or for its output, fails, as
+    far as that can be told."""
+    try:
+        if rule is None:
+            shaped(definition.output, source.fields, source.named(definition.steps))
+        else:
+            shaped([rule.when, rule.shape], source.fields, source.outputs(rule))
+    except (Fails, NotTold):
+        return True
+    return False
 
 
 def _look_at_condition(finding: Finding, source: "_Source", rule: StepRule) -> None:
