@@ -23,7 +23,7 @@ from coordinator.domain.summary import summarize
 from coordinator.ports.participants import Call, ExecuteCall
 from coordinator.simulation.rehearsal import Rehearsed
 from coordinator.simulation.world import SUCCEEDS
-from tests.crash.shapes import Shape
+from tests.crash.shapes import Shape, asked
 from tests.unit.machine.world import judge
 
 
@@ -69,6 +69,7 @@ def hold(shape: Shape, straight: Straight, run: Rehearsed) -> None:
     _hold_of_what_was_told(run)
     _hold_of_the_journal(run)
     _hold_of_the_calls(run)
+    _hold_of_the_data(shape, straight.run, run)
     _hold_attempts_in_bounds(straight.run, run)
     _hold_waits(run)
     _hold_undo_of_all_that_was_begun(run)
@@ -121,19 +122,19 @@ def _hold_of_the_journal(run: Rehearsed) -> None:
 
 
 def _hold_of_the_calls(run: Rehearsed) -> None:
-    begun: dict[tuple[StepName, bool], tuple[int, FencingToken]] = {}
+    begun: dict[str, tuple[int, FencingToken]] = {}
     for record in run.records:
         if isinstance(record.event, StepBegun | UndoBegun):
-            name = record.event.step, isinstance(record.event, StepBegun)
-            begun.setdefault(name, (record.seq, record.token))
-    keys: dict[tuple[StepName, bool], set[IdempotencyKey]] = {}
+            way = "do" if isinstance(record.event, StepBegun) else "undo"
+            begun.setdefault(f"{way} {record.event.step}", (record.seq, record.token))
+    keys: dict[str, set[IdempotencyKey]] = {}
     contents: dict[IdempotencyKey, Call] = {}
     askers: dict[tuple[IdempotencyKey, int], FencingToken] = {}
     for call, durable in zip(run.calls, run.durable, strict=True):
-        seq, token = begun.get(_name(call), (0, 0))
+        seq, token = begun.get(asked(call), (0, 0))
         assert 0 < seq <= durable, f"I12: {told(call)} was sent before it was durable that it begins"
         assert token <= call.token, f"I12: {told(call)} was sent, and begun under token {token}"
-        known = keys.setdefault(_name(call), set())
+        known = keys.setdefault(asked(call), set())
         known.add(call.key)
         assert len(known) <= 1 + _retries(run, call.step), f"I14: {told(call)} came under one of {known}"
         content = replace(call, attempt=0, token=FencingToken(0))
@@ -143,12 +144,20 @@ def _hold_of_the_calls(run: Rehearsed) -> None:
         assert asker == call.token, f"I24: {told(call)} was made under token {asker} before"
 
 
+def _hold_of_the_data(shape: Shape, straight: Rehearsed, run: Rehearsed) -> None:
+    """A call carries what it does in a run without a crash, and what its shape says."""
+    expected = {**{asked(call): call.input for call in straight.calls}, **shape.gets}
+    for call in run.calls:
+        given = expected.get(asked(call), call.input)
+        assert call.input == given, f"I16: {told(call)} was given {call.input}, where {given} was to be given"
+
+
 def _hold_attempts_in_bounds(straight: Rehearsed, run: Rehearsed) -> None:
     """A restart may cost one more attempt of what was under way, and no more."""
-    expected = Counter(map(_name, straight.calls))
-    for name, calls in Counter(map(_name, run.calls)).items():
+    expected = Counter(map(asked, straight.calls))
+    for name, calls in Counter(map(asked, run.calls)).items():
         most = expected[name] + run.killed
-        assert calls <= most, f"I24: {calls} calls of {name[0]}, where {run.killed} restarts allow for {most}"
+        assert calls <= most, f"I24: {calls} calls to {name}, where {run.killed} restarts allow for {most}"
     for call in run.calls:
         policy = run.saga.step(call.step).definition.retry.max_attempts
         if isinstance(call, ExecuteCall) and policy is not None:
@@ -163,13 +172,13 @@ def _hold_waits(run: Rehearsed) -> None:
         event = record.event
         match event:
             case StepFaulted(retry_at=float(due_at)) | StepPending(ask_at=due_at):
-                name = event.step, True
+                name = f"do {event.step}"
             case UndoFaulted(retry_at=float(due_at)) | UndoPending(ask_at=due_at):
-                name = event.step, False
+                name = f"undo {event.step}"
             case _:
                 continue
         for call, durable, sent_at in zip(run.calls, run.durable, run.sent_at, strict=True):
-            if _name(call) == name and durable >= record.seq and not _retries(run, event.step):
+            if asked(call) == name and durable >= record.seq and not _retries(run, event.step):
                 assert sent_at >= due_at, (
                     f"I24: {told(call)} was made at {sent_at} s, and was due at {due_at} s"
                 )
@@ -184,13 +193,13 @@ def _hold_undo_of_all_that_was_begun(run: Rehearsed) -> None:
     was ever begun: an earlier one may still come."""
     if run.saga.status is not Status.COMPENSATED:
         return
-    asked = {name for name, forward in map(_name, run.calls) if not forward}
+    undone = {call.step for call in run.calls if not isinstance(call, ExecuteCall)}
     for step in run.saga.steps:
-        attempts = [call.attempt for call in run.calls if _name(call) == (step.name, True)]
+        attempts = [call.attempt for call in run.calls if asked(call) == f"do {step.name}"]
         stands = step.outcome is StepOutcome.SUCCEEDED and step.definition.compensation is None
         is_refused_once = step.outcome is StepOutcome.REFUSED and set(attempts) == {1}
         if attempts and not (stands or is_refused_once or step.is_forced):
-            assert step.name in asked, f"I10: {step.name} was begun, and nobody was asked to undo it"
+            assert step.name in undone, f"I10: {step.name} was begun, and nobody was asked to undo it"
 
 
 def _retries(run: Rehearsed, name: StepName) -> int:
@@ -200,10 +209,4 @@ def _retries(run: Rehearsed, name: StepName) -> int:
 
 def told(call: Call) -> str:
     """A call in a few words."""
-    way = "do" if isinstance(call, ExecuteCall) else "undo"
-    return f"{way} {call.step}, attempt {call.attempt} under token {call.token}"
-
-
-def _name(call: Call) -> tuple[StepName, bool]:
-    """What it asks for: a step, or its undo."""
-    return call.step, isinstance(call, ExecuteCall)
+    return f"{asked(call)}, attempt {call.attempt} under token {call.token}"

@@ -81,6 +81,7 @@ def play(shape: Shape) -> Straight:
         assert run.summary.error_message == shape.says, f"it said: {run.summary.error_message}"
         applied, undone = run.world.applied(run.saga.id, "E"), run.world.applied(run.saga.id, "C")
         assert applied - undone == set(shape.stands.split()), f"what stands is {applied - undone}"
+        assert run.saga.output == shape.yields, f"it yielded {run.saga.output}"
         straight = Straight(run, end_of(run))
         hold(shape, straight, run)
     except AssertionError as wrong:

@@ -50,6 +50,11 @@ class Shape:
     stands: str = ""
     """The steps whose effects are there at its end."""
     outputs: Mapping[str, str] = field(default_factory=dict)
+    """What its steps answer, as canonical JSON text: `"a done"` unless said."""
+    gets: Mapping[str, str] = field(default_factory=dict)
+    """What some of its calls are given, by "do a" and "undo a"."""
+    yields: str | None = None
+    """The saga's output."""
     acts: Sequence[Act] = ()
     away_s: float = 0.0
     crash_may: frozenset[Status] = frozenset()
@@ -57,8 +62,7 @@ class Shape:
 
     def script(self, call: Call, number: int) -> Reply:
         """What becomes of a call: see `Rehearsal`."""
-        way = "do" if isinstance(call, ExecuteCall) else "undo"
-        answers = self.answers.get(f"{way} {call.step}", (SUCCEEDS,))
+        answers = self.answers.get(asked(call), (SUCCEEDS,))
         return answers[min(number, len(answers) - 1)]
 
     def rehearsal(self) -> Rehearsal:
@@ -75,6 +79,11 @@ class Shape:
             keep_boundaries=True,
             steps_max=STEPS_MAX,
         )
+
+
+def asked(call: Call) -> str:
+    """What a call is for: "do a" or "undo a"."""
+    return f"{'do' if isinstance(call, ExecuteCall) else 'undo'} {call.step}"
 
 
 def by_hand(verb: Verb, name: str | None = None, *, after_s: float = 0.0, output: str | None = None) -> Act:
@@ -368,6 +377,7 @@ _PEOPLE = (
         _COMPLETED,
         {"do a": [PENDS_LONG]},
         stands="b",
+        gets={"do b": '{"n":1,"outputs":{"a":{"id":7}}}'},
         acts=[by_hand(Verb.COMPLETE, "a", after_s=2.0, output='{"id":7}')],
     ),
     Shape(
@@ -452,6 +462,15 @@ _PEOPLE = (
 )
 
 _OUT_OF_TIME = (
+    Shape(
+        "out of time while it is written that a step begins",
+        define("a", "b", ttl_s=5.0015),
+        _COMPENSATED,
+        {"do a": [SLOW]},
+        says=f"{OUT_OF_TIME} {UNDONE}",
+        # It begins a little later where it was killed before: then only if there is still time.
+        crash_may=frozenset({_COMPENSATED}),
+    ),
     Shape(
         "out of time while it waits",
         define("a", "b", ttl_s=10.0),
@@ -663,6 +682,8 @@ _DATA = (
         _COMPLETED,
         stands="a b",
         outputs={"a": '{"id":7}', "b": '{"id":8}'},
+        gets={"do a": '{"n":1,"outputs":{}}', "do b": '{"id":7,"twice":2}'},
+        yields='{"ids":[7,8]}',
     ),
     Shape(
         "mappings for an undo",
@@ -680,6 +701,7 @@ _DATA = (
         {"do c": [REFUSES]},
         says=f"{LAST_REFUSED} {UNDONE}",
         outputs={"a": '{"id":7}'},
+        gets={"do a": '{"n":1}', "do b": '{"id":7}', "undo b": '{"id":7}', "undo a": '{"id":7}'},
     ),
     Shape(
         "an undo by the default output",
@@ -689,6 +711,7 @@ _DATA = (
         _COMPENSATED,
         {"do a": [UNHEARD]},
         says=f"a at a_service was given up: DEADLINE_EXCEEDED: the reply was lost. {UNDONE}",
+        gets={"undo a": '{"id":0}'},
     ),
     Shape(
         "a default output",
@@ -697,6 +720,7 @@ _DATA = (
         ),
         _COMPLETED,
         stands="b",
+        gets={"do b": '{"id":0}'},
     ),
     Shape(
         "an expression fails",

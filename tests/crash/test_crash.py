@@ -69,6 +69,8 @@ def test_an_end_that_the_shape_does_not_tell_of_is_seen() -> None:
         replace(shape, ends=Status.COMPENSATED),
         replace(shape, says="It went well."),
         replace(shape, stands=""),
+        replace(shape, yields="null"),
+        replace(shape, gets={"undo a": "null"}),
     ):
         with pytest.raises(Violation):
             play(wrong)
@@ -138,12 +140,16 @@ DOCTORED: Final[dict[str, tuple[str, Callable[[Rehearsed], Rehearsed]]]] = {
     ),
     "I14": ("one step", lambda run: _again(run, key=IdempotencyKey("k"))),
     "I15": ("one step", lambda run: _again(run, input="{}")),
+    "I16: do a": (
+        "one step",
+        lambda run: replace(run, calls=[replace(run.calls[0], input="{}")]),
+    ),
     "I23": ("out of time while it waits", lambda run: replace(run, sent_at=[2 * run.sent_at[0]] * 4)),
     "I24: do a, attempt 9": (
         "one step",
         lambda run: replace(run, calls=[replace(run.calls[0], attempt=9)]),
     ),
-    "I24: 2 calls of a": ("one step", lambda run: _again(run)),
+    "I24: 2 calls to do a": ("one step", lambda run: _again(run)),
     "I24: do a, attempt 1 under token 2 was made": (
         "one step",
         lambda run: _again(run, token=FencingToken(2)),
