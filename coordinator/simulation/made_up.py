@@ -18,6 +18,8 @@ from coordinator.domain.jsontext import JsonValue
 
 TRIALS_MAX: Final = 2_000
 """For one expression."""
+TURNED_MAX: Final = 20
+"""Conditions that are looked at the other way, too."""
 
 _Place: TypeAlias = tuple[str | int, ...]
 """Where a value stands: `input`, or `outputs.<step>`, and the keys below it."""
@@ -70,10 +72,10 @@ def made_up(
     evaluate: Evaluate,
     given_input: JsonValue,
     given_outputs: Mapping[StepName, JsonValue],
-) -> tuple[list[Data], list[StepName]]:
+) -> tuple[list[Data], dict[StepName, str]]:
     """What sagas of *definition* may hold, that which is tried first in front: with each condition true, and
     then, for each that hangs on what nobody has given, with that one false. Beside it the steps whose
-    condition comes out in one way only.
+    condition comes out in one way only, and why.
 
     *given_input* None: nothing of it is given.
 
@@ -108,22 +110,27 @@ class _Maker:
         for place in _places(definition, self._expressions):
             if not self._is_given(place):
                 self._values[place] = _first(place)
+        self._read = {one.place: self._read_in(one.source) for one in self._expressions}
+        self._scoped: tuple[_Values, Scope] | None = None
 
-    def data(self) -> tuple[list[Data], list[StepName]]:
+    def data(self) -> tuple[list[Data], dict[StepName, str]]:
         fitted: list[_Expression] = []
         for expression in self._expressions:
             self._fit(expression, fitted)
             fitted.append(expression)
         first = self._made(self._values)
         conditions = [expression for expression in self._expressions if expression.is_condition]
-        others, one_way = [first], list[StepName]()
-        for condition in conditions:
+        others, one_way = [first], dict[StepName, str]()
+        for number, condition in enumerate(conditions):
             assert condition.step is not None
             name = condition.step.name
+            if number >= TURNED_MAX:
+                one_way[name] = f"that is done for {TURNED_MAX} conditions"
+                continue
             is_met = self._is_met(condition, self._values)
             other = self._turned(condition, to=not is_met)
             if other is None:
-                one_way.append(name)
+                one_way[name] = "nothing was given or found that turns it"
             else:
                 words = f"the condition of {name} is {'not ' if is_met else ''}met"
                 others.append(replace(self._made(other), words=words))
@@ -146,8 +153,8 @@ class _Maker:
     def _fit(self, expression: _Expression, fitted: Sequence[_Expression]) -> None:
         """Find values that *expression* yields something for, a condition true if it can, and those before it
         still do."""
-        read = self._read_by(expression)
-        shared = [one for one in fitted if any(place in read for place in self._read_by(one))]
+        read = self._read[expression.place]
+        shared = [one for one in fitted if any(place in read for place in self._read[one.place])]
         reason, second_best = "", None
         for values in islice(self._trials(expression, read), TRIALS_MAX):
             if any(self._failure(one, values) is not None for one in shared):
@@ -185,7 +192,7 @@ class _Maker:
 
     def _turned(self, condition: _Expression, *, to: bool) -> _Values | None:
         """Values for which *condition* comes out as *to*, and all that is evaluated then yields something."""
-        read = self._read_by(condition)
+        read = self._read[condition.place]
         for values in islice(self._trials(condition, read, absent=True), TRIALS_MAX):
             is_turned = self._failure(condition, values) is None and self._is_met(condition, values) is to
             if is_turned and self._is_sound(values):
@@ -202,7 +209,12 @@ class _Maker:
         )
 
     def _scope(self, values: _Values) -> Scope:
-        data = self._made(values)
+        # One expression after the other is evaluated over the same values.
+        if self._scoped is None or self._scoped[0] is not values:
+            self._scoped = values, self._scope_of(self._made(values))
+        return self._scoped[1]
+
+    def _scope_of(self, data: Data) -> Scope:
         outputs: dict[str, JsonValue] = {
             str(step.name): step.default_output for step in self._definition.steps if step.has_default_output
         }
@@ -210,9 +222,9 @@ class _Maker:
         assert isinstance(data.input, dict)
         return Scope(data.input, outputs)
 
-    def _read_by(self, expression: _Expression) -> list[_Place]:
-        """The values of those made up that *expression* reads."""
-        named = list(_read_places(expression.source))
+    def _read_in(self, source: str) -> list[_Place]:
+        """The values of those made up that an expression reads."""
+        named = list(_read_places(source))
         return [
             place
             for place in self._values

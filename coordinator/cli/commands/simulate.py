@@ -44,10 +44,9 @@ def run(path: Path, input: str | None, outputs: str | None, runs_max: int | None
         raise CommandFailed(Exit.USAGE, _give(error)) from None
     with _quiet():
         explored = explore(definition, data, runs_max=runs_max, progress=_progress())
-    explored.left_out += [
-        f"{name} with its condition the other way: nothing was given or found that turns it"
-        for name in one_way
-    ]
+    for why in dict.fromkeys(one_way.values()):
+        steps = listed(name for name, reason in one_way.items() if reason == why)
+        explored.left_out.append(f"the condition the other way of {steps}: {why}")
     if form is Form.TABLE:
         put("\n".join([*_heading(definition, data), *report(explored)]))
     else:

@@ -3,6 +3,8 @@
 import json
 import logging
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -113,7 +115,7 @@ def test_what_is_given_is_not_made_up(hold: str, tmp_path: Path, capsys: Printed
     assert "made up" not in out
     assert "A-1" not in out
     assert "pay is asked" not in out
-    turned = "pay with its condition the other way: nothing was given or found that turns it"
+    turned = "the condition the other way of pay: nothing was given or found that turns it"
     assert f"  left out: {turned}\n" in out
 
 
@@ -165,6 +167,20 @@ def test_a_definition_that_is_not_loaded_is_refused_as_by_the_linter(tmp_path: P
     assert simulated.out.startswith(f"{wrong}:2:2  invalid  $.steps  ")
     assert run(["simulate", str(tmp_path / "absent.json")]) == 1
     assert "absent.json  invalid  $  can not be read: " in capsys.readouterr().out
+
+
+def test_where_the_server_is_not_installed_it_says_so(hold: str) -> None:
+    hide = "import sys; sys.modules['cel_expr_python'] = None; from coordinator.cli import main;"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{hide} sys.argv = ['saga', 'simulate', '{hold}']; sys.exit(main())"],
+        capture_output=True,
+        text=True,
+        timeout=50,
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        "this command needs the package cel_expr_python: run pip install 'saga-coordinator[server]'\n"
+    )
 
 
 def test_a_broken_law_is_our_mistake_and_no_success(

@@ -12,12 +12,12 @@ HOLD, PAY = StepName("hold"), StepName("pay")
 
 def of(
     *steps: dict[str, JsonValue], given: JsonValue = None, outputs: dict[StepName, JsonValue] | None = None
-) -> tuple[list[Data], list[StepName]]:
+) -> tuple[list[Data], dict[StepName, str]]:
     return made_up(a_saga(*steps), EVALUATE, given, outputs or {})
 
 
 def test_nothing_is_made_up_that_nothing_reads() -> None:
-    assert of(a_step("pay")) == ([Data({}, {})], [])
+    assert of(a_step("pay")) == ([Data({}, {})], {})
 
 
 def test_a_field_that_a_step_asks_for_is_there() -> None:
@@ -52,7 +52,7 @@ def test_a_sort_that_fits_one_expression_has_to_fit_the_others() -> None:
 def test_a_condition_that_is_never_met_is_told() -> None:
     (data,), one_way = of(a_step("pay", when="input.to == 'a' && input.to == 'b'"))
     assert data == Data({"to": "to"}, {}, ("input.to",))
-    assert one_way == [PAY]
+    assert one_way == {PAY: "nothing was given or found that turns it"}
 
 
 @pytest.mark.parametrize(
@@ -70,7 +70,7 @@ def test_a_condition_is_met_at_first_and_then_it_is_not(
     (first, other), one_way = of(a_step("hold"), a_step("pay", when=condition))
     assert (first.input, first.words) == (met, "")
     assert (other.input, other.words) == (not_met, "the condition of pay is not met")
-    assert one_way == []
+    assert one_way == {}
 
 
 def test_where_it_is_not_met_what_its_step_is_given_need_not_be_there() -> None:
@@ -84,10 +84,17 @@ def test_a_condition_hangs_on_an_output() -> None:
     assert (first.outputs[HOLD], other.outputs[HOLD]) == ({"found": True}, {"found": False})
 
 
+def test_of_many_conditions_the_first_are_turned() -> None:
+    steps = (a_step(f"s{number}", when=f"input.n{number}") for number in range(22))
+    data, one_way = of(*steps)
+    assert len(data) == 21
+    assert one_way == dict.fromkeys((StepName("s20"), StepName("s21")), "that is done for 20 conditions")
+
+
 def test_a_condition_over_what_is_given_comes_out_in_one_way() -> None:
     (data,), one_way = of(a_step("pay", when="has(input.car)"), given={"bike": 1})
     assert data == Data({"bike": 1}, {})
-    assert one_way == [PAY]
+    assert one_way == {PAY: "nothing was given or found that turns it"}
 
 
 def test_what_is_given_stays_as_it_is() -> None:
