@@ -14,7 +14,7 @@ from coordinator.domain.actions import Action
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import SagaError, SagaMoved, Unavailable
 from coordinator.domain.events import Verb
-from coordinator.domain.ids import ActionId, RequestId, SagaId, StepName
+from coordinator.domain.ids import ActionId, FencingToken, RequestId, SagaId, StepName
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.outcomes import Answer, Direction, NoProof, Unproved
 from coordinator.domain.saga import Saga
@@ -105,6 +105,8 @@ class Rehearsed:
     told: Sequence[tuple[int, int]]
     """For each answer to a client or an operator the newest record that it speaks of, and the newest that
     was durable by then."""
+    tokens: Sequence[FencingToken]
+    """Under which each of its coordinators wrote, in their order."""
     world: World
     boundaries: int
     passed: Sequence[Passed]
@@ -146,6 +148,7 @@ class _Stage:
         self._is_acting = False
         self._killed = 0
         self._told: list[tuple[int, int]] = []
+        self._tokens: list[FencingToken] = []
         self._is_accepted = False
         """Whether the coordinator that is up has answered whoever started the saga."""
 
@@ -206,9 +209,11 @@ class _Stage:
 
     async def _live(self, process: Process) -> None:
         rehearsal = self._rehearsal
+        journal = self._disk.open(process)
+        self._tokens.append(journal.token)
         self._coordinator = SimulatedCoordinator(
             process,
-            self._disk.open(process),
+            journal,
             self._services,
             Shelf([rehearsal.definition]),
             LoopClock(),
@@ -297,6 +302,7 @@ class _Stage:
             durable=self._services.durable,
             sent_at=self._services.sent_at,
             told=self._told,
+            tokens=self._tokens,
             world=self._services.world,
             boundaries=self._boundaries.count,
             passed=self._boundaries.passed,

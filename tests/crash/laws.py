@@ -115,6 +115,7 @@ def _hold_of_the_journal(run: Rehearsed) -> None:
     assert numbers == list(range(1, len(numbers) + 1)), f"I25: the records are numbered {numbers}"
     tokens = [record.token for record in run.records]
     assert tokens == sorted(tokens), f"I26: an older coordinator wrote behind a newer one: {tokens}"
+    assert list(run.tokens) == sorted(set(run.tokens)), f"I26: the coordinators had the tokens {run.tokens}"
     replayed = resume(run.saga.definition, [record.event for record in run.records])
     assert replayed.saga == run.saga, "I30: the journal, replayed, tells another saga"
     row = summarize(replayed, len(numbers))

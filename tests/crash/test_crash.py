@@ -159,7 +159,11 @@ DOCTORED: Final[dict[str, tuple[str, Callable[[Rehearsed], Rehearsed]]]] = {
         lambda run: replace(run, sent_at=[run.sent_at[0]] * 3),
     ),
     "I25": ("one step", lambda run: replace(run, records=run.records[1:])),
-    "I26": (
+    "I26: the coordinators": (
+        "one step",
+        lambda run: replace(run, tokens=[FencingToken(1), FencingToken(1)]),
+    ),
+    "I26: an older": (
         "one step",
         lambda run: replace(run, records=[replace(run.records[0], token=FencingToken(9)), *run.records[1:]]),
     ),
