@@ -1,7 +1,7 @@
 """What must hold of calls as they were sent and heard: ledgers and timelines tell of that only in part."""
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -37,6 +37,8 @@ class _Tale:
     saga: Saga
     view: SagaView
     sends: Sequence[Send]
+    is_steady: bool
+    """Whether no clock was set, and nobody stood still."""
 
     def acts(self, step: StepName) -> bool:
         """Whether somebody did anything to *step*."""
@@ -54,15 +56,11 @@ def wrong_calls(world: World) -> Iterator[str]:
         view = world.happened.views.get(saga_id)
         if view is None or view.saga is None or saga_id in world.happened.damaged:
             continue
-        tale = _Tale(view.saga, view, sends)
-        wrong = [*_timeouts(tale, is_steady=is_steady), *_receipts(tale), *_numbers(tale), *_refusals(tale)]
-        wrong += [
-            *_flags(tale),
-            *_late_refusals(tale),
-            *_attempts(tale),
-            *(_hints(tale) if is_steady else ()),
-        ]
-        yield from (f"{sentence[:5]}saga {saga_id}: {sentence[5:]}" for sentence in wrong)
+        tale = _Tale(view.saga, view, sends, is_steady)
+        for law in _LAWS:
+            for sentence in law(tale):
+                name, _, what = sentence.partition(": ")
+                yield f"{name}: saga {saga_id}: {what}"
 
 
 def _tokens(world: World) -> Iterator[str]:
@@ -74,13 +72,13 @@ def _tokens(world: World) -> Iterator[str]:
             yield f"I26: {send.by} sends {send.call.key} under token {send.call.token}, which is {owner}'s"
 
 
-def _timeouts(tale: _Tale, *, is_steady: bool) -> Iterator[str]:
+def _timeouts(tale: _Tale) -> Iterator[str]:
     """I23: no call waits longer than its step's timeout; before the pivot none outlives the deadline."""
     for send in tale.sends:
         step = tale.saga.step(send.call.step).definition
         longest_s = step.timeout_s
         is_early = isinstance(send.call, ExecuteCall) and step.kind is StepKind.COMPENSATABLE
-        if is_early and is_steady and tale.saga.deadline_at is not None:
+        if is_early and tale.is_steady and tale.saga.deadline_at is not None:
             longest_s = min(longest_s, tale.saga.deadline_at - BORN_AT_S - send.at_s + ROUNDING_S)
         if not 0 < send.timeout_s <= longest_s:
             yield f"I23: {step.name} was waited for {send.timeout_s} s, and not {longest_s}"
@@ -149,6 +147,14 @@ def _flags(tale: _Tale) -> Iterator[str]:
                     yield f"I22: {record.event.step} broke the contract, and no flag says so"
 
 
+def _bars(tale: _Tale) -> Iterator[str]:
+    """I8: to undo what has no compensation only bars what may come late, and nobody refuses that."""
+    for send in tale.sends:
+        match send:
+            case Send(call=CompensateCall(compensation=None, step=step), answer=Refused()):
+                yield f"I8: {step} has nothing to be undone, and that was refused"
+
+
 def _attempts(tale: _Tale) -> Iterator[str]:
     """I24: a step is given up when it has failed as often as its policy allows, and not sooner."""
     abort = tale.saga.abort
@@ -164,7 +170,7 @@ def _attempts(tale: _Tale) -> Iterator[str]:
 def _hints(tale: _Tale) -> Iterator[str]:
     """I24: a service that says when to ask again is not asked sooner, but for a person or a spent budget."""
     due: dict[tuple[str, IdempotencyKey], float] = {}
-    for send in tale.sends:
+    for send in tale.sends if tale.is_steady else ():
         step, name = tale.saga.step(send.call.step).definition, (send.by, send.call.key)
         if send.at_s < due.get(name, 0.0) - ROUNDING_S and not tale.acts(step.name):
             yield f"I24: {send.call.key} is asked at {send.at_s} s, and was to be asked at {due[name]} s"
@@ -176,3 +182,16 @@ def _hints(tale: _Tale) -> Iterator[str]:
                 isinstance(send.call, ExecuteCall) and step.retry.budget_s is None
             ):
                 due[name] = heard_at_s + min(wait_s, step.retry.max_backoff_s)
+
+
+_LAWS: Final[Sequence[Callable[[_Tale], Iterator[str]]]] = (
+    _timeouts,
+    _receipts,
+    _numbers,
+    _refusals,
+    _late_refusals,
+    _attempts,
+    _hints,
+    _bars,
+    _flags,
+)

@@ -44,6 +44,17 @@ TRANSIENT: Final = (
 )
 PERMANENT: Final = ("INVALID_ARGUMENT", "UNIMPLEMENTED", "UNAUTHENTICATED", "PERMISSION_DENIED", "DATA_LOSS")
 VERBS: Final = ("RETRY", "SKIP", "COMPLETE", "FAIL", "CANCEL", "TERMINATE")
+_STUMBLES: Final = (
+    "fault",
+    "pend",
+    "error",
+    "lose the request",
+    "lose the reply",
+    "twice",
+    "slow",
+    "long",
+    "no commit",
+)
 ORDERS_MAX: Final = 60
 
 
@@ -124,6 +135,16 @@ class _Drawing:
                         for call in range(first, first + often):
                             yield _trick(dice, Trick(order.number, step, way, call, what))
 
+    def _stumbles(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
+        """One thing after the other happens to a step, and none of it need be the end of its saga."""
+        rate = dice.choice([0.1, 0.4])
+        ways: Sequence[Way] = ("do", "undo")
+        for order in orders:
+            for step in self._steps(order):
+                for way in ways:
+                    for call in range(dice.randint(1, 4) if dice.random() < rate else 0):
+                        yield _trick(dice, Trick(order.number, step, way, call, dice.choice(_STUMBLES)))
+
     def _doomed(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
         """A step is refused, and the undo of those before it is no easy one either."""
         rate = dice.choice([0.2, 0.7])
@@ -149,24 +170,15 @@ class _Drawing:
                 if dice.random() < 0.6:
                     yield Trick(order.number, step, "do", silent, "refuse", code="SOLD_OUT")
 
-    def _lost_commits(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
-        rate = dice.choice([0.1, 0.4])
-        for trick in self._any_calls(dice, orders, rate):
-            yield replace(trick, what="no commit")
-
     def _echoes(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
         rate = dice.choice([0.1, 0.4])
-        for call in self._any_calls(dice, orders, rate):
-            yield Echo(call.order, call.step, call.way, call.call, dice.choice([0.001, 0.05, 3.0, 45.0]))
-
-    def _any_calls(self, dice: random.Random, orders: Sequence[Order], rate: float) -> Iterator[Trick]:
-        """Calls at that *rate*, to which nothing happens yet."""
         ways: Sequence[Way] = ("do", "undo")
         for order in orders:
             for step in self._steps(order):
                 for way in ways:
                     if dice.random() < rate:
-                        yield Trick(order.number, step, way, dice.choice([0, 0, 0, 1, 2]), "")
+                        call, after_s = dice.choice([0, 0, 0, 1, 2]), dice.choice([0.001, 0.05, 3.0, 45.0])
+                        yield Echo(order.number, step, way, call, after_s)
 
     def _kills(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
         for _ in range(dice.choice([1, 1, 2, 4])):
@@ -224,7 +236,10 @@ class _Drawing:
 
     def _rots(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
         for order in dice.sample(orders, k=min(len(orders), dice.choice([1, 1, 2]))):
-            yield Rot(order.at_s + dice.uniform(0.0, self._span_s), order.number)
+            at_s = order.at_s + dice.choice([0.02, 1.0, self._span_s]) * dice.random()
+            yield Rot(at_s, order.number)
+            # What is driven is not read: most is noticed by the next coordinator.
+            yield Kill(away_s=0.01, at_s=at_s + dice.choice([0.0, 1.0]) * dice.random())
 
     def _clock_jumps(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
         for _ in range(dice.choice([1, 2])):
@@ -286,9 +301,9 @@ _Draw = Callable[[_Drawing, random.Random, Sequence[Order]], Iterator[Fault]]
 _KINDS: Final[Mapping[str, tuple[float, _Draw]]] = {
     "tricks": (0.85, _Drawing._tricks),
     "more tricks": (0.5, _Drawing._tricks),
+    "stumbles": (0.35, _Drawing._stumbles),
     "doomed": (0.25, _Drawing._doomed),
     "doubtful": (0.2, _Drawing._doubtful),
-    "lost commits": (0.15, _Drawing._lost_commits),
     "echoes": (0.2, _Drawing._echoes),
     "kills": (0.35, _Drawing._kills),
     "boundary kills": (0.4, _Drawing._boundary_kills),
@@ -326,6 +341,7 @@ _TRICKS: Final[Mapping[str, Mapping[str, Sequence[Any]]]] = {
     "no outcome": {},
     "garbage": {},
     "not JSON": {},
+    "no commit": {},
 }
 
 

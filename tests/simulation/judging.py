@@ -52,8 +52,8 @@ class Watch:
         if self._contents.setdefault(row.key, row.request_hash) != row.request_hash:
             yield f"I15: {row.key} comes with other content"
         newest = self._tokens.get((row.saga_id, row.service), 0)
-        if applied and row.token < newest:
-            yield f"I26: {row.step} is applied under token {row.token} after token {newest}"
+        if row.token < newest:
+            yield f"I26: {row.step} is {row.outcome} under token {row.token} after token {newest}"
         self._tokens[row.saga_id, row.service] = max(newest, row.token)
         if applied or row.outcome == "null":
             self._outcomes.setdefault((row.saga_id, row.step, row.op), row.outcome)
@@ -137,7 +137,7 @@ def _still_open(world: World) -> str:
 
 
 def _unlike(world: World) -> Iterator[str]:
-    """I18: what stands in the services' own data is what their ledgers say."""
+    """I18: what stands in the services' own data is what their ledgers say; and these say what came."""
     stands = set(world.services.database.execute("SELECT saga_id, step FROM stands"))
     applied: dict[str, set[tuple[str, str]]] = {"E": set(), "C": set()}
     for row in world.happened.rows:
@@ -145,6 +145,10 @@ def _unlike(world: World) -> Iterator[str]:
             applied[row.op].add((row.saga_id, row.step))
     for saga_id, step in sorted(stands ^ (applied["E"] - applied["C"])):
         yield f"I18: saga {saga_id}: {step} stands, and the ledger says otherwise, or it does not"
+    shown = world.services.database.execute("SELECT fencing_token FROM saga_ledger ORDER BY local_seq")
+    for row, (token,) in zip(world.happened.rows, shown, strict=True):
+        if row.token != token:
+            yield f"I26: saga {row.saga_id}: {row.step} came under token {row.token}, not under {token}"
 
 
 def _set_aside(world: World) -> Iterator[str]:
