@@ -6,32 +6,17 @@ SEED and KILLS in the environment change the drill.
 import asyncio
 import os
 import time
-from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Final
 
 import pytest
 
-from saga.v1 import types_pb2
 from tests.checker.verdict import NotYet
 from tests.e2e.fault_plan import fault_plan
 from tests.e2e.kill_drill import Drill, Result, run_drill
 from tests.e2e.load import Habits
-from tests.e2e.operators import Duties
 
 pytestmark = pytest.mark.kill
 
-GIVE_UP_AND_RETRY: Final[Mapping[int, Mapping[str, int]]] = {
-    types_pb2.SAGA_STATUS_RUNNING: {"CANCEL": 1},
-    types_pb2.SAGA_STATUS_COMPENSATING: {"FAIL": 1},
-    types_pb2.SAGA_STATUS_DEAD_LETTERED: {"RETRY": 1},
-}
-TROUBLE = (
-    {"transaction": "scheduleShipment", "fault": "refused", "probability": 0.5},
-    {"compensation": "*", "fault": "refused", "probability": 0.2, "code": "LOCKED"},
-    {"compensation": "*", "fault": "faulted", "probability": 0.4},
-)
 BARRIER_OFF = {"transaction": "*", "compensation": "*", "fault": "barrier_off"}
 
 
@@ -78,34 +63,3 @@ def test_it_goes_red_with_a_start_acknowledged_before_the_sync(tmp_path: Path) -
     )
     result = run(drill, tmp_path)
     assert {"I1", "I5"} <= result.report.broken
-
-
-@pytest.mark.timeout(180)
-def test_it_goes_red_with_operators_served_wrongly(tmp_path: Path) -> None:
-    broken = {
-        "early-action": "I27",
-        "forgotten-action": "I27",
-        "blind-action": "I27",
-        "rounds-for-anything": "I14",
-    }
-
-    async def side_by_side() -> list[Result]:
-        return await asyncio.gather(*(run_drill(_sabotaged(name), tmp_path / name) for name in broken))
-
-    for (sabotage, invariant), result in zip(broken.items(), asyncio.run(side_by_side()), strict=True):
-        print(f"\n{sabotage}:\n{result}")
-        assert invariant in result.report.broken, sabotage
-
-
-def _sabotaged(name: str) -> Drill:
-    """Many hands on sagas whose undo waits or is refused, and one kill, so that it is over soon."""
-    duties = Duties(operators=8, pause_s=0.02, twice=0.35, rivals=0.35, stale=0.1, only_ask=0.0)
-    return Drill(
-        seed=4,
-        kills=1,
-        crowd=16,
-        operations_between=(60, 60),
-        duties=replace(duties, likings=GIVE_UP_AND_RETRY) if name == "rounds-for-anything" else duties,
-        faults={"seed": 4, "rules": list(TROUBLE)},
-        commands={"coordinator": ("tests.e2e.sabotage", name, "coordinator")},
-    )
