@@ -232,6 +232,11 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
         {"I29"},
     ),
     "a call goes to another transaction": (row("done", "ship", "E", "applied", transaction="x"), {"I29"}),
+    "a saga has no deadline, and its definition gives it one": (read("done", 3, expires_ns=None), {"I23"}),
+    "a saga has another deadline than its definition gives it": (
+        read("done", 3, expires_ns=EPOCH_NS + made.TTL_NS + SECOND_NS),
+        {"I23"},
+    ),
     "a secret is logged": (made.run_with(logs={"coordinator": "card 4111-secret"}), {"I32"}),
 }
 

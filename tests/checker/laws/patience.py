@@ -6,7 +6,13 @@ from tests.checker.automaton import BEGINNINGS, FORWARD_ANSWERS, UNDO_ANSWERS
 from tests.checker.deeds import VOUCHING
 from tests.checker.evidence import SagaRead, TimelineRead
 from tests.checker.index import Index, Timeline
-from tests.checker.laws.policy import attempts_before, hurries, look_at_policies, may_have_lost_calls
+from tests.checker.laws.policy import (
+    ROUNDING_NS,
+    attempts_before,
+    hurries,
+    look_at_policies,
+    may_have_lost_calls,
+)
 from tests.checker.verdict import Finding
 
 ABORT_WITHIN_NS = 1_000_000_000
@@ -36,6 +42,7 @@ def i23_deadline(index: Index) -> Finding:
     """
     finding = Finding("I23")
     for saga_id, read in index.last.items():
+        _look_at_length(finding, index, read)
         if read.expires_ns is None:
             for entry in index.timelines[saga_id].all("DEADLINE_PASSED"):
                 finding.look(False, saga_id, "passed a deadline that it does not have", entry)
@@ -56,6 +63,20 @@ def i23_deadline(index: Index) -> Finding:
                 finding.look(entry.time_ns < read.expires_ns, saga_id, sentence, entry)
             is_decided = is_decided or entry is timeline.deeds.decision
     return finding
+
+
+def _look_at_length(finding: Finding, index: Index, read: SagaRead) -> None:
+    """It has as long as its definition allows it from its start."""
+    definition = index.definition(read.saga_id)
+    if definition is None:
+        return
+    allowed_ns = definition.ttl_ns
+    if allowed_ns is None or read.expires_ns is None:
+        holds = allowed_ns is read.expires_ns
+    else:
+        holds = abs(read.expires_ns - read.created_ns - allowed_ns) <= ROUNDING_NS
+    sentence = f"has {'no' if read.expires_ns is None else 'a'} deadline, and its definition says otherwise"
+    finding.look(holds, read.saga_id, sentence, read)
 
 
 def _look_at_mark(finding: Finding, index: Index, read: SagaRead) -> None:
