@@ -1,5 +1,6 @@
 """What must hold of calls as they were sent and heard: ledgers and timelines tell of that only in part."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -44,10 +45,15 @@ class _Tale:
         """Whether somebody did anything to *step*."""
         return any(action.step == step for action in self.saga.actions)
 
+    def settles(self, step: StepName) -> bool:
+        """Whether somebody did more to *step* than to have it asked for again."""
+        return any(action.step == step and action.verb is not Verb.RETRY for action in self.saga.actions)
+
 
 def wrong_calls(world: World) -> Iterator[str]:
     """What was wrong with the calls of a run, in sentences."""
     yield from _tokens(world)
+    yield from _stops(world)
     by_saga: dict[str, list[Send]] = defaultdict(list)
     for send in world.happened.sends:
         by_saga[send.call.saga_id].append(send)
@@ -70,6 +76,16 @@ def _tokens(world: World) -> Iterator[str]:
         owner = owners.setdefault(send.call.token, send.by)
         if owner != send.by:
             yield f"I26: {send.by} sends {send.call.key} under token {send.call.token}, which is {owner}'s"
+
+
+def _stops(world: World) -> Iterator[str]:
+    """I24: whoever was told to stop sends nothing more."""
+    stopped_at_s = world.happened.stopped_at_s
+    if world.happened.marks["Freeze"]:
+        return  # one that stands still is told later
+    for send in world.happened.sends:
+        if send.at_s > stopped_at_s.get(send.by, math.inf):
+            yield f"I24: {send.by} sends {send.call.key} after it was told to stop"
 
 
 def _timeouts(tale: _Tale) -> Iterator[str]:
@@ -103,14 +119,16 @@ def _receipts(tale: _Tale) -> Iterator[str]:
 
 
 def _numbers(tale: _Tale) -> Iterator[str]:
-    """I24: no two coordinators make an attempt of the same number, and to be pending is no attempt."""
-    makers: dict[tuple[IdempotencyKey, int], str] = {}
+    """I24: an attempt has its number for itself, but only what was pending is asked for under it again: to be
+    pending is no attempt."""
+    made: dict[tuple[IdempotencyKey, int], Send] = {}
     pending: dict[tuple[IdempotencyKey, str], int] = {}
     for send in tale.sends:
         key, attempt = send.call.key, send.call.attempt
-        maker = makers.setdefault((key, attempt), send.by)
-        if maker != send.by:
-            yield f"I24: {send.by} makes attempt {attempt} of {key} after {maker} did"
+        before = made.get((key, attempt))
+        if before is not None and (before.by != send.by or not isinstance(before.answer, Pending)):
+            yield f"I24: {send.by} makes attempt {attempt} of {key} after {before.by} did"
+        made[key, attempt] = send
         number = pending.pop((key, send.by), attempt)
         if number != attempt and not tale.acts(send.call.step):
             yield f"I24: attempt {number} of {key} was pending, and the next is {attempt}"
@@ -122,7 +140,7 @@ def _refusals(tale: _Tale) -> Iterator[str]:
     """I24: whoever has heard a no asks nothing more under its key."""
     refused: set[tuple[str, IdempotencyKey]] = set()
     for send in tale.sends:
-        if (send.by, send.call.key) in refused and not tale.acts(send.call.step):
+        if (send.by, send.call.key) in refused and not tale.settles(send.call.step):
             yield f"I24: {send.call.key} is asked again after it was refused"
         if isinstance(send.answer, Refused):
             refused.add((send.by, send.call.key))

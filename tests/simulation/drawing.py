@@ -327,7 +327,7 @@ _KINDS: Final[Mapping[str, tuple[float, _Draw]]] = {
 _TRICKS: Final[Mapping[str, Mapping[str, Sequence[Any]]]] = {
     "refuse": {"code": ["SOLD_OUT", "NO"]},
     "fault": {"s": [0.0, 0.5, 3.0, 30.0]},
-    "pend": {"s": [0.0, 0.1, 2.0, 20.0]},
+    "pend": {"s": [0.0, 0.1, 2.0, 20.0, 45.0]},
     "error": {},
     "lose the request": {},
     "lose the reply": {},

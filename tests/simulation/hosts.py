@@ -193,6 +193,7 @@ class Hosts:
     def stop(self, process: Process, away_s: float) -> None:
         """SIGTERM."""
         self._away_after[process] = away_s
+        self._notes.happened.stopped_at_s.setdefault(process.name, self._loop.time())
         # From here on it begins nothing more.
         if self._down_since_s is None:
             self._down_since_s = self._loop.time()

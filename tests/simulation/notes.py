@@ -36,6 +36,8 @@ class Happened:
     ends: list[tuple[float, str, str]] = field(default_factory=list)
     """When which coordinator ended, and how."""
     boots: list[tuple[float, str]] = field(default_factory=list)
+    stopped_at_s: dict[str, float] = field(default_factory=dict)
+    """When which coordinator was told to stop."""
     killed_at_s: dict[int, float] = field(default_factory=dict)
     """When it was killed at which boundary."""
     at_rest: bool = False

@@ -242,6 +242,9 @@ class World:
 
     def _gather(self) -> None:
         self.notes.is_broken()
-        if not self.happened.wrong and self.hosts.current is not None:
-            self._look_at_all()
-            self.notes.is_broken()
+        if self.happened.wrong or self.hosts.current is None:
+            return
+        self._look_at_all()
+        if self.happened.at_rest and (left := self.hosts.current.pool._open):
+            self.notes.wrong(f"I31: {left} sagas take room, and all of them rest")
+        self.notes.is_broken()
