@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill sim crash export-runs mutate \
+.PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill sim planted crash export-runs mutate \
 	coverage model check fmt format lint types layers dependencies \
 	proto proto-fresh proto-lint proto-baseline docs docs-fresh lint-definitions tour lock audit clean
 
@@ -55,6 +55,9 @@ coverage: $(DEV) ## check that every branch of domain, engine, journal and barri
 
 sim: $(DEV) ## simulate bad days, a new seed each, for five minutes (ARGS="--minutes 60", ARGS="--seed 7 --trace")
 	@$(BIN)/python -m tests.simulation $(ARGS)
+
+planted: $(DEV) ## plant each of many mistakes in a copy of the product, and see how soon it is found
+	@$(BIN)/python -m tests.planted $(ARGS)
 
 model: $(DEV) ## explore the protocol to its last state, and show that each of its rules is needed
 	@$(BIN)/python -m tests.model

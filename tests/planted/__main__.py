@@ -1,0 +1,64 @@
+"""Plants each bug of the catalogue, one at a time, and tells by what it was found, and how soon.
+
+    python -m tests.planted [--only NAME ...] [--processes 2] [--seconds 40]
+
+The seconds are of CPU time: so long a bug is looked for. One that is not found is red.
+"""
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import Final
+
+from tests.planted.catalogue import BUGS, LISTED
+from tests.planted.planting import Looked, plant_and_look
+
+SENTENCE_CHARS_MAX: Final = 160
+
+
+def main() -> int:
+    """Run what the command line asks for; 1 if a bug was not found."""
+    asked = argparse.ArgumentParser(
+        prog="python -m tests.planted", description=(__doc__ or "").split("\n")[0]
+    )
+    asked.add_argument("--only", nargs="+", choices=BUGS, metavar="NAME", help="these alone")
+    asked.add_argument("--processes", type=int, default=2)
+    asked.add_argument("--seconds", type=float, default=40.0)
+    told = asked.parse_args()
+    bugs = [BUGS[name] for name in told.only] if told.only else LISTED
+    begun_s = time.monotonic()
+    looked = []
+    # Threads that wait for processes.
+    with ThreadPoolExecutor(told.processes) as pool:
+        for done in as_completed([pool.submit(plant_and_look, bug, told.seconds) for bug in bugs]):
+            looked.append(done.result())
+            print(_line(looked[-1]), flush=True)
+    print(_summary(looked, time.monotonic() - begun_s))
+    return 0 if all(one.is_found for one in looked) else 1
+
+
+def _line(one: Looked) -> str:
+    found = one.found
+    if found is None:
+        return f"{one.bug.name}: NOT FOUND: {one.fault}"
+    kind = "shapes" if one.bug.shape else "seeds"
+    if not one.is_found:
+        return f"{one.bug.name}: NOT FOUND in {found.looked_at} {kind}, {found.cpu_s:.1f} s. {one.bug.breaks}"
+    sentence = found.sentence.split("\n")[0][:SENTENCE_CHARS_MAX]
+    where = f"{found.where} ({found.looked_at} {kind})"
+    return f"{one.bug.name}: found in {found.cpu_s:.1f} s, {where}: {sentence}"
+
+
+def _summary(looked: Sequence[Looked], took_s: float) -> str:
+    found = [one for one in looked if one.is_found]
+    cpu_s = sum(one.found.cpu_s for one in looked if one.found is not None)
+    missed = [one.bug.name for one in looked if not one.is_found]
+    return f"{len(found)} of {len(looked)} bugs found, in {took_s:.0f} s ({cpu_s:.0f} s of CPU time)" + (
+        f"; not found: {', '.join(sorted(missed))}" if missed else ""
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

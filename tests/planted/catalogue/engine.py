@@ -1,0 +1,420 @@
+"""Bugs of the engine: what is sent before it is durable, forgotten over a restart, or never given back."""
+
+from functools import partial
+from typing import Final
+
+from tests.planted.bugs import Bug, Swap
+
+_driver = partial(Swap, "coordinator/engine/driver.py")
+_calls = partial(Swap, "coordinator/engine/calls.py")
+_dispatcher = partial(Swap, "coordinator/engine/dispatcher.py")
+_pool = partial(Swap, "coordinator/engine/pool.py")
+_sagas = partial(Swap, "coordinator/engine/sagas.py")
+_timers = partial(Swap, "coordinator/engine/timers.py")
+_feed = partial(Swap, "coordinator/engine/feed.py")
+
+_DURABILITY: Final = (
+    Bug(
+        "sent-before-it-is-durable",
+        "A call is sent before the record that it begins is on the disk.",
+        (
+            _driver(
+                """
+                await self._write()
+                if self._is_over() and self._mailbox.empty():
+                    return
+                self._send()
+                """,
+                """
+                self._send()
+                await self._write()
+                if self._is_over() and self._mailbox.empty():
+                    return
+                """,
+            ),
+        ),
+        shape="two steps",
+    ),
+    Bug(
+        "early-action",
+        "An operator is told that it is done when the saga knows of it, not when it is synced.",
+        (
+            _driver(
+                """
+                # Whatever it was, the write comes first: a refusal, too, may tell of a deadline just folded in.
+                self._asked.append((done, outcome))
+                """,
+                """
+                self._asked.append((done, outcome))
+                if isinstance(outcome, bool) and not done.done():
+                    done.set_result(outcome)
+                """,
+            ),
+        ),
+    ),
+    Bug(
+        "shown-before-it-is-durable",
+        "Who waits for a saga is told of its end before that is on the disk.",
+        (
+            _driver(
+                "await self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)\n",
+                "self._tools.feed.publish(summary)\n"
+                "            await self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)\n",
+            ),
+        ),
+    ),
+    Bug(
+        "begun-not-journaled",
+        "That a step begins is noted in memory alone.",
+        (
+            _driver(
+                "events, self._unwritten = self._unwritten, []\n            seq = self.summary.seq\n",
+                "events, self._unwritten = self._unwritten, []\n            seq = self.summary.seq\n"
+                "            events = [e for e in events if type(e) is not StepBegun] or events\n",
+            ),
+        ),
+    ),
+)
+
+_TIME: Final = (
+    Bug(
+        "ttl-ignored",
+        "A saga has no deadline, whatever its definition says.",
+        (
+            _sagas(
+                "deadline_at=None if definition.ttl_s is None else at + definition.ttl_s,",
+                "deadline_at=None,",
+            ),
+        ),
+    ),
+    Bug(
+        "deadline-cuts-off-undo",
+        "No Compensate is sent after the saga's deadline.",
+        (
+            _driver(
+                "if isinstance(command, Invoke) and saga.deadline_at is not None and not saga.is_decided:",
+                "if saga.deadline_at is not None and not saga.is_decided:",
+            ),
+        ),
+    ),
+    Bug(
+        "call-outlives-the-deadline",
+        "A call may take its whole timeout, however little of the saga's time is left.",
+        (
+            _driver(
+                "timeout_s = min(timeout_s, saga.deadline_at - now)\n                if timeout_s <= 0:",
+                "if saga.deadline_at - now <= 0:",
+            ),
+        ),
+    ),
+    Bug(
+        "deadline-not-awaited",
+        "Nobody wakes up for a deadline: it is found when something else happens.",
+        (
+            _driver(
+                "        if saga.heading is Heading.FORWARD and not saga.is_overdue:\n            moments.append(saga.deadline_at)\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "deadline-not-looked-at",
+        "That the deadline has come is folded in behind what came after it.",
+        (
+            _driver(
+                "is_late = saga.deadline_at is not None and now >= saga.deadline_at",
+                "is_late = saga.deadline_at is not None and now >= saga.deadline_at + 5.0",
+            ),
+        ),
+    ),
+    Bug(
+        "due-ignored",
+        "A step is asked again at once, whatever wait was recorded.",
+        (_driver("is_due = command.due_at is None or command.due_at <= now", "is_due = True"),),
+    ),
+    Bug(
+        "timers-in-wall-time",
+        "A saga lives by the machine's clock, which may be set back between two processes.",
+        (
+            _timers(
+                "return max(self._clock.now() + self._behind_s, self._updated_at)", "return self._clock.now()"
+            ),
+        ),
+    ),
+    Bug(
+        "wakes-without-room",
+        "A saga wakes for a step that is due and finds no room, again and again.",
+        (
+            _driver(
+                "waiting = self._decision.commands if self._has_room else ()",
+                "waiting = self._decision.commands",
+            ),
+        ),
+    ),
+    Bug(
+        "timer-forgets-its-moment",
+        "A saga that waits longer than a timer is set for is never woken.",
+        (
+            _driver(
+                "except TimeoutError:\n            return None",
+                "except TimeoutError:\n            return None if slice_s(self.clock, wake_at) == 0 else await self._mailbox.get()",
+            ),
+        ),
+    ),
+)
+
+_RESTARTS: Final = (
+    Bug(
+        "output-not-made",
+        "Nobody makes the output of a saga whose steps are all done.",
+        (
+            _driver(
+                """
+                if saga.awaits_output:
+                    return shaped_output(saga, self._tools.expressions.evaluate, now)
+                """,
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "damaged-saga-stops-recovery",
+        "One saga that cannot be read back keeps all others from being taken up.",
+        (
+            _pool(
+                """
+                except (JournalUnavailable, MemoryError) as error:
+                    self._fail(error)
+                except Exception as error:  # also a bug of ours: this saga costs no other one its recovery
+                """,
+                """
+                except (JournalUnavailable, JournalCorrupt, MemoryError) as error:
+                    self._fail(error)
+                except Exception as error:  # also a bug of ours: this saga costs no other one its recovery
+                """,
+            ),
+        ),
+    ),
+    Bug(
+        "damaged-saga-passed-over",
+        "A saga that cannot be read back is logged, and put before nobody.",
+        (
+            _pool(
+                """
+                await self._quarantine(saga_id, f"It cannot be read back: {_told(error)}.", clock)
+            else:
+                return Driver.resumed(decision, seq, self._tools, since=self._opened_at)
+                """,
+                """
+                del clock
+            else:
+                return Driver.resumed(decision, seq, self._tools, since=self._opened_at)
+                """,
+            ),
+        ),
+    ),
+    Bug(
+        "restart-forgotten",
+        "A saga that is taken up again does not count what was under way as lost.",
+        (_driver("if calls_may_be_lost:", "if calls_may_be_lost and saga.heading is Heading.BACKWARD:"),),
+        shape="two steps",
+    ),
+    Bug(
+        "sleepers-not-woken",
+        "A saga that sleeps at a restart is not taken up when it is due.",
+        (
+            _pool(
+                "await sleep_until(self._clock_of_found(saga.updated_at), saga.due_at or 0.0)\n            awake.set()",
+                "await sleep_until(self._clock_of_found(saga.updated_at), saga.due_at or 0.0)",
+            ),
+        ),
+    ),
+    Bug(
+        "due-not-taken-up",
+        "At recovery a saga that waits for nothing is passed over.",
+        (
+            _pool(
+                "            self._open += 1\n            if saga.due_at is None or saga.due_at",
+                "            self._open += 1\n            if saga.due_at is None:\n                continue\n            if saga.due_at",
+            ),
+        ),
+    ),
+    Bug(
+        "two-owners-of-a-sleeper",
+        "A saga that is taken up for an action is taken up once more when it is due.",
+        (
+            _pool(
+                "del self._sleepers[saga_id]\n        sleeper.task.cancel()", "del self._sleepers[saga_id]"
+            ),
+            _pool(
+                "finally:\n            del self._sleepers[saga.saga_id]",
+                "finally:\n            self._sleepers.pop(saga.saga_id, None)",
+            ),
+        ),
+    ),
+    Bug(
+        "two-owners-of-a-dead-letter",
+        "Two operators who act on a dead letter at once each get a driver of it.",
+        (
+            _pool(
+                "waking = self._waking[saga_id] = self._spawn(work)\n        waking.add_done_callback(lambda _: self._waking.pop(saga_id))\n        return waking",
+                "return self._spawn(work)",
+            ),
+        ),
+    ),
+    Bug(
+        "parked-sagas-begin",
+        "A saga that is being parked goes on sending.",
+        (
+            _driver(
+                "        if self._parking:\n            return\n        saga, now = self._decision.saga, self.clock.now()",
+                "        saga, now = self._decision.saga, self.clock.now()",
+            ),
+        ),
+    ),
+)
+
+_ADMISSION: Final = (
+    Bug(
+        "other-content-joined",
+        "A request under an id that is taken joins whatever saga has it.",
+        (
+            _sagas(
+                "        if holder.content != content:\n            raise RequestIdTaken(holder.request_id)\n",
+                "",
+            ),
+            Swap(
+                "coordinator/adapters/sqlite/group.py",
+                "return first if first.content == request.content else RequestIdTaken(request.request_id)",
+                "return first",
+            ),
+        ),
+    ),
+    Bug(
+        "content-without-the-input",
+        "Two requests are the same if they name the same definition.",
+        (
+            _sagas(
+                'return digest(canonical({"definition": named, "input": wanted.input}))',
+                'return digest(canonical({"definition": named}))',
+            ),
+        ),
+    ),
+    Bug(
+        "requests-not-looked-up",
+        "The requests table is not consulted: who asks again gets another saga.",
+        (
+            _sagas("if wanted.request_id is not None:", "if wanted.request_id is None:"),
+            Swap(
+                "coordinator/adapters/sqlite/group.py",
+                "if first is not None:\n            return first",
+                "if first is not None and first.content != request.content:\n            return first",
+            ),
+            Swap(
+                "coordinator/adapters/sqlite/group.py",
+                '_ADD_REQUEST: Final = "INSERT INTO requests VALUES (?, ?, ?, ?)"',
+                '_ADD_REQUEST: Final = "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?)"',
+            ),
+        ),
+    ),
+    Bug(
+        "room-never-given-back",
+        "A saga that has ended still counts as open.",
+        (
+            _pool(
+                "        finally:\n            self._open -= 1\n            del self._drivers[saga_id]",
+                "        finally:\n            del self._drivers[saga_id]",
+            ),
+        ),
+    ),
+    Bug(
+        "definitions-known-by-name",
+        "Definitions are known by their name: a saga begins by the first one of it.",
+        (
+            Swap(
+                "coordinator/engine/archive.py",
+                """
+                if definition.digest not in self._definitions:
+                    self._remember(definition.digest, definition)
+                return self._definitions[definition.digest]
+                """,
+                """
+                for known in self._definitions.values():
+                    if known.name == definition.name:
+                        return known
+                self._remember(definition.digest, definition)
+                return definition
+                """,
+            ),
+        ),
+    ),
+)
+
+_SLOTS: Final = (
+    Bug(
+        "slot-lost-with-its-call",
+        "A call that is cut off never gives its slot back.",
+        (
+            _dispatcher(
+                "            answered(answer)\n",
+                "            self.free_slot(call.service)\n            answered(answer)\n",
+            ),
+            _dispatcher(
+                "        # Not a `finally` in the task: one that is cancelled before its first step never runs it.\n        task.add_done_callback(lambda _: self.free_slot(call.service))\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "slot-not-handed-on",
+        "A slot that is granted to a saga that needs it no more is kept for good.",
+        (_calls("self._dispatcher.free_slot(granted.service)", "return"),),
+    ),
+    Bug(
+        "waiter-not-told",
+        "Whoever waits longest for a slot is struck off, and not told.",
+        (_dispatcher("waiting.popleft()()", "waiting.popleft()"),),
+    ),
+    Bug(
+        "slots-kept-on-leaving",
+        "A saga that ends keeps the slots that it had taken and not used.",
+        (
+            _calls(
+                "        # A slot that is granted to a saga that nobody drives would be lost for good.\n        self.give_back_slots()\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "slots-of-the-unwanted-kept",
+        "A slot is kept for a call that is not wanted any more.",
+        (_driver("self._calls.give_back_slots(wanted={command.key for command in commands})\n", "pass\n"),),
+    ),
+    Bug(
+        "undo-beside-its-execute",
+        "A step is undone while its Execute is still under way.",
+        (
+            _calls(
+                "            command.step not in self._sent\n            and command.key not in self._slots",
+                "            command.key not in self._slots",
+            ),
+        ),
+    ),
+    Bug(
+        "settled-call-not-cut-off",
+        "The call of a step that a person has settled is waited for, and its answer believed.",
+        (_driver("                    self._abandon_settled()\n", "                    pass\n"),),
+    ),
+    Bug(
+        "cut-off-answer-taken",
+        "The answer to a call that was cut off is taken for that of the next one.",
+        (
+            _calls(
+                "if self._sent.get(sent.command.step) is not sent:\n            return False\n        del self._sent[sent.command.step]",
+                "self._sent.pop(sent.command.step, None)",
+            ),
+        ),
+    ),
+)
+
+BUGS: Final = (*_DURABILITY, *_TIME, *_RESTARTS, *_ADMISSION, *_SLOTS)

@@ -1,0 +1,165 @@
+"""Bugs of the journal: groups that are torn, rows that lag behind, writes that are answered too soon."""
+
+from functools import partial
+from typing import Final
+
+from tests.planted.bugs import Bug, Swap
+
+_writer = partial(Swap, "coordinator/adapters/sqlite/writer.py")
+_group = partial(Swap, "coordinator/adapters/sqlite/group.py")
+_reader = partial(Swap, "coordinator/adapters/sqlite/reader.py")
+_journal = partial(Swap, "coordinator/adapters/sqlite/journal.py")
+
+BUGS: Final = (
+    Bug(
+        "early-acknowledgement",
+        "A start is acknowledged when it is queued, not when it is synced.",
+        (
+            _writer(
+                "outcome = await waiter\n", "outcome = None if isinstance(entry, Start) else await waiter\n"
+            ),
+        ),
+    ),
+    Bug(
+        "acted-upon-before-the-sync",
+        "Records count as written when they are queued.",
+        (
+            _writer(
+                "outcome = await waiter\n", "outcome = None if isinstance(entry, Append) else await waiter\n"
+            ),
+        ),
+    ),
+    Bug(
+        "group-torn",
+        "A group's rows are committed before its records.",
+        (
+            _group(
+                "many(_ADD_RECORD, self._records)",
+                'self._db.execute("COMMIT")\n        self._db.execute("BEGIN IMMEDIATE")\n        many(_ADD_RECORD, self._records)',
+            ),
+        ),
+        shape="one step",
+    ),
+    Bug(
+        "group-without-a-transaction",
+        "Each statement of a group is committed by itself.",
+        (
+            _group('db.execute("BEGIN IMMEDIATE")\n    try:', "try:"),
+            _group('db.execute("COMMIT")\n    return outcomes', "return outcomes"),
+        ),
+        shape="one step",
+    ),
+    Bug(
+        "failed-write-tried-again",
+        "A write that failed is tried again, although it may have been kept.",
+        (
+            _writer(
+                "outcomes, duration_s = await self._db.run(self._work(group))\n",
+                "try:\n"
+                "                    outcomes, duration_s = await self._db.run(self._work(group))\n"
+                "                except sqlite3.OperationalError:\n"
+                "                    outcomes, duration_s = await self._db.run(self._work(group))\n",
+            ),
+        ),
+    ),
+    Bug(
+        "row-keeps-its-status",
+        "The row of a saga keeps its first status.",
+        (_group("SET status = excluded.status, turned_back_at", "SET turned_back_at"),),
+    ),
+    Bug(
+        "row-forgets-its-person",
+        "That a saga needs a person is not written to its row.",
+        (_group('" needs_person = excluded.needs_person,"\n', '""\n'),),
+    ),
+    Bug(
+        "quarantine-not-shown",
+        "A saga that is set aside keeps the row that it had, as if it were driven.",
+        (
+            _group(
+                "if head.quarantine is not None\n            ),",
+                "if head.quarantine is not None and head.quarantine.at < 0\n            ),",
+            ),
+        ),
+    ),
+    Bug(
+        "quarantine-lost",
+        "A quarantine changes the saga's row and is not kept itself.",
+        (
+            _group(
+                "        many(_ADD_QUARANTINE, ((q.saga_id, q.reason, q.at) for q in self._quarantines.values()))\n",
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "digests-not-compared",
+        "A record that was damaged on the disk is believed.",
+        (
+            _reader(
+                """
+                if digest != kept:
+                    raise JournalCorrupt(saga_id, seq, "its digest does not match")
+                """,
+                """
+                digest = kept
+                """,
+            ),
+        ),
+    ),
+    Bug(
+        "token-not-raised",
+        "A coordinator that starts takes the token of the one before.",
+        (
+            _journal(
+                "token = FencingToken(max(kept, token_before) + 1)",
+                "token = FencingToken(max(kept, token_before, 1))",
+            ),
+        ),
+    ),
+    Bug(
+        "recovery-of-the-first-page",
+        "Recovery reads one page of the open sagas.",
+        (
+            _reader(
+                "WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY due_at, id\"",
+                "WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY due_at, id LIMIT 5\"",
+            ),
+        ),
+    ),
+    Bug(
+        "undoing-not-recovered",
+        "Recovery takes up what goes forward alone.",
+        (
+            _reader(
+                "WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY due_at, id\"",
+                "WHERE status IN ('RUNNING', 'COMPENSATING') AND status <> 'COMPENSATING' ORDER BY due_at, id\"",
+            ),
+        ),
+    ),
+    Bug(
+        "list-of-the-wrong-ones",
+        "The list of those that need a person holds those that need none.",
+        (
+            _reader(
+                'clauses.append("needs_person = 1" if condition.needs_person else "needs_person = 0")',
+                'clauses.append("needs_person = 0" if condition.needs_person else "needs_person = 1")',
+            ),
+        ),
+    ),
+    Bug(
+        "close-never-ends",
+        "A journal that is closed behind a group under way never ends.",
+        (_writer("self._queue.put_nowait(None)\n                break", "break"),),
+    ),
+    Bug(
+        "first-of-the-group-only",
+        "Of a group only the first is woken.",
+        (
+            _writer(
+                "for (_, waiter), outcome in zip(group, outcomes, strict=True):",
+                "for (_, waiter), outcome in zip(group[:1], outcomes[:1], strict=True):",
+            ),
+        ),
+    ),
+)

@@ -1,0 +1,80 @@
+"""Looks for what is wrong with the product that is first on the path: a copy, with a bug or without.
+
+`python -m tests.planted.looking NAME SECONDS` prints what was found as a line of JSON; the seconds are of
+CPU time.
+"""
+
+import itertools
+import json
+import logging
+import math
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+
+from tests.crash.rows import Violation, crash
+from tests.crash.shapes import SHAPES
+from tests.planted.bugs import Bug
+from tests.planted.catalogue import BUGS
+from tests.simulation.hunting import hunt
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What came of looking. `sentence` is empty if nothing is wrong, as far as was looked."""
+
+    where: str
+    """A seed or a shape."""
+    sentence: str
+    looked_at: int
+    """How many seeds or shapes, with this one."""
+    cpu_s: float
+
+
+def look_for(bug: Bug, cpu_s: float) -> Found:
+    """Look where *bug* says, for so long."""
+    if bug.shape:
+        return _by_crashing(bug.shape, cpu_s)
+    behind = (seed for seed in itertools.count(1) if seed not in bug.seeds)
+    return by_simulation(itertools.chain(bug.seeds, behind), cpu_s)
+
+
+def by_simulation(seeds: Iterator[int], cpu_s: float = math.inf) -> Found:
+    """The first of *seeds* that shows something wrong."""
+    looked_at = list[int]()
+
+    def in_time() -> Iterator[int]:
+        for seed in seeds:
+            if time.process_time() > cpu_s:
+                return
+            looked_at.append(seed)
+            yield seed
+
+    wrong: Sequence[str] = ()
+    try:
+        tally = hunt(in_time(), first_only=True)
+        wrong = next(iter(tally.failed.values()), ())
+    except Exception as error:
+        # A saga so broken that not even its judges know what to make of it.
+        wrong = [f"unhandled: {type(error).__name__}: {error}"]
+    where = f"seed {looked_at[-1]}" if looked_at else ""
+    return Found(where, wrong[0] if wrong else "", len(looked_at), time.process_time())
+
+
+def _by_crashing(first: str, cpu_s: float) -> Found:
+    logging.getLogger("coordinator").setLevel(logging.CRITICAL + 1)
+    looked_at = 0
+    for shape in sorted(SHAPES, key=lambda shape: shape.name != first):
+        if time.process_time() > cpu_s:
+            break
+        looked_at += 1
+        try:
+            crash(shape, pairs=False)
+        except Violation as violation:
+            return Found(shape.name, violation.lines[0], looked_at, time.process_time())
+    return Found("", "", looked_at, time.process_time())
+
+
+if __name__ == "__main__":
+    print(json.dumps(asdict(look_for(BUGS[sys.argv[1]], float(sys.argv[2])))))
