@@ -1,4 +1,4 @@
-"""The catalogue fits the product as it stands, and a few of its bugs are found; `make planted` seeks them all."""
+"""The catalogue fits the product as it stands, and a few of its bugs are found; `make planted` seeks all."""
 
 from pathlib import Path
 from typing import Final
