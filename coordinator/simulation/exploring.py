@@ -254,7 +254,7 @@ class _Exploring:
             else:
                 self._explored.findings.add(run, came_of_it)
                 one = _Played(run, came_of_it, self._crashes_from(run, came_of_it))
-                effort = (came_of_it.boundaries + EFFORT_OF_RUN) * (1 + len(self._definition.steps) / 300)
+                effort = (came_of_it.boundaries + EFFORT_OF_RUN) * (1 + len(self._definition.steps) / 200)
                 self._effort += effort
                 if one.crashes_from is not None:
                     self._usual += 1
