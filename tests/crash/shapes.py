@@ -263,6 +263,15 @@ _UNDOING = (
         says=f"{SECOND_REFUSED} {UNDONE}",
     ),
     Shape(
+        "an undo is pending for longer than its budget, and then tried",
+        define(step("a", budget_s=3.0), "b"),
+        _COMPENSATED,
+        {"do b": [REFUSES], "undo a": [PENDS, FAULTS, SUCCEEDS]},
+        says=f"{SECOND_REFUSED} {UNDONE}",
+        # Each call more that a crash asks for spends of it.
+        crash_may=frozenset({_DEAD}),
+    ),
+    Shape(
         "an undo gets statuses and broken answers",
         define("a", "b"),
         _COMPENSATED,
@@ -421,6 +430,22 @@ _PEOPLE = (
         says=f"{SECOND_REFUSED} {UNDONE}",
         stands="a",
         acts=[by_hand(Verb.COMPLETE, "a")],
+    ),
+    Shape(
+        "an undo is given up by hand during its call, and then asked again",
+        define("a", "b"),
+        _COMPENSATED,
+        {"do b": [REFUSES], "undo a": [SLOW, SLOW, SUCCEEDS]},
+        says=f"{SECOND_REFUSED} {UNDONE}",
+        acts=[by_hand(Verb.FAIL, "a", after_s=2.0), by_hand(Verb.RETRY, "a")],
+    ),
+    Shape(
+        "a step is completed by hand before its turn, and undone later",
+        define(step("a", depends_on=[]), step("b", depends_on=[]), max_parallel=1),
+        _COMPENSATED,
+        {"do a": [Reply(Reaction.REFUSE, takes_s=5.0)]},
+        says=f"{FIRST_REFUSED} {UNDONE}",
+        acts=[by_hand(Verb.COMPLETE, "b", after_s=2.0)],
     ),
     Shape(
         "an undo is given up by hand",
@@ -639,6 +664,14 @@ _PIVOT = (
         {"do r": [REFUSES, SUCCEEDS]},
         stands="p r",
         acts=[by_hand(Verb.RETRY, "r")],
+    ),
+    Shape(
+        "past the pivot a step is given up by hand during its call, and then asked again",
+        define(pivot("p"), retriable("r")),
+        _COMPLETED,
+        {"do r": [SLOW, SLOW, SUCCEEDS]},
+        stands="p r",
+        acts=[by_hand(Verb.FAIL, "r", after_s=2.0), by_hand(Verb.RETRY, "r")],
     ),
     Shape(
         "past the pivot a refusal is skipped by hand",
