@@ -57,7 +57,7 @@ _FUNCTIONS: Final[Mapping[str, str]] = {
 _ORDERINGS: Final = frozenset({"reversed", "sorted"})
 _SHAPINGS: Final = frozenset({"casefold", "lower", "lstrip", "rstrip", "strip", "upper"})
 _DECLARATIONS: Final = frozenset({"NewType", "TypeVar"})
-_GENERICS: Final = frozenset({"Literal", "defaultdict", "dict", "list", "set", "tuple", "type"})
+_GENERICS: Final = frozenset({"Callable", "Literal", "defaultdict", "dict", "list", "set", "tuple", "type"})
 _CONDITIONS: Final = frozenset({"test", "guard", "ifs"})
 _LEFT_ALONE: Final = frozenset({"annotation", "decorator_list", "format_spec", "returns"})
 
@@ -208,7 +208,7 @@ def _is_left_alone(node: ast.AST) -> bool:
             return True  # the type checker sees that nothing comes there
         case ast.Subscript(value=ast.Name(id=name)):
             return name in _GENERICS
-        case ast.If(test=ast.Name(id="TYPE_CHECKING")):
+        case ast.AnnAssign(annotation=ast.Name(id="TypeAlias")) | ast.If(test=ast.Name(id="TYPE_CHECKING")):
             return True
     return False
 

@@ -50,6 +50,8 @@ def run(code: CodeType, variables: dict[str, Any]) -> dict[str, Any]:
         ("x = a[b:]", {"x = a[:]"}),
         ("x = [y for y in a if y]", {"x = [y for y in a if not y]", "x = [y for y in a if True]"}),
         ("x: int | None = a", set()),
+        ("x: TypeAlias = tuple[a, b] | Callable[[a], b]", set()),
+        ("x = list[a | b]()", set()),
         ("f(a)", {"pass"}),
         ("a.x = b", {"pass"}),
         ("a += b", {"a -= b", "pass"}),

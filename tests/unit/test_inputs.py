@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition, parse_definition
+from coordinator.domain.errors import InvalidJson
 from coordinator.domain.ids import StepName
 from coordinator.domain.inputs import OUTPUT_DEPTH_MAX, check_input, step_input
 from coordinator.domain.jsontext import JsonValue
@@ -102,6 +103,9 @@ def test_an_answer_of_the_allowed_depth_keeps_a_later_input_readable() -> None:
     deepest = "[" * OUTPUT_DEPTH_MAX + "]" * OUTPUT_DEPTH_MAX
     text = step_input(definition, "{}", {StepName("a"): deepest}, definition.steps[1])
     assert jsontext.canonical(jsontext.loads(text)) == text
+    deeper = step_input(definition, "{}", {StepName("a"): f"[{deepest}]"}, definition.steps[1])
+    with pytest.raises(InvalidJson, match="nested deeper than 64 levels"):
+        jsontext.loads(deeper)
 
 
 def test_without_an_object_as_input_no_step_is_given_anything() -> None:

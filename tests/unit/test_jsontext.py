@@ -159,6 +159,8 @@ def test_a_long_or_strange_key_is_shortened_and_escaped() -> None:
     with pytest.raises(InvalidJson) as refusal:
         jsontext.loads('{"' + "k" * 10_000 + '": NaN}')
     assert refusal.value.violation.path == '$["' + "k" * 39 + '\\u2026"]'
+    assert jsontext.child("$", "k" * 40) == "$." + "k" * 40
+    assert jsontext.child("$", "k" * 41) == '$["' + "k" * 39 + '\\u2026"]'
     assert jsontext.shown_key("k" * 40) == '"' + "k" * 40 + '"'
     with pytest.raises(InvalidJson) as refusal:
         jsontext.loads('{"a key\\n": NaN}')

@@ -126,6 +126,12 @@ SAID: Final[list[tuple[list[dict[str, Any]], dict[str, object], str, str]]] = [
         "no step names 'pin'",
     ),
     (
+        [step("a", allow=["missing-undo"])],
+        {},
+        "$.steps[0].allow[0] allow-unused",
+        "nothing is found here by missing-undo",
+    ),
+    (
         [step("a", defaultOutput={})],
         {},
         "$.steps[0].defaultOutput default-output-unused",
@@ -265,6 +271,7 @@ def test_what_is_not_looked_for_is_no_reason_to_call_an_acceptance_unused() -> N
         ("input.list.filter(n, true ? n > 0 : false)", ["true"]),
         ("input.list.filter(n, n > 0 ? true : false)", []),
         ("(1 > 2) || false ? 1 : 2", ["(1 > 2) || false"]),
+        ("input.a ? 1 > 2 ? 3 : 4 : 5", ["1 > 2"]),
         ("[1, 2][0] > 0 ? 1 : 2", ["[1, 2][0] > 0"]),
         ("{1: 2, 3: 4}[1] > 0 ? 1 : 2", ["{1: 2, 3: 4}[1] > 0"]),
     ],
