@@ -16,6 +16,8 @@ from tests.planted.catalogue import BUGS, LISTED
 from tests.planted.planting import Looked, plant_and_look
 
 SENTENCE_CHARS_MAX: Final = 160
+SLOWEST: Final = 5
+"""So many of them are named at the end."""
 
 
 def main() -> int:
@@ -43,21 +45,24 @@ def _line(one: Looked) -> str:
     found = one.found
     if found is None:
         return f"{one.bug.name}: NOT FOUND: {one.fault}"
-    kind = "shapes" if one.bug.shape else "seeds"
+    looked_at = f"{found.looked_at} {'shapes' if one.bug.shape else 'seeds'}"
     if not one.is_found:
-        return f"{one.bug.name}: NOT FOUND in {found.looked_at} {kind}, {found.cpu_s:.1f} s. {one.bug.breaks}"
+        return f"{one.bug.name}: NOT FOUND in {looked_at}, {found.cpu_s:.1f} s: {one.bug.breaks}"
     sentence = found.sentence.split("\n")[0][:SENTENCE_CHARS_MAX]
-    where = f"{found.where} ({found.looked_at} {kind})"
-    return f"{one.bug.name}: found in {found.cpu_s:.1f} s, {where}: {sentence}"
+    return f"{one.bug.name}: found in {found.cpu_s:.1f} s, {looked_at}, at {found.where}: {sentence}"
 
 
 def _summary(looked: Sequence[Looked], took_s: float) -> str:
-    found = [one for one in looked if one.is_found]
-    cpu_s = sum(one.found.cpu_s for one in looked if one.found is not None)
-    missed = [one.bug.name for one in looked if not one.is_found]
-    return f"{len(found)} of {len(looked)} bugs found, in {took_s:.0f} s ({cpu_s:.0f} s of CPU time)" + (
-        f"; not found: {', '.join(sorted(missed))}" if missed else ""
-    )
+    times = sorted(((one.found.cpu_s, one.bug.name) for one in looked if one.found is not None), reverse=True)
+    missed = sorted(one.bug.name for one in looked if not one.is_found)
+    middle_s = times[len(times) // 2][0] if times else 0.0
+    cpu_s = sum(seconds for seconds, _ in times)
+    lines = [
+        f"{len(looked) - len(missed)} of {len(looked)} bugs found, in {took_s:.0f} s",
+        f"CPU time: {cpu_s:.0f} s in all, {middle_s:.1f} s for the one in the middle",
+        f"slowest: {', '.join(f'{name} {seconds:.0f} s' for seconds, name in times[:SLOWEST])}",
+    ]
+    return "\n".join([*lines, f"NOT FOUND: {', '.join(missed)}"] if missed else lines)
 
 
 if __name__ == "__main__":

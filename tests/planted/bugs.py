@@ -12,8 +12,8 @@ class Stale(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Swap:
-    """A text that occurs once in a file, and what stands there instead. If it does not occur as it is, it is
-    taken for whole lines, as deep in the file as the file has them."""
+    """A text that occurs once in a file, and what stands there instead. A text with line breaks is whole
+    lines, however deep the file has them; one without is any part of a line."""
 
     file: str
     old: str
@@ -25,19 +25,21 @@ class Swap:
         Raises:
             Stale: what is to be replaced does not occur exactly once.
         """
-        if text.count(self.old) == 1:
-            return text.replace(self.old, self.new)
         found = list(self._pattern().finditer(text))
         if len(found) != 1:
             raise Stale(f"{self.file} holds this {len(found)} times, and not once:\n{_lines(self.old)}")
         (place,) = found
-        deep = place.groupdict().get("deep", "")
-        return text[: place.start()] + indent(_lines(self.new), deep) + text[place.end() :]
+        new = indent(_lines(self.new), place["deep"]) if self._is_lines else self.new
+        return text[: place.start()] + new + text[place.end() :]
+
+    @property
+    def _is_lines(self) -> bool:
+        return "\n" in self.old
 
     def _pattern(self) -> re.Pattern[str]:
+        if not self._is_lines:
+            return re.compile(re.escape(self.old))
         first, *others = _lines(self.old).split("\n")
-        if not others:
-            return re.compile(re.escape(first))
         behind = "".join(rf"\n(?P=deep){re.escape(line)}" if line else r"\n" for line in others)
         return re.compile(rf"^(?P<deep> *){re.escape(first)}{behind}$", re.MULTILINE)
 

@@ -5,9 +5,12 @@ from typing import Final
 
 import pytest
 
+from tests.crash.rows import crash
+from tests.crash.shapes import SHAPES
 from tests.planted.bugs import Bug, Stale, Swap
 from tests.planted.catalogue import BUGS, LISTED
 from tests.planted.planting import ROOT, plant_and_look
+from tests.simulation.hunting import hunt
 
 BUGS_MIN: Final = 40
 QUICK: Final = ("undo-order-swapped", "refusal-not-repeated", "group-torn")
@@ -26,10 +29,17 @@ def test_there_are_many_and_no_two_of_one_name() -> None:
     assert len(BUGS) == len(LISTED)
 
 
+@pytest.mark.timeout(180)
 @pytest.mark.parametrize("name", QUICK)
 def test_a_planted_bug_is_found(name: str) -> None:
     looked = plant_and_look(BUGS[name], CPU_S)
     assert looked.is_found, looked
+    # And not by what is there without it.
+    assert looked.found is not None
+    if looked.bug.shape:
+        crash(next(shape for shape in SHAPES if shape.name == looked.found.where), pairs=False)
+    else:
+        assert hunt([int(looked.found.where.removeprefix("seed "))]).failed == {}
 
 
 def test_what_does_not_fit_is_said_and_not_planted(tmp_path: Path) -> None:

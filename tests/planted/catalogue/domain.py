@@ -17,6 +17,7 @@ _actions = partial(Swap, "coordinator/domain/actions.py")
 _ids = partial(Swap, "coordinator/domain/ids.py")
 _summary = partial(Swap, "coordinator/domain/summary.py")
 
+
 _TURNING_BACK: Final = (
     Bug(
         "undo-order-swapped",
@@ -47,7 +48,16 @@ _TURNING_BACK: Final = (
     Bug(
         "undo-not-awaited",
         "The undo of a step begins as soon as that of the step behind it has begun.",
-        (_saga("return step.undo_outcome is None\n", "return step.undo is None\n"),),
+        (
+            _saga(
+                """
+                return step.undo_outcome is None
+                """,
+                """
+                return step.undo is None
+                """,
+            ),
+        ),
     ),
     Bug(
         "failed-undo-passed-over",
@@ -70,12 +80,30 @@ _TURNING_BACK: Final = (
     Bug(
         "refused-is-never-undone",
         "A refused step is not undone, although an earlier attempt of it may have had its effect.",
-        (_saga("return self.attempt > 1\n", "return False\n"),),
+        (
+            _saga(
+                """
+                return self.attempt > 1
+                """,
+                """
+                return False
+                """,
+            ),
+        ),
     ),
     Bug(
         "refused-is-always-undone",
         "A step that was refused at its only attempt is undone, though nothing was applied.",
-        (_saga("return self.attempt > 1\n", "return True\n"),),
+        (
+            _saga(
+                """
+                return self.attempt > 1
+                """,
+                """
+                return True
+                """,
+            ),
+        ),
     ),
     Bug(
         "unknown-is-not-barred",
@@ -120,8 +148,8 @@ _TURNING_BACK: Final = (
         "Of a success that comes after the saga has turned back the output is not kept.",
         (
             _machine(
-                "changed = replace(step, outcome=StepOutcome.SUCCEEDED, output=output, due_at=None)",
-                "changed = replace(step, outcome=StepOutcome.SUCCEEDED, output=output if forward else None, due_at=None)",
+                "outcome=StepOutcome.SUCCEEDED, output=output, due_at=None",
+                "outcome=StepOutcome.SUCCEEDED, output=output if forward else None, due_at=None",
             ),
         ),
     ),
@@ -145,6 +173,7 @@ _TURNING_BACK: Final = (
         ),
     ),
 )
+
 
 _PIVOT: Final = (
     Bug(
@@ -190,7 +219,15 @@ _PIVOT: Final = (
     Bug(
         "deadline-past-the-pivot",
         "The deadline turns a saga back that is past its pivot.",
-        (_machine("    if saga.is_decided:\n        return replace(saga, is_overdue=True)\n", ""),),
+        (
+            _machine(
+                """
+                if saga.is_decided:
+                    return replace(saga, is_overdue=True)
+                """,
+                "",
+            ),
+        ),
     ),
     Bug(
         "retriable-turns-back",
@@ -229,6 +266,7 @@ _PIVOT: Final = (
     ),
 )
 
+
 _ATTEMPTS: Final = (
     Bug(
         "key-per-attempt",
@@ -244,9 +282,13 @@ _ATTEMPTS: Final = (
         "Each attempt of an undo has a key of its own.",
         (
             _machine(
-                "return Compensate(step.name, compensate_key(saga.id, step.name, round_number), due_at)",
-                "attempt = 1 if step.undo is None else step.undo.attempt\n"
-                "    return Compensate(step.name, compensate_key(saga.id, step.name, attempt), due_at)",
+                """
+                return Compensate(step.name, compensate_key(saga.id, step.name, round_number), due_at)
+                """,
+                """
+                attempt = 1 if step.undo is None else step.undo.attempt
+                return Compensate(step.name, compensate_key(saga.id, step.name, attempt), due_at)
+                """,
             ),
         ),
     ),
@@ -279,6 +321,7 @@ _ATTEMPTS: Final = (
                 "undo = replace(undo, pendings=undo.pendings + 1, due_at=ask_at)",
             ),
         ),
+        shape="an undo is pending for longer than its budget, and then tried",
     ),
     Bug(
         "attempts-from-one-after-a-restart",
@@ -286,16 +329,16 @@ _ATTEMPTS: Final = (
         (
             _saga(
                 """
-                return self.attempts_before + self.failures + self.lost + 1
+                    return self.attempts_before + self.failures + self.lost + 1
 
-            @property
-            def calls(self) -> int:
+                @property
+                def calls(self) -> int:
                 """,
                 """
-                return self.attempts_before + self.failures + 1
+                    return self.attempts_before + self.failures + 1
 
-            @property
-            def calls(self) -> int:
+                @property
+                def calls(self) -> int:
                 """,
             ),
         ),
@@ -304,12 +347,7 @@ _ATTEMPTS: Final = (
     Bug(
         "undo-attempts-from-one-after-a-restart",
         "After a restart the attempts of an undo are numbered as if none had been under way.",
-        (
-            _by_hand(
-                "return replace(step, undo=replace(step.undo, lost=step.undo.lost + 1))",
-                "return step",
-            ),
-        ),
+        (_by_hand("return replace(step, undo=replace(step.undo, lost=step.undo.lost + 1))", "return step"),),
         shape="the last is refused",
     ),
     Bug(
@@ -376,8 +414,7 @@ _ATTEMPTS: Final = (
         "A participant that says when to ask again is asked sooner.",
         (
             _retry(
-                "return max(draw * ceiling_s, min(max(hint_s or 0.0, 0.0), max_s))",
-                "return draw * ceiling_s",
+                "return max(draw * ceiling_s, min(max(hint_s or 0.0, 0.0), max_s))", "return draw * ceiling_s"
             ),
         ),
     ),
@@ -388,6 +425,7 @@ _ATTEMPTS: Final = (
     ),
 )
 
+
 _ANSWERS: Final = (
     Bug(
         "refusal-is-a-fault",
@@ -395,14 +433,12 @@ _ANSWERS: Final = (
         (
             _verdicts(
                 """
-                match answer:
-                    case Refused() if not saga.is_decided and saga.deadline_at is not None and at >= saga.deadline_at:
+                answer = _as_it_counts(saga, step, answer, at)
                 """,
                 """
-                match answer:
-                    case Refused(code, message):
-                        return Faulted(code, message, None)
-                    case Refused() if not saga.is_decided and saga.deadline_at is not None and at >= saga.deadline_at:
+                answer = _as_it_counts(saga, step, answer, at)
+                if isinstance(answer, Refused):
+                    answer = Faulted(answer.code, answer.message, None)
                 """,
             ),
         ),
@@ -412,8 +448,13 @@ _ANSWERS: Final = (
         "A refused undo is tried again, in place of being put before a person.",
         (
             _verdicts(
-                "return UndoRefused(at, step.name, attempt, code, message)",
-                "return UndoFaulted(at, step.name, attempt, cause(Faulted(code, message, None)), code, message, at + 1.0)",
+                """
+                return UndoRefused(at, step.name, attempt, code, message)
+                """,
+                """
+                why = cause(Faulted(code, message, None))
+                return UndoFaulted(at, step.name, attempt, why, code, message, at + 1.0)
+                """,
             ),
         ),
     ),
@@ -462,12 +503,8 @@ _ANSWERS: Final = (
         "A refusal that comes after the deadline is believed.",
         (
             _verdicts(
-                """
-                case Refused() if not saga.is_decided and saga.deadline_at is not None and at >= saga.deadline_at:
-                    # A reply that comes too late is unknown: it does not save the step its undo.
-                    return NoProof(Unproved.TRANSIENT, "TOO_LATE", "the refusal came after the deadline")
-                """,
-                "",
+                'return NoProof(Unproved.TRANSIENT, "TOO_LATE", "the refusal came after the deadline")',
+                "return answer",
             ),
         ),
     ),
@@ -482,6 +519,7 @@ _ANSWERS: Final = (
         ),
     ),
 )
+
 
 _GRAPH: Final = (
     Bug(
@@ -584,6 +622,7 @@ _GRAPH: Final = (
     ),
 )
 
+
 _PEOPLE: Final = (
     Bug(
         "forgotten-action",
@@ -621,15 +660,15 @@ _PEOPLE: Final = (
         (
             _by_hand(
                 """
-                    attempts_before=undo.attempt - 1,
-                    failures=0,
-                    lost=0,
-                    budget_from=at,
+                attempts_before=undo.attempt - 1,
+                failures=0,
+                lost=0,
+                budget_from=at,
                 """,
                 """
-                    attempts_before=undo.attempt - 1,
-                    failures=0,
-                    lost=0,
+                attempts_before=undo.attempt - 1,
+                failures=0,
+                lost=0,
                 """,
             ),
         ),
@@ -655,16 +694,18 @@ _PEOPLE: Final = (
                 """,
             ),
         ),
+        shape="a step is completed by hand before its turn, and undone later",
     ),
     Bug(
         "cut-off-call-not-counted",
         "A call that is cut off by a person leaves no trace: an undo of it may be left out.",
         (
             _by_hand(
-                "cut_off = replace(step, lost=step.lost + (step.outcome is None and _is_under_way(step, event.at)))",
-                "cut_off = step",
+                "replace(step, lost=step.lost + (step.outcome is None and _is_under_way(step, event.at)))",
+                "step",
             ),
         ),
+        shape="past the pivot a step is given up by hand during its call, and then asked again",
     ),
     Bug(
         "acts-on-the-settled",
@@ -684,6 +725,7 @@ _PEOPLE: Final = (
                 "failures = undo.failures + 1 if under_way else undo.failures", "failures = undo.failures"
             ),
         ),
+        shape="an undo is given up by hand during its call, and then asked again",
     ),
 )
 

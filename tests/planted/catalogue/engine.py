@@ -13,6 +13,7 @@ _sagas = partial(Swap, "coordinator/engine/sagas.py")
 _timers = partial(Swap, "coordinator/engine/timers.py")
 _feed = partial(Swap, "coordinator/engine/feed.py")
 
+
 _DURABILITY: Final = (
     Bug(
         "sent-before-it-is-durable",
@@ -41,7 +42,6 @@ _DURABILITY: Final = (
         (
             _driver(
                 """
-                # Whatever it was, the write comes first: a refusal, too, may tell of a deadline just folded in.
                 self._asked.append((done, outcome))
                 """,
                 """
@@ -57,9 +57,13 @@ _DURABILITY: Final = (
         "Who waits for a saga is told of its end before that is on the disk.",
         (
             _driver(
-                "await self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)\n",
-                "self._tools.feed.publish(summary)\n"
-                "            await self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)\n",
+                """
+                await self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)
+                """,
+                """
+                self._tools.feed.publish(summary)
+                await self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)
+                """,
             ),
         ),
     ),
@@ -68,13 +72,20 @@ _DURABILITY: Final = (
         "That a step begins is noted in memory alone.",
         (
             _driver(
-                "events, self._unwritten = self._unwritten, []\n            seq = self.summary.seq\n",
-                "events, self._unwritten = self._unwritten, []\n            seq = self.summary.seq\n"
-                "            events = [e for e in events if type(e) is not StepBegun] or events\n",
+                """
+                events, self._unwritten = self._unwritten, []
+                seq = self.summary.seq
+                """,
+                """
+                events, self._unwritten = self._unwritten, []
+                seq = self.summary.seq
+                events = [e for e in events if type(e) is not StepBegun] or events
+                """,
             ),
         ),
     ),
 )
+
 
 _TIME: Final = (
     Bug(
@@ -102,8 +113,13 @@ _TIME: Final = (
         "A call may take its whole timeout, however little of the saga's time is left.",
         (
             _driver(
-                "timeout_s = min(timeout_s, saga.deadline_at - now)\n                if timeout_s <= 0:",
-                "if saga.deadline_at - now <= 0:",
+                """
+                timeout_s = min(timeout_s, saga.deadline_at - now)
+                if timeout_s <= 0:
+                """,
+                """
+                if saga.deadline_at - now <= 0:
+                """,
             ),
         ),
     ),
@@ -112,7 +128,10 @@ _TIME: Final = (
         "Nobody wakes up for a deadline: it is found when something else happens.",
         (
             _driver(
-                "        if saga.heading is Heading.FORWARD and not saga.is_overdue:\n            moments.append(saga.deadline_at)\n",
+                """
+                if saga.heading is Heading.FORWARD and not saga.is_overdue:
+                    moments.append(saga.deadline_at)
+                """,
                 "",
             ),
         ),
@@ -156,12 +175,19 @@ _TIME: Final = (
         "A saga that waits longer than a timer is set for is never woken.",
         (
             _driver(
-                "except TimeoutError:\n            return None",
-                "except TimeoutError:\n            return None if slice_s(self.clock, wake_at) == 0 else await self._mailbox.get()",
+                """
+                except TimeoutError:
+                    return None
+                """,
+                """
+                except TimeoutError:
+                    return None if slice_s(self.clock, wake_at) == 0 else await self._mailbox.get()
+                """,
             ),
         ),
     ),
 )
+
 
 _RESTARTS: Final = (
     Bug(
@@ -201,14 +227,14 @@ _RESTARTS: Final = (
         (
             _pool(
                 """
-                await self._quarantine(saga_id, f"It cannot be read back: {_told(error)}.", clock)
-            else:
-                return Driver.resumed(decision, seq, self._tools, since=self._opened_at)
+                    await self._quarantine(saga_id, f"It cannot be read back: {_told(error)}.", clock)
+                else:
+                    return Driver.resumed(decision, seq, self._tools, since=self._opened_at)
                 """,
                 """
-                del clock
-            else:
-                return Driver.resumed(decision, seq, self._tools, since=self._opened_at)
+                    del clock
+                else:
+                    return Driver.resumed(decision, seq, self._tools, since=self._opened_at)
                 """,
             ),
         ),
@@ -224,8 +250,13 @@ _RESTARTS: Final = (
         "A saga that sleeps at a restart is not taken up when it is due.",
         (
             _pool(
-                "await sleep_until(self._clock_of_found(saga.updated_at), saga.due_at or 0.0)\n            awake.set()",
-                "await sleep_until(self._clock_of_found(saga.updated_at), saga.due_at or 0.0)",
+                """
+                await sleep_until(self._clock_of_found(saga.updated_at), saga.due_at or 0.0)
+                awake.set()
+                """,
+                """
+                await sleep_until(self._clock_of_found(saga.updated_at), saga.due_at or 0.0)
+                """,
             ),
         ),
     ),
@@ -234,8 +265,16 @@ _RESTARTS: Final = (
         "At recovery a saga that waits for nothing is passed over.",
         (
             _pool(
-                "            self._open += 1\n            if saga.due_at is None or saga.due_at",
-                "            self._open += 1\n            if saga.due_at is None:\n                continue\n            if saga.due_at",
+                """
+                self._open += 1
+                if saga.due_at is None or saga.due_at <= self._clock_of_found(saga.updated_at).now():
+                """,
+                """
+                self._open += 1
+                if saga.due_at is None:
+                    continue
+                if saga.due_at <= self._clock_of_found(saga.updated_at).now():
+                """,
             ),
         ),
     ),
@@ -244,11 +283,23 @@ _RESTARTS: Final = (
         "A saga that is taken up for an action is taken up once more when it is due.",
         (
             _pool(
-                "del self._sleepers[saga_id]\n        sleeper.task.cancel()", "del self._sleepers[saga_id]"
+                """
+                del self._sleepers[saga_id]
+                sleeper.task.cancel()
+                """,
+                """
+                del self._sleepers[saga_id]
+                """,
             ),
             _pool(
-                "finally:\n            del self._sleepers[saga.saga_id]",
-                "finally:\n            self._sleepers.pop(saga.saga_id, None)",
+                """
+                finally:
+                    del self._sleepers[saga.saga_id]
+                """,
+                """
+                finally:
+                    self._sleepers.pop(saga.saga_id, None)
+                """,
             ),
         ),
     ),
@@ -257,8 +308,14 @@ _RESTARTS: Final = (
         "Two operators who act on a dead letter at once each get a driver of it.",
         (
             _pool(
-                "waking = self._waking[saga_id] = self._spawn(work)\n        waking.add_done_callback(lambda _: self._waking.pop(saga_id))\n        return waking",
-                "return self._spawn(work)",
+                """
+                waking = self._waking[saga_id] = self._spawn(work)
+                waking.add_done_callback(lambda _: self._waking.pop(saga_id))
+                return waking
+                """,
+                """
+                return self._spawn(work)
+                """,
             ),
         ),
     ),
@@ -267,12 +324,19 @@ _RESTARTS: Final = (
         "A saga that is being parked goes on sending.",
         (
             _driver(
-                "        if self._parking:\n            return\n        saga, now = self._decision.saga, self.clock.now()",
-                "        saga, now = self._decision.saga, self.clock.now()",
+                """
+                if self._parking:
+                    return
+                saga, now = self._decision.saga, self.clock.now()
+                """,
+                """
+                saga, now = self._decision.saga, self.clock.now()
+                """,
             ),
         ),
     ),
 )
+
 
 _ADMISSION: Final = (
     Bug(
@@ -280,7 +344,10 @@ _ADMISSION: Final = (
         "A request under an id that is taken joins whatever saga has it.",
         (
             _sagas(
-                "        if holder.content != content:\n            raise RequestIdTaken(holder.request_id)\n",
+                """
+                if holder.content != content:
+                    raise RequestIdTaken(holder.request_id)
+                """,
                 "",
             ),
             Swap(
@@ -307,8 +374,14 @@ _ADMISSION: Final = (
             _sagas("if wanted.request_id is not None:", "if wanted.request_id is None:"),
             Swap(
                 "coordinator/adapters/sqlite/group.py",
-                "if first is not None:\n            return first",
-                "if first is not None and first.content != request.content:\n            return first",
+                """
+                if first is not None:
+                    return first if first.content == request.content else RequestIdTaken(request.request_id)
+                """,
+                """
+                if first is not None and first.content != request.content:
+                    return first if first.content == request.content else RequestIdTaken(request.request_id)
+                """,
             ),
             Swap(
                 "coordinator/adapters/sqlite/group.py",
@@ -322,8 +395,15 @@ _ADMISSION: Final = (
         "A saga that has ended still counts as open.",
         (
             _pool(
-                "        finally:\n            self._open -= 1\n            del self._drivers[saga_id]",
-                "        finally:\n            del self._drivers[saga_id]",
+                """
+                finally:
+                    self._open -= 1
+                    del self._drivers[saga_id]
+                """,
+                """
+                finally:
+                    del self._drivers[saga_id]
+                """,
             ),
         ),
     ),
@@ -350,17 +430,26 @@ _ADMISSION: Final = (
     ),
 )
 
+
 _SLOTS: Final = (
     Bug(
         "slot-lost-with-its-call",
         "A call that is cut off never gives its slot back.",
         (
             _dispatcher(
-                "            answered(answer)\n",
-                "            self.free_slot(call.service)\n            answered(answer)\n",
+                """
+                answered(answer)
+                """,
+                """
+                self.free_slot(call.service)
+                answered(answer)
+                """,
             ),
             _dispatcher(
-                "        # Not a `finally` in the task: one that is cancelled before its first step never runs it.\n        task.add_done_callback(lambda _: self.free_slot(call.service))\n",
+                """
+                # Not a `finally` in the task: one that is cancelled before its first step never runs it.
+                task.add_done_callback(lambda _: self.free_slot(call.service))
+                """,
                 "",
             ),
         ),
@@ -380,7 +469,10 @@ _SLOTS: Final = (
         "A saga that ends keeps the slots that it had taken and not used.",
         (
             _calls(
-                "        # A slot that is granted to a saga that nobody drives would be lost for good.\n        self.give_back_slots()\n",
+                """
+                # A slot that is granted to a saga that nobody drives would be lost for good.
+                self.give_back_slots()
+                """,
                 "",
             ),
         ),
@@ -388,30 +480,59 @@ _SLOTS: Final = (
     Bug(
         "slots-of-the-unwanted-kept",
         "A slot is kept for a call that is not wanted any more.",
-        (_driver("self._calls.give_back_slots(wanted={command.key for command in commands})\n", "pass\n"),),
+        (
+            _driver(
+                """
+                self._calls.give_back_slots(wanted={command.key for command in commands})
+                """,
+                """
+                pass
+                """,
+            ),
+        ),
     ),
     Bug(
         "undo-beside-its-execute",
         "A step is undone while its Execute is still under way.",
         (
             _calls(
-                "            command.step not in self._sent\n            and command.key not in self._slots",
-                "            command.key not in self._slots",
+                """
+                command.step not in self._sent
+                and command.key not in self._slots
+                """,
+                """
+                command.key not in self._slots
+                """,
             ),
         ),
     ),
     Bug(
         "settled-call-not-cut-off",
         "The call of a step that a person has settled is waited for, and its answer believed.",
-        (_driver("                    self._abandon_settled()\n", "                    pass\n"),),
+        (
+            _driver(
+                """
+                self._abandon_settled()
+                """,
+                """
+                pass
+                """,
+            ),
+        ),
     ),
     Bug(
         "cut-off-answer-taken",
         "The answer to a call that was cut off is taken for that of the next one.",
         (
             _calls(
-                "if self._sent.get(sent.command.step) is not sent:\n            return False\n        del self._sent[sent.command.step]",
-                "self._sent.pop(sent.command.step, None)",
+                """
+                if self._sent.get(sent.command.step) is not sent:
+                    return False
+                del self._sent[sent.command.step]
+                """,
+                """
+                self._sent.pop(sent.command.step, None)
+                """,
             ),
         ),
     ),

@@ -10,13 +10,19 @@ _group = partial(Swap, "coordinator/adapters/sqlite/group.py")
 _reader = partial(Swap, "coordinator/adapters/sqlite/reader.py")
 _journal = partial(Swap, "coordinator/adapters/sqlite/journal.py")
 
+
 BUGS: Final = (
     Bug(
         "early-acknowledgement",
         "A start is acknowledged when it is queued, not when it is synced.",
         (
             _writer(
-                "outcome = await waiter\n", "outcome = None if isinstance(entry, Start) else await waiter\n"
+                """
+                outcome = await waiter
+                """,
+                """
+                outcome = None if isinstance(entry, Start) else await waiter
+                """,
             ),
         ),
     ),
@@ -25,7 +31,12 @@ BUGS: Final = (
         "Records count as written when they are queued.",
         (
             _writer(
-                "outcome = await waiter\n", "outcome = None if isinstance(entry, Append) else await waiter\n"
+                """
+                outcome = await waiter
+                """,
+                """
+                outcome = None if isinstance(entry, Append) else await waiter
+                """,
             ),
         ),
     ),
@@ -34,8 +45,14 @@ BUGS: Final = (
         "A group's rows are committed before its records.",
         (
             _group(
-                "many(_ADD_RECORD, self._records)",
-                'self._db.execute("COMMIT")\n        self._db.execute("BEGIN IMMEDIATE")\n        many(_ADD_RECORD, self._records)',
+                """
+                many(_ADD_RECORD, self._records)
+                """,
+                """
+                self._db.execute("COMMIT")
+                self._db.execute("BEGIN IMMEDIATE")
+                many(_ADD_RECORD, self._records)
+                """,
             ),
         ),
         shape="one step",
@@ -44,8 +61,24 @@ BUGS: Final = (
         "group-without-a-transaction",
         "Each statement of a group is committed by itself.",
         (
-            _group('db.execute("BEGIN IMMEDIATE")\n    try:', "try:"),
-            _group('db.execute("COMMIT")\n    return outcomes', "return outcomes"),
+            _group(
+                """
+                db.execute("BEGIN IMMEDIATE")
+                try:
+                """,
+                """
+                try:
+                """,
+            ),
+            _group(
+                """
+                db.execute("COMMIT")
+                return outcomes
+                """,
+                """
+                return outcomes
+                """,
+            ),
         ),
         shape="one step",
     ),
@@ -54,11 +87,15 @@ BUGS: Final = (
         "A write that failed is tried again, although it may have been kept.",
         (
             _writer(
-                "outcomes, duration_s = await self._db.run(self._work(group))\n",
-                "try:\n"
-                "                    outcomes, duration_s = await self._db.run(self._work(group))\n"
-                "                except sqlite3.OperationalError:\n"
-                "                    outcomes, duration_s = await self._db.run(self._work(group))\n",
+                """
+                outcomes, duration_s = await self._db.run(self._work(group))
+                """,
+                """
+                try:
+                    outcomes, duration_s = await self._db.run(self._work(group))
+                except sqlite3.OperationalError:
+                    outcomes, duration_s = await self._db.run(self._work(group))
+                """,
             ),
         ),
     ),
@@ -70,15 +107,30 @@ BUGS: Final = (
     Bug(
         "row-forgets-its-person",
         "That a saga needs a person is not written to its row.",
-        (_group('" needs_person = excluded.needs_person,"\n', '""\n'),),
+        (
+            _group(
+                """
+                " needs_person = excluded.needs_person,"
+                """,
+                """
+                ""
+                """,
+            ),
+        ),
     ),
     Bug(
         "quarantine-not-shown",
         "A saga that is set aside keeps the row that it had, as if it were driven.",
         (
             _group(
-                "if head.quarantine is not None\n            ),",
-                "if head.quarantine is not None and head.quarantine.at < 0\n            ),",
+                """
+                    if head.quarantine is not None
+                ),
+                """,
+                """
+                    if head.quarantine is not None and head.quarantine.at < 0
+                ),
+                """,
             ),
         ),
     ),
@@ -87,7 +139,9 @@ BUGS: Final = (
         "A quarantine changes the saga's row and is not kept itself.",
         (
             _group(
-                "        many(_ADD_QUARANTINE, ((q.saga_id, q.reason, q.at) for q in self._quarantines.values()))\n",
+                """
+                many(_ADD_QUARANTINE, ((q.saga_id, q.reason, q.at) for q in self._quarantines.values()))
+                """,
                 "",
             ),
         ),
@@ -122,8 +176,8 @@ BUGS: Final = (
         "Recovery reads one page of the open sagas.",
         (
             _reader(
-                "WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY due_at, id\"",
-                "WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY due_at, id LIMIT 5\"",
+                "ORDER BY due_at, id",
+                "ORDER BY due_at, id LIMIT 5",
             ),
         ),
     ),
@@ -132,8 +186,8 @@ BUGS: Final = (
         "Recovery takes up what goes forward alone.",
         (
             _reader(
-                "WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY due_at, id\"",
-                "WHERE status IN ('RUNNING', 'COMPENSATING') AND status <> 'COMPENSATING' ORDER BY due_at, id\"",
+                "ORDER BY due_at, id",
+                "AND status <> 'COMPENSATING' ORDER BY due_at, id",
             ),
         ),
     ),
@@ -150,7 +204,17 @@ BUGS: Final = (
     Bug(
         "close-never-ends",
         "A journal that is closed behind a group under way never ends.",
-        (_writer("self._queue.put_nowait(None)\n                break", "break"),),
+        (
+            _writer(
+                """
+                self._queue.put_nowait(None)
+                break
+                """,
+                """
+                break
+                """,
+            ),
+        ),
     ),
     Bug(
         "first-of-the-group-only",

@@ -10,13 +10,18 @@ _rules = partial(Swap, "participants/rules.py")
 _ledger = partial(Swap, "participants/ledger.py")
 _turns = partial(Swap, "participants/turns.py")
 
+
 BUGS: Final = (
     Bug(
         "stale-token-ignored",
         "A call of an older coordinator is performed.",
         (
             _barrier(
-                "    if found is not None and call.fencing_token < found[0]:\n        return False\n", ""
+                """
+                if found is not None and call.fencing_token < found[0]:
+                    return False
+                """,
+                "",
             ),
         ),
     ),
@@ -64,12 +69,28 @@ BUGS: Final = (
     Bug(
         "duplicate-performed",
         "An Execute that comes again is performed again.",
-        (_rules("    if effect is not None:\n        return _replay(call, effect)\n", ""),),
+        (
+            _rules(
+                """
+                if effect is not None:
+                    return _replay(call, effect)
+                """,
+                "",
+            ),
+        ),
     ),
     Bug(
         "undone-twice",
         "A Compensate that comes again is performed again.",
-        (_rules("    if settled is not None:\n        return _replay(call, settled)\n", ""),),
+        (
+            _rules(
+                """
+                if settled is not None:
+                    return _replay(call, settled)
+                """,
+                "",
+            ),
+        ),
     ),
     Bug(
         "undone-without-its-effect",
@@ -86,8 +107,8 @@ BUGS: Final = (
         "A refused Execute is not kept: when it comes again it is performed.",
         (
             _barrier(
-                "            _settle(db, call, answer, Outcome.REFUSED)",
-                "            ledger.record(db, call, Outcome.REFUSED, None)",
+                "_settle(db, call, answer, Outcome.REFUSED)",
+                "ledger.record(db, call, Outcome.REFUSED, None)",
             ),
         ),
     ),
@@ -96,7 +117,11 @@ BUGS: Final = (
         "A stored refusal is not given again: the step is performed under its key.",
         (
             _rules(
-                "    if own is not None and own.outcome is Outcome.REFUSED:\n        return Replay(own)\n", ""
+                """
+                if own is not None and own.outcome is Outcome.REFUSED:
+                    return Replay(own)
+                """,
+                "",
             ),
         ),
     ),
@@ -105,8 +130,13 @@ BUGS: Final = (
         "What business code had changed before it said no is kept.",
         (
             _barrier(
-                '        db.execute("ROLLBACK TO effect")\n        db.execute("RELEASE effect")\n',
-                '        db.execute("RELEASE effect")\n',
+                """
+                db.execute("ROLLBACK TO effect")
+                db.execute("RELEASE effect")
+                """,
+                """
+                db.execute("RELEASE effect")
+                """,
             ),
         ),
     ),
@@ -124,8 +154,14 @@ BUGS: Final = (
         "An effect is committed before the key that guards it.",
         (
             _barrier(
-                "    answer = run_business(db, call, business)\n",
-                '    answer = run_business(db, call, business)\n    db.execute("COMMIT")\n    db.execute("BEGIN")\n',
+                """
+                answer = run_business(db, call, business)
+                """,
+                """
+                answer = run_business(db, call, business)
+                db.execute("COMMIT")
+                db.execute("BEGIN")
+                """,
             ),
         ),
     ),
@@ -164,8 +200,14 @@ BUGS: Final = (
         "The ledger shows no token.",
         (
             _ledger(
-                "        call.fencing_token,\n        call.arrived_ns,",
-                "        0,\n        call.arrived_ns,",
+                """
+                call.fencing_token,
+                call.arrived_ns,
+                """,
+                """
+                0,
+                call.arrived_ns,
+                """,
             ),
         ),
     ),
