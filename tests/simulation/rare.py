@@ -418,6 +418,7 @@ _OF_WORLDS: Final[Mapping[str, Callable[[World], Any]]] = {
     "unsynced write torn": _mark("write torn"),
     "failed write kept all the same": _mark("bad write, kept"),
     "failed write lost": _mark("bad write, lost"),
+    "damaged records found at a start": lambda world: any(world.happened.damaged.values()),
     "start refused for want of disk": _mark("start refused for want of disk"),
     "start refused by the limit of open sagas": lambda world: (
         world.happened.answers["OVERLOADED"] > world.happened.marks["start refused for want of disk"]
