@@ -156,10 +156,11 @@ class Hosts:
         for waiting in self.asked.pop(process, {}).values():
             if not waiting.done():
                 waiting.set_exception(Away("UNAVAILABLE"))
+        frozen_since_s = self._frozen.pop(process, None)
         if self.current is not None and self.current.process is process:
             self.current = None
             if self._down_since_s is None:
-                self._down_since_s = self._loop.time()
+                self._down_since_s = self._loop.time() if frozen_since_s is None else frozen_since_s
 
     def kill(self, process: Process, kill: BoundaryKill) -> None:
         """kill -9."""
