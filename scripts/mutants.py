@@ -75,7 +75,8 @@ class Mutant:
     """Its qualified name; empty for what belongs to none."""
     is_loaded: bool
     """Whether it changes what runs when the module is loaded: the bodies of classes and default values too.
-    Anything else is a function's code, which can be exchanged while the module is in use."""
+    Anything else is a function's code, which can be exchanged while the module is in use, unless it has to
+    know its class (`super`)."""
     lines: tuple[int, ...]
     """Of what changes; the first line of its statement comes last."""
     before: str
@@ -195,7 +196,8 @@ def _inside(node: ast.AST, field: str, place: _Place) -> _Place:
     name = f"{place.function}.{node.name}".lstrip(".")
     if isinstance(node, ast.ClassDef):
         return replace(place, function=name)
-    return replace(place, function=name, is_loaded=place.is_loaded and field != "body")
+    is_bound = any(isinstance(inner, ast.Name) and inner.id == "super" for inner in ast.walk(node))
+    return replace(place, function=name, is_loaded=place.is_loaded and (is_bound or field != "body"))
 
 
 def _is_left_alone(node: ast.AST) -> bool:

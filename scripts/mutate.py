@@ -43,6 +43,7 @@ TESTS: Final = (
             "jsontext",
             "masking",
             "outcomes",
+            "registration",
             "retry",
             "shaping",
             "summary",

@@ -12,6 +12,7 @@ import os
 import resource
 import signal
 import sys
+import time
 import traceback
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,13 +36,13 @@ import pytest
 from scripts.mutants import Module, Mutant
 
 TESTS_S = 10.0
-"""A mutant meets no more tests than took this long when nothing was wrong."""
+"""A mutant meets no more tests than computed for so long when nothing was wrong."""
 SLOWDOWN = 4.0
 PATIENCE_S = 1.0
 """So much more than it computed when nothing was wrong, slowed down, a test computes only without an end."""
 LOADING_S = 15.0
 """What it may compute before its first test."""
-WAITING = 5
+WAITING = 30
 """So many times as long as it may compute, a test may take."""
 MEMORY_MAX = 3 << 30
 
@@ -69,7 +70,7 @@ class Broken(Exception):
 
 @dataclass(frozen=True)
 class Survey:
-    """What each test reaches, and how long it takes."""
+    """What each test reaches, and for how long it computes: what else runs here makes no difference."""
 
     seconds: Mapping[str, float]
     reached: Mapping[str, Mapping[int, Sequence[str]]]
@@ -77,12 +78,14 @@ class Survey:
     failed: Sequence[str]
     """The tests that fail though nothing is wrong: most of them look at how long something takes."""
 
-    def tests(self, mutant: Mutant) -> list[str]:
-        """The tests that reach *mutant*, quickest first. Of what runs when a module is loaded, they are those
-        that reach anything in there."""
-        names = self._names(mutant)
-        found = names.intersection(self.seconds) or {test for test in self.seconds if _file(test) in names}
-        return sorted(found, key=lambda test: (self.seconds[test], test))
+    def tests(self, mutant: Mutant, *, anew: bool) -> list[str]:
+        """The tests that reach *mutant*, quickest first; if all is loaded *anew*, with the others of their
+        files, for one may look at what was made when those were loaded."""
+        found = self._names(mutant)
+        if anew:
+            files = set(map(_file, found))
+            found = {test for test in self.seconds if _file(test) in files}
+        return sorted(found & self.seconds.keys(), key=lambda test: (self.seconds[test], test))
 
     def runs_at_load(self, mutant: Mutant) -> bool:
         """Whether *mutant* is reached when tests are loaded."""
@@ -159,7 +162,7 @@ class _Crew:
             tell((place, self._try_anew(self.mutants[place], recent)))
 
     def _try_anew(self, mutant: Mutant, recent: "_Recent") -> Outcome:
-        chosen = self._chosen(mutant, recent)
+        chosen = self._chosen(mutant, recent, anew=True)
         outcome = Outcome.SURVIVED
         for tests in (_of_few_files(chosen), chosen):
             if outcome is Outcome.SURVIVED:
@@ -180,7 +183,7 @@ class _Crew:
         recent = _Recent()
         for place in places:
             mutant = self.mutants[place]
-            chosen = self._chosen(mutant, recent)
+            chosen = self._chosen(mutant, recent, anew=False)
 
             def run(mutant: Mutant = mutant, chosen: Sequence[str] = chosen) -> None:
                 _exchange(functions, self.modules[mutant.module].compiled(mutant))
@@ -208,8 +211,8 @@ class _Crew:
             _bound(PATIENCE_S + SLOWDOWN * self.survey.seconds[item.nodeid])
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
-    def _chosen(self, mutant: Mutant, recent: "_Recent") -> list[str]:
-        tests = self.survey.tests(mutant)
+    def _chosen(self, mutant: Mutant, recent: "_Recent", *, anew: bool) -> list[str]:
+        tests = self.survey.tests(mutant, anew=anew)
         first = recent.of(mutant, tests)
         chosen, seconds = list[str](), 0.0
         for test in (*first, *(test for test in tests if test not in first)):
@@ -240,7 +243,7 @@ class _Surveying:
     """Learns what each test reaches."""
 
     def __init__(self, modules: Mapping[str, Module]) -> None:
-        self.seconds = defaultdict[str, float](float)
+        self.seconds = dict[str, float]()
         self.failed = dict[str, None]()
         self._modules = modules
         files = [module.filename for module in modules.values()]
@@ -253,9 +256,12 @@ class _Surveying:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._coverage.switch_context(nodeid)
+        self.seconds[nodeid] = -time.process_time()
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        self.seconds[nodeid] += time.process_time()
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        self.seconds[report.nodeid] += report.duration
         if report.failed:
             self.failed[report.nodeid] = None
 
@@ -378,7 +384,7 @@ def _file(test: str) -> str:
     return test.partition("::")[0]
 
 
-def _tried(run: Callable[[], None]) -> tuple[Outcome, str]:
+def _tried(run: Callable[[], None], *, again: bool = False) -> tuple[Outcome, str]:
     """What comes of *run*, and which test failed."""
     reading, writing = os.pipe()
     pid = os.fork()
@@ -400,7 +406,10 @@ def _tried(run: Callable[[], None]) -> tuple[Outcome, str]:
         os.killpg(pid, signal.SIGKILL)  # whatever a test had started
     failed = os.read(reading, 4096).decode()
     os.close(reading)
-    if os.WIFSIGNALED(status) and os.WTERMSIG(status) in (signal.SIGALRM, signal.SIGPROF):
+    ended_by = os.WTERMSIG(status) if os.WIFSIGNALED(status) else None
+    if ended_by == signal.SIGALRM and not again:
+        return _tried(run, again=True)  # the machine, or all of this, may have been held up
+    if ended_by in (signal.SIGALRM, signal.SIGPROF):
         return Outcome.TIMED_OUT, failed
     return (Outcome.SURVIVED if status == 0 else Outcome.KILLED), failed
 

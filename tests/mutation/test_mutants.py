@@ -147,6 +147,24 @@ def test_a_mutant_is_called_by_its_function_and_what_stands_around() -> None:
     assert mutants[2].lines[-1] == 6
 
 
+def test_a_function_that_knows_its_class_is_loaded_with_it() -> None:
+    source = """
+        class C:
+            def f(self):
+                super().f()
+                return 1
+
+            def g(self):
+                return 1
+        """
+    mutants = Module("m", dedent(source), "m.py", {}).mutants()
+    assert [(mutant.function, mutant.is_loaded) for mutant in mutants] == [
+        ("C.f", True),
+        ("C.f", True),
+        ("C.g", False),
+    ]
+
+
 def test_a_long_statement_is_told_where_it_changes() -> None:
     names = ", ".join("abcdefghijklmnopqrstuvwxyz")
     (mutant, *_) = Module("m", f"x = f({names}, sorted(y), {names})", "m.py", {}).mutants()

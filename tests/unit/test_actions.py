@@ -418,10 +418,26 @@ def test_of_very_many_undos_the_failed_ones_are_listed_first_and_then_those_that
     steps = (step(name, depends_on=[], on_failure="continue") for name in beside)
     last = step("last", depends_on=beside)
     tale = Tale(define(*steps, last, max_parallel=100)).passes(*beside).fails(REFUSAL, of="last")
-    tale.begins(beside[-2], beside[-3]).fails(REFUSAL, of=beside[-1])
+    tale.begins(*beside[:STEPS_AT_ISSUE_MAX]).fails(REFUSAL, of=beside[-1])
     listed = {event.step for event in possible_actions(tale.saga, at=tale.now)} - {None}
-    assert listed >= set(beside[-3:])
-    assert len(listed) == 20
+    assert listed == {*beside[: STEPS_AT_ISSUE_MAX - 1], beside[-1]}
+
+
+def test_what_is_undone_takes_no_others_place_in_the_list() -> None:
+    beside = [f"s{n}" for n in range(STEPS_AT_ISSUE_MAX + 5)]
+    steps = (step(name, depends_on=[]) for name in beside)
+    tale = Tale(define(*steps, step("last", depends_on=beside), max_parallel=100)).passes(*beside)
+    tale.fails(REFUSAL, of="last").passes(*beside[:STEPS_AT_ISSUE_MAX])
+    listed = {event.step for event in possible_actions(tale.saga, at=tale.now)} - {None}
+    assert listed == set(beside[STEPS_AT_ISSUE_MAX:])
+
+
+def test_vouching_for_a_step_is_told_as_without_an_output_until_one_is_given() -> None:
+    tale = running()
+    (complete,) = (e for e in possible_actions(tale.saga, at=tale.now) if e.verb is Verb.COMPLETE)
+    assert effect_of(tale.saga, complete, only_paths).sentence == (
+        "The saga goes on as if do_b at b_service had succeeded with the output null."
+    )
 
 
 def test_ending_a_saga_that_did_nothing_names_nothing() -> None:

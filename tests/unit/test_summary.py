@@ -179,6 +179,8 @@ def test_who_gave_a_step_up_is_named_until_it_is_tried_again() -> None:
     tale.does("1").begins("c", "d").happens(acted(Verb.FAIL, C)).happens(acted(Verb.FAIL, StepName("d")))
     told = "do_c at c_service needs a person: it was given up by ada (she looked at it), and past the pivot"
     assert message(tale).startswith(told)
+    tale.happens(acted(Verb.SKIP, StepName("d")))
+    assert message(tale).startswith(told), "another step is another matter"
     tale.happens(acted(Verb.RETRY, C)).waits(2_000.0).is_answered(FAULT, of="c")
     assert message(tale).startswith("do_c at c_service needs a person: it was tried in vain until its budget")
 

@@ -72,8 +72,10 @@ def test_a_pivot_that_has_taken_the_work_on_spends_no_budget() -> None:
     tale = Tale(define(pivot("a", budget_s=5.0))).begins()
     for _ in range(10):
         tale.is_answered(PENDING).waits(5)
-    tale.is_answered(PENDING).is_answered(FAULT, draw=1.0)
+    tale.is_answered(FAULT, draw=1.0)
     assert tale.due_in_s == 1.0
+    assert tale.waits(4.999).is_answered(FAULT).status is Status.RUNNING
+    assert tale.waits(0.001).is_answered(FAULT).status is Status.DEAD_LETTERED, "asking it does"
 
 
 @pytest.mark.parametrize("answer", [DONE, REFUSAL])
