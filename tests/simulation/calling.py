@@ -11,7 +11,6 @@ from coordinator.domain.events import (
     Cause,
     OperatorActed,
     StepFaulted,
-    StepRefused,
     StepSucceeded,
     UndoBegun,
     UndoFaulted,
@@ -146,16 +145,6 @@ def _refusals(tale: _Tale) -> Iterator[str]:
             refused.add((send.by, send.call.key))
 
 
-def _late_refusals(tale: _Tale) -> Iterator[str]:
-    """I23: a refusal that comes after the deadline proves nothing."""
-    for record in tale.view.records:
-        match record.event:
-            case StepRefused(at=at, step=step) if tale.saga.deadline_at is not None:
-                is_early = tale.saga.step(step).definition.kind is StepKind.COMPENSATABLE
-                if is_early and at >= tale.saga.deadline_at:
-                    yield f"I23: a refusal of {step} was believed after the deadline"
-
-
 def _flags(tale: _Tale) -> Iterator[str]:
     """I22: a service that broke the contract is told of."""
     for record in tale.view.records:
@@ -207,7 +196,6 @@ _LAWS: Final[Sequence[Callable[[_Tale], Iterator[str]]]] = (
     _receipts,
     _numbers,
     _refusals,
-    _late_refusals,
     _attempts,
     _hints,
     _bars,

@@ -232,7 +232,8 @@ class _Drawing:
         yield FullDisk(dice.uniform(0.0, self._span_s), dice.choice([0.1, 5.0, 60.0]))
 
     def _slow_disks(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
-        yield SlowDisk(dice.uniform(0.0, self._span_s), dice.choice([0.5, 5.0]), dice.choice([0.05, 0.8]))
+        # Not so slow that two writes, the one under way and one's own, take the second that a deadline may.
+        yield SlowDisk(dice.uniform(0.0, self._span_s), dice.choice([0.5, 5.0]), dice.choice([0.05, 0.4]))
 
     def _rots(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
         for order in dice.sample(orders, k=min(len(orders), dice.choice([1, 1, 2]))):

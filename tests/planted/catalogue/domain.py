@@ -499,16 +499,6 @@ _ANSWERS: Final = (
         ),
     ),
     Bug(
-        "refusal-after-the-deadline",
-        "A refusal that comes after the deadline is believed.",
-        (
-            _verdicts(
-                'return NoProof(Unproved.TRANSIENT, "TOO_LATE", "the refusal came after the deadline")',
-                "return answer",
-            ),
-        ),
-    ),
-    Bug(
         "contradiction-not-flagged",
         "A participant that breaks the contract is told of to nobody.",
         (

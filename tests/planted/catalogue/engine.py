@@ -458,6 +458,7 @@ _SLOTS: Final = (
         "slot-not-handed-on",
         "A slot that is granted to a saga that needs it no more is kept for good.",
         (_calls("self._dispatcher.free_slot(granted.service)", "return"),),
+        seeds=(281,),
     ),
     Bug(
         "waiter-not-told",
@@ -521,20 +522,10 @@ _SLOTS: Final = (
         ),
     ),
     Bug(
-        "cut-off-answer-taken",
-        "The answer to a call that was cut off is taken for that of the next one.",
-        (
-            _calls(
-                """
-                if self._sent.get(sent.command.step) is not sent:
-                    return False
-                del self._sent[sent.command.step]
-                """,
-                """
-                self._sent.pop(sent.command.step, None)
-                """,
-            ),
-        ),
+        "cut-off-call-never-over",
+        "A call that is cut off still counts as under way: its step is not asked for again.",
+        (_calls("sent = self._sent.pop(step)", "sent = self._sent[step]"),),
+        shape="a step is completed by hand during its call, and undone later",
     ),
 )
 

@@ -98,6 +98,7 @@ BUGS: Final = (
                 """,
             ),
         ),
+        seeds=(196,),
     ),
     Bug(
         "row-keeps-its-status",
@@ -198,21 +199,6 @@ BUGS: Final = (
             _reader(
                 'clauses.append("needs_person = 1" if condition.needs_person else "needs_person = 0")',
                 'clauses.append("needs_person = 0" if condition.needs_person else "needs_person = 1")',
-            ),
-        ),
-    ),
-    Bug(
-        "close-never-ends",
-        "A journal that is closed behind a group under way never ends.",
-        (
-            _writer(
-                """
-                self._queue.put_nowait(None)
-                break
-                """,
-                """
-                break
-                """,
             ),
         ),
     ),
