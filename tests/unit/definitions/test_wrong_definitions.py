@@ -268,6 +268,10 @@ WRONG: Final[dict[str, tuple[str | bytes, list[str]]]] = {
         step(retry={"multiplier": 0.5}),
         ["$.steps[0].retry.multiplier: expected a number from 1 to 100, found 0.5"],
     ),
+    "multiplier is a text": (
+        step(retry={"multiplier": "2"}),
+        ["$.steps[0].retry.multiplier: expected a number from 1 to 100, found '2'"],
+    ),
     "multiplier beyond a double": (
         step(retry={"multiplier": 10**400}),
         ["$.steps[0].retry.multiplier: expected a number from 1 to 100, found a number of 401 digits"],

@@ -44,6 +44,13 @@ def test_it_is_known_why_and_when_a_saga_turned_back_and_whose_words_are_told() 
     assert out_of_time.abort == Abort(AbortKind.DEADLINE, BORN_AT + 10, None, "", "")
 
 
+def test_a_saga_is_cancelled_if_that_is_why_it_turned_back() -> None:
+    assert Tale(define("a", "b")).does("1").is_cancelled().saga.is_cancelled
+    assert not Tale(define("a", "b")).does("1").saga.is_cancelled
+    assert not Tale(define("a", "b")).does("1").fails(REFUSAL).saga.is_cancelled
+    assert not Tale(define("a", ttl_s=10.0)).runs_out_of_time().saga.is_cancelled
+
+
 def test_only_a_saga_that_goes_forward_can_be_cancelled() -> None:
     completed = Tale(define("a")).does("1")
     compensating = Tale(define("a", "b")).does("1").is_cancelled()
