@@ -25,62 +25,71 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
 from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from saga.v1 import types_pb2 as saga_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19saga/v1/coordinator.proto\x12\x07saga.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x13saga/v1/types.proto\"\xcc\x01\n\x10StartSagaRequest\x12\x11\n\tsaga_name\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x65\x66inition_version\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12(\n\x05input\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x14\n\ninput_json\x18\x05 \x01(\tH\x00\x12\'\n\x04wait\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\n\ninput_form\"@\n\x11StartSagaResponse\x12\x1b\n\x04saga\x18\x01 \x01(\x0b\x32\r.saga.v1.Saga\x12\x0e\n\x06joined\x18\x02 \x01(\x08\"6\n\x0eGetSagaRequest\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x13\n\x0bundo_inputs\x18\x02 \x01(\x08\".\n\x0fGetSagaResponse\x12\x1b\n\x04saga\x18\x01 \x01(\x0b\x32\r.saga.v1.Saga\"I\n\x10ListSagasRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\"J\n\x11ListSagasResponse\x12\x1c\n\x05sagas\x18\x01 \x03(\x0b\x32\r.saga.v1.Saga\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x10WatchSagaRequest\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\"_\n\x11WatchSagaResponse\x12%\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x16.saga.v1.TimelineEntry\x12#\n\x06status\x18\x02 \x01(\x0e\x32\x13.saga.v1.SagaStatus\"4\n\x11\x43\x61ncelSagaRequest\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"1\n\x12\x43\x61ncelSagaResponse\x12\x1b\n\x04saga\x18\x01 \x01(\x0b\x32\r.saga.v1.Saga\"f\n\x16ListDefinitionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\tsaga_name\x18\x03 \x01(\t\x12\x12\n\nall_states\x18\x04 \x01(\x08\"\\\n\x17ListDefinitionsResponse\x12(\n\x0b\x64\x65\x66initions\x18\x01 \x03(\x0b\x32\x13.saga.v1.Definition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x14GetDefinitionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x65\x66inition_version\x18\x02 \x01(\t\"@\n\x15GetDefinitionResponse\x12\'\n\ndefinition\x18\x01 \x01(\x0b\x32\x13.saga.v1.Definition\"p\n\x19RegisterDefinitionRequest\x12\x19\n\x0f\x64\x65\x66inition_json\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x64\x65\x66inition_yaml\x18\x02 \x01(\tH\x00\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x42\x06\n\x04\x66orm\"\xb3\x01\n\x1aRegisterDefinitionResponse\x12\'\n\ndefinition\x18\x01 \x01(\x0b\x32\x13.saga.v1.Definition\x12-\n\x07outcome\x18\x02 \x01(\x0e\x32\x1c.saga.v1.RegistrationOutcome\x12\"\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x10.saga.v1.Finding\x12\x19\n\x11\x66indings_left_out\x18\x04 \x01(\x05\"c\n\x07\x46inding\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x04 \x01(\x05\x12\x10\n\x08sentence\x18\x05 \x01(\t\x12\x0c\n\x04\x63ure\x18\x06 \x01(\t\"b\n\x17RetireDefinitionRequest\x12\x11\n\tsaga_name\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x65\x66inition_version\x18\x02 \x01(\t\x12\x18\n\x10if_no_open_sagas\x18\x03 \x01(\x08\"C\n\x18RetireDefinitionResponse\x12\'\n\ndefinition\x18\x01 \x01(\x0b\x32\x13.saga.v1.Definition\"\xfa\x02\n\nDefinition\x12\x11\n\tsaga_name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05steps\x18\x04 \x03(\t\x12\x17\n\x0f\x64\x65\x66inition_json\x18\x05 \x01(\t\x12)\n\x06source\x18\x06 \x01(\x0e\x32\x19.saga.v1.DefinitionSource\x12\'\n\x05state\x18\x07 \x01(\x0e\x32\x18.saga.v1.DefinitionState\x12\x0e\n\x06newest\x18\x08 \x01(\x08\x12\x31\n\rregister_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bretire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x66irst_start_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nopen_sagas\x18\x0c \x01(\x05*\xc7\x01\n\x13RegistrationOutcome\x12$\n REGISTRATION_OUTCOME_UNSPECIFIED\x10\x00\x12 \n\x1cREGISTRATION_OUTCOME_CREATED\x10\x01\x12!\n\x1dREGISTRATION_OUTCOME_REPLACED\x10\x02\x12!\n\x1dREGISTRATION_OUTCOME_RESTORED\x10\x03\x12\"\n\x1eREGISTRATION_OUTCOME_UNCHANGED\x10\x04*l\n\x10\x44\x65\x66initionSource\x12!\n\x1d\x44\x45\x46INITION_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45\x46INITION_SOURCE_FILE\x10\x01\x12\x19\n\x15\x44\x45\x46INITION_SOURCE_API\x10\x02*\x93\x01\n\x0f\x44\x65\x66initionState\x12 \n\x1c\x44\x45\x46INITION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44\x45\x46INITION_STATE_STARTABLE\x10\x01\x12\x1c\n\x18\x44\x45\x46INITION_STATE_RETIRED\x10\x02\x12 \n\x1c\x44\x45\x46INITION_STATE_UNAVAILABLE\x10\x03\x32\xc5\x05\n\x12\x43oordinatorService\x12\x42\n\tStartSaga\x12\x19.saga.v1.StartSagaRequest\x1a\x1a.saga.v1.StartSagaResponse\x12<\n\x07GetSaga\x12\x17.saga.v1.GetSagaRequest\x1a\x18.saga.v1.GetSagaResponse\x12\x42\n\tListSagas\x12\x19.saga.v1.ListSagasRequest\x1a\x1a.saga.v1.ListSagasResponse\x12\x44\n\tWatchSaga\x12\x19.saga.v1.WatchSagaRequest\x1a\x1a.saga.v1.WatchSagaResponse0\x01\x12\x45\n\nCancelSaga\x12\x1a.saga.v1.CancelSagaRequest\x1a\x1b.saga.v1.CancelSagaResponse\x12T\n\x0fListDefinitions\x12\x1f.saga.v1.ListDefinitionsRequest\x1a .saga.v1.ListDefinitionsResponse\x12N\n\rGetDefinition\x12\x1d.saga.v1.GetDefinitionRequest\x1a\x1e.saga.v1.GetDefinitionResponse\x12]\n\x12RegisterDefinition\x12\".saga.v1.RegisterDefinitionRequest\x1a#.saga.v1.RegisterDefinitionResponse\x12W\n\x10RetireDefinition\x12 .saga.v1.RetireDefinitionRequest\x1a!.saga.v1.RetireDefinitionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19saga/v1/coordinator.proto\x12\x07saga.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x17google/rpc/status.proto\x1a\x13saga/v1/types.proto\"\xcc\x01\n\x10StartSagaRequest\x12\x11\n\tsaga_name\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x65\x66inition_version\x18\x02 \x01(\t\x12\x12\n\nrequest_id\x18\x03 \x01(\t\x12(\n\x05input\x18\x04 \x01(\x0b\x32\x17.google.protobuf.StructH\x00\x12\x14\n\ninput_json\x18\x05 \x01(\tH\x00\x12\'\n\x04wait\x18\x06 \x01(\x0b\x32\x19.google.protobuf.DurationB\x0c\n\ninput_form\"@\n\x11StartSagaResponse\x12\x1b\n\x04saga\x18\x01 \x01(\x0b\x32\r.saga.v1.Saga\x12\x0e\n\x06joined\x18\x02 \x01(\x08\"I\n\x11StartSagasRequest\x12&\n\x06starts\x18\x01 \x03(\x0b\x32\x16.saga.v1.NumberedStart\x12\x0c\n\x04left\x18\x02 \x03(\x03\"\x8a\x01\n\rNumberedStart\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0btraceparent\x18\x03 \x01(\t\x12(\n\x05start\x18\x04 \x01(\x0b\x32\x19.saga.v1.StartSagaRequest\"9\n\x12StartSagasResponse\x12#\n\x05sagas\x18\x01 \x03(\x0b\x32\x14.saga.v1.StartedSaga\"y\n\x0bStartedSaga\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12*\n\x04saga\x18\x02 \x01(\x0b\x32\x1a.saga.v1.StartSagaResponseH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06\x61nswer\"6\n\x0eGetSagaRequest\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x13\n\x0bundo_inputs\x18\x02 \x01(\x08\".\n\x0fGetSagaResponse\x12\x1b\n\x04saga\x18\x01 \x01(\x0b\x32\r.saga.v1.Saga\"I\n\x10ListSagasRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x0e\n\x06\x66ilter\x18\x03 \x01(\t\"J\n\x11ListSagasResponse\x12\x1c\n\x05sagas\x18\x01 \x03(\x0b\x32\r.saga.v1.Saga\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"6\n\x10WatchSagaRequest\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x11\n\tafter_seq\x18\x02 \x01(\x03\"_\n\x11WatchSagaResponse\x12%\n\x05\x65ntry\x18\x01 \x01(\x0b\x32\x16.saga.v1.TimelineEntry\x12#\n\x06status\x18\x02 \x01(\x0e\x32\x13.saga.v1.SagaStatus\"4\n\x11\x43\x61ncelSagaRequest\x12\x0f\n\x07saga_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"1\n\x12\x43\x61ncelSagaResponse\x12\x1b\n\x04saga\x18\x01 \x01(\x0b\x32\r.saga.v1.Saga\"f\n\x16ListDefinitionsRequest\x12\x11\n\tpage_size\x18\x01 \x01(\x05\x12\x12\n\npage_token\x18\x02 \x01(\t\x12\x11\n\tsaga_name\x18\x03 \x01(\t\x12\x12\n\nall_states\x18\x04 \x01(\x08\"\\\n\x17ListDefinitionsResponse\x12(\n\x0b\x64\x65\x66initions\x18\x01 \x03(\x0b\x32\x13.saga.v1.Definition\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"@\n\x14GetDefinitionRequest\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x65\x66inition_version\x18\x02 \x01(\t\"@\n\x15GetDefinitionResponse\x12\'\n\ndefinition\x18\x01 \x01(\x0b\x32\x13.saga.v1.Definition\"p\n\x19RegisterDefinitionRequest\x12\x19\n\x0f\x64\x65\x66inition_json\x18\x01 \x01(\tH\x00\x12\x19\n\x0f\x64\x65\x66inition_yaml\x18\x02 \x01(\tH\x00\x12\x15\n\rvalidate_only\x18\x03 \x01(\x08\x42\x06\n\x04\x66orm\"\xb3\x01\n\x1aRegisterDefinitionResponse\x12\'\n\ndefinition\x18\x01 \x01(\x0b\x32\x13.saga.v1.Definition\x12-\n\x07outcome\x18\x02 \x01(\x0e\x32\x1c.saga.v1.RegistrationOutcome\x12\"\n\x08\x66indings\x18\x03 \x03(\x0b\x32\x10.saga.v1.Finding\x12\x19\n\x11\x66indings_left_out\x18\x04 \x01(\x05\"c\n\x07\x46inding\x12\x0c\n\x04rule\x18\x01 \x01(\t\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04line\x18\x03 \x01(\x05\x12\x0e\n\x06\x63olumn\x18\x04 \x01(\x05\x12\x10\n\x08sentence\x18\x05 \x01(\t\x12\x0c\n\x04\x63ure\x18\x06 \x01(\t\"b\n\x17RetireDefinitionRequest\x12\x11\n\tsaga_name\x18\x01 \x01(\t\x12\x1a\n\x12\x64\x65\x66inition_version\x18\x02 \x01(\t\x12\x18\n\x10if_no_open_sagas\x18\x03 \x01(\x08\"C\n\x18RetireDefinitionResponse\x12\'\n\ndefinition\x18\x01 \x01(\x0b\x32\x13.saga.v1.Definition\"\xfa\x02\n\nDefinition\x12\x11\n\tsaga_name\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\t\x12\x0e\n\x06\x64igest\x18\x03 \x01(\t\x12\r\n\x05steps\x18\x04 \x03(\t\x12\x17\n\x0f\x64\x65\x66inition_json\x18\x05 \x01(\t\x12)\n\x06source\x18\x06 \x01(\x0e\x32\x19.saga.v1.DefinitionSource\x12\'\n\x05state\x18\x07 \x01(\x0e\x32\x18.saga.v1.DefinitionState\x12\x0e\n\x06newest\x18\x08 \x01(\x08\x12\x31\n\rregister_time\x18\t \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bretire_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x34\n\x10\x66irst_start_time\x18\x0b \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x12\n\nopen_sagas\x18\x0c \x01(\x05*\xc7\x01\n\x13RegistrationOutcome\x12$\n REGISTRATION_OUTCOME_UNSPECIFIED\x10\x00\x12 \n\x1cREGISTRATION_OUTCOME_CREATED\x10\x01\x12!\n\x1dREGISTRATION_OUTCOME_REPLACED\x10\x02\x12!\n\x1dREGISTRATION_OUTCOME_RESTORED\x10\x03\x12\"\n\x1eREGISTRATION_OUTCOME_UNCHANGED\x10\x04*l\n\x10\x44\x65\x66initionSource\x12!\n\x1d\x44\x45\x46INITION_SOURCE_UNSPECIFIED\x10\x00\x12\x1a\n\x16\x44\x45\x46INITION_SOURCE_FILE\x10\x01\x12\x19\n\x15\x44\x45\x46INITION_SOURCE_API\x10\x02*\x93\x01\n\x0f\x44\x65\x66initionState\x12 \n\x1c\x44\x45\x46INITION_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1a\x44\x45\x46INITION_STATE_STARTABLE\x10\x01\x12\x1c\n\x18\x44\x45\x46INITION_STATE_RETIRED\x10\x02\x12 \n\x1c\x44\x45\x46INITION_STATE_UNAVAILABLE\x10\x03\x32\x90\x06\n\x12\x43oordinatorService\x12\x42\n\tStartSaga\x12\x19.saga.v1.StartSagaRequest\x1a\x1a.saga.v1.StartSagaResponse\x12I\n\nStartSagas\x12\x1a.saga.v1.StartSagasRequest\x1a\x1b.saga.v1.StartSagasResponse(\x01\x30\x01\x12<\n\x07GetSaga\x12\x17.saga.v1.GetSagaRequest\x1a\x18.saga.v1.GetSagaResponse\x12\x42\n\tListSagas\x12\x19.saga.v1.ListSagasRequest\x1a\x1a.saga.v1.ListSagasResponse\x12\x44\n\tWatchSaga\x12\x19.saga.v1.WatchSagaRequest\x1a\x1a.saga.v1.WatchSagaResponse0\x01\x12\x45\n\nCancelSaga\x12\x1a.saga.v1.CancelSagaRequest\x1a\x1b.saga.v1.CancelSagaResponse\x12T\n\x0fListDefinitions\x12\x1f.saga.v1.ListDefinitionsRequest\x1a .saga.v1.ListDefinitionsResponse\x12N\n\rGetDefinition\x12\x1d.saga.v1.GetDefinitionRequest\x1a\x1e.saga.v1.GetDefinitionResponse\x12]\n\x12RegisterDefinition\x12\".saga.v1.RegisterDefinitionRequest\x1a#.saga.v1.RegisterDefinitionResponse\x12W\n\x10RetireDefinition\x12 .saga.v1.RetireDefinitionRequest\x1a!.saga.v1.RetireDefinitionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'saga.v1.coordinator_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_REGISTRATIONOUTCOME']._serialized_start=2218
-  _globals['_REGISTRATIONOUTCOME']._serialized_end=2417
-  _globals['_DEFINITIONSOURCE']._serialized_start=2419
-  _globals['_DEFINITIONSOURCE']._serialized_end=2527
-  _globals['_DEFINITIONSTATE']._serialized_start=2530
-  _globals['_DEFINITIONSTATE']._serialized_end=2677
-  _globals['_STARTSAGAREQUEST']._serialized_start=155
-  _globals['_STARTSAGAREQUEST']._serialized_end=359
-  _globals['_STARTSAGARESPONSE']._serialized_start=361
-  _globals['_STARTSAGARESPONSE']._serialized_end=425
-  _globals['_GETSAGAREQUEST']._serialized_start=427
-  _globals['_GETSAGAREQUEST']._serialized_end=481
-  _globals['_GETSAGARESPONSE']._serialized_start=483
-  _globals['_GETSAGARESPONSE']._serialized_end=529
-  _globals['_LISTSAGASREQUEST']._serialized_start=531
-  _globals['_LISTSAGASREQUEST']._serialized_end=604
-  _globals['_LISTSAGASRESPONSE']._serialized_start=606
-  _globals['_LISTSAGASRESPONSE']._serialized_end=680
-  _globals['_WATCHSAGAREQUEST']._serialized_start=682
-  _globals['_WATCHSAGAREQUEST']._serialized_end=736
-  _globals['_WATCHSAGARESPONSE']._serialized_start=738
-  _globals['_WATCHSAGARESPONSE']._serialized_end=833
-  _globals['_CANCELSAGAREQUEST']._serialized_start=835
-  _globals['_CANCELSAGAREQUEST']._serialized_end=887
-  _globals['_CANCELSAGARESPONSE']._serialized_start=889
-  _globals['_CANCELSAGARESPONSE']._serialized_end=938
-  _globals['_LISTDEFINITIONSREQUEST']._serialized_start=940
-  _globals['_LISTDEFINITIONSREQUEST']._serialized_end=1042
-  _globals['_LISTDEFINITIONSRESPONSE']._serialized_start=1044
-  _globals['_LISTDEFINITIONSRESPONSE']._serialized_end=1136
-  _globals['_GETDEFINITIONREQUEST']._serialized_start=1138
-  _globals['_GETDEFINITIONREQUEST']._serialized_end=1202
-  _globals['_GETDEFINITIONRESPONSE']._serialized_start=1204
-  _globals['_GETDEFINITIONRESPONSE']._serialized_end=1268
-  _globals['_REGISTERDEFINITIONREQUEST']._serialized_start=1270
-  _globals['_REGISTERDEFINITIONREQUEST']._serialized_end=1382
-  _globals['_REGISTERDEFINITIONRESPONSE']._serialized_start=1385
-  _globals['_REGISTERDEFINITIONRESPONSE']._serialized_end=1564
-  _globals['_FINDING']._serialized_start=1566
-  _globals['_FINDING']._serialized_end=1665
-  _globals['_RETIREDEFINITIONREQUEST']._serialized_start=1667
-  _globals['_RETIREDEFINITIONREQUEST']._serialized_end=1765
-  _globals['_RETIREDEFINITIONRESPONSE']._serialized_start=1767
-  _globals['_RETIREDEFINITIONRESPONSE']._serialized_end=1834
-  _globals['_DEFINITION']._serialized_start=1837
-  _globals['_DEFINITION']._serialized_end=2215
-  _globals['_COORDINATORSERVICE']._serialized_start=2680
-  _globals['_COORDINATORSERVICE']._serialized_end=3389
+  _globals['_REGISTRATIONOUTCOME']._serialized_start=2641
+  _globals['_REGISTRATIONOUTCOME']._serialized_end=2840
+  _globals['_DEFINITIONSOURCE']._serialized_start=2842
+  _globals['_DEFINITIONSOURCE']._serialized_end=2950
+  _globals['_DEFINITIONSTATE']._serialized_start=2953
+  _globals['_DEFINITIONSTATE']._serialized_end=3100
+  _globals['_STARTSAGAREQUEST']._serialized_start=180
+  _globals['_STARTSAGAREQUEST']._serialized_end=384
+  _globals['_STARTSAGARESPONSE']._serialized_start=386
+  _globals['_STARTSAGARESPONSE']._serialized_end=450
+  _globals['_STARTSAGASREQUEST']._serialized_start=452
+  _globals['_STARTSAGASREQUEST']._serialized_end=525
+  _globals['_NUMBEREDSTART']._serialized_start=528
+  _globals['_NUMBEREDSTART']._serialized_end=666
+  _globals['_STARTSAGASRESPONSE']._serialized_start=668
+  _globals['_STARTSAGASRESPONSE']._serialized_end=725
+  _globals['_STARTEDSAGA']._serialized_start=727
+  _globals['_STARTEDSAGA']._serialized_end=848
+  _globals['_GETSAGAREQUEST']._serialized_start=850
+  _globals['_GETSAGAREQUEST']._serialized_end=904
+  _globals['_GETSAGARESPONSE']._serialized_start=906
+  _globals['_GETSAGARESPONSE']._serialized_end=952
+  _globals['_LISTSAGASREQUEST']._serialized_start=954
+  _globals['_LISTSAGASREQUEST']._serialized_end=1027
+  _globals['_LISTSAGASRESPONSE']._serialized_start=1029
+  _globals['_LISTSAGASRESPONSE']._serialized_end=1103
+  _globals['_WATCHSAGAREQUEST']._serialized_start=1105
+  _globals['_WATCHSAGAREQUEST']._serialized_end=1159
+  _globals['_WATCHSAGARESPONSE']._serialized_start=1161
+  _globals['_WATCHSAGARESPONSE']._serialized_end=1256
+  _globals['_CANCELSAGAREQUEST']._serialized_start=1258
+  _globals['_CANCELSAGAREQUEST']._serialized_end=1310
+  _globals['_CANCELSAGARESPONSE']._serialized_start=1312
+  _globals['_CANCELSAGARESPONSE']._serialized_end=1361
+  _globals['_LISTDEFINITIONSREQUEST']._serialized_start=1363
+  _globals['_LISTDEFINITIONSREQUEST']._serialized_end=1465
+  _globals['_LISTDEFINITIONSRESPONSE']._serialized_start=1467
+  _globals['_LISTDEFINITIONSRESPONSE']._serialized_end=1559
+  _globals['_GETDEFINITIONREQUEST']._serialized_start=1561
+  _globals['_GETDEFINITIONREQUEST']._serialized_end=1625
+  _globals['_GETDEFINITIONRESPONSE']._serialized_start=1627
+  _globals['_GETDEFINITIONRESPONSE']._serialized_end=1691
+  _globals['_REGISTERDEFINITIONREQUEST']._serialized_start=1693
+  _globals['_REGISTERDEFINITIONREQUEST']._serialized_end=1805
+  _globals['_REGISTERDEFINITIONRESPONSE']._serialized_start=1808
+  _globals['_REGISTERDEFINITIONRESPONSE']._serialized_end=1987
+  _globals['_FINDING']._serialized_start=1989
+  _globals['_FINDING']._serialized_end=2088
+  _globals['_RETIREDEFINITIONREQUEST']._serialized_start=2090
+  _globals['_RETIREDEFINITIONREQUEST']._serialized_end=2188
+  _globals['_RETIREDEFINITIONRESPONSE']._serialized_start=2190
+  _globals['_RETIREDEFINITIONRESPONSE']._serialized_end=2257
+  _globals['_DEFINITION']._serialized_start=2260
+  _globals['_DEFINITION']._serialized_end=2638
+  _globals['_COORDINATORSERVICE']._serialized_start=3103
+  _globals['_COORDINATORSERVICE']._serialized_end=3887
 # @@protoc_insertion_point(module_scope)

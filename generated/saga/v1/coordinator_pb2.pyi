@@ -15,6 +15,7 @@ from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 from saga.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -195,6 +196,134 @@ class StartSagaResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___StartSagaResponse: _TypeAlias = StartSagaResponse  # noqa: Y015
+
+@_typing.final
+class StartSagasRequest(_message.Message):
+    """Starts that are sent together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STARTS_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def starts(self) -> _containers.RepeatedCompositeFieldContainer[Global___NumberedStart]:
+        """In the order in which they were asked for."""
+
+    @_builtins.property
+    def left(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of earlier starts of this stream whose answers nobody waits for any more. The sagas go on."""
+
+    def __init__(
+        self,
+        *,
+        starts: _abc.Iterable[Global___NumberedStart] | None = ...,
+        left: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left", b"left", "starts", b"starts"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartSagasRequest: _TypeAlias = StartSagasRequest  # noqa: Y015
+
+@_typing.final
+class NumberedStart(_message.Message):
+    """One start of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
+    START_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Tells the starts of a stream apart: from 1, each one larger than the one before."""
+    traceparent: _builtins.str
+    """What its saga goes on with where its caller is followed: the header of W3C Trace Context. Empty: nothing."""
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """How long its answer is waited for from here on, as a call's deadline. Absent: for as long as it takes."""
+
+    @_builtins.property
+    def start(self) -> Global___StartSagaRequest:
+        """What StartSaga is given."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+        traceparent: _builtins.str = ...,
+        start: Global___StartSagaRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["start", b"start", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "start", b"start", "timeout", b"timeout", "traceparent", b"traceparent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NumberedStart: _TypeAlias = NumberedStart  # noqa: Y015
+
+@_typing.final
+class StartSagasResponse(_message.Message):
+    """Answers that are ready."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SAGAS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def sagas(self) -> _containers.RepeatedCompositeFieldContainer[Global___StartedSaga]:
+        """In the order in which they became ready."""
+
+    def __init__(
+        self,
+        *,
+        sagas: _abc.Iterable[Global___StartedSaga] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["sagas", b"sagas"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StartSagasResponse: _TypeAlias = StartSagasResponse  # noqa: Y015
+
+@_typing.final
+class StartedSaga(_message.Message):
+    """What became of one start of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    SAGA_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """The number of the start."""
+    @_builtins.property
+    def saga(self) -> Global___StartSagaResponse:
+        """What StartSaga would answer."""
+
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """The status with which StartSaga would end, with its details. Not OK."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        saga: Global___StartSagaResponse | None = ...,
+        status: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "saga", b"saga", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "number", b"number", "saga", b"saga", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["saga", "status"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___StartedSaga: _TypeAlias = StartedSaga  # noqa: Y015
 
 @_typing.final
 class GetSagaRequest(_message.Message):

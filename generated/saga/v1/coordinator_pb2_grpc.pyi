@@ -39,6 +39,11 @@ class CoordinatorServiceStub:
     def __new__(cls, channel: _aio.Channel) -> CoordinatorServiceAsyncStub: ...
     StartSaga: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.StartSagaRequest, _coordinator_pb2.StartSagaResponse]
     """Start a saga, or join the one that the same request_id started before."""
+    StartSagas: _grpc.StreamStreamMultiCallable[_coordinator_pb2.StartSagasRequest, _coordinator_pb2.StartSagasResponse]
+    """StartSaga, for many sagas on one stream, which costs a fraction of as many calls. Each is answered once and as
+    if it had come alone, in any order. The stream lasts until either side ends it; what has no answer by
+    then may have been started: ask again under its request_id.
+    """
     GetSaga: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.GetSagaRequest, _coordinator_pb2.GetSagaResponse]
     """One saga with its steps, its timeline, and what would be undone if it turned back now."""
     ListSagas: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.ListSagasRequest, _coordinator_pb2.ListSagasResponse]
@@ -68,6 +73,11 @@ class CoordinatorServiceAsyncStub(CoordinatorServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     StartSaga: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.StartSagaRequest, _coordinator_pb2.StartSagaResponse]  # type: ignore[assignment]
     """Start a saga, or join the one that the same request_id started before."""
+    StartSagas: _aio.StreamStreamMultiCallable[_coordinator_pb2.StartSagasRequest, _coordinator_pb2.StartSagasResponse]  # type: ignore[assignment]
+    """StartSaga, for many sagas on one stream, which costs a fraction of as many calls. Each is answered once and as
+    if it had come alone, in any order. The stream lasts until either side ends it; what has no answer by
+    then may have been started: ask again under its request_id.
+    """
     GetSaga: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.GetSagaRequest, _coordinator_pb2.GetSagaResponse]  # type: ignore[assignment]
     """One saga with its steps, its timeline, and what would be undone if it turned back now."""
     ListSagas: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.ListSagasRequest, _coordinator_pb2.ListSagasResponse]  # type: ignore[assignment]
@@ -100,6 +110,17 @@ class CoordinatorServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_coordinator_pb2.StartSagaResponse, _abc.Awaitable[_coordinator_pb2.StartSagaResponse]]:
         """Start a saga, or join the one that the same request_id started before."""
+
+    @_abc_1.abstractmethod
+    def StartSagas(
+        self,
+        request_iterator: _MaybeAsyncIterator[_coordinator_pb2.StartSagasRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_coordinator_pb2.StartSagasResponse], _abc.AsyncIterator[_coordinator_pb2.StartSagasResponse]]:
+        """StartSaga, for many sagas on one stream, which costs a fraction of as many calls. Each is answered once and as
+        if it had come alone, in any order. The stream lasts until either side ends it; what has no answer by
+        then may have been started: ask again under its request_id.
+        """
 
     @_abc_1.abstractmethod
     def GetSaga(

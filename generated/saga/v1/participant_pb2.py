@@ -23,37 +23,46 @@ _sym_db = _symbol_database.Default()
 
 
 from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19saga/v1/participant.proto\x12\x07saga.v1\x1a\x1egoogle/protobuf/duration.proto\"\xbd\x01\n\x0e\x45xecuteRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x0f\n\x07saga_id\x18\x02 \x01(\t\x12\x11\n\tsaga_name\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0c\n\x04step\x18\x05 \x01(\t\x12\x13\n\x0btransaction\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x15\n\rfencing_token\x18\x08 \x01(\x03\x12\x12\n\ninput_json\x18\t \x01(\t\"\xcd\x01\n\x0f\x45xecuteResponse\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\'\n\tsucceeded\x18\x02 \x01(\x0b\x32\x12.saga.v1.SucceededH\x00\x12#\n\x07refused\x18\x03 \x01(\x0b\x32\x10.saga.v1.RefusedH\x00\x12#\n\x07pending\x18\x04 \x01(\x0b\x32\x10.saga.v1.PendingH\x00\x12#\n\x07\x66\x61ulted\x18\x05 \x01(\x0b\x32\x10.saga.v1.FaultedH\x00\x42\t\n\x07outcome\"\xfb\x01\n\x11\x43ompensateRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x0f\n\x07saga_id\x18\x02 \x01(\t\x12\x11\n\tsaga_name\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0c\n\x04step\x18\x05 \x01(\t\x12\x14\n\x0c\x63ompensation\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x15\n\rfencing_token\x18\x08 \x01(\x03\x12\x12\n\ninput_json\x18\t \x01(\t\x12 \n\x13\x65xecute_output_json\x18\n \x01(\tH\x00\x88\x01\x01\x42\x16\n\x14_execute_output_json\"\xd0\x01\n\x12\x43ompensateResponse\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\'\n\tsucceeded\x18\x02 \x01(\x0b\x32\x12.saga.v1.SucceededH\x00\x12#\n\x07refused\x18\x03 \x01(\x0b\x32\x10.saga.v1.RefusedH\x00\x12#\n\x07pending\x18\x04 \x01(\x0b\x32\x10.saga.v1.PendingH\x00\x12#\n\x07\x66\x61ulted\x18\x05 \x01(\x0b\x32\x10.saga.v1.FaultedH\x00\x42\t\n\x07outcome\" \n\tSucceeded\x12\x13\n\x0boutput_json\x18\x01 \x01(\t\"(\n\x07Refused\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"=\n\x07Pending\x12\x32\n\x0f\x61sk_again_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"X\n\x07\x46\x61ulted\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12.\n\x0bretry_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\"\n\x0f\x44\x65scribeRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\"A\n\x10\x44\x65scribeResponse\x12-\n\x08services\x18\x01 \x03(\x0b\x32\x1b.saga.v1.ServiceDescription\"c\n\x12ServiceDescription\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x14\n\x0ctransactions\x18\x02 \x03(\t\x12\x15\n\rcompensations\x18\x03 \x03(\t\x12\x0f\n\x07\x62\x61rrier\x18\x04 \x01(\x08\x32\xda\x01\n\x12ParticipantService\x12<\n\x07\x45xecute\x12\x17.saga.v1.ExecuteRequest\x1a\x18.saga.v1.ExecuteResponse\x12\x45\n\nCompensate\x12\x1a.saga.v1.CompensateRequest\x1a\x1b.saga.v1.CompensateResponse\x12?\n\x08\x44\x65scribe\x12\x18.saga.v1.DescribeRequest\x1a\x19.saga.v1.DescribeResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19saga/v1/participant.proto\x12\x07saga.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\"\xbd\x01\n\x0e\x45xecuteRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x0f\n\x07saga_id\x18\x02 \x01(\t\x12\x11\n\tsaga_name\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0c\n\x04step\x18\x05 \x01(\t\x12\x13\n\x0btransaction\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x15\n\rfencing_token\x18\x08 \x01(\x03\x12\x12\n\ninput_json\x18\t \x01(\t\"\xcd\x01\n\x0f\x45xecuteResponse\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\'\n\tsucceeded\x18\x02 \x01(\x0b\x32\x12.saga.v1.SucceededH\x00\x12#\n\x07refused\x18\x03 \x01(\x0b\x32\x10.saga.v1.RefusedH\x00\x12#\n\x07pending\x18\x04 \x01(\x0b\x32\x10.saga.v1.PendingH\x00\x12#\n\x07\x66\x61ulted\x18\x05 \x01(\x0b\x32\x10.saga.v1.FaultedH\x00\x42\t\n\x07outcome\"\xfb\x01\n\x11\x43ompensateRequest\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\x0f\n\x07saga_id\x18\x02 \x01(\t\x12\x11\n\tsaga_name\x18\x03 \x01(\t\x12\x0f\n\x07service\x18\x04 \x01(\t\x12\x0c\n\x04step\x18\x05 \x01(\t\x12\x14\n\x0c\x63ompensation\x18\x06 \x01(\t\x12\x0f\n\x07\x61ttempt\x18\x07 \x01(\x05\x12\x15\n\rfencing_token\x18\x08 \x01(\x03\x12\x12\n\ninput_json\x18\t \x01(\t\x12 \n\x13\x65xecute_output_json\x18\n \x01(\tH\x00\x88\x01\x01\x42\x16\n\x14_execute_output_json\"\xd0\x01\n\x12\x43ompensateResponse\x12\x17\n\x0fidempotency_key\x18\x01 \x01(\t\x12\'\n\tsucceeded\x18\x02 \x01(\x0b\x32\x12.saga.v1.SucceededH\x00\x12#\n\x07refused\x18\x03 \x01(\x0b\x32\x10.saga.v1.RefusedH\x00\x12#\n\x07pending\x18\x04 \x01(\x0b\x32\x10.saga.v1.PendingH\x00\x12#\n\x07\x66\x61ulted\x18\x05 \x01(\x0b\x32\x10.saga.v1.FaultedH\x00\x42\t\n\x07outcome\" \n\tSucceeded\x12\x13\n\x0boutput_json\x18\x01 \x01(\t\"(\n\x07Refused\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"=\n\x07Pending\x12\x32\n\x0f\x61sk_again_after\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"X\n\x07\x46\x61ulted\x12\x0c\n\x04\x63ode\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\x12.\n\x0bretry_after\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\"\"\n\x0f\x44\x65scribeRequest\x12\x0f\n\x07service\x18\x01 \x01(\t\"A\n\x10\x44\x65scribeResponse\x12-\n\x08services\x18\x01 \x03(\x0b\x32\x1b.saga.v1.ServiceDescription\"c\n\x12ServiceDescription\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x14\n\x0ctransactions\x18\x02 \x03(\t\x12\x15\n\rcompensations\x18\x03 \x03(\t\x12\x0f\n\x07\x62\x61rrier\x18\x04 \x01(\x08\"I\n\x0ePerformRequest\x12$\n\x05\x63\x61lls\x18\x01 \x03(\x0b\x32\x15.saga.v1.NumberedCall\x12\x11\n\tcancelled\x18\x02 \x03(\x03\"\xc5\x01\n\x0cNumberedCall\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0btraceparent\x18\x03 \x01(\t\x12*\n\x07\x65xecute\x18\x04 \x01(\x0b\x32\x17.saga.v1.ExecuteRequestH\x00\x12\x30\n\ncompensate\x18\x05 \x01(\x0b\x32\x1a.saga.v1.CompensateRequestH\x00\x42\x06\n\x04\x63\x61ll\";\n\x0fPerformResponse\x12(\n\x07\x61nswers\x18\x01 \x03(\x0b\x32\x17.saga.v1.NumberedAnswer\"\xb0\x01\n\x0eNumberedAnswer\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12+\n\x07\x65xecute\x18\x02 \x01(\x0b\x32\x18.saga.v1.ExecuteResponseH\x00\x12\x31\n\ncompensate\x18\x03 \x01(\x0b\x32\x1b.saga.v1.CompensateResponseH\x00\x12$\n\x06status\x18\x04 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06\x61nswer2\x9c\x02\n\x12ParticipantService\x12<\n\x07\x45xecute\x12\x17.saga.v1.ExecuteRequest\x1a\x18.saga.v1.ExecuteResponse\x12\x45\n\nCompensate\x12\x1a.saga.v1.CompensateRequest\x1a\x1b.saga.v1.CompensateResponse\x12?\n\x08\x44\x65scribe\x12\x18.saga.v1.DescribeRequest\x1a\x19.saga.v1.DescribeResponse\x12@\n\x07Perform\x12\x17.saga.v1.PerformRequest\x1a\x18.saga.v1.PerformResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'saga.v1.participant_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EXECUTEREQUEST']._serialized_start=71
-  _globals['_EXECUTEREQUEST']._serialized_end=260
-  _globals['_EXECUTERESPONSE']._serialized_start=263
-  _globals['_EXECUTERESPONSE']._serialized_end=468
-  _globals['_COMPENSATEREQUEST']._serialized_start=471
-  _globals['_COMPENSATEREQUEST']._serialized_end=722
-  _globals['_COMPENSATERESPONSE']._serialized_start=725
-  _globals['_COMPENSATERESPONSE']._serialized_end=933
-  _globals['_SUCCEEDED']._serialized_start=935
-  _globals['_SUCCEEDED']._serialized_end=967
-  _globals['_REFUSED']._serialized_start=969
-  _globals['_REFUSED']._serialized_end=1009
-  _globals['_PENDING']._serialized_start=1011
-  _globals['_PENDING']._serialized_end=1072
-  _globals['_FAULTED']._serialized_start=1074
-  _globals['_FAULTED']._serialized_end=1162
-  _globals['_DESCRIBEREQUEST']._serialized_start=1164
-  _globals['_DESCRIBEREQUEST']._serialized_end=1198
-  _globals['_DESCRIBERESPONSE']._serialized_start=1200
-  _globals['_DESCRIBERESPONSE']._serialized_end=1265
-  _globals['_SERVICEDESCRIPTION']._serialized_start=1267
-  _globals['_SERVICEDESCRIPTION']._serialized_end=1366
-  _globals['_PARTICIPANTSERVICE']._serialized_start=1369
-  _globals['_PARTICIPANTSERVICE']._serialized_end=1587
+  _globals['_EXECUTEREQUEST']._serialized_start=96
+  _globals['_EXECUTEREQUEST']._serialized_end=285
+  _globals['_EXECUTERESPONSE']._serialized_start=288
+  _globals['_EXECUTERESPONSE']._serialized_end=493
+  _globals['_COMPENSATEREQUEST']._serialized_start=496
+  _globals['_COMPENSATEREQUEST']._serialized_end=747
+  _globals['_COMPENSATERESPONSE']._serialized_start=750
+  _globals['_COMPENSATERESPONSE']._serialized_end=958
+  _globals['_SUCCEEDED']._serialized_start=960
+  _globals['_SUCCEEDED']._serialized_end=992
+  _globals['_REFUSED']._serialized_start=994
+  _globals['_REFUSED']._serialized_end=1034
+  _globals['_PENDING']._serialized_start=1036
+  _globals['_PENDING']._serialized_end=1097
+  _globals['_FAULTED']._serialized_start=1099
+  _globals['_FAULTED']._serialized_end=1187
+  _globals['_DESCRIBEREQUEST']._serialized_start=1189
+  _globals['_DESCRIBEREQUEST']._serialized_end=1223
+  _globals['_DESCRIBERESPONSE']._serialized_start=1225
+  _globals['_DESCRIBERESPONSE']._serialized_end=1290
+  _globals['_SERVICEDESCRIPTION']._serialized_start=1292
+  _globals['_SERVICEDESCRIPTION']._serialized_end=1391
+  _globals['_PERFORMREQUEST']._serialized_start=1393
+  _globals['_PERFORMREQUEST']._serialized_end=1466
+  _globals['_NUMBEREDCALL']._serialized_start=1469
+  _globals['_NUMBEREDCALL']._serialized_end=1666
+  _globals['_PERFORMRESPONSE']._serialized_start=1668
+  _globals['_PERFORMRESPONSE']._serialized_end=1727
+  _globals['_NUMBEREDANSWER']._serialized_start=1730
+  _globals['_NUMBEREDANSWER']._serialized_end=1906
+  _globals['_PARTICIPANTSERVICE']._serialized_start=1909
+  _globals['_PARTICIPANTSERVICE']._serialized_end=2193
 # @@protoc_insertion_point(module_scope)

@@ -29,6 +29,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from google.rpc import status_pb2 as _status_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -452,3 +453,147 @@ class ServiceDescription(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ServiceDescription: _TypeAlias = ServiceDescription  # noqa: Y015
+
+@_typing.final
+class PerformRequest(_message.Message):
+    """Calls that are sent together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CALLS_FIELD_NUMBER: _builtins.int
+    CANCELLED_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___NumberedCall]:
+        """In the order in which they were asked for."""
+
+    @_builtins.property
+    def cancelled(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of earlier calls of this stream whose answers nobody waits for any more. They may be performed and
+        answered all the same.
+        """
+
+    def __init__(
+        self,
+        *,
+        calls: _abc.Iterable[Global___NumberedCall] | None = ...,
+        cancelled: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "cancelled", b"cancelled"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PerformRequest: _TypeAlias = PerformRequest  # noqa: Y015
+
+@_typing.final
+class NumberedCall(_message.Message):
+    """One call of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
+    EXECUTE_FIELD_NUMBER: _builtins.int
+    COMPENSATE_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Tells the calls of a stream apart: from 1, each one larger than the one before."""
+    traceparent: _builtins.str
+    """What it goes on with where the saga is followed: the header of W3C Trace Context. Empty: nothing."""
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """How long its answer is waited for from here on, as a call's deadline. Absent: for as long as it takes."""
+
+    @_builtins.property
+    def execute(self) -> Global___ExecuteRequest:
+        """As in Execute."""
+
+    @_builtins.property
+    def compensate(self) -> Global___CompensateRequest:
+        """As in Compensate."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+        traceparent: _builtins.str = ...,
+        execute: Global___ExecuteRequest | None = ...,
+        compensate: Global___CompensateRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "compensate", b"compensate", "execute", b"execute", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["call", b"call", "compensate", b"compensate", "execute", b"execute", "number", b"number", "timeout", b"timeout", "traceparent", b"traceparent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_call: _TypeAlias = _typing.Literal["execute", "compensate"]  # noqa: Y015
+    _WhichOneofArgType_call: _TypeAlias = _typing.Literal["call", b"call"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_call) -> _WhichOneofReturnType_call | None: ...
+
+Global___NumberedCall: _TypeAlias = NumberedCall  # noqa: Y015
+
+@_typing.final
+class PerformResponse(_message.Message):
+    """Answers that are ready."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___NumberedAnswer]:
+        """In the order in which they became ready."""
+
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___NumberedAnswer] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PerformResponse: _TypeAlias = PerformResponse  # noqa: Y015
+
+@_typing.final
+class NumberedAnswer(_message.Message):
+    """What one call of a stream is answered."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    EXECUTE_FIELD_NUMBER: _builtins.int
+    COMPENSATE_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """The number of the call."""
+    @_builtins.property
+    def execute(self) -> Global___ExecuteResponse:
+        """What Execute would answer."""
+
+    @_builtins.property
+    def compensate(self) -> Global___CompensateResponse:
+        """What Compensate would answer."""
+
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """The status with which the call would end, with its details. Not OK."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        execute: Global___ExecuteResponse | None = ...,
+        compensate: Global___CompensateResponse | None = ...,
+        status: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "compensate", b"compensate", "execute", b"execute", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "compensate", b"compensate", "execute", b"execute", "number", b"number", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["execute", "compensate", "status"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___NumberedAnswer: _TypeAlias = NumberedAnswer  # noqa: Y015

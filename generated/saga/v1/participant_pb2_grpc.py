@@ -50,6 +50,11 @@ class ParticipantServiceStub(object):
                 request_serializer=saga_dot_v1_dot_participant__pb2.DescribeRequest.SerializeToString,
                 response_deserializer=saga_dot_v1_dot_participant__pb2.DescribeResponse.FromString,
                 _registered_method=True)
+        self.Perform = channel.stream_stream(
+                '/saga.v1.ParticipantService/Perform',
+                request_serializer=saga_dot_v1_dot_participant__pb2.PerformRequest.SerializeToString,
+                response_deserializer=saga_dot_v1_dot_participant__pb2.PerformResponse.FromString,
+                _registered_method=True)
 
 
 class ParticipantServiceServicer(object):
@@ -79,6 +84,17 @@ class ParticipantServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Perform(self, request_iterator, context):
+        """Execute and Compensate, many at a time on one stream, which costs a fraction of as many calls. Each is
+        performed by itself and answered once, in any order: a slow one holds up no other. All rules hold as if it
+        had come alone. The stream lasts until either side ends it; a call without an answer by then may have had
+        its effect, and is asked again under its key. A participant without it answers UNIMPLEMENTED, as gRPC does by
+        itself, and gets each call alone.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ParticipantServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -96,6 +112,11 @@ def add_ParticipantServiceServicer_to_server(servicer, server):
                     servicer.Describe,
                     request_deserializer=saga_dot_v1_dot_participant__pb2.DescribeRequest.FromString,
                     response_serializer=saga_dot_v1_dot_participant__pb2.DescribeResponse.SerializeToString,
+            ),
+            'Perform': grpc.stream_stream_rpc_method_handler(
+                    servicer.Perform,
+                    request_deserializer=saga_dot_v1_dot_participant__pb2.PerformRequest.FromString,
+                    response_serializer=saga_dot_v1_dot_participant__pb2.PerformResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -180,6 +201,33 @@ class ParticipantService(object):
             '/saga.v1.ParticipantService/Describe',
             saga_dot_v1_dot_participant__pb2.DescribeRequest.SerializeToString,
             saga_dot_v1_dot_participant__pb2.DescribeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Perform(request_iterator,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.stream_stream(
+            request_iterator,
+            target,
+            '/saga.v1.ParticipantService/Perform',
+            saga_dot_v1_dot_participant__pb2.PerformRequest.SerializeToString,
+            saga_dot_v1_dot_participant__pb2.PerformResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -63,6 +63,13 @@ class ParticipantServiceStub:
     participant without it answers UNIMPLEMENTED, as gRPC does by itself. For a service that is not hosted
     here the status is UNIMPLEMENTED too, with reason UNKNOWN_SERVICE.
     """
+    Perform: _grpc.StreamStreamMultiCallable[_participant_pb2.PerformRequest, _participant_pb2.PerformResponse]
+    """Execute and Compensate, many at a time on one stream, which costs a fraction of as many calls. Each is
+    performed by itself and answered once, in any order: a slow one holds up no other. All rules hold as if it
+    had come alone. The stream lasts until either side ends it; a call without an answer by then may have had
+    its effect, and is asked again under its key. A participant without it answers UNIMPLEMENTED, as gRPC does by
+    itself, and gets each call alone.
+    """
 
 @_typing.type_check_only
 class ParticipantServiceAsyncStub(ParticipantServiceStub):
@@ -77,6 +84,13 @@ class ParticipantServiceAsyncStub(ParticipantServiceStub):
     """Say what is offered here, so that a definition can be checked before any saga runs. No saga needs it: a
     participant without it answers UNIMPLEMENTED, as gRPC does by itself. For a service that is not hosted
     here the status is UNIMPLEMENTED too, with reason UNKNOWN_SERVICE.
+    """
+    Perform: _aio.StreamStreamMultiCallable[_participant_pb2.PerformRequest, _participant_pb2.PerformResponse]  # type: ignore[assignment]
+    """Execute and Compensate, many at a time on one stream, which costs a fraction of as many calls. Each is
+    performed by itself and answered once, in any order: a slow one holds up no other. All rules hold as if it
+    had come alone. The stream lasts until either side ends it; a call without an answer by then may have had
+    its effect, and is asked again under its key. A participant without it answers UNIMPLEMENTED, as gRPC does by
+    itself, and gets each call alone.
     """
 
 class ParticipantServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -107,6 +121,19 @@ class ParticipantServiceServicer(metaclass=_abc_1.ABCMeta):
         """Say what is offered here, so that a definition can be checked before any saga runs. No saga needs it: a
         participant without it answers UNIMPLEMENTED, as gRPC does by itself. For a service that is not hosted
         here the status is UNIMPLEMENTED too, with reason UNKNOWN_SERVICE.
+        """
+
+    @_abc_1.abstractmethod
+    def Perform(
+        self,
+        request_iterator: _MaybeAsyncIterator[_participant_pb2.PerformRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_participant_pb2.PerformResponse], _abc.AsyncIterator[_participant_pb2.PerformResponse]]:
+        """Execute and Compensate, many at a time on one stream, which costs a fraction of as many calls. Each is
+        performed by itself and answered once, in any order: a slow one holds up no other. All rules hold as if it
+        had come alone. The stream lasts until either side ends it; a call without an answer by then may have had
+        its effect, and is asked again under its key. A participant without it answers UNIMPLEMENTED, as gRPC does by
+        itself, and gets each call alone.
         """
 
 def add_ParticipantServiceServicer_to_server(servicer: ParticipantServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

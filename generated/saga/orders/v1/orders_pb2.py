@@ -22,11 +22,13 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb2
+from google.rpc import status_pb2 as google_dot_rpc_dot_status__pb2
 from google.type import money_pb2 as google_dot_type_dot_money__pb2
 from saga.v1 import types_pb2 as saga_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsaga/orders/v1/orders.proto\x12\x0esaga.orders.v1\x1a\x17google/type/money.proto\x1a\x13saga/v1/types.proto\"\x98\x01\n\x11PlaceOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12(\n\x05items\x18\x03 \x03(\x0b\x32\x19.saga.orders.v1.OrderItem\x12\x36\n\x0cpayment_info\x18\x04 \x01(\x0b\x32\x1b.saga.orders.v1.PaymentInfoB\x03\x80\x01\x01\".\n\tOrderItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x05\"P\n\x0bPaymentInfo\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\"\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x12.google.type.Money\"\xa5\x01\n\x12PlaceOrderResponse\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0e\x32\x1b.saga.orders.v1.OrderStatus\x12\x15\n\rerror_message\x18\x03 \x01(\t\x12\x0f\n\x07saga_id\x18\x04 \x01(\t\x12(\n\x0bsaga_status\x18\x05 \x01(\x0e\x32\x13.saga.v1.SagaStatus*D\n\x0bOrderStatus\x12\x1c\n\x18ORDER_STATUS_UNSPECIFIED\x10\x00\x12\x0b\n\x07SUCCESS\x10\x01\x12\n\n\x06\x46\x41ILED\x10\x02\x32l\n\x15OrderPlacementService\x12S\n\nPlaceOrder\x12!.saga.orders.v1.PlaceOrderRequest\x1a\".saga.orders.v1.PlaceOrderResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1bsaga/orders/v1/orders.proto\x12\x0esaga.orders.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x17google/rpc/status.proto\x1a\x17google/type/money.proto\x1a\x13saga/v1/types.proto\"\x98\x01\n\x11PlaceOrderRequest\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12\x0f\n\x07user_id\x18\x02 \x01(\t\x12(\n\x05items\x18\x03 \x03(\x0b\x32\x19.saga.orders.v1.OrderItem\x12\x36\n\x0cpayment_info\x18\x04 \x01(\x0b\x32\x1b.saga.orders.v1.PaymentInfoB\x03\x80\x01\x01\".\n\tOrderItem\x12\x0f\n\x07item_id\x18\x01 \x01(\t\x12\x10\n\x08quantity\x18\x02 \x01(\x05\"P\n\x0bPaymentInfo\x12\x0e\n\x06method\x18\x01 \x01(\t\x12\r\n\x05token\x18\x02 \x01(\t\x12\"\n\x06\x61mount\x18\x03 \x01(\x0b\x32\x12.google.type.Money\"\xa5\x01\n\x12PlaceOrderResponse\x12\x10\n\x08order_id\x18\x01 \x01(\t\x12+\n\x06status\x18\x02 \x01(\x0e\x32\x1b.saga.orders.v1.OrderStatus\x12\x15\n\rerror_message\x18\x03 \x01(\t\x12\x0f\n\x07saga_id\x18\x04 \x01(\t\x12(\n\x0bsaga_status\x18\x05 \x01(\x0e\x32\x13.saga.v1.SagaStatus\"Q\n\x12PlaceOrdersRequest\x12-\n\x06orders\x18\x01 \x03(\x0b\x32\x1d.saga.orders.v1.NumberedOrder\x12\x0c\n\x04left\x18\x02 \x03(\x03\"\x92\x01\n\rNumberedOrder\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12*\n\x07timeout\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x13\n\x0btraceparent\x18\x03 \x01(\t\x12\x30\n\x05order\x18\x04 \x01(\x0b\x32!.saga.orders.v1.PlaceOrderRequest\"B\n\x13PlaceOrdersResponse\x12+\n\x06orders\x18\x01 \x03(\x0b\x32\x1b.saga.orders.v1.PlacedOrder\"\x82\x01\n\x0bPlacedOrder\x12\x0e\n\x06number\x18\x01 \x01(\x03\x12\x33\n\x05order\x18\x02 \x01(\x0b\x32\".saga.orders.v1.PlaceOrderResponseH\x00\x12$\n\x06status\x18\x03 \x01(\x0b\x32\x12.google.rpc.StatusH\x00\x42\x08\n\x06\x61nswer*D\n\x0bOrderStatus\x12\x1c\n\x18ORDER_STATUS_UNSPECIFIED\x10\x00\x12\x0b\n\x07SUCCESS\x10\x01\x12\n\n\x06\x46\x41ILED\x10\x02\x32\xc8\x01\n\x15OrderPlacementService\x12S\n\nPlaceOrder\x12!.saga.orders.v1.PlaceOrderRequest\x1a\".saga.orders.v1.PlaceOrderResponse\x12Z\n\x0bPlaceOrders\x12\".saga.orders.v1.PlaceOrdersRequest\x1a#.saga.orders.v1.PlaceOrdersResponse(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -35,16 +37,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
   _globals['_PLACEORDERREQUEST'].fields_by_name['payment_info']._loaded_options = None
   _globals['_PLACEORDERREQUEST'].fields_by_name['payment_info']._serialized_options = b'\200\001\001'
-  _globals['_ORDERSTATUS']._serialized_start=546
-  _globals['_ORDERSTATUS']._serialized_end=614
-  _globals['_PLACEORDERREQUEST']._serialized_start=94
-  _globals['_PLACEORDERREQUEST']._serialized_end=246
-  _globals['_ORDERITEM']._serialized_start=248
-  _globals['_ORDERITEM']._serialized_end=294
-  _globals['_PAYMENTINFO']._serialized_start=296
-  _globals['_PAYMENTINFO']._serialized_end=376
-  _globals['_PLACEORDERRESPONSE']._serialized_start=379
-  _globals['_PLACEORDERRESPONSE']._serialized_end=544
-  _globals['_ORDERPLACEMENTSERVICE']._serialized_start=616
-  _globals['_ORDERPLACEMENTSERVICE']._serialized_end=724
+  _globals['_ORDERSTATUS']._serialized_start=1036
+  _globals['_ORDERSTATUS']._serialized_end=1104
+  _globals['_PLACEORDERREQUEST']._serialized_start=151
+  _globals['_PLACEORDERREQUEST']._serialized_end=303
+  _globals['_ORDERITEM']._serialized_start=305
+  _globals['_ORDERITEM']._serialized_end=351
+  _globals['_PAYMENTINFO']._serialized_start=353
+  _globals['_PAYMENTINFO']._serialized_end=433
+  _globals['_PLACEORDERRESPONSE']._serialized_start=436
+  _globals['_PLACEORDERRESPONSE']._serialized_end=601
+  _globals['_PLACEORDERSREQUEST']._serialized_start=603
+  _globals['_PLACEORDERSREQUEST']._serialized_end=684
+  _globals['_NUMBEREDORDER']._serialized_start=687
+  _globals['_NUMBEREDORDER']._serialized_end=833
+  _globals['_PLACEORDERSRESPONSE']._serialized_start=835
+  _globals['_PLACEORDERSRESPONSE']._serialized_end=901
+  _globals['_PLACEDORDER']._serialized_start=904
+  _globals['_PLACEDORDER']._serialized_end=1034
+  _globals['_ORDERPLACEMENTSERVICE']._serialized_start=1107
+  _globals['_ORDERPLACEMENTSERVICE']._serialized_end=1307
 # @@protoc_insertion_point(module_scope)

@@ -5,9 +5,11 @@ The typed front door of one saga: placing an order."""
 
 from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
+from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from google.rpc import status_pb2 as _status_pb2
 from google.type import money_pb2 as _money_pb2
 from saga.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
@@ -192,3 +194,131 @@ class PlaceOrderResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PlaceOrderResponse: _TypeAlias = PlaceOrderResponse  # noqa: Y015
+
+@_typing.final
+class PlaceOrdersRequest(_message.Message):
+    """Orders that are sent together."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    LEFT_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___NumberedOrder]:
+        """In the order in which they were asked for."""
+
+    @_builtins.property
+    def left(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Numbers of earlier orders of this stream whose answers nobody waits for any more. The orders go on."""
+
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[Global___NumberedOrder] | None = ...,
+        left: _abc.Iterable[_builtins.int] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["left", b"left", "orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaceOrdersRequest: _TypeAlias = PlaceOrdersRequest  # noqa: Y015
+
+@_typing.final
+class NumberedOrder(_message.Message):
+    """One order of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    TIMEOUT_FIELD_NUMBER: _builtins.int
+    TRACEPARENT_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """Tells the orders of a stream apart: from 1, each one larger than the one before."""
+    traceparent: _builtins.str
+    """What its saga goes on with where its caller is followed: the header of W3C Trace Context. Empty: nothing."""
+    @_builtins.property
+    def timeout(self) -> _duration_pb2.Duration:
+        """How long its end is waited for from here on, as a call's deadline. Absent: SAGA_WAIT_MAX."""
+
+    @_builtins.property
+    def order(self) -> Global___PlaceOrderRequest:
+        """What PlaceOrder is given."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        timeout: _duration_pb2.Duration | None = ...,
+        traceparent: _builtins.str = ...,
+        order: Global___PlaceOrderRequest | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "timeout", b"timeout"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["number", b"number", "order", b"order", "timeout", b"timeout", "traceparent", b"traceparent"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___NumberedOrder: _TypeAlias = NumberedOrder  # noqa: Y015
+
+@_typing.final
+class PlaceOrdersResponse(_message.Message):
+    """Answers that are ready."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDERS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def orders(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlacedOrder]:
+        """In the order in which they became ready."""
+
+    def __init__(
+        self,
+        *,
+        orders: _abc.Iterable[Global___PlacedOrder] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["orders", b"orders"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlaceOrdersResponse: _TypeAlias = PlaceOrdersResponse  # noqa: Y015
+
+@_typing.final
+class PlacedOrder(_message.Message):
+    """What became of one order of a stream."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NUMBER_FIELD_NUMBER: _builtins.int
+    ORDER_FIELD_NUMBER: _builtins.int
+    STATUS_FIELD_NUMBER: _builtins.int
+    number: _builtins.int
+    """The number of the order."""
+    @_builtins.property
+    def order(self) -> Global___PlaceOrderResponse:
+        """What PlaceOrder would answer."""
+
+    @_builtins.property
+    def status(self) -> _status_pb2.Status:
+        """The status with which PlaceOrder would end, with its details. Not OK."""
+
+    def __init__(
+        self,
+        *,
+        number: _builtins.int = ...,
+        order: Global___PlaceOrderResponse | None = ...,
+        status: _status_pb2.Status | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "order", b"order", "status", b"status"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answer", b"answer", "number", b"number", "order", b"order", "status", b"status"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_answer: _TypeAlias = _typing.Literal["order", "status"]  # noqa: Y015
+    _WhichOneofArgType_answer: _TypeAlias = _typing.Literal["answer", b"answer"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_answer) -> _WhichOneofReturnType_answer | None: ...
+
+Global___PlacedOrder: _TypeAlias = PlacedOrder  # noqa: Y015

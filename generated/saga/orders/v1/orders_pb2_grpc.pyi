@@ -40,6 +40,11 @@ class OrderPlacementServiceStub:
     answered DEADLINE_EXCEEDED with ErrorInfo (saga_id, status) and goes on: ask again with the same call. One
     that was set aside for a person while it went forward (status DEAD_LETTERED) is answered so at once.
     """
+    PlaceOrders: _grpc.StreamStreamMultiCallable[_orders_pb2.PlaceOrdersRequest, _orders_pb2.PlaceOrdersResponse]
+    """PlaceOrder, for many orders on one stream, which costs a fraction of as many calls. Each is answered once and
+    as if it had come alone, in any order. The stream lasts until either side ends it; orders without an
+    answer by then go on: ask again.
+    """
 
 @_typing.type_check_only
 class OrderPlacementServiceAsyncStub(OrderPlacementServiceStub):
@@ -52,6 +57,11 @@ class OrderPlacementServiceAsyncStub(OrderPlacementServiceStub):
     An order that is undecided when the caller's deadline or the coordinator's SAGA_WAIT_MAX comes is
     answered DEADLINE_EXCEEDED with ErrorInfo (saga_id, status) and goes on: ask again with the same call. One
     that was set aside for a person while it went forward (status DEAD_LETTERED) is answered so at once.
+    """
+    PlaceOrders: _aio.StreamStreamMultiCallable[_orders_pb2.PlaceOrdersRequest, _orders_pb2.PlaceOrdersResponse]  # type: ignore[assignment]
+    """PlaceOrder, for many orders on one stream, which costs a fraction of as many calls. Each is answered once and
+    as if it had come alone, in any order. The stream lasts until either side ends it; orders without an
+    answer by then go on: ask again.
     """
 
 class OrderPlacementServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -68,6 +78,17 @@ class OrderPlacementServiceServicer(metaclass=_abc_1.ABCMeta):
         An order that is undecided when the caller's deadline or the coordinator's SAGA_WAIT_MAX comes is
         answered DEADLINE_EXCEEDED with ErrorInfo (saga_id, status) and goes on: ask again with the same call. One
         that was set aside for a person while it went forward (status DEAD_LETTERED) is answered so at once.
+        """
+
+    @_abc_1.abstractmethod
+    def PlaceOrders(
+        self,
+        request_iterator: _MaybeAsyncIterator[_orders_pb2.PlaceOrdersRequest],
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_orders_pb2.PlaceOrdersResponse], _abc.AsyncIterator[_orders_pb2.PlaceOrdersResponse]]:
+        """PlaceOrder, for many orders on one stream, which costs a fraction of as many calls. Each is answered once and
+        as if it had come alone, in any order. The stream lasts until either side ends it; orders without an
+        answer by then go on: ask again.
         """
 
 def add_OrderPlacementServiceServicer_to_server(servicer: OrderPlacementServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
