@@ -3,7 +3,7 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill sim planted crash export-runs mutate \
+.PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill sim planted bench crash export-runs mutate \
 	coverage model check fmt format lint types layers dependencies \
 	proto proto-fresh proto-lint proto-baseline docs docs-fresh lint-definitions tour lock audit clean
 
@@ -61,6 +61,9 @@ planted: $(DEV) ## plant each of many mistakes in a copy of the product, and see
 
 model: $(DEV) ## explore the protocol to its last state, and show that each of its rules is needed
 	@$(BIN)/python -m tests.model
+
+bench: $(DEV) ## measure sagas a second, latency and cost on real processes (ARGS="--quick", ARGS="--only 'ours 64'")
+	@$(BIN)/python -m scripts.bench $(ARGS)
 
 crash: $(DEV) ## kill each shape of saga at every boundary, the small ones at every pair (WORDS="the pivot": only those)
 	@$(BIN)/python -m tests.crash $(WORDS)
