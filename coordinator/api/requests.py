@@ -145,7 +145,7 @@ def _output(findings: Findings, text: str) -> str | None:
     if not text:
         return None
     try:
-        return jsontext.canonical(jsontext.loads(text, depth_max=OUTPUT_DEPTH_MAX))
+        return jsontext.canonical_form(text, depth_max=OUTPUT_DEPTH_MAX)
     except InvalidJson as error:
         findings.add(f"output_json{error.violation.path.removeprefix('$')}", error.violation.sentence)
         return None

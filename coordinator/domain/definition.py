@@ -357,6 +357,9 @@ class SagaDefinition(_Document):
         """What a saga is pinned to."""
         return jsontext.digest(self.text)
 
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
     @cached_property
     def positions(self) -> Mapping[StepName, int]:
         """Each step's place in `steps`, by its name."""

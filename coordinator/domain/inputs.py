@@ -30,12 +30,22 @@ def step_input(
 
     *outputs* may hold later steps and *step* itself: only what earlier steps answered is used.
     """
-    fields = input_fields(saga_input)
-    chosen = {field: fields[field] for field in _wanted_fields(fields, step)}
+    texts = _texts_of_short(saga_input) if len(saga_input) <= _SHORT_CHARS_MAX else _texts_of_long(saga_input)
+    chosen = {field: texts[field] for field in _wanted_fields(texts, step)}
     wanted = _wanted_outputs(definition, step)
     if wanted is not None:
-        chosen[OUTPUTS] = {name: jsontext.reload(outputs[name]) for name in wanted if name in outputs}
-    return jsontext.canonical(chosen)
+        chosen[OUTPUTS] = _object({name: outputs[name] for name in wanted if name in outputs})
+    return _object(chosen)
+
+
+def _object(texts: Mapping[str, str]) -> str:
+    """The canonical text of an object, of whose entries these are the canonical texts."""
+    return "{" + ",".join(f"{_key(name)}:{texts[name]}" for name in sorted(texts)) + "}"
+
+
+@lru_cache(maxsize=4096)
+def _key(name: str) -> str:
+    return jsontext.canonical(name)
 
 
 def step_input_fields(
@@ -44,6 +54,17 @@ def step_input_fields(
     """The names of what `step_input` holds where the saga's input has *fields*."""
     wanted = _wanted_fields(fields, step)
     return tuple(sorted(wanted if _wanted_outputs(definition, step) is None else (*wanted, OUTPUTS)))
+
+
+def _texts(saga_input: str) -> Mapping[str, str]:
+    """The canonical text of each field of a saga's input."""
+    return {field: jsontext.canonical(value) for field, value in input_fields(saga_input).items()}
+
+
+# Each step needs them, and many sagas take turns: of short ones those of all are kept, of long ones a few.
+_SHORT_CHARS_MAX: Final = 2_048
+_texts_of_short: Final = lru_cache(maxsize=2_048)(_texts)
+_texts_of_long: Final = lru_cache(maxsize=16)(_texts)
 
 
 @lru_cache(maxsize=16)

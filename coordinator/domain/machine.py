@@ -5,12 +5,13 @@ the engine hands it one event, makes that event durable, and only then acts on t
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import cached_property, reduce
+from dataclasses import dataclass
+from functools import lru_cache, reduce
 from typing import assert_never
 
 from coordinator.domain.by_hand import acted, refuse_past_pivot, resumed
 from coordinator.domain.commands import Command, Compensate, Invoke
+from coordinator.domain.copies import remembered, replace
 from coordinator.domain.definition import SagaDefinition, StepKind
 from coordinator.domain.errors import IllegalTransition, SagaEnded
 from coordinator.domain.events import (
@@ -62,7 +63,7 @@ class Decision:
 
     saga: Saga
 
-    @cached_property
+    @remembered
     def commands(self) -> tuple[Command, ...]:
         return outstanding(self.saga)
 
@@ -78,10 +79,16 @@ def start(definition: SagaDefinition, started: SagaStarted) -> Decision:
         started_at=started.at,
         updated_at=started.at,
         deadline_at=started.deadline_at,
-        steps=tuple(StepState(step) for step in definition.steps),
+        steps=_unbegun(definition),
         trace=started.trace,
     )
     return Decision(saga)
+
+
+@lru_cache(maxsize=256)
+def _unbegun(definition: SagaDefinition) -> tuple[StepState, ...]:
+    """The steps of a new saga: the same objects for all of them."""
+    return tuple(StepState(step) for step in definition.steps)
 
 
 def decide(saga: Saga, event: Event) -> Decision:

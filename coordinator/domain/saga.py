@@ -1,10 +1,10 @@
 """A saga: the least there is to know. Status, error text and remaining work are derived from it."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import Enum, StrEnum, auto
-from functools import cached_property
 from typing import Final
 
+from coordinator.domain.copies import remembered, replace
 from coordinator.domain.definition import OnCompensationFailure, SagaDefinition, StepDefinition
 from coordinator.domain.events import OperatorActed
 from coordinator.domain.graph import mask, places
@@ -74,7 +74,7 @@ class UndoOutcome(Enum):
     """A person left the effect in place."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Undo:
     """The undoing of one step, from the moment that its first Compensate may be sent."""
 
@@ -103,7 +103,7 @@ class Undo:
         return self.attempts_before + self.failures + self.lost + 1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class StepState:
     """One step of one saga. `lost` counts attempts whose answer a restart may have swallowed."""
 
@@ -238,7 +238,7 @@ class Saga:
     def heading(self) -> Heading:
         return Heading.FORWARD if self.abort is None else Heading.BACKWARD
 
-    @cached_property
+    @remembered
     def status(self) -> Status:
         if self.termination is not None:
             return Status.TERMINATED
@@ -258,7 +258,7 @@ class Saga:
             return False
         return self.steps[pivot].begun or self.steps[pivot].is_passed
 
-    @cached_property
+    @remembered
     def reached(self) -> tuple[StepState, ...]:
         """The steps that are not settled and wait for no other step, going forward."""
         open_places = mask([place for place, step in enumerate(self.steps) if not step.is_passed])
@@ -275,7 +275,7 @@ class Saga:
         parents = self.definition.graph.parents[self.definition.positions[step.name]]
         return all(self.steps[place].is_passed for place in places(parents))
 
-    @cached_property
+    @remembered
     def at_work(self) -> tuple[StepState, ...]:
         """Those of the steps reached that are begun, or are to begin now: not more than may be at a time."""
         # Past the pivot no step has to be undone for being begun, so one that waits takes no other's place.
@@ -308,7 +308,7 @@ class Saga:
         behind = self.definition.graph.descendants[self.definition.positions[step.name]]
         return not any(_blocks(self.steps[place]) for place in places(behind))
 
-    @cached_property
+    @remembered
     def undoable(self) -> tuple[StepState, ...]:
         """The steps whose undo is not settled and may be asked for now, last ones first: no step that depends
         on them, directly or through others, is still to be undone, or failed to be in a way that halts."""

@@ -39,6 +39,8 @@ def first_call(saga: Saga, command: Command, evaluate: Evaluate, at: float) -> E
             if step.begun:
                 return None
             mapping = step.definition.input_shape
+            if mapping is None:
+                return begin(at, step)
             shaped = _shaped("input", mapping, _scope(saga, step), evaluate)
             _check_sum("input", shaped, (other.input for other in saga.steps))
             return begin(at, step, shaped)
@@ -53,7 +55,7 @@ def shaped_output(saga: Saga, evaluate: Evaluate, at: float) -> Event:
     """The result of a saga whose steps are all passed, or that it cannot be made."""
     scope = Scope(input_fields(saga.input), _Outputs(saga, (1 << len(saga.steps)) - 1))
     try:
-        return OutputShaped(at, _shaped("output", saga.definition.output, scope, evaluate) or "null")
+        return OutputShaped(at, _shaped("output", saga.definition.output, scope, evaluate))
     except NotEvaluated as wrong:
         return ExpressionFailed(at, None, wrong.place, wrong.sentence)
 
@@ -86,19 +88,19 @@ def _undo_input(saga: Saga, step: StepState, evaluate: Evaluate) -> str | None:
     is_own = place == "compensationInput"
     if not is_own and step.input is not None:
         return None
+    if mapping is None:
+        return None
     # An input that is still to be made is that of a step that was never begun: a person vouched for it.
     shaped = _shaped(place, mapping, _scope(saga, step, itself=is_own), evaluate)
-    if shaped is not None and len(shaped.encode()) + len((step.output or "").encode()) > CALL_BYTES_MAX:
+    if len(shaped.encode()) + len((step.output or "").encode()) > CALL_BYTES_MAX:
         raise NotEvaluated(f"this and the step's output take more than {CALL_BYTES_MAX} bytes", place=place)
     others = (other.undo.input for other in saga.steps if other.undo is not None)
     _check_sum(place, shaped, others)
     return shaped
 
 
-def _check_sum(place: str, shaped: str | None, others: Iterable[str | None]) -> None:
+def _check_sum(place: str, shaped: str, others: Iterable[str | None]) -> None:
     """Refuse what was *shaped* if it is too much together with the *others*."""
-    if shaped is None:
-        return
     total = sum(_size(text) for text in (shaped, *others) if text is not None)
     if total > SHAPED_INPUTS_BYTES_MAX:
         sentence = f"what mappings yield for this saga takes more than {SHAPED_INPUTS_BYTES_MAX} bytes in all"
@@ -110,9 +112,7 @@ def _size(text: str) -> int:
     return len(text) if text.isascii() else len(text.encode())
 
 
-def _shaped(place: str, mapping: JsonValue, scope: Scope, evaluate: Evaluate) -> str | None:
-    if mapping is None:
-        return None
+def _shaped(place: str, mapping: JsonValue, scope: Scope, evaluate: Evaluate) -> str:
     text = shape(mapping, scope, evaluate, place=place)
     if len(text.encode()) > SHAPED_BYTES_MAX:
         raise NotEvaluated(f"what it yields takes more than {SHAPED_BYTES_MAX} bytes", place=place)

@@ -247,3 +247,57 @@ def test_the_canonical_text_and_its_digest_never_change() -> None:
 def test_what_json_can_not_hold_is_not_written() -> None:
     with pytest.raises(ValueError, match="JSON"):
         jsontext.canonical(float("nan"))
+
+
+@settings(deadline=None)
+@given(VALUES)
+def test_the_canonical_text_is_what_the_standard_library_writes(value: JsonValue) -> None:
+    expected = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+    assert jsontext.canonical(value) == expected
+
+
+@settings(deadline=None)
+@given(VALUES, st.booleans(), st.booleans(), st.sampled_from([(",", ":"), (", ", ": ")]))
+def test_the_canonical_form_of_a_text_is_that_of_what_it_holds(
+    value: JsonValue, is_sorted: bool, is_ascii: bool, separators: tuple[str, str]
+) -> None:
+    text = json.dumps(value, sort_keys=is_sorted, ensure_ascii=is_ascii, separators=separators)
+    assert jsontext.canonical_form(text) == jsontext.canonical(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"a":1,"a":1}',
+        '{"a":1,"a":2}',
+        '["\\u0000"]',
+        "[1e400]",
+        "[NaN]",
+        "[Infinity]",
+        '["\\ud800"]',
+        "[1",
+        "",
+        "1" * 1_001,
+        "[" * 65 + "]" * 65,
+        "[" + "1," * 100_000 + "1]",
+    ],
+)
+def test_a_text_without_a_canonical_form_is_refused_as_it_is_when_read(text: str) -> None:
+    with pytest.raises(InvalidJson) as read:
+        jsontext.loads(text)
+    with pytest.raises(InvalidJson) as formed:
+        jsontext.canonical_form(text)
+    assert formed.value.violation == read.value.violation
+
+
+@pytest.mark.parametrize(
+    "text", ["-0", "[1.0]", "1E5", "0.10", '"\\/"', '"\\u00e9"', "\n[1 ]", '{"b":1,"a":2}']
+)
+def test_what_can_be_written_in_several_ways_has_one_canonical_form(text: str) -> None:
+    assert jsontext.canonical_form(text) == jsontext.canonical(jsontext.loads(text))
+
+
+def test_the_depth_that_is_asked_for_holds_for_short_texts_too() -> None:
+    assert jsontext.canonical_form("[[[]]]", depth_max=3) == "[[[]]]"
+    with pytest.raises(InvalidJson):
+        jsontext.canonical_form("[[[]]]", depth_max=2)

@@ -98,8 +98,7 @@ def _succeeded(output_json: str) -> Answer:
     if not output_json:
         return Succeeded("null")
     try:
-        output = jsontext.loads(output_json, depth_max=OUTPUT_DEPTH_MAX)
-        return Succeeded(jsontext.canonical(output))
+        return Succeeded(jsontext.canonical_form(output_json, depth_max=OUTPUT_DEPTH_MAX))
     except InvalidJson as error:
         # Not where: the path is made of the output's own keys, which may be secret.
         return broken(f"the output is not the JSON that is taken here: it {error.violation.sentence}")
