@@ -6,7 +6,7 @@ runs, so a caller that leaves stops nothing.
 
 from collections.abc import AsyncIterator
 from contextlib import aclosing, suppress
-from typing import Any
+from typing import Any, Final
 
 from grpc import aio
 
@@ -31,6 +31,7 @@ from coordinator.api.definitions import (
     cut_page as cut_definitions,
 )
 from coordinator.api.filters import cut_page, parse_filter, parse_page_token
+from coordinator.api.streams import Kind, Streams
 from coordinator.api.waiting import patience_s
 from coordinator.domain.errors import Draining, InvalidDefinition, InvalidRequest, Violation, WaitTimedOut
 from coordinator.domain.ids import SagaId
@@ -39,25 +40,43 @@ from coordinator.engine.sagas import Accepted, Sagas, Wanted
 from saga.v1 import coordinator_pb2 as pb
 from saga.v1 import coordinator_pb2_grpc as rpc
 
+STARTS: Final = Kind(
+    method="/saga.v1.CoordinatorService/StartSaga",
+    entries="starts",
+    request="start",
+    answers=pb.StartSagasResponse,
+    answers_field="sagas",
+    answered=pb.StartedSaga,
+    answer="saga",
+)
+
 _Context = aio.ServicerContext[Any, Any]
 
 
 class CoordinatorServicer(rpc.CoordinatorServiceServicer):
     """Sagas of any definition, and the definitions."""
 
-    def __init__(self, sagas: Sagas, definitions: Definitions, *, wait_max_s: float) -> None:
+    def __init__(
+        self, sagas: Sagas, definitions: Definitions, streams: Streams, *, wait_max_s: float
+    ) -> None:
         self._sagas = sagas
         self._definitions = definitions
+        self._streams = streams
         self._wait_max_s = wait_max_s
 
     async def StartSaga(self, request: pb.StartSagaRequest, context: _Context) -> pb.StartSagaResponse:
         wanted = requests.wanted_saga(request)
-        wait_s = requests.wait_s(request.wait)
+        wait_s = requests.seconds("wait", request.wait)
         accepted = await self._start(wanted, request.WhichOneof("input_form") or "input_json")
         if wait_s > 0:
             await self._wait(accepted.summary.id, patience_s(context, min(wait_s, self._wait_max_s)))
         view = await self._sagas.get(accepted.summary.id)
         return pb.StartSagaResponse(saga=to_saga_with_steps(view), joined=accepted.joined)
+
+    def StartSagas(
+        self, request_iterator: AsyncIterator[pb.StartSagasRequest], context: _Context
+    ) -> AsyncIterator[pb.StartSagasResponse]:
+        return self._streams.answers(STARTS, self.StartSaga, request_iterator, context)
 
     async def GetSaga(self, request: pb.GetSagaRequest, context: _Context) -> pb.GetSagaResponse:
         view = await self._sagas.get(requests.saga_id(request.saga_id))

@@ -116,19 +116,28 @@ def row_of(error: Exception) -> Row:
 
 
 def to_status(error: Exception) -> Status:
+    """What a call ends with that fails with *error*."""
+    return rpc_status.to_status(to_proto(error))
+
+
+def to_proto(error: Exception) -> status_pb2.Status:
     """What *error* is on the wire: code, sentence, ErrorInfo and field violations."""
     row = row_of(error)
     details: list[any_pb2.Any] = [_packed(_error_info(row, error))]
     violations = _violations(error)
     if violations:
         details.append(_packed(_bad_request(violations)))
-    return rpc_status.to_status(
-        status_pb2.Status(
-            code=row.code.value[0],
-            message=_bounded(row.sentence or _text(error, violations), MESSAGE_CHARS_MAX),
-            details=details,
-        )
+    return status_pb2.Status(
+        code=row.code.value[0],
+        message=_bounded(row.sentence or _text(error, violations), MESSAGE_CHARS_MAX),
+        details=details,
     )
+
+
+def proto_of(status: Status) -> status_pb2.Status:
+    """What `to_status` made a status of."""
+    ((_, packed),) = status.trailing_metadata
+    return status_pb2.Status.FromString(packed)
 
 
 def _error_info(row: Row, error: Exception) -> error_details_pb2.ErrorInfo:

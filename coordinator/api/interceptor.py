@@ -62,6 +62,12 @@ class CallInterceptor(aio.ServerInterceptor):
                 _reader(handler.request_deserializer),
                 handler.response_serializer,
             )
+        if handler.stream_stream is not None:
+            return grpc.stream_stream_rpc_method_handler(
+                self._stream(method, handler.stream_stream),
+                _reader(handler.request_deserializer),
+                handler.response_serializer,
+            )
         return grpc.unary_unary_rpc_method_handler(
             self._answer(method, handler.unary_unary),
             _reader(handler.request_deserializer),
@@ -105,7 +111,7 @@ class CallInterceptor(aio.ServerInterceptor):
         try:
             try:
                 self._check_gate()
-                _check_readable(request)
+                check_readable(request)
                 answer = await work()
                 saga_id = saga_id or _saga_id(answer)
                 return answer
@@ -122,16 +128,11 @@ class CallInterceptor(aio.ServerInterceptor):
         finally:
             if self._ended is not None:
                 self._ended(code, saga_id)
-            _log.log(
-                logging.INFO if code in _UNUSUAL else logging.DEBUG,
-                "call ended",
-                extra={
-                    "method": method,
-                    "code": code.name,
-                    "reason": reason,
-                    "duration_ms": round((loop.time() - began_at) * 1000, 3),
-                },
-            )
+            level = logging.INFO if code in _UNUSUAL else logging.DEBUG
+            if _log.isEnabledFor(level):
+                duration_ms = round((loop.time() - began_at) * 1000, 3)
+                told = {"method": method, "code": code.name, "reason": reason, "duration_ms": duration_ms}
+                _log.log(level, "call ended", extra=told)
 
     def _check_gate(self) -> None:
         if not self.is_open:
@@ -167,7 +168,12 @@ def _reader(deserialize: Callable[[bytes], Any] | None) -> Callable[[bytes], Any
     return read
 
 
-def _check_readable(request: object) -> None:
+def check_readable(request: object) -> None:
+    """Look whether a message came.
+
+    Raises:
+        InvalidRequest: bytes came that are none of its method's.
+    """
     if isinstance(request, _Unreadable):
         sentence = "is not a message of this method: broken, nested too deep, or text that is not UTF-8"
         raise InvalidRequest([Violation("request", sentence)])

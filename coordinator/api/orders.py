@@ -4,6 +4,7 @@ An order is answered when it is decided: SUCCESS if and only if its saga COMPLET
 automatic work is left. Until then the caller waits, and can always come back with the same call.
 """
 
+from collections.abc import AsyncIterator
 from typing import Any, Final
 
 from grpc import aio
@@ -11,6 +12,7 @@ from grpc import aio
 from coordinator.api.convert import saga_status
 from coordinator.api.errors import FrontDoorClosed
 from coordinator.api.requests import ORDER_FIELDS, order_input
+from coordinator.api.streams import Kind, Streams
 from coordinator.api.waiting import patience_s
 from coordinator.domain.errors import DefinitionNotFound, InvalidRequest, Undecided
 from coordinator.domain.front_door import FrontDoor
@@ -22,6 +24,17 @@ from saga.orders.v1 import orders_pb2 as pb
 from saga.orders.v1 import orders_pb2_grpc as rpc
 
 ORDERS_DOOR: Final = "orders"
+ORDERS: Final = Kind(
+    method="/saga.orders.v1.OrderPlacementService/PlaceOrder",
+    entries="orders",
+    request="order",
+    answers=pb.PlaceOrdersResponse,
+    answers_field="orders",
+    answered=pb.PlacedOrder,
+    answer="order",
+)
+
+_Context = aio.ServicerContext[Any, Any]
 
 
 def orders_door(saga_name: str) -> FrontDoor:
@@ -32,15 +45,21 @@ def orders_door(saga_name: str) -> FrontDoor:
 class OrderPlacementServicer(rpc.OrderPlacementServiceServicer):
     """Places orders."""
 
-    def __init__(self, sagas: Sagas, definitions: Definitions, door: FrontDoor, *, wait_max_s: float) -> None:
+    def __init__(
+        self, sagas: Sagas, definitions: Definitions, door: FrontDoor, streams: Streams, *, wait_max_s: float
+    ) -> None:
         self._sagas = sagas
         self._definitions = definitions
         self._door = door
+        self._streams = streams
         self._wait_max_s = wait_max_s
 
-    async def PlaceOrder(
-        self, request: pb.PlaceOrderRequest, context: aio.ServicerContext[Any, Any]
-    ) -> pb.PlaceOrderResponse:
+    def PlaceOrders(
+        self, request_iterator: AsyncIterator[pb.PlaceOrdersRequest], context: _Context
+    ) -> AsyncIterator[pb.PlaceOrdersResponse]:
+        return self._streams.answers(ORDERS, self.PlaceOrder, request_iterator, context)
+
+    async def PlaceOrder(self, request: pb.PlaceOrderRequest, context: _Context) -> pb.PlaceOrderResponse:
         accepted = await self._start(
             Wanted(
                 front_door=ORDERS_DOOR,

@@ -192,12 +192,12 @@ def wanted_saga(request: pb.StartSagaRequest) -> Wanted:
     )
 
 
-def wait_s(wait: Duration) -> float:
-    """How long a StartSaga waits for the end, in seconds."""
-    same_sign = wait.seconds == 0 or wait.nanos == 0 or (wait.seconds > 0) == (wait.nanos > 0)
-    if not same_sign or abs(wait.nanos) > NANOS_MAX or wait.seconds < 0 or wait.nanos < 0:
-        raise InvalidRequest([Violation("wait", "expected a duration of zero or more")])
-    return wait.seconds + wait.nanos / 1e9
+def seconds(field: str, duration: Duration) -> float:
+    """How long *duration* is, which is the request's *field*."""
+    same_sign = duration.seconds == 0 or duration.nanos == 0 or (duration.seconds > 0) == (duration.nanos > 0)
+    if not same_sign or abs(duration.nanos) > NANOS_MAX or duration.seconds < 0 or duration.nanos < 0:
+        raise InvalidRequest([Violation(field, "expected a duration of zero or more")])
+    return duration.seconds + duration.nanos / 1e9
 
 
 def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:

@@ -19,6 +19,7 @@ from coordinator.api.interceptor import CallInterceptor
 from coordinator.api.operator import OperatorServicer
 from coordinator.api.orders import OrderPlacementServicer, orders_door
 from coordinator.api.reflection import add_reflection
+from coordinator.api.streams import Streams
 from coordinator.domain.errors import StartupFailed
 from coordinator.engine.definitions import Definitions
 from coordinator.engine.operations import Operations
@@ -68,6 +69,8 @@ class ApiServer:
     ) -> None:
         """*around* are interceptors that stand around ours; *call_ended* is as in `CallInterceptor`."""
         self._interceptor = CallInterceptor(call_ended)
+        # A stream may have as many entries under way as there may be calls.
+        self._streams = Streams([*around, self._interceptor], entries_max=calls_open_max)
         self._health = health.aio.HealthServicer()
         self._server = aio.server(
             interceptors=[*around, self._interceptor],
@@ -75,13 +78,15 @@ class ApiServer:
             maximum_concurrent_rpcs=calls_open_max,
         )
         coordinator_pb2_grpc.add_CoordinatorServiceServicer_to_server(
-            CoordinatorServicer(sagas, definitions, wait_max_s=wait_max_s), self._server
+            CoordinatorServicer(sagas, definitions, self._streams, wait_max_s=wait_max_s), self._server
         )
         operator_pb2_grpc.add_OperatorServiceServicer_to_server(
             OperatorServicer(sagas, operations), self._server
         )
         orders_pb2_grpc.add_OrderPlacementServiceServicer_to_server(
-            OrderPlacementServicer(sagas, definitions, orders_door(place_order_saga), wait_max_s=wait_max_s),
+            OrderPlacementServicer(
+                sagas, definitions, orders_door(place_order_saga), self._streams, wait_max_s=wait_max_s
+            ),
             self._server,
         )
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -117,11 +122,14 @@ class ApiServer:
         await self._say(serving=True)
 
     async def draining(self) -> None:
-        """Say that we are going. Calls are still let in: the engine refuses new sagas, reads go on."""
+        """Say that we are going. Calls are still let in: the engine refuses new sagas, reads go on. Streams
+        that carry calls take no more, so that they end when what they have under way does."""
+        self._streams.drain()
         await self._say(serving=False)
 
     async def stop(self, grace_s: float) -> None:
         """Take no new calls, let those that run end for at most *grace_s*, then abort them."""
+        self._streams.drain()
         stopping = asyncio.create_task(self._server.stop(grace_s))
         await self._interceptor.settled(grace_s)
         # What is left now are streams of health checks and of reflection, which have no end of their own.

@@ -1,0 +1,258 @@
+"""Many calls on one stream. Each of its entries is a call of the method that takes one, with all that stands
+around that method: only its context is made up here, from the stream's and from what the entry says.
+
+No timer gathers answers: those that become ready while a write is under way leave with the next one.
+"""
+
+import asyncio
+import math
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, cast
+
+import grpc
+from google.protobuf.message import Message
+from google.rpc import status_pb2
+from grpc import aio
+
+from coordinator.api import requests
+from coordinator.api.errors import proto_of, to_proto
+from coordinator.api.interceptor import check_readable
+from coordinator.domain.errors import Draining, InvalidRequest, Violation
+
+ANSWERS_BYTES_MAX: Final = 1 << 20
+"""Well below what any client takes as one message; an answer that is larger leaves by itself."""
+
+_TRACEPARENT: Final = "traceparent"
+
+_Context = aio.ServicerContext[Any, Any]
+_Call = Callable[[Message, Any], Awaitable[Message]]
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A sort of stream, by the names of its messages' fields."""
+
+    method: str
+    """What each entry is a call of, as it stands on the wire: logs and spans count it under that name."""
+    entries: str
+    request: str
+    answers: type[Any]
+    """The message that carries answers."""
+    answers_field: str
+    answered: type[Any]
+    """The message that is one answer."""
+    answer: str
+
+
+class Streams:
+    """All streams that are open; each of them has at most *entries_max* entries under way."""
+
+    def __init__(self, around: Sequence[aio.ServerInterceptor], *, entries_max: int) -> None:
+        """*around* stand around each entry as they do around a call, the outermost first."""
+        self._around = around
+        self._entries_max = entries_max
+        self._open: set[_Stream] = set()
+        self._is_draining = False
+
+    async def answers(
+        self,
+        kind: Kind,
+        method: Callable[[Any, Any], Awaitable[Any]],
+        batches: AsyncIterator[Any],
+        context: Any,
+    ) -> AsyncGenerator[Any, None]:
+        """What answers the entries of *batches*, each by *method*.
+
+        Raises:
+            InvalidRequest: numbers do not rise, or a batch cannot be read.
+            Draining: this coordinator stops; what was read is answered.
+        """
+        stream = _Stream(kind, await self._intercepted(kind.method, method), context, self._entries_max)
+        if self._is_draining:
+            raise stream.draining()
+        self._open.add(stream)
+        try:
+            async with aclosing(stream.answers(batches)) as answers:
+                async for message in answers:
+                    yield message
+        finally:
+            self._open.discard(stream)
+
+    def drain(self) -> None:
+        """Read no more: each stream ends once what it has read is answered."""
+        self._is_draining = True
+        for stream in self._open:
+            stream.drain()
+
+    async def _intercepted(self, name: str, method: Callable[[Any, Any], Awaitable[Any]]) -> _Call:
+        async def call(request: Message, context: Any) -> Any:
+            # In here, so that a timeout which is none is answered as all else that is wrong with a request.
+            context.start()
+            return await method(request, context)
+
+        handler: _Handler = grpc.unary_unary_rpc_method_handler(call)
+        details = cast(grpc.HandlerCallDetails, _Details(name, ()))
+        for interceptor in reversed(self._around):
+            handler = await interceptor.intercept_service(_giving(handler), details)
+        return cast(_Call, cast(Any, handler).unary_unary)
+
+
+class _Stream:
+    """One stream. It owns a task for each entry under way and one that reads; none outlives it."""
+
+    def __init__(self, kind: Kind, call: _Call, context: _Context, entries_max: int) -> None:
+        self._kind = kind
+        self._call = call
+        self._context = context
+        self._entries_max = entries_max
+        self._number = 0
+        self._open: dict[int, asyncio.Task[None]] = {}
+        self._ready: deque[Any] = deque()
+        self._news = asyncio.Event()
+        self._room = asyncio.Event()
+        self._reading: asyncio.Task[None] | None = None
+        self._is_draining = False
+
+    async def answers(self, batches: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+        """Answers as they become ready, until what was read is answered and no more is to come."""
+        reading = self._reading = asyncio.create_task(self._read(batches))
+        reading.add_done_callback(lambda _: self._news.set())
+        try:
+            while self._open or not reading.done():
+                await self._news.wait()
+                self._news.clear()
+                if reading.done() and not reading.cancelled():
+                    reading.result()  # what is wrong with the stream ends it
+                while self._ready:
+                    yield self._batch()
+                    self._room.set()
+            if self._is_draining:
+                raise self.draining()
+        finally:
+            tasks = (reading, *self._open.values())
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def drain(self) -> None:
+        """Read no more."""
+        self._is_draining = True
+        if self._reading is not None:
+            self._reading.cancel()
+
+    def draining(self) -> Draining:
+        """How a stream ends that this coordinator ends."""
+        return Draining(
+            "the coordinator is shutting down and reads no more of this stream; ask again, and a start under "
+            "the same request id"
+        )
+
+    async def _read(self, batches: AsyncIterator[Any]) -> None:
+        loop = asyncio.get_running_loop()
+        async for batch in batches:
+            check_readable(batch)
+            for index, entry in enumerate(getattr(batch, self._kind.entries)):
+                while len(self._open) + len(self._ready) >= self._entries_max:
+                    # Whoever takes no answers gets no further: what is under way here is bounded.
+                    self._room.clear()
+                    await self._room.wait()
+                self._check_number(index, entry.number)
+                self._open[entry.number] = loop.create_task(self._answer(entry, loop.time()))
+            for number in batch.left:
+                if (task := self._open.get(number)) is not None:
+                    task.cancel()
+
+    def _check_number(self, index: int, number: int) -> None:
+        if number <= self._number:
+            path = f"{self._kind.entries}[{index}].number"
+            raise InvalidRequest([Violation(path, f"expected more than {self._number}, found {number}")])
+        self._number = number
+
+    async def _answer(self, entry: Any, arrived_at: float) -> None:
+        kind, number = self._kind, entry.number
+        try:
+            context = EntryContext(self._context, entry, arrived_at)
+            answer = await self._call(getattr(entry, kind.request), context)
+            self._ready.append(kind.answered(number=number, **{kind.answer: answer}))
+        except _Aborted as aborted:
+            self._ready.append(kind.answered(number=number, status=aborted.status))
+        except Exception as error:
+            # Of what stands around the method, since of the method itself each error has become a status.
+            self._ready.append(kind.answered(number=number, status=to_proto(error)))
+        finally:
+            del self._open[number]
+            self._news.set()
+            self._room.set()
+
+    def _batch(self) -> Any:
+        batch = [answer := self._ready.popleft()]
+        bytes_left = ANSWERS_BYTES_MAX - answer.ByteSize()
+        while self._ready and (bytes_left := bytes_left - self._ready[0].ByteSize()) >= 0:
+            batch.append(self._ready.popleft())
+        return self._kind.answers(**{self._kind.answers_field: batch})
+
+
+class _Aborted(Exception):
+    """A call ended with a status other than OK."""
+
+    def __init__(self, status: status_pb2.Status) -> None:
+        super().__init__()
+        self.status = status
+
+
+class EntryContext:
+    """What of a call's context is asked for here: by our methods, by the interceptor and by tracing."""
+
+    __slots__ = ("_arrived_at", "_ends_at", "_entry", "_stream")
+
+    def __init__(self, stream: _Context, entry: Any, arrived_at: float) -> None:
+        self._stream = stream
+        self._entry = entry
+        self._arrived_at = arrived_at
+        self._ends_at = math.inf
+
+    def start(self) -> None:
+        """Count the entry's time.
+
+        Raises:
+            InvalidRequest: it is no time.
+        """
+        if self._entry.HasField("timeout"):
+            self._ends_at = self._arrived_at + requests.seconds("timeout", self._entry.timeout)
+
+    def time_remaining(self) -> float:
+        return max(self._ends_at - asyncio.get_running_loop().time(), 0.0)
+
+    def invocation_metadata(self) -> Sequence[object]:
+        """The stream's, with the entry's own place in a trace."""
+        given = [item for item in self._stream.invocation_metadata() or () if item[0] != _TRACEPARENT]
+        if self._entry.traceparent:
+            given.append(_Header(_TRACEPARENT, self._entry.traceparent))
+        return given
+
+    def peer(self) -> str:
+        return self._stream.peer()
+
+    async def abort_with_status(self, status: grpc.Status) -> NoReturn:
+        raise _Aborted(proto_of(status))
+
+
+class _Header(NamedTuple):
+    key: str
+    value: str
+
+
+class _Details(NamedTuple):
+    method: str
+    invocation_metadata: tuple[object, ...]
+
+
+def _giving(handler: _Handler) -> Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]]:
+    async def give(_: grpc.HandlerCallDetails) -> _Handler:
+        return handler
+
+    return give
