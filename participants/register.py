@@ -2,8 +2,9 @@
 
 hosted = open_hosted(PaymentService(), Path("data"))
 server = grpc.aio.server()
-register(server, [hosted])
+registered = register(server, [hosted])
 …
+registered.end_streams()  # which would else be kept open for all of the grace
 await server.stop(grace)
 await hosted.close()
 """
@@ -22,9 +23,10 @@ from saga.v1 import ledger_pb2_grpc, participant_pb2_grpc
 
 def register(
     server: grpc.aio.Server, services: Sequence[Hosted], *, faulty: Mapping[str, Performer] | None = None
-) -> None:
+) -> ParticipantServicer:
     """Add ParticipantService and LedgerService for *services*; calls go to *faulty* ones if given."""
     by_name = {hosted.name: hosted for hosted in services}
     performers = ParticipantServicer(by_name if faulty is None else faulty)
     participant_pb2_grpc.add_ParticipantServiceServicer_to_server(performers, server)
     ledger_pb2_grpc.add_LedgerServiceServicer_to_server(LedgerServicer(by_name), server)
+    return performers

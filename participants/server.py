@@ -85,16 +85,18 @@ async def serving(
         server = grpc.aio.server(options=OPTIONS, maximum_concurrent_rpcs=CALLS_MAX)
         names = [PARTICIPANT_SERVICE, LEDGER_SERVICE]
         if faults is None:
-            register(server, services)
+            registered = register(server, services)
         else:
             names.append(FAULT_SERVICE)
-            register(server, services, faulty=await _add_faults(stack, server, services, faults))
+            faulty = await _add_faults(stack, server, services, faults)
+            registered = register(server, services, faulty=faulty)
         healthy = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(healthy, server)
         reflection.enable_server_reflection((*names, health.SERVICE_NAME, reflection.SERVICE_NAME), server)
         bound = _bind(server, host, port)
         await server.start()
         stack.push_async_callback(server.stop, grace_s)
+        stack.callback(registered.end_streams)
         for name in ("", *names, *(hosted.name for hosted in services)):
             await healthy.set(name, SERVING)
         stack.push_async_callback(healthy.enter_graceful_shutdown)

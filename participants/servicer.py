@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 
-from google.protobuf.duration_pb2 import Duration
 from grpc.aio import ServicerContext as Context
 
 from participants import tracing
 from participants.base import Offer
-from participants.calls import Answer, Call, Faulted, Operation, Pending, Refused, Reply, Succeeded
-from participants.errors import UnknownService
+from participants.calls import Call, Faulted, Operation, Reply
+from participants.errors import Unavailable, UnknownService
 from participants.hosting import Performer
 from participants.requests import NAME_LENGTH_MAX, read_compensate, read_execute
-from participants.status import answered
+from participants.responses import fill
+from participants.status import about, answered
+from participants.streams import Stream
 from participants.tracing import Traced
 from participants.turns import TurnNotReached, Turns
 from saga.v1 import participant_pb2 as pb
@@ -26,30 +27,32 @@ class ParticipantServicer(rpc.ParticipantServiceServicer):
     def __init__(self, services: Mapping[str, Performer]) -> None:
         self._services = dict(sorted(services.items()))
         self._turns = {name: Turns() for name in services}
+        self._streams: set[Stream] = set()
+        self._ending = False
 
     async def Execute(
         self, request: pb.ExecuteRequest, context: Context[pb.ExecuteRequest, pb.ExecuteResponse]
     ) -> pb.ExecuteResponse:
         async def work() -> pb.ExecuteResponse:
             reply = await self._perform(read_execute(request), context.time_remaining(), traced)
-            response = pb.ExecuteResponse(idempotency_key=reply.idempotency_key)
-            _set_outcome(response, reply.answer)
+            response = pb.ExecuteResponse()
+            fill(response, reply)
             return response
 
         with tracing.served(context, Operation.EXECUTE) as traced:
-            return await answered(context, traced.noting(work()), **_about(request, traced))
+            return await answered(context, traced.noting(work()), **about(request, traced.trace))
 
     async def Compensate(
         self, request: pb.CompensateRequest, context: Context[pb.CompensateRequest, pb.CompensateResponse]
     ) -> pb.CompensateResponse:
         async def work() -> pb.CompensateResponse:
             reply = await self._perform(read_compensate(request), context.time_remaining(), traced)
-            response = pb.CompensateResponse(idempotency_key=reply.idempotency_key)
-            _set_outcome(response, reply.answer)
+            response = pb.CompensateResponse()
+            fill(response, reply)
             return response
 
         with tracing.served(context, Operation.COMPENSATE) as traced:
-            return await answered(context, traced.noting(work()), **_about(request, traced))
+            return await answered(context, traced.noting(work()), **about(request, traced.trace))
 
     async def Describe(
         self, request: pb.DescribeRequest, context: Context[pb.DescribeRequest, pb.DescribeResponse]
@@ -59,6 +62,33 @@ class ParticipantServicer(rpc.ParticipantServiceServicer):
             return pb.DescribeResponse(services=[_description(service.offer()) for service in asked])
 
         return await answered(context, work(), service=request.service[:NAME_LENGTH_MAX])
+
+    async def Perform(  # type: ignore[override]  # it writes by itself, for which the stub has no type
+        self,
+        request_iterator: AsyncIterator[pb.PerformRequest],
+        context: Context[pb.PerformRequest, pb.PerformResponse],
+    ) -> None:
+        async def work() -> None:
+            if self._ending:
+                raise Unavailable("The service is not taking calls.")
+            stream = Stream(request_iterator, context, self._perform)
+            self._streams.add(stream)
+            try:
+                await stream.serve()
+            finally:
+                self._streams.discard(stream)
+
+        await answered(context, work())
+
+    def end_streams(self) -> None:
+        """Take no more calls on streams; each ends once those under way are answered.
+
+        It comes right before the server's `stop`, which would else wait until its grace is over: callers keep
+        their streams open for as long as they can.
+        """
+        self._ending = True
+        for stream in self._streams:
+            stream.end()
 
     async def _perform(self, call: Call, time_left_s: float | None, traced: Traced) -> Reply:
         traced.concerns(call)
@@ -82,13 +112,6 @@ class ParticipantServicer(rpc.ParticipantServiceServicer):
         return service
 
 
-def _about(request: pb.ExecuteRequest | pb.CompensateRequest, traced: Traced) -> dict[str, str]:
-    given = {"service": request.service, "saga_id": request.saga_id, "step": request.step}
-    # A stranger may send names of any length.
-    about = {name: value[:NAME_LENGTH_MAX] for name, value in given.items()}
-    return {**about, "trace": traced.trace} if traced.trace else about
-
-
 def _description(offer: Offer) -> pb.ServiceDescription:
     return pb.ServiceDescription(
         service=offer.service,
@@ -96,33 +119,3 @@ def _description(offer: Offer) -> pb.ServiceDescription:
         compensations=sorted(offer.compensations),
         barrier=offer.barrier,
     )
-
-
-def _set_outcome(response: pb.ExecuteResponse | pb.CompensateResponse, answer: Answer | None) -> None:
-    match answer:
-        case Succeeded(output_json):
-            response.succeeded.output_json = output_json
-            response.succeeded.SetInParent()
-        case Refused():
-            response.refused.CopyFrom(pb.Refused(code=answer.code, message=answer.message))
-        case Pending():
-            response.pending.CopyFrom(pb.Pending(ask_again_after=_duration(answer.ask_again_after_s)))
-        case Faulted():
-            response.faulted.CopyFrom(
-                pb.Faulted(
-                    code=answer.code,
-                    message=answer.message,
-                    retry_after=_duration(answer.retry_after_s),
-                )
-            )
-        case None:
-            # A broken contract on purpose: only a fault plan answers nothing.
-            return
-
-
-def _duration(seconds: float | None) -> Duration | None:
-    if seconds is None:
-        return None
-    made = Duration()
-    made.FromNanoseconds(round(seconds * 1_000_000_000))
-    return made

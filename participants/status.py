@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
-from typing import Any, NoReturn, TypeVar
+from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 
+from participants.calls import Call
 from participants.errors import (
     Barred,
     BusinessError,
@@ -26,6 +27,8 @@ from participants.errors import (
     Unavailable,
     UnknownService,
 )
+from participants.requests import NAME_LENGTH_MAX
+from saga.v1 import participant_pb2 as pb
 
 DOMAIN = "saga.v1"
 DETAILS_KEY = "grpc-status-details-bin"
@@ -43,6 +46,7 @@ STATUS: tuple[tuple[type[ParticipantError], StatusCode], ...] = (
     (Unavailable, StatusCode.UNAVAILABLE),
     (ParticipantError, StatusCode.INTERNAL),
 )
+CODES = {code.value[0]: code for code in StatusCode}
 Answered = TypeVar("Answered")
 log = logging.getLogger(__name__)
 
@@ -50,40 +54,58 @@ log = logging.getLogger(__name__)
 async def answered(
     context: grpc.aio.ServicerContext[Any, Any], work: Awaitable[Answered], **about: object
 ) -> Answered:
-    """Await *work*; an error of it ends the call with its status and is logged with *about*.
+    """Await *work*; an error of it ends the call with its status and is logged with *about*."""
+    try:
+        return await work
+    except Exception as error:
+        status = explain(error, **about)
+    trailers = ((DETAILS_KEY, status.SerializeToString()),) if status.details else ()
+    await context.abort(CODES[status.code], status.message, trailers)
+
+
+def explain(error: Exception, **about: object) -> status_pb2.Status:
+    """The status of a call that *error* has ended, which is logged with *about*.
 
     Nothing but our own sentences leaves: an unexpected error is named by its type alone.
     """
-    try:
-        return await work
-    except StatusInjected as error:
-        await context.abort(StatusCode[error.status], str(error))
-    except BusinessError as error:
-        log.error("the business code failed", extra={**about, "error": str(error)})
-        await _abort(context, error, "The service failed at this call; nothing of it was kept.")
-    except Rejected as error:
-        if not isinstance(error, InvalidRequest):
-            log.info("a call was rejected", extra={**about, "reason": error.reason})
-        await _abort(context, error, str(error))
-    except Unavailable as error:
-        await _abort(context, error, str(error))
-    except Exception as error:
-        log.error("a call failed", extra={**about, "error": type(error).__name__})
-        await context.abort(StatusCode.INTERNAL, "The service failed at this call.")
-    raise AssertionError("abort does not return")
+    match error:
+        case StatusInjected():
+            return status_pb2.Status(code=code_of(error).value[0], message=str(error))
+        case BusinessError():
+            log.error("the business code failed", extra={**about, "error": str(error)})
+            return _detailed(error, "The service failed at this call; nothing of it was kept.")
+        case Rejected():
+            if not isinstance(error, InvalidRequest):
+                log.info("a call was rejected", extra={**about, "reason": error.reason})
+            return _detailed(error, str(error))
+        case Unavailable():
+            return _detailed(error, str(error))
+        case _:
+            log.error("a call failed", extra={**about, "error": type(error).__name__})
+            return status_pb2.Status(code=code_of(error).value[0], message="The service failed at this call.")
 
 
-async def _abort(
-    context: grpc.aio.ServicerContext[Any, Any], error: ParticipantError, sentence: str
-) -> NoReturn:
-    code = next(code for kind, code in STATUS if isinstance(error, kind))
-    sentence = sentence[:SENTENCE_LENGTH_MAX]
-    status = status_pb2.Status(code=code.value[0], message=sentence)
+def about(named: Call | pb.ExecuteRequest | pb.CompensateRequest, trace: str) -> dict[str, str]:
+    """What is logged of a call: a stranger may send names of any length."""
+    given = {"service": named.service, "saga_id": named.saga_id, "step": named.step}
+    told = {name: value[:NAME_LENGTH_MAX] for name, value in given.items()}
+    return {**told, "trace": trace} if trace else told
+
+
+def code_of(error: Exception) -> StatusCode:
+    """With which code *error* ends a call."""
+    if isinstance(error, StatusInjected):
+        return StatusCode[error.status]
+    return next((code for kind, code in STATUS if isinstance(error, kind)), StatusCode.INTERNAL)
+
+
+def _detailed(error: ParticipantError, sentence: str) -> status_pb2.Status:
+    status = status_pb2.Status(code=code_of(error).value[0], message=sentence[:SENTENCE_LENGTH_MAX])
     for detail in _details(error):
         packed = AnyMessage()
         packed.Pack(detail)
         status.details.append(packed)
-    await context.abort(code, sentence, ((DETAILS_KEY, status.SerializeToString()),))
+    return status
 
 
 def _details(

@@ -6,17 +6,21 @@ an outcome and its code.  Never a payload, a key or a text: what a service says 
 
 from __future__ import annotations
 
+import math
 import sqlite3
 import sys
+import time
 from asyncio import CancelledError
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
 import grpc
 from grpc import StatusCode
 
+from participants import status
 from participants.base import Business, Output
 from participants.calls import Answer, Call, Faulted, Operation, Pending, Refused, Succeeded
 from participants.errors import BusinessError, Rejected, Unavailable
@@ -85,16 +89,24 @@ def served(context: grpc.aio.ServicerContext[Any, Any], operation: Operation) ->
     """The call that *context* belongs to, to be entered while it is served."""
     if sys.modules.get(API) is None:
         return _UNTRACED
-    from opentelemetry.trace import SpanKind, get_current_span, get_tracer
+    from opentelemetry.trace import get_current_span
 
     caller = _caller(context)
     current = get_current_span()
     if _is_of_the_same_call(current, caller):
         return _Joined(current)
-    method = METHODS[operation]
-    attributes = {"rpc.system.name": "grpc", "rpc.method": method}
-    span = get_tracer(SCOPE).start_span(method, context=caller, kind=SpanKind.SERVER, attributes=attributes)
-    return _Spanned(span, context)
+    return _Spanned(_start(operation, caller), partial(_code_of_served, context))
+
+
+def streamed(traceparent: str, operation: Operation, time_left_s: float | None) -> Traced:
+    """A call that came on a stream with others, to be entered while it is served.  A span that somebody has
+    made for the stream is not this call's: it lasts as long as all of them."""
+    if sys.modules.get(API) is None:
+        return _UNTRACED
+    deadline_at = math.inf if time_left_s is None else time.monotonic() + time_left_s
+    return _Spanned(
+        _start(operation, _extracted({HEADER: traceparent})), partial(_code_of_streamed, deadline_at)
+    )
 
 
 def within(business: Business) -> Business:
@@ -151,9 +163,9 @@ class _Joined(Traced):
 class _Spanned(_Joined):
     """A call with a span of ours, which is the current one while it is served."""
 
-    def __init__(self, span: Span, served: grpc.aio.ServicerContext[Any, Any]) -> None:
+    def __init__(self, span: Span, code_of: Callable[[BaseException], StatusCode]) -> None:
         super().__init__(span)
-        self._served = served
+        self._code_of = code_of
 
     def __enter__(self) -> Self:
         from opentelemetry.context import attach
@@ -169,7 +181,7 @@ class _Spanned(_Joined):
         from opentelemetry.context import detach
 
         detach(self._token)
-        code = self._code(error)
+        code = StatusCode.OK if error is None else self._code_of(error)
         self._span.set_attribute("rpc.response.status_code", code.name)
         if code in FAILURES:
             # Without a description, and without the error: both may quote what a service said.
@@ -177,25 +189,42 @@ class _Spanned(_Joined):
             self._span.set_status(api.StatusCode.ERROR)
         self._span.end()
 
-    def _code(self, error: BaseException | None) -> StatusCode:
-        if error is None:
-            return StatusCode.OK
-        if isinstance(error, CancelledError):
-            # The caller is gone, or its time is: gRPC cancels for both, and tells neither.
-            # Its types say that there is a time in any case; a call without a deadline has none.
-            left_s: float | None = self._served.time_remaining()
-            out_of_time = left_s is not None and left_s <= 0
-            return StatusCode.DEADLINE_EXCEEDED if out_of_time else StatusCode.CANCELLED
-        code: StatusCode | None = self._served.code()
-        return StatusCode.UNKNOWN if code is None else code
+
+def _start(operation: Operation, caller: Context) -> Span:
+    from opentelemetry.trace import SpanKind, get_tracer
+
+    method = METHODS[operation]
+    attributes = {"rpc.system.name": "grpc", "rpc.method": method}
+    return get_tracer(SCOPE).start_span(method, context=caller, kind=SpanKind.SERVER, attributes=attributes)
+
+
+def _code_of_served(served: grpc.aio.ServicerContext[Any, Any], error: BaseException) -> StatusCode:
+    if isinstance(error, CancelledError):
+        # The caller is gone, or its time is: gRPC cancels for both, and tells neither.
+        # Its types say that there is a time in any case; a call without a deadline has none.
+        left_s: float | None = served.time_remaining()
+        out_of_time = left_s is not None and left_s <= 0
+        return StatusCode.DEADLINE_EXCEEDED if out_of_time else StatusCode.CANCELLED
+    code: StatusCode | None = served.code()
+    return StatusCode.UNKNOWN if code is None else code
+
+
+def _code_of_streamed(deadline_at: float, error: BaseException) -> StatusCode:
+    if isinstance(error, Exception):
+        return status.code_of(error)
+    out_of_time = deadline_at <= time.monotonic()
+    return StatusCode.DEADLINE_EXCEEDED if out_of_time else StatusCode.CANCELLED
 
 
 def _caller(context: grpc.aio.ServicerContext[Any, Any]) -> Context:
     """The span that the call's metadata names, and nothing else; empty where that is none.  What was current
     when the server was started is no caller, and tracestate may hold anything."""
+    return _extracted({key: value for key, value in context.invocation_metadata() or () if key == HEADER})
+
+
+def _extracted(carrier: Mapping[str, str | bytes]) -> Context:
     from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-    carrier = {key: value for key, value in context.invocation_metadata() or () if key == HEADER}
     return TraceContextTextMapPropagator().extract(carrier)
 
 

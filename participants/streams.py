@@ -1,0 +1,227 @@
+"""Many calls on one stream: each is performed by itself, and what is ready leaves together.
+
+There is no timer: what becomes ready while one write is under way is the next write.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, TypeAlias
+
+from google.rpc import status_pb2
+from grpc import StatusCode
+from grpc.aio import ServicerContext as Context
+
+from participants import tracing
+from participants.calls import Call, Operation, Reply
+from participants.errors import InvalidRequest, Violation
+from participants.requests import read_compensate, read_execute
+from participants.responses import fill
+from participants.status import about, explain
+from participants.tracing import Traced
+from saga.v1 import participant_pb2 as pb
+
+# Of a caller that reads no answers, or asks for more than can be done, no more calls than this are taken in.
+CALLS_MAX: Final = 1024
+# Answers that are more than this together go in several messages: callers take 4 MiB in one by default.
+MESSAGE_BYTES_MAX: Final = 1024 * 1024
+OUT_OF_TIME: Final = status_pb2.Status(
+    code=StatusCode.DEADLINE_EXCEEDED.value[0], message="Deadline Exceeded"
+)
+Perform: TypeAlias = Callable[[Call, float | None, Traced], Awaitable[Reply]]
+# What one call is told: a reply to what it asked for, or the status with which it ends.
+Told: TypeAlias = tuple[Operation, Reply] | status_pb2.Status
+
+
+@dataclass(frozen=True, slots=True)
+class UnderWay:
+    """A call that is still to be answered.  Whoever gives it up takes it out of the stream's."""
+
+    task: asyncio.Task[None]
+    timer: asyncio.TimerHandle | None
+
+    def give_up(self) -> None:
+        self.task.cancel()
+        if self.timer is not None:
+            self.timer.cancel()
+
+
+class Stream:
+    """One stream while it is open."""
+
+    def __init__(
+        self,
+        requests: AsyncIterator[pb.PerformRequest],
+        context: Context[pb.PerformRequest, pb.PerformResponse],
+        perform: Perform,
+    ) -> None:
+        self._context = context
+        self._perform = perform
+        self._newest = 0
+        self._calls: dict[int, UnderWay] = {}
+        self._ready: list[tuple[int, Told]] = []
+        self._leaving = 0
+        self._has_news = asyncio.Event()
+        self._has_room = asyncio.Event()
+        self._reading = asyncio.create_task(self._read(requests))
+        self._reading.add_done_callback(lambda _: self._has_news.set())
+
+    async def serve(self) -> None:
+        """Perform and answer, until the caller or `end` says that no more calls come and all are answered.
+
+        Raises:
+            InvalidRequest: A number came again, and nobody could tell which of the calls an answer is for.
+        """
+        try:
+            while not self._is_done():
+                if self._ready:
+                    await self._send()
+                else:
+                    self._has_news.clear()
+                    await self._has_news.wait()
+        finally:
+            # As gRPC does with a call by itself whose caller is gone.
+            tasks = [self._reading, *(call.task for call in self._calls.values())]
+            for call in self._calls.values():
+                call.give_up()
+            self._reading.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    def end(self) -> None:
+        """Take in no more calls."""
+        self._reading.cancel()
+
+    def _is_done(self) -> bool:
+        if not self._reading.done():
+            return False
+        if not self._reading.cancelled():
+            self._reading.result()
+        return not self._calls and not self._ready
+
+    async def _send(self) -> None:
+        ready, self._ready = self._ready, []
+        self._leaving = len(ready)
+        for response in _responses(ready):
+            await self._context.write(response)
+        self._leaving = 0
+        self._has_room.set()
+
+    async def _read(self, requests: AsyncIterator[pb.PerformRequest]) -> None:
+        async for request in requests:
+            for number in request.cancelled:
+                self._give_up(number)
+            for numbered in request.calls:
+                while len(self._calls) + len(self._ready) + self._leaving >= CALLS_MAX:
+                    self._has_room.clear()
+                    await self._has_room.wait()
+                self._begin(numbered)
+
+    def _begin(self, numbered: pb.NumberedCall) -> None:
+        number = numbered.number
+        if number <= self._newest:
+            raise InvalidRequest([Violation("calls.number", "must be larger than the one before")])
+        self._newest = number
+        timeout_s = _timeout_s(numbered)
+        kind = numbered.WhichOneof("call")
+        if kind is None:
+            self._tell(number, _wrong("calls.call", "must be set"))
+        elif timeout_s is None:
+            self._start(number, numbered, None)
+        elif timeout_s < 0:
+            self._tell(number, _wrong("calls.timeout", "must not be negative"))
+        elif timeout_s == 0:
+            self._tell(number, OUT_OF_TIME)
+        else:
+            self._start(number, numbered, timeout_s)
+
+    def _start(self, number: int, numbered: pb.NumberedCall, timeout_s: float | None) -> None:
+        operation = Operation.EXECUTE if numbered.HasField("execute") else Operation.COMPENSATE
+        # Understood here: a call that takes long would keep the message with all the others in memory.
+        call = _understood(numbered)
+        task = asyncio.create_task(self._serve(number, operation, call, timeout_s, numbered.traceparent))
+        timer = None
+        if timeout_s is not None:
+            timer = asyncio.get_running_loop().call_later(timeout_s, self._expire, number)
+        self._calls[number] = UnderWay(task, timer)
+
+    async def _serve(
+        self,
+        number: int,
+        operation: Operation,
+        call: Call | InvalidRequest,
+        timeout_s: float | None,
+        traceparent: str,
+    ) -> None:
+        told: Told
+        traced = tracing.streamed(traceparent, operation, timeout_s)
+        try:
+            with traced:
+                told = operation, await traced.noting(self._reply(call, timeout_s, traced))
+        except Exception as error:
+            # Of what was not understood, nothing is logged.
+            told = explain(error, **about(call, traced.trace) if isinstance(call, Call) else {})
+        under_way = self._calls.pop(number, None)
+        if under_way is not None:
+            if under_way.timer is not None:
+                under_way.timer.cancel()
+            self._tell(number, told)
+
+    async def _reply(self, call: Call | InvalidRequest, timeout_s: float | None, traced: Traced) -> Reply:
+        if isinstance(call, InvalidRequest):
+            raise call
+        return await self._perform(call, timeout_s, traced)
+
+    def _expire(self, number: int) -> None:
+        self._calls.pop(number).give_up()
+        self._tell(number, OUT_OF_TIME)
+
+    def _give_up(self, number: int) -> None:
+        call = self._calls.pop(number, None)
+        if call is not None:
+            call.give_up()
+            self._has_news.set()
+            self._has_room.set()
+
+    def _tell(self, number: int, told: Told) -> None:
+        self._ready.append((number, told))
+        self._has_news.set()
+
+
+def _timeout_s(numbered: pb.NumberedCall) -> float | None:
+    if not numbered.HasField("timeout"):
+        return None
+    return float(numbered.timeout.seconds + numbered.timeout.nanos / 1_000_000_000)
+
+
+def _understood(numbered: pb.NumberedCall) -> Call | InvalidRequest:
+    try:
+        if numbered.HasField("execute"):
+            return read_execute(numbered.execute)
+        return read_compensate(numbered.compensate)
+    except InvalidRequest as error:
+        return error.with_traceback(None)
+
+
+def _wrong(field: str, sentence: str) -> status_pb2.Status:
+    return explain(InvalidRequest([Violation(field, sentence)]))
+
+
+def _responses(ready: Sequence[tuple[int, Told]]) -> Iterator[pb.PerformResponse]:
+    """What is ready, in one message, or in several where that would be too large for a caller."""
+    response = pb.PerformResponse()
+    for number, told in ready:
+        answer = response.answers.add()
+        answer.number = number
+        if isinstance(told, status_pb2.Status):
+            answer.status.CopyFrom(told)
+        else:
+            operation, reply = told
+            fill(answer.execute if operation is Operation.EXECUTE else answer.compensate, reply)
+    if len(ready) > 1 and response.ByteSize() > MESSAGE_BYTES_MAX:
+        half = len(ready) // 2
+        yield from _responses(ready[:half])
+        yield from _responses(ready[half:])
+    else:
+        yield response
