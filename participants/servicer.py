@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from typing import NoReturn
 
 from grpc.aio import ServicerContext as Context
 
@@ -63,22 +64,21 @@ class ParticipantServicer(rpc.ParticipantServiceServicer):
 
         return await answered(context, work(), service=request.service[:NAME_LENGTH_MAX])
 
-    async def Perform(  # type: ignore[override]  # it writes by itself, for which the stub has no type
+    async def Perform(
         self,
         request_iterator: AsyncIterator[pb.PerformRequest],
         context: Context[pb.PerformRequest, pb.PerformResponse],
-    ) -> None:
-        async def work() -> None:
-            if self._ending:
-                raise Unavailable("The service is not taking calls.")
-            stream = Stream(request_iterator, context, self._perform)
-            self._streams.add(stream)
-            try:
-                await stream.serve()
-            finally:
-                self._streams.discard(stream)
-
-        await answered(context, work())
+    ) -> AsyncIterator[pb.PerformResponse]:
+        if self._ending:
+            await answered(context, _refuse())
+        stream = Stream(request_iterator, self._perform)
+        self._streams.add(stream)
+        try:
+            while (response := await answered(context, stream.next())) is not None:
+                yield response
+        finally:
+            self._streams.discard(stream)
+            await stream.close()
 
     def end_streams(self) -> None:
         """Take no more calls on streams; each ends once those under way are answered.
@@ -110,6 +110,10 @@ class ParticipantServicer(rpc.ParticipantServiceServicer):
         if service is None:
             raise UnknownService("This server hosts no service of that name.")
         return service
+
+
+async def _refuse() -> NoReturn:
+    raise Unavailable("The service is not taking calls.")
 
 
 def _description(offer: Offer) -> pb.ServiceDescription:

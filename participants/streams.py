@@ -6,13 +6,13 @@ There is no timer: what becomes ready while one write is under way is the next w
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from google.rpc import status_pb2
 from grpc import StatusCode
-from grpc.aio import ServicerContext as Context
 
 from participants import tracing
 from participants.calls import Call, Operation, Reply
@@ -51,69 +51,64 @@ class UnderWay:
 class Stream:
     """One stream while it is open."""
 
-    def __init__(
-        self,
-        requests: AsyncIterator[pb.PerformRequest],
-        context: Context[pb.PerformRequest, pb.PerformResponse],
-        perform: Perform,
-    ) -> None:
-        self._context = context
+    def __init__(self, requests: AsyncIterator[pb.PerformRequest], perform: Perform) -> None:
         self._perform = perform
         self._newest = 0
         self._calls: dict[int, UnderWay] = {}
         self._ready: list[tuple[int, Told]] = []
-        self._leaving = 0
+        # Messages that are still to be sent, and how many answers are in those and in the one being sent.
+        self._leaving: deque[pb.PerformResponse] = deque()
+        self._leaving_count = 0
         self._has_news = asyncio.Event()
         self._has_room = asyncio.Event()
         self._reading = asyncio.create_task(self._read(requests))
         self._reading.add_done_callback(lambda _: self._has_news.set())
 
-    async def serve(self) -> None:
-        """Perform and answer, until the caller or `end` says that no more calls come and all are answered.
+    async def next(self) -> pb.PerformResponse | None:
+        """All that is ready by now, once the message before it is sent; None when no more calls come, by the
+        caller's will or by `end`, and all are answered.
 
         Raises:
             InvalidRequest: A number came again, and nobody could tell which of the calls an answer is for.
         """
-        try:
-            while not self._is_done():
-                if self._ready:
-                    await self._send()
-                else:
-                    self._has_news.clear()
-                    await self._has_news.wait()
-        finally:
-            # As gRPC does with a call by itself whose caller is gone.
-            tasks = [self._reading, *(call.task for call in self._calls.values())]
-            for call in self._calls.values():
-                call.give_up()
-            self._reading.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        if not self._leaving:
+            self._leaving_count = 0
+            self._has_room.set()
+            while not self._ready:
+                if self._is_done():
+                    return None
+                self._has_news.clear()
+                await self._has_news.wait()
+            ready, self._ready = self._ready, []
+            self._leaving.extend(_responses(ready))
+            self._leaving_count = len(ready)
+        return self._leaving.popleft()
 
     def end(self) -> None:
         """Take in no more calls."""
         self._reading.cancel()
+
+    async def close(self) -> None:
+        """Give up what is under way, as gRPC does with a call by itself whose caller is gone."""
+        tasks = [self._reading, *(call.task for call in self._calls.values())]
+        for call in self._calls.values():
+            call.give_up()
+        self._reading.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def _is_done(self) -> bool:
         if not self._reading.done():
             return False
         if not self._reading.cancelled():
             self._reading.result()
-        return not self._calls and not self._ready
-
-    async def _send(self) -> None:
-        ready, self._ready = self._ready, []
-        self._leaving = len(ready)
-        for response in _responses(ready):
-            await self._context.write(response)
-        self._leaving = 0
-        self._has_room.set()
+        return not self._calls
 
     async def _read(self, requests: AsyncIterator[pb.PerformRequest]) -> None:
         async for request in requests:
             for number in request.cancelled:
                 self._give_up(number)
             for numbered in request.calls:
-                while len(self._calls) + len(self._ready) + self._leaving >= CALLS_MAX:
+                while len(self._calls) + len(self._ready) + self._leaving_count >= CALLS_MAX:
                     self._has_room.clear()
                     await self._has_room.wait()
                 self._begin(numbered)

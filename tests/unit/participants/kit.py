@@ -144,7 +144,7 @@ class Client:
     """Calls a participant as a coordinator would, with everything defaulted."""
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
-        self._calls = participant_pb2_grpc.ParticipantServiceStub(channel)
+        self.calls = participant_pb2_grpc.ParticipantServiceStub(channel)
         self._ledger = ledger_pb2_grpc.LedgerServiceStub(channel)
         self._faults = faults_pb2_grpc.FaultServiceStub(channel)
 
@@ -166,7 +166,7 @@ class Client:
         }
         request = participant_pb2.ExecuteRequest(saga_id=saga, step=step, saga_name="TestSaga", **given)
         try:
-            return await self._calls.Execute(request, timeout=timeout_s, metadata=_metadata(trace))
+            return await self.calls.Execute(request, timeout=timeout_s, metadata=_metadata(trace))
         except grpc.aio.AioRpcError as error:
             return read_failure(error)
 
@@ -188,13 +188,13 @@ class Client:
         }
         request = participant_pb2.CompensateRequest(saga_id=saga, step=step, saga_name="TestSaga", **given)
         try:
-            return await self._calls.Compensate(request, timeout=timeout_s, metadata=_metadata(trace))
+            return await self.calls.Compensate(request, timeout=timeout_s, metadata=_metadata(trace))
         except grpc.aio.AioRpcError as error:
             return read_failure(error)
 
     async def describe(self, service: str = "") -> participant_pb2.DescribeResponse | Failure:
         try:
-            return await self._calls.Describe(participant_pb2.DescribeRequest(service=service))
+            return await self.calls.Describe(participant_pb2.DescribeRequest(service=service))
         except grpc.aio.AioRpcError as error:
             return read_failure(error)
 
