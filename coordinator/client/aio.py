@@ -1,4 +1,6 @@
-"""The asyncio client. It owns no task: a call lives as long as its caller waits for it."""
+"""The asyncio client. A call lives as long as its caller waits for it; the only tasks of its own are those
+that write and read the streams which orders and starts share.
+"""
 
 import asyncio
 import time
@@ -12,11 +14,12 @@ from typing import TYPE_CHECKING, Self, TypeVar
 import grpc
 import grpc.aio
 from google.protobuf.message import Message
+from google.rpc import status_pb2
 
 from coordinator.client import checks, tracing, wire
 from coordinator.client.channel import channel_options, checked_target
 from coordinator.client.errors import ClientError, Unavailable, Undecided
-from coordinator.client.failures import Asked, answered, closed, elsewhere, to_error
+from coordinator.client.failures import Asked, answered, closed, elsewhere, refused, to_error
 from coordinator.client.model import (
     Definition,
     Item,
@@ -37,6 +40,7 @@ from coordinator.client.patience import (
     Progress,
     is_worth_asking_again,
 )
+from coordinator.client.stream import ORDERS, STARTS, Stream
 from saga.orders.v1 import orders_pb2_grpc
 from saga.v1 import coordinator_pb2 as pb
 from saga.v1 import coordinator_pb2_grpc
@@ -57,6 +61,8 @@ class _Opened:
     channel: grpc.aio.Channel
     sagas: "CoordinatorServiceAsyncStub"
     orders: "OrderPlacementServiceAsyncStub"
+    shared_starts: Stream
+    shared_orders: Stream
 
 
 class Client:
@@ -65,9 +71,10 @@ class Client:
         async with Client("127.0.0.1:50051") as client:
             order = await client.place_order(...)
 
-    *target* is any gRPC target; calls go round all its addresses. A call that finds no coordinator is
-    repeated for about four seconds, which bridges a restart. *timeout_s* bounds each call that does not
-    take a time of its own. All errors are `ClientError`.
+    *target* is any gRPC target; calls go round all its addresses. Where the coordinator offers it, orders
+    share a stream and so do starts: while that lasts, all of them go to one address. A call that finds no
+    coordinator is repeated for about four seconds, which bridges a restart. *timeout_s* bounds each call that
+    does not take a time of its own. All errors are `ClientError`.
     """
 
     def __init__(self, target: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
@@ -89,6 +96,8 @@ class Client:
         """End the calls that are under way, and take no more."""
         self._is_closed = True
         if self._opened is not None:
+            await self._opened.shared_orders.close()
+            await self._opened.shared_starts.close()
             await self._opened.channel.close()
 
     async def place_order(
@@ -116,7 +125,14 @@ class Client:
             while True:
                 try:
                     left_s = max(ends_at - time.monotonic(), 0.0)
-                    answer = await self._ask("PlaceOrder", self._orders.PlaceOrder, request, timeout_s=left_s)
+                    opened = self._open()
+                    answer = await self._ask(
+                        "PlaceOrder",
+                        opened.orders.PlaceOrder,
+                        request,
+                        timeout_s=left_s,
+                        shared=opened.shared_orders,
+                    )
                     traced.ended(order := wire.to_order(answer))
                     return order
                 except (Undecided, Unavailable) as error:
@@ -147,7 +163,10 @@ class Client:
         """
         request = wire.start_request(saga_name, input, request_id=request_id, version=version, wait_s=wait_s)
         timeout_s = wait_s + self._timeout_s if timeout_s is None else checks.timeout_s(timeout_s)
-        answer = await self._ask("StartSaga", self._sagas.StartSaga, request, timeout_s=timeout_s)
+        opened = self._open()
+        answer = await self._ask(
+            "StartSaga", opened.sagas.StartSaga, request, timeout_s=timeout_s, shared=opened.shared_starts
+        )
         return wire.to_started(answer, has_own_id=request_id is not None)
 
     async def get(self, saga_id: str, *, undo_inputs: bool = False) -> Saga:
@@ -307,10 +326,6 @@ class Client:
     def _sagas(self) -> "CoordinatorServiceAsyncStub":
         return self._open().sagas
 
-    @property
-    def _orders(self) -> "OrderPlacementServiceAsyncStub":
-        return self._open().orders
-
     def _open(self) -> _Opened:
         """The channel, made when it is first needed: a client may be made before its loop runs."""
         if self._is_closed:
@@ -318,11 +333,15 @@ class Client:
         loop = asyncio.get_running_loop()
         if self._opened is None:
             channel = grpc.aio.insecure_channel(self.target, channel_options())
+            sagas = coordinator_pb2_grpc.CoordinatorServiceStub(channel)
+            orders = orders_pb2_grpc.OrderPlacementServiceStub(channel)
             self._opened = _Opened(
                 loop,
                 channel,
-                coordinator_pb2_grpc.CoordinatorServiceStub(channel),
-                orders_pb2_grpc.OrderPlacementServiceStub(channel),
+                sagas,
+                orders,
+                Stream(STARTS, sagas.StartSagas),
+                Stream(ORDERS, orders.PlaceOrders),
             )
         elif self._opened.loop is not loop:
             raise elsewhere(self.target)
@@ -336,27 +355,42 @@ class Client:
         *,
         timeout_s: float | None = None,
         saga_id: str = "",
+        shared: Stream | None = None,
     ) -> _Answer:
+        """What *method* answers, or *shared* in its place, if it can."""
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
         asked = Asked(
             self.target, name, timeout_s, saga_id, wire.named(request), only_reads=wire.only_reads(request)
         )
         with tracing.call(name, request, self.target) as traced:
+            got: object = None
             with self._in_our_words(asked):
-                got: object = await method(request, timeout=timeout_s, metadata=traced.metadata)
+                if shared is not None:
+                    ends_at = time.monotonic() + timeout_s
+                    got = await shared.answer(request, timeout_s=timeout_s, traceparent=traced.traceparent)
+                    timeout_s = max(ends_at - time.monotonic(), 0.0)
+                if got is None and self._is_closed:
+                    raise closed(self.target)
+                if got is None:
+                    got = await method(request, timeout=timeout_s, metadata=traced.metadata)
+                if isinstance(got, status_pb2.Status):
+                    raise self._told(refused(got, asked))
             self._was_reached = True
             answer: _Answer = answered(got, asked)
             traced.answered(answer)
             return answer
+
+    def _told(self, error: ClientError) -> ClientError:
+        """*error*, whose reason only a coordinator can have given."""
+        self._was_reached = self._was_reached or bool(error.reason)
+        return error
 
     @contextmanager
     def _in_our_words(self, asked: Asked) -> Iterator[None]:
         try:
             yield
         except grpc.aio.AioRpcError as error:
-            told = to_error(error, asked)
-            self._was_reached = self._was_reached or bool(told.reason)
-            raise told from None
+            raise self._told(to_error(error, asked)) from None
         except grpc.aio.UsageError:
             raise closed(self.target) from None
         except asyncio.CancelledError:

@@ -14,16 +14,26 @@ from coordinator.client.errors import InvalidRequest, Violation
 PORT_MAX: Final = 65_535
 # gRPC takes at most five attempts. With 20 % of jitter the pauses add up to three and a half to five
 # seconds, which bridges a restart of the coordinator.
+ATTEMPTS_MAX: Final = 5
+RETRY_FIRST_S: Final = 0.3
+RETRY_MAX_S: Final = 2.0
+RETRY_FACTOR: Final = 2.0
+RETRY_JITTER: Final = 0.2
 RETRY_POLICY: Final = {
-    "maxAttempts": 5,
-    "initialBackoff": "0.3s",
-    "maxBackoff": "2s",
-    "backoffMultiplier": 2.0,
+    "maxAttempts": ATTEMPTS_MAX,
+    "initialBackoff": f"{RETRY_FIRST_S}s",
+    "maxBackoff": f"{RETRY_MAX_S}s",
+    "backoffMultiplier": RETRY_FACTOR,
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
+# What calls share is not repeated as a whole: each of them is, as far as its own time reaches.
+SHARED: Final = (
+    {"service": "saga.orders.v1.OrderPlacementService", "method": "PlaceOrders"},
+    {"service": "saga.v1.CoordinatorService", "method": "StartSagas"},
+)
 SERVICE_CONFIG: Final = {
     "loadBalancingConfig": [{"round_robin": {}}],
-    "methodConfig": [{"name": [{}], "retryPolicy": RETRY_POLICY}],
+    "methodConfig": [{"name": [{}], "retryPolicy": RETRY_POLICY}, {"name": SHARED}],
 }
 MESSAGE_BYTES_MAX: Final = 64 << 20
 KEEPALIVE_S: Final = 60

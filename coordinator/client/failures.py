@@ -5,6 +5,7 @@ way: by gRPC, by a proxy, or by something at that address that is no coordinator
 """
 
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar, cast
 
@@ -33,6 +34,7 @@ DOMAIN: Final = "saga.v1"
 UNDECIDED: Final = "SAGA_UNDECIDED"
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 _QUOTED_CHARS_MAX: Final = 1_000
+_CODE_NAMES: Final[Mapping[int, str]] = {code.value[0]: code.name for code in grpc.StatusCode}
 
 _CLASSES: Final[Mapping[str, type[ClientError]]] = {
     "INVALID_ARGUMENT": InvalidRequest,
@@ -121,6 +123,19 @@ def to_error(error: grpc.RpcError, asked: Asked) -> ClientError:
     details: str = error.details() or ""
     trailing: Iterable[Any] = error.trailing_metadata() or ()
     return failure("UNKNOWN" if code is None else code.name, details, trailing, asked)
+
+
+def refused(status: status_pb2.Status, asked: Asked) -> ClientError:
+    """The error of a call that ended with *status*, which came on a stream."""
+    code = _CODE_NAMES.get(status.code, "UNKNOWN")
+    return failure(code, status.message, ((_DETAILS_KEY, status.SerializeToString()),), asked)
+
+
+def status_of(error: grpc.RpcError) -> status_pb2.Status:
+    """What a stream ended with, as it is told to each of those who wait for an answer on it."""
+    code: grpc.StatusCode = error.code()
+    status = _status_in(error.trailing_metadata() or ())
+    return status_pb2.Status(code=code.value[0], message=error.details() or "", details=status.details)
 
 
 def failure(code: str, details: str, trailing: Iterable[Any], asked: Asked) -> ClientError:
@@ -213,12 +228,8 @@ def _sentence(kind: type[ClientError], code: str, details: str, asked: Asked) ->
 def _told(trailing: Iterable[Any]) -> _Told:
     """Read by hand, since the library that does it is one that clients need not carry."""
     told = _Told()
-    status = status_pb2.Status()
     try:
-        for key, value in trailing:
-            if key == _DETAILS_KEY and isinstance(value, bytes):
-                status.ParseFromString(value)
-        for detail in status.details:
+        for detail in _status_in(trailing).details:
             info, request = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
             if detail.Unpack(info):
                 told.is_ours = told.is_ours or info.domain == DOMAIN
@@ -228,6 +239,15 @@ def _told(trailing: Iterable[Any]) -> _Told:
     except DecodeError:
         return _Told()
     return told
+
+
+def _status_in(trailing: Iterable[Any]) -> status_pb2.Status:
+    status = status_pb2.Status()
+    with suppress(DecodeError):
+        for key, value in trailing:
+            if key == _DETAILS_KEY and isinstance(value, bytes):
+                status.ParseFromString(value)
+    return status
 
 
 def _status(word: str | None) -> SagaStatus | None:

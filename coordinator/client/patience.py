@@ -5,9 +5,12 @@ never reached is told of at once; one that was reached and went away is waited f
 """
 
 import math
+import random
+from collections.abc import Iterator
 from typing import Final
 
 from coordinator.client import checks
+from coordinator.client.channel import ATTEMPTS_MAX, RETRY_FACTOR, RETRY_FIRST_S, RETRY_JITTER, RETRY_MAX_S
 from coordinator.client.errors import Broken, ClientError, TimedOut, Unavailable, Undecided
 from coordinator.client.failures import UNDECIDED
 from coordinator.client.model import SagaStatus, Watched
@@ -26,6 +29,9 @@ STREAM_MAX_S: Final = 300.0
 AWAY_MAX_S: Final = 60.0
 PAUSE_S: Final = 0.2
 
+# An older coordinator may give way to a newer one at any time.
+STREAM_AGAIN_S: Final = 60.0
+
 
 def is_worth_asking_again(error: Undecided | Unavailable, *, was_reached: bool, left_s: float) -> bool:
     """Whether the same order can still bring a decision in the time that its caller has left. Who was never
@@ -35,6 +41,14 @@ def is_worth_asking_again(error: Undecided | Unavailable, *, was_reached: bool, 
     if isinstance(error, Undecided):
         return error.status is not SagaStatus.DEAD_LETTERED
     return was_reached and error.reason != FRONT_DOOR_CLOSED
+
+
+def retry_pauses_s() -> Iterator[float]:
+    """Between the attempts at a call that finds no coordinator: those that gRPC makes where it repeats it."""
+    pause_s = RETRY_FIRST_S
+    for _ in range(ATTEMPTS_MAX - 1):
+        yield min(pause_s, RETRY_MAX_S) * random.uniform(1 - RETRY_JITTER, 1 + RETRY_JITTER)
+        pause_s *= RETRY_FACTOR
 
 
 class Progress:

@@ -42,6 +42,11 @@ class Traced:
     metadata: Metadata | None = None
     """What makes the coordinator go on with the trace."""
 
+    @property
+    def traceparent(self) -> str:
+        """The same, for a call that has no headers of its own; empty for nothing."""
+        return self.metadata[0][1] if self.metadata else ""
+
     def __enter__(self) -> Self:
         return self
 

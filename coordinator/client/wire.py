@@ -4,6 +4,7 @@ and without its content."""
 import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any, Final, TypeVar
@@ -116,7 +117,7 @@ def start_request(
         definition_version=version or "",
         request_id=new_id() if request_id is None else request_id,
         input_json=_input_json(content),
-        wait=_duration(checks.wait_s(wait_s)),
+        wait=duration(checks.wait_s(wait_s)),
     )
 
 
@@ -464,7 +465,8 @@ def _time(timestamp: Timestamp) -> datetime:
     return _EPOCH + timedelta(seconds=timestamp.seconds, microseconds=timestamp.nanos // 1000)
 
 
-def _duration(seconds: float) -> Duration:
+def duration(seconds: float) -> Duration:
+    """So many seconds."""
     nanos = round(seconds * 1e9)
     return Duration(seconds=nanos // 10**9, nanos=nanos % 10**9)
 
@@ -500,15 +502,20 @@ def _moment(field: str, value: datetime) -> str:
 def _made(field: str, kind: Callable[..., _Value], **values: Any) -> _Value:
     """A message, which is *field* of another one, or a whole request. Protobuf's own error would quote the
     value, and it may be a payment's."""
-    for name, value in values.items():
-        if not _fits(kind, name, value):
-            raise checks.unsendable(f"{field}.{name}".lstrip("."), _CANNOT_BE_SENT)
-    return kind(**values)
+    if not any(map(_is_misread, values.values())):
+        with suppress(TypeError, ValueError):
+            return kind(**values)
+    wrong = next((name for name, value in values.items() if not _fits(kind, name, value)), "")
+    raise checks.unsendable(f"{field}.{wrong}".strip("."), _CANNOT_BE_SENT)
+
+
+def _is_misread(value: object) -> bool:
+    """Protobuf itself takes None for nothing given, and bytes for text."""
+    return value is None or isinstance(value, bytes)
 
 
 def _fits(kind: Callable[..., object], name: str, value: object) -> bool:
-    """Protobuf itself takes None for nothing given, and bytes for text."""
-    if value is None or isinstance(value, bytes):
+    if _is_misread(value):
         return False
     try:
         kind(**{name: value})

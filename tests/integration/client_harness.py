@@ -68,14 +68,21 @@ async def collected(values: Any) -> list[Any]:
     return [value async for value in values]
 
 
+def is_shared(details: grpc.HandlerCallDetails) -> bool:
+    """Whether a call is a stream that carries others, which an older coordinator does not have."""
+    return details.method.endswith(("/PlaceOrders", "/StartSagas"))
+
+
 @asynccontextmanager
 async def answering(handle: Handle, *, stream: bool = False) -> AsyncIterator[str]:
-    """A gRPC server that answers every method, with bytes, as *handle* does."""
+    """A gRPC server that answers every method of an older coordinator, with bytes, as *handle* does."""
 
     class Every(grpc.GenericRpcHandler):
         def service(
             self, handler_call_details: grpc.HandlerCallDetails
-        ) -> "grpc.RpcMethodHandler[bytes, bytes]":
+        ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+            if is_shared(handler_call_details):
+                return None
             make = grpc.unary_stream_rpc_method_handler if stream else grpc.unary_unary_rpc_method_handler
             handler: grpc.RpcMethodHandler[bytes, bytes] = make(handle)
             return handler

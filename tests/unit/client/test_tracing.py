@@ -19,7 +19,7 @@ from coordinator.client import BlockingClient, Broken, Client, ClientError, Clos
 from saga.orders.v1 import orders_pb2
 from saga.v1 import coordinator_pb2, operator_pb2, types_pb2
 from tests.integration.api_harness import TOKEN
-from tests.integration.client_harness import both, place
+from tests.integration.client_harness import both, is_shared, place
 from tests.recorded_spans import Recorded, attributes, header, parent, recording
 
 PLACE_ORDER = "saga.orders.v1.OrderPlacementService/PlaceOrder"
@@ -83,6 +83,8 @@ class Every(grpc.GenericRpcHandler):
         self._server = server
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
+        if is_shared(details):
+            return None
         if str(details.method).endswith(("/WatchSaga", "/BackupJournal")):
             return grpc.unary_stream_rpc_method_handler(self._server.stream)
         return grpc.unary_unary_rpc_method_handler(self._server.unary)
