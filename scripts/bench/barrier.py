@@ -6,7 +6,6 @@ Each call inserts or updates one row of its own, in one transaction with what th
 import argparse
 import asyncio
 import json
-import signal
 import sqlite3
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ from participants import CompensateCall, ExecuteCall, Participant, Refused, comp
 from participants.base import Output
 from participants.server import serving
 from scripts.bench.orders import SHIPPED
+from scripts.bench.serving import stopped
 
 SCHEMA: Final = """
 CREATE TABLE work (
@@ -50,13 +50,11 @@ def participant(step: dict[str, str], refuses: str) -> Participant:
 
 async def serve(port: int, data: Path, refuses: str) -> None:
     """Serve until SIGTERM or SIGINT."""
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    told = stopped()
     steps = json.loads(SHIPPED.read_text())["steps"]
     async with serving([participant(step, refuses) for step in steps], data=data, port=port) as served:
         print(f"participants ready {served.address}", flush=True)
-        await stopped.wait()
+        await told.wait()
 
 
 def main() -> None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass
 from itertools import count
-from typing import Final
+from typing import Any, Final
 
 import grpc.aio
 
@@ -124,13 +124,22 @@ class Crowd:
         self._is_leaving = True
 
     async def keep_ordering(self) -> None:
+        """Until told to leave."""
         while not self._is_leaving:
-            order_id = next(self._ids)
-            began = time.perf_counter()
-            answer = await self._place(order_id)
-            self.ended.append(time.perf_counter() - began)
-            if answer != (order_id, *self._expected):
-                raise WrongAnswer(f"{order_id} should have ended {self._expected}, and was answered {answer}")
+            await self.order()
+
+    async def order(self) -> None:
+        """Place an order, and check what it is answered.
+
+        Raises:
+            WrongAnswer: it ended otherwise than it must, or is another one.
+        """
+        order_id = next(self._ids)
+        began = time.perf_counter()
+        answer = await self._place(order_id)
+        self.ended.append(time.perf_counter() - began)
+        if answer != (order_id, *self._expected):
+            raise WrongAnswer(f"{order_id} should have ended {self._expected}, and was answered {answer}")
 
 
 async def run(task: Task) -> Found:
@@ -168,10 +177,13 @@ def _read_all(pids: Mapping[str, int]) -> dict[str, Reading]:
     return {name: read(pid) for name, pid in pids.items()}
 
 
+def task_of(given: dict[str, Any]) -> Task:
+    """What stood in a JSON object."""
+    return Task(**{**given, "caller": Caller(given["caller"]), "ending": Ending(given["ending"])})
+
+
 def main() -> None:
-    given = json.loads(sys.argv[1])
-    task = Task(**{**given, "caller": Caller(given["caller"]), "ending": Ending(given["ending"])})
-    found = asyncio.run(run(task))
+    found = asyncio.run(run(task_of(json.loads(sys.argv[1]))))
     print(READY + json.dumps(asdict(found), separators=(",", ":")), flush=True)
 
 

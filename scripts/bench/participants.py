@@ -5,14 +5,13 @@ What it costs is no part of what is measured, so it is as little as it can be: n
 
 import argparse
 import asyncio
-import signal
 from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any, Final
 
 import grpc
-import grpc.aio
 
 from saga.v1 import participant_pb2 as pb
+from scripts.bench.serving import serve_until_stopped
 
 _SERVICE: Final = pb.DESCRIPTOR.services_by_name["ParticipantService"].full_name
 _DONE: Final = pb.Succeeded(output_json='{"reference":"r-1"}')
@@ -73,20 +72,6 @@ def handlers(no_op: NoOp, *, is_batched: bool) -> grpc.GenericRpcHandler:
     return grpc.method_handlers_generic_handler(_SERVICE, offered)
 
 
-async def serve(port: int, offered: grpc.GenericRpcHandler) -> None:
-    """Serve until SIGTERM or SIGINT."""
-    stopped = asyncio.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    server.add_generic_rpc_handlers([offered])
-    bound = server.add_insecure_port(f"127.0.0.1:{port}")
-    await server.start()
-    print(f"participants ready 127.0.0.1:{bound}", flush=True)
-    await stopped.wait()
-    await server.stop(1.0)
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("services", nargs="*", help="all are served, whatever they are called")
@@ -95,7 +80,8 @@ def main() -> None:
     parser.add_argument("--unary", action="store_true", help="do not offer the stream")
     parser.add_argument("--refuses", default="", help="the transaction that is refused")
     given = parser.parse_args()
-    asyncio.run(serve(given.port, handlers(NoOp(given.refuses), is_batched=not given.unary)))
+    offered = handlers(NoOp(given.refuses), is_batched=not given.unary)
+    asyncio.run(serve_until_stopped("participants", given.port, offered))
 
 
 if __name__ == "__main__":

@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Final
 
 from scripts.bench import load, orders
-from scripts.bench.cells import Cell, Ending, Served
-from scripts.cluster import Cluster, Process
+from scripts.bench.cells import Cell, Ending, Served, Telemetry
+from scripts.bench.filled import put_journal
+from scripts.cluster import Cluster, NotReady, Process
 
 ANY_PORT: Final = "127.0.0.1:0"
 PARTICIPANTS: Final = "participants"
 COORDINATOR: Final = "coordinator"
+READY_TIMEOUT_S: Final = 180.0
+"""A hundred thousand open sagas are not taken up at once."""
 _LEAVING_S: Final = load.ORDER_TIMEOUT_S + 15.0
+_SHARES: Final = {Telemetry.SAMPLED: "0.01", Telemetry.ALWAYS: "1"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,34 +41,46 @@ class Variant:
 AS_SHIPPED: Final = Variant()
 
 
-@contextmanager
-def cluster_of(cell: Cell, folder: Path, variant: Variant = AS_SHIPPED) -> Iterator[Cluster]:
-    """The coordinator and the participants of *cell*, started, with shipped defaults for logs and metrics."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with Cluster(
-        folder,
-        listen=ANY_PORT,
-        settings={
-            "SAGA_DEFINITIONS": str(orders.write_definition(folder / "definitions", cell.steps)),
-            **variant.environment,
-        },
-        commands={PARTICIPANTS: _participants(cell), COORDINATOR: variant.command},
-    ) as cluster:
-        cluster.start()
-        yield cluster
-
-
 def measure(cell: Cell, timing: Timing, variant: Variant = AS_SHIPPED) -> dict[str, float]:
     """Run *cell* once, with processes and files of its own.
 
     Raises:
         NotReady: a process did not start, or an order was answered wrongly.
     """
-    with (
-        tempfile.TemporaryDirectory(prefix="saga-bench-") as folder,
-        cluster_of(cell, Path(folder), variant) as cluster,
-    ):
-        return drive(cluster, cell, timing, Path(folder))
+    with tempfile.TemporaryDirectory(prefix="saga-bench-") as name:
+        folder = Path(name)
+        with _traced(cell.telemetry, folder) as environment:
+            traced = Variant({**environment, **variant.environment}, variant.command)
+            with cluster_of(cell, folder, traced) as cluster:
+                start_coordinator(cluster)
+                return drive(cluster, cell, timing, folder)
+
+
+@contextmanager
+def cluster_of(cell: Cell, folder: Path, variant: Variant = AS_SHIPPED) -> Iterator[Cluster]:
+    """The participants of *cell*, started, and its coordinator, not yet; all else is as it ships."""
+    settings = {"SAGA_DEFINITIONS": str(orders.write_definition(folder / "definitions", cell.steps))}
+    if cell.open_sagas:
+        # Beside them there is to be as much room as there is without them.
+        settings["SAGA_SAGAS_OPEN_MAX"] = str(cell.open_sagas + 10_000)
+    with Cluster(
+        folder,
+        listen=ANY_PORT,
+        settings={**settings, **variant.environment},
+        commands={PARTICIPANTS: _participants(cell), COORDINATOR: variant.command},
+    ) as cluster:
+        if cell.open_sagas or cell.ended_sagas:
+            put_journal(cluster.journal, open_sagas=cell.open_sagas, ended_sagas=cell.ended_sagas)
+        cluster.start_participants()
+        yield cluster
+
+
+def start_coordinator(cluster: Cluster) -> Process:
+    """Start it, at the address that it had before, if any; returns when it serves."""
+    cluster.launch_coordinator()
+    assert cluster.coordinator is not None
+    (cluster.address,) = cluster.coordinator.await_ready("coordinator ready ", READY_TIMEOUT_S)
+    return cluster.coordinator
 
 
 def drive(cluster: Cluster, cell: Cell, timing: Timing, folder: Path) -> dict[str, float]:
@@ -116,3 +132,35 @@ def _participants(cell: Cell) -> tuple[str, ...]:
     if cell.ending is Ending.UNDONE:
         arguments += ["--refuses", orders.last_transaction(cell.steps)]
     return tuple(arguments)
+
+
+@contextmanager
+def _traced(telemetry: Telemetry, folder: Path) -> Iterator[Mapping[str, str]]:
+    """A collector, if there is to be one, and what makes the coordinator export to it.
+
+    Raises:
+        NotReady: every saga was to be traced, and none was.
+    """
+    if telemetry is Telemetry.OFF:
+        yield {}
+        return
+    counted = folder / "exports"
+    collector = Process(
+        "the collector",
+        ["scripts.bench.collector", str(counted)],
+        environment={},
+        log=folder / "collector.log",
+    )
+    try:
+        (address,) = collector.await_ready("collector ready ")
+        yield {
+            "OTEL_EXPORTER_OTLP_ENDPOINT": f"http://{address}",
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "grpc",
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_TRACES_SAMPLER": "parentbased_traceidratio",
+            "OTEL_TRACES_SAMPLER_ARG": _SHARES[telemetry],
+        }
+    finally:
+        collector.stop()
+    if telemetry is Telemetry.ALWAYS and not int(counted.read_text()):
+        raise NotReady("nothing was exported to the collector")
