@@ -90,7 +90,7 @@ def _need_name(found: list[Violation], field: str, name: str) -> None:
 def _check_name(found: list[Violation], field: str, name: str) -> None:
     if len(name) > NAME_LENGTH_MAX:
         found.append(Violation(field, f"must be at most {NAME_LENGTH_MAX} characters"))
-    if CONTROL.search(name):
+    if not name.isprintable() and CONTROL.search(name):
         found.append(Violation(field, "must not contain control characters"))
 
 

@@ -92,18 +92,15 @@ class ParticipantServicer(rpc.ParticipantServiceServicer):
 
     async def _perform(self, call: Call, time_left_s: float | None, traced: Traced) -> Reply:
         traced.concerns(call)
-        reply = await self._take_turn(call, time_left_s)
-        traced.answered(reply.answer)
-        return reply
-
-    async def _take_turn(self, call: Call, time_left_s: float | None) -> Reply:
         service = self._find(call.service)
         try:
             async with self._turns[call.service].take(call.saga_id, call.step, time_left_s):
-                return await service.perform(call)
+                reply = await service.perform(call)
         except TurnNotReached:
             busy = Faulted("STEP_BUSY", "An earlier call for this step is still being performed.")
-            return Reply(call.idempotency_key, busy)
+            reply = Reply(call.idempotency_key, busy)
+        traced.answered(reply.answer)
+        return reply
 
     def _find(self, name: str) -> Performer:
         service = self._services.get(name)

@@ -9,7 +9,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Final, TypeAlias
+from typing import Final, NoReturn, TypeAlias
 
 from google.rpc import status_pb2
 from grpc import StatusCode
@@ -53,12 +53,15 @@ class Stream:
 
     def __init__(self, requests: AsyncIterator[pb.PerformRequest], perform: Perform) -> None:
         self._perform = perform
+        self._loop = asyncio.get_running_loop()
         self._newest = 0
         self._calls: dict[int, UnderWay] = {}
         self._ready: list[tuple[int, Told]] = []
         # Messages that are still to be sent, and how many answers are in those and in the one being sent.
         self._leaving: deque[pb.PerformResponse] = deque()
         self._leaving_count = 0
+        # By a request without anything in it, which is answered by its like.
+        self._is_greeted = False
         self._has_news = asyncio.Event()
         self._has_room = asyncio.Event()
         self._reading = asyncio.create_task(self._read(requests))
@@ -74,13 +77,17 @@ class Stream:
         if not self._leaving:
             self._leaving_count = 0
             self._has_room.set()
-            while not self._ready:
+            while not (self._ready or self._is_greeted):
                 if self._is_done():
                     return None
                 self._has_news.clear()
                 await self._has_news.wait()
+            if self._is_greeted:
+                self._is_greeted = False
+                self._leaving.append(pb.PerformResponse())
             ready, self._ready = self._ready, []
-            self._leaving.extend(_responses(ready))
+            if ready:
+                self._leaving.extend(_responses(ready))
             self._leaving_count = len(ready)
         return self._leaving.popleft()
 
@@ -105,6 +112,9 @@ class Stream:
 
     async def _read(self, requests: AsyncIterator[pb.PerformRequest]) -> None:
         async for request in requests:
+            if not request.calls and not request.cancelled:
+                self._is_greeted = True
+                self._has_news.set()
             for number in request.cancelled:
                 self._give_up(number)
             for numbered in request.calls:
@@ -135,10 +145,10 @@ class Stream:
         operation = Operation.EXECUTE if numbered.HasField("execute") else Operation.COMPENSATE
         # Understood here: a call that takes long would keep the message with all the others in memory.
         call = _understood(numbered)
-        task = asyncio.create_task(self._serve(number, operation, call, timeout_s, numbered.traceparent))
+        task = self._loop.create_task(self._serve(number, operation, call, timeout_s, numbered.traceparent))
         timer = None
         if timeout_s is not None:
-            timer = asyncio.get_running_loop().call_later(timeout_s, self._expire, number)
+            timer = self._loop.call_at(self._loop.time() + timeout_s, self._expire, number)
         self._calls[number] = UnderWay(task, timer)
 
     async def _serve(
@@ -153,7 +163,11 @@ class Stream:
         traced = tracing.streamed(traceparent, operation, timeout_s)
         try:
             with traced:
-                told = operation, await traced.noting(self._reply(call, timeout_s, traced))
+                if isinstance(call, InvalidRequest):
+                    work: Awaitable[Reply] = _fail(call)
+                else:
+                    work = self._perform(call, timeout_s, traced)
+                told = operation, await traced.noting(work)
         except Exception as error:
             # Of what was not understood, nothing is logged.
             told = explain(error, **about(call, traced.trace) if isinstance(call, Call) else {})
@@ -162,11 +176,6 @@ class Stream:
             if under_way.timer is not None:
                 under_way.timer.cancel()
             self._tell(number, told)
-
-    async def _reply(self, call: Call | InvalidRequest, timeout_s: float | None, traced: Traced) -> Reply:
-        if isinstance(call, InvalidRequest):
-            raise call
-        return await self._perform(call, timeout_s, traced)
 
     def _expire(self, number: int) -> None:
         self._calls.pop(number).give_up()
@@ -197,6 +206,10 @@ def _understood(numbered: pb.NumberedCall) -> Call | InvalidRequest:
         return read_compensate(numbered.compensate)
     except InvalidRequest as error:
         return error.with_traceback(None)
+
+
+async def _fail(why: InvalidRequest) -> NoReturn:
+    raise why
 
 
 def _wrong(field: str, sentence: str) -> status_pb2.Status:

@@ -10,6 +10,7 @@ import math
 
 DEPTH_MAX = 64
 DIGITS_MAX = 1000
+_ENCODER = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 class BadJson(ValueError):
@@ -19,18 +20,13 @@ class BadJson(ValueError):
 def parse(text: str) -> object:
     """Parse *text*, or raise BadJson with a sentence."""
     try:
-        value: object = json.loads(
-            text,
-            object_pairs_hook=_object,
-            parse_constant=_constant,
-            parse_float=_float,
-            parse_int=_int,
-        )
+        value: object = _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise BadJson(f"is not JSON, at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
         raise BadJson(f"is nested more than {DEPTH_MAX} levels deep") from None
-    _check(value, 1)
+    if not _is_plain(text):
+        _check(value, 1)
     return value
 
 
@@ -43,7 +39,7 @@ def parse_object(text: str) -> dict[str, object]:
 
 def encode(value: object) -> str:
     """Write *value* as compact JSON text; NaN and what JSON cannot say raise."""
-    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return _ENCODER.encode(value)
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -68,6 +64,19 @@ def _int(digits: str) -> int:
     if len(digits.removeprefix("-")) > DIGITS_MAX:
         raise BadJson(f"contains a number of more than {DIGITS_MAX} digits")
     return int(digits)
+
+
+_DECODER = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_constant, parse_float=_float, parse_int=_int
+)
+
+
+def _is_plain(text: str) -> bool:
+    """Whether *text*, which is JSON, shows at a glance that nothing in it has to be checked, as most does.
+
+    NUL and half a surrogate pair are written as an escape or beyond ASCII; no level begins without a bracket.
+    """
+    return text.isascii() and "\\u" not in text and text.count("{") + text.count("[") <= DEPTH_MAX
 
 
 def _check(value: object, level: int) -> None:
