@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, NamedTuple, NoReturn, TypeAlias, cast
 
 import grpc
@@ -165,6 +166,8 @@ class _Stream:
             for number in batch.left:
                 if (task := self._open.get(number)) is not None:
                     task.cancel()
+                    # One that was not yet begun never runs at all.
+                    task.add_done_callback(partial(self._ended, number))
 
     def _check_number(self, index: int, number: int) -> None:
         if number <= self._number:
@@ -184,9 +187,12 @@ class _Stream:
             # Of what stands around the method, since of the method itself each error has become a status.
             self._ready.append(kind.answered(number=number, status=to_proto(error)))
         finally:
-            del self._open[number]
-            self._news.set()
-            self._room.set()
+            self._ended(number)
+
+    def _ended(self, number: int, *_: object) -> None:
+        self._open.pop(number, None)
+        self._news.set()
+        self._room.set()
 
     def _batch(self) -> Any:
         batch = [answer := self._ready.popleft()]

@@ -4,7 +4,7 @@ the journal is in memory, and the participants answer what a test scripts."""
 import asyncio
 import json
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -241,6 +241,8 @@ async def coordinator(
     sagas_open_max: int = 1000,
     calls_per_service_max: int = 64,
     calls_open_max: int = 1000,
+    around: Sequence[grpc.aio.ServerInterceptor] = (),
+    call_ended: Callable[[StatusCode, str], None] | None = None,
 ) -> AsyncIterator[Coordinator]:
     """A running coordinator, stopped at the end as bootstrap stops it."""
     journal, feed, participants = SlowJournal(), Feed(), ScriptedParticipants()
@@ -280,6 +282,8 @@ async def coordinator(
         wait_max_s=wait_max_s,
         message_bytes_max=message_bytes_max,
         calls_open_max=calls_open_max,
+        around=around,
+        call_ended=call_ended,
     )
     address = await server.bind("127.0.0.1:0")
     await server.start()

@@ -1,0 +1,189 @@
+"""What a stream of calls does with entries and answers, without a server: what leaves together, and how much
+may be under way."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+
+from coordinator.api import streams
+from coordinator.api.orders import ORDERS
+from coordinator.api.streams import Streams
+from saga.orders.v1 import orders_pb2 as pb
+
+Requests = asyncio.Queue[pb.PlaceOrdersRequest | None]
+
+
+class Orders:
+    """A method that answers an order when a test says so."""
+
+    def __init__(self) -> None:
+        self.asked: dict[str, asyncio.Future[pb.PlaceOrderResponse]] = {}
+
+    async def place(self, request: pb.PlaceOrderRequest, context: object) -> pb.PlaceOrderResponse:
+        self.asked[request.order_id] = answer = asyncio.get_running_loop().create_future()
+        answered: pb.PlaceOrderResponse = await answer
+        return answered
+
+    def answer(self, *order_ids: str, error_message: str = "") -> None:
+        for order_id in order_ids:
+            self.asked[order_id].set_result(
+                pb.PlaceOrderResponse(order_id=order_id, error_message=error_message)
+            )
+
+
+class NoContext:
+    """A call without headers."""
+
+    def invocation_metadata(self) -> tuple[()]:
+        return ()
+
+
+async def read_all(requests: Requests) -> AsyncIterator[pb.PlaceOrdersRequest]:
+    while (request := await requests.get()) is not None:
+        yield request
+
+
+@asynccontextmanager
+async def streaming(
+    method: Callable[[Any, Any], Awaitable[Any]],
+    *around: grpc.aio.ServerInterceptor,
+    entries_max: int = 10,
+) -> AsyncIterator[tuple[Requests, AsyncGenerator[Any, None]]]:
+    requests: Requests = asyncio.Queue()
+    made = Streams(around, entries_max=entries_max)
+    async with aclosing(made.answers(ORDERS, method, read_all(requests), NoContext())) as answers:
+        yield requests, answers
+
+
+def batch(*order_ids: str, first: int = 1, left: tuple[int, ...] = ()) -> pb.PlaceOrdersRequest:
+    orders = [
+        pb.NumberedOrder(number=number, order=pb.PlaceOrderRequest(order_id=order_id))
+        for number, order_id in enumerate(order_ids, start=first)
+    ]
+    return pb.PlaceOrdersRequest(orders=orders, left=left)
+
+
+async def turns() -> None:
+    """Let everything happen that can without news from outside."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def numbers(message: pb.PlaceOrdersResponse) -> list[int]:
+    return [one.number for one in message.orders]
+
+
+async def test_answers_that_become_ready_during_a_write_leave_together_with_the_next() -> None:
+    orders = Orders()
+    async with streaming(orders.place) as (requests, answers):
+        requests.put_nowait(batch("a", "b", "c", "d"))
+        first = asyncio.ensure_future(anext(answers))
+        await turns()
+        orders.answer("b")
+        assert numbers(await first) == [2]
+        # Whoever asks for the next one has written the last.
+        orders.answer("d")
+        await turns()
+        orders.answer("a", "c")
+        await turns()
+        assert numbers(await anext(answers)) == [4, 1, 3]
+
+
+async def test_answers_that_are_large_together_leave_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "ANSWERS_BYTES_MAX", 1000)
+    orders = Orders()
+    async with streaming(orders.place) as (requests, answers):
+        requests.put_nowait(batch("a", "b", "c", "d", "e"))
+        first = asyncio.ensure_future(anext(answers))
+        await turns()
+        orders.answer("a", error_message="x" * 3000)
+        orders.answer("b", "c", error_message="x" * 400)
+        orders.answer("d", "e", error_message="x" * 400)
+        assert [numbers(await first), numbers(await anext(answers)), numbers(await anext(answers))] == [
+            [1],
+            [2, 3],
+            [4, 5],
+        ]
+
+
+async def test_answers_that_nobody_takes_count_as_under_way() -> None:
+    orders = Orders()
+    async with streaming(orders.place, entries_max=3) as (requests, answers):
+        requests.put_nowait(batch("a", "b"))
+        requests.put_nowait(batch("c", "d", "e", "f", first=3))
+        first = asyncio.ensure_future(anext(answers))
+        await turns()
+        assert set(orders.asked) == {"a", "b", "c"}
+        orders.answer("a")
+        assert numbers(await first) == [1]
+        orders.answer("b", "c")
+        await turns()
+        # One took the place of the answer that is being written, none those of the answers that wait.
+        assert set(orders.asked) == {"a", "b", "c", "d"}
+        assert numbers(await anext(answers)) == [2, 3]
+        rest = asyncio.ensure_future(anext(answers))
+        await turns()
+        assert set(orders.asked) == {"a", "b", "c", "d", "e", "f"}
+        orders.answer("d", "e", "f")
+        assert numbers(await rest) == [4, 5, 6]
+
+
+@pytest.mark.parametrize("begun", [True, False])
+async def test_room_that_a_caller_leaves_is_given_to_the_next(begun: bool) -> None:
+    orders = Orders()
+    async with streaming(orders.place, entries_max=2) as (requests, answers):
+        rest = asyncio.ensure_future(anext(answers))
+        requests.put_nowait(batch("a", "b"))
+        if begun:
+            await turns()
+        requests.put_nowait(batch(left=(1,)))
+        requests.put_nowait(batch("c", first=3))
+        await turns()
+        assert ("a" in orders.asked) is begun
+        orders.answer("c")
+        assert numbers(await rest) == [3]
+        requests.put_nowait(batch(left=(2,)))
+        requests.put_nowait(None)
+        with pytest.raises(StopAsyncIteration):
+            await anext(answers)
+
+
+async def test_no_task_outlives_its_stream() -> None:
+    orders = Orders()
+    before = asyncio.all_tasks()
+    async with streaming(orders.place) as (requests, answers):
+        requests.put_nowait(batch("a", "b"))
+        first = asyncio.ensure_future(anext(answers))
+        await turns()
+        orders.answer("a")
+        await first
+        assert asyncio.all_tasks() > before
+    assert asyncio.all_tasks() == before
+    assert orders.asked["b"].cancelled()
+
+
+class Failing(grpc.aio.ServerInterceptor):
+    """Stands around a call and has a fault of its own."""
+
+    async def intercept_service(
+        self, continuation: Any, handler_call_details: grpc.HandlerCallDetails
+    ) -> Any:
+        async def fail(request: object, context: object) -> object:
+            raise RuntimeError("canary-4711")
+
+        assert handler_call_details.method == "/saga.orders.v1.OrderPlacementService/PlaceOrder"
+        assert (await continuation(handler_call_details)).unary_unary is not None
+        return grpc.unary_unary_rpc_method_handler(fail)
+
+
+async def test_a_fault_around_an_entry_is_an_answer_too_and_says_nothing_of_itself() -> None:
+    async with streaming(Orders().place, Failing()) as (requests, answers):
+        requests.put_nowait(batch("a"))
+        (answer,) = (await anext(answers)).orders
+    assert (answer.number, answer.status.code) == (1, grpc.StatusCode.INTERNAL.value[0])
+    assert "canary" not in str(answer)
