@@ -6,7 +6,7 @@ action id, and the rest only reads or says the same thing twice.
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from coordinator.client.errors import InvalidRequest, Violation
@@ -31,7 +31,7 @@ SHARED: Final = (
     {"service": "saga.orders.v1.OrderPlacementService", "method": "PlaceOrders"},
     {"service": "saga.v1.CoordinatorService", "method": "StartSagas"},
 )
-SERVICE_CONFIG: Final = {
+SERVICE_CONFIG: Final[Mapping[str, Any]] = {
     "loadBalancingConfig": [{"round_robin": {}}],
     "methodConfig": [{"name": [{}], "retryPolicy": RETRY_POLICY}, {"name": SHARED}],
 }

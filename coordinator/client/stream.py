@@ -5,6 +5,7 @@ What the stream brings no answer to may have happened, so it is asked for again 
 """
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable, Iterable
 from contextvars import Context
@@ -105,10 +106,13 @@ class Stream:
         return answer
 
     async def close(self) -> None:
-        """End it; who still waits gets None."""
+        """End it for good; who still waits gets None."""
+        self._rests_until = math.inf
         if (running := self._running) is not None:
             running.cancel()
             await asyncio.wait([running])
+            # A task that was not yet begun never runs at all.
+            self._ended(None)
 
     async def _asked(self, request: Message, ends_at: float, traceparent: str) -> Message | None:
         now = self._loop.time()
@@ -154,11 +158,11 @@ class Stream:
             call.cancel()
             writing.cancel()
             await asyncio.wait([writing])
-            self._ended(end, rests=rests)
+            if rests:
+                self._rests_until = max(self._rests_until, self._loop.time() + STREAM_AGAIN_S)
+            self._ended(end)
 
-    def _ended(self, end: Message | None, *, rests: bool) -> None:
-        if rests:
-            self._rests_until = self._loop.time() + STREAM_AGAIN_S
+    def _ended(self, end: Message | None) -> None:
         waiting = [*self._sent.values(), *self._queue]
         self._sent.clear()
         self._queue.clear()

@@ -4,8 +4,11 @@ from typing import Any
 
 import pytest
 
-from coordinator.client.channel import RETRY_POLICY, channel_options, checked_target
+from coordinator.client.channel import RETRY_POLICY, SERVICE_CONFIG, channel_options, checked_target
 from coordinator.client.errors import InvalidRequest
+from coordinator.client.patience import retry_pauses_s
+from saga.orders.v1 import orders_pb2
+from saga.v1 import coordinator_pb2, operator_pb2
 
 
 @pytest.mark.parametrize(
@@ -69,3 +72,27 @@ def test_the_pauses_between_attempts_bridge_a_restart_of_two_seconds() -> None:
     reconnect_s = float(dict(channel_options())["grpc.max_reconnect_backoff_ms"]) / 1000
     assert attempts <= 5, "gRPC takes no more"
     assert 0.8 * sum(pauses_s) > 2.0 + reconnect_s
+
+
+def test_what_shares_a_stream_is_asked_for_again_as_grpc_repeats_a_call() -> None:
+    drawn = [list(retry_pauses_s()) for _ in range(200)]
+    for number, (shortest_s, longest_s) in enumerate([(0.24, 0.36), (0.48, 0.72), (0.96, 1.44), (1.6, 2.4)]):
+        pauses_s = [pauses_s[number] for pauses_s in drawn]
+        assert shortest_s <= min(pauses_s) < max(pauses_s) <= longest_s
+        # All of a stream's calls come back when it breaks, and not at once.
+        assert max(pauses_s) - min(pauses_s) > (longest_s - shortest_s) / 2
+    assert {len(pauses_s) for pauses_s in drawn} == {4}
+
+
+def test_grpc_repeats_no_stream_that_carries_calls() -> None:
+    (policy_of_all, without) = SERVICE_CONFIG["methodConfig"]
+    carrying = [
+        {"service": service.full_name, "method": method.name}
+        for file in (coordinator_pb2, operator_pb2, orders_pb2)
+        for service in file.DESCRIPTOR.services_by_name.values()
+        for method in service.methods
+        if method.client_streaming
+    ]
+    assert "retryPolicy" in policy_of_all
+    assert "retryPolicy" not in without
+    assert sorted(without["name"], key=str) == sorted(carrying, key=str)
