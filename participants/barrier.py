@@ -47,9 +47,13 @@ CREATE TABLE saga_tokens (
 ) WITHOUT ROWID;
 """
 
+# Two short look-ups: with OR between them SQLite would keep a table of the rows that it has seen, each time.
 READ_ANSWERS = """
 SELECT idempotency_key, saga_id, step, operation, request_hash, outcome, output_json, code, message
-FROM saga_answers WHERE idempotency_key = ? OR (saga_id = ? AND step = ?)
+FROM saga_answers WHERE idempotency_key = ?1
+UNION ALL
+SELECT idempotency_key, saga_id, step, operation, request_hash, outcome, output_json, code, message
+FROM saga_answers WHERE saga_id = ?2 AND step = ?3 AND idempotency_key <> ?1
 """
 
 OUTPUT_BYTES_MAX = 1024 * 1024

@@ -121,5 +121,7 @@ def _replay(call: Call, stored: Stored) -> Ruling:
 
 
 def _first(rows: Sequence[Stored], operation: Operation, outcome: Outcome) -> Stored | None:
-    fitting = (row for row in rows if row.operation is operation and row.outcome is outcome)
-    return next(fitting, None)
+    for row in rows:
+        if row.operation is operation and row.outcome is outcome:
+            return row
+    return None

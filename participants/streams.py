@@ -56,6 +56,7 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self._newest = 0
         self._calls: dict[int, UnderWay] = {}
+        self._greetings = 0
         self._ready: list[tuple[int, Told]] = []
         # Messages that are still to be sent, and how many answers are in those and in the one being sent.
         self._leaving: deque[pb.PerformResponse] = deque()
@@ -68,7 +69,7 @@ class Stream:
         self._reading.add_done_callback(lambda _: self._has_news.set())
 
     async def next(self) -> pb.PerformResponse | None:
-        """All that is ready by now, once the message before it is sent; None when no more calls come, by the
+        """What is ready by now, once the message before it is sent; None when no more calls come, by the
         caller's will or by `end`, and all are answered.
 
         Raises:

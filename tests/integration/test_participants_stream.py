@@ -187,6 +187,22 @@ async def test_a_slow_call_holds_up_none_of_its_batch(client: Client) -> None:
     assert (answer.idempotency_key, answer.succeeded.output_json) == ("slow/pay/E", '{"put":9}')
 
 
+async def test_a_greeting_is_answered_at_once_whatever_is_under_way(client: Client) -> None:
+    await client.set_faults(a_rule("hang", **for_amount(9)))
+    call = client.calls.Perform()
+    await call.write(pb.PerformRequest())
+    assert await call.read() == pb.PerformResponse()
+    hung = an_execute(input_json='{"amount": 9}')
+    await call.write(pb.PerformRequest(calls=[numbered(1, hung)]))
+    for _ in range(2):
+        await call.write(pb.PerformRequest())
+    assert [await call.read() for _ in range(2)] == [pb.PerformResponse()] * 2
+    await call.write(pb.PerformRequest(cancelled=[1]))
+    await call.write(pb.PerformRequest())
+    await call.done_writing()
+    assert [await call.read() for _ in range(2)] == [pb.PerformResponse(), grpc.aio.EOF]
+
+
 async def test_what_is_ready_together_leaves_together(client: Client) -> None:
     call = client.calls.Perform()
     await call.write(pb.PerformRequest(calls=[numbered(n, an_execute(f"s-{n}")) for n in range(1, 101)]))
@@ -215,6 +231,19 @@ async def test_a_call_whose_time_is_over_frees_its_turn(client: Client) -> None:
     stream = talk(client)
     await stream.send(numbered(1, an_execute(), timeout_s=0.2), numbered(2, an_execute()))
     assert await stream.hear(1, 2) == ["DEADLINE_EXCEEDED", "succeeded"]
+
+
+async def test_a_call_that_was_answered_in_time_is_not_answered_again_when_its_time_is_over(
+    client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    await client.set_faults(a_rule("hang", **for_amount(9)))
+    stream = talk(client)
+    hung = an_execute("hung", input_json='{"amount": 9}')
+    await stream.send(numbered(1, an_execute(), timeout_s=0.2), numbered(2, hung, timeout_s=0.3))
+    assert await stream.hear(1, 2) == ["succeeded", "DEADLINE_EXCEEDED"]
+    await stream.close()
+    assert code(await stream.ended()) == "OK"
+    assert not caplog.records
 
 
 async def test_a_call_without_a_timeout_is_waited_for(client: Client) -> None:

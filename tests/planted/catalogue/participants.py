@@ -190,8 +190,8 @@ BUGS: Final = (
         "What is stored is looked up by key, and not by step: an undo finds no effect.",
         (
             _barrier(
-                "WHERE idempotency_key = ? OR (saga_id = ? AND step = ?)",
-                "WHERE idempotency_key = ? OR (0 AND saga_id = ? AND step = ?)",
+                "WHERE saga_id = ?2 AND step = ?3 AND idempotency_key <> ?1",
+                "WHERE 0 AND saga_id = ?2 AND step = ?3 AND idempotency_key <> ?1",
             ),
         ),
     ),
