@@ -379,6 +379,11 @@ class SagaDefinition(_Document):
         kinds = [step.kind for step in self.steps]
         return kinds.index(StepKind.PIVOT) if StepKind.PIVOT in kinds else None
 
+    @cached_property
+    def has_conditions(self) -> bool:
+        """Whether any of its steps is omitted at times."""
+        return any(step.when is not None for step in self.steps)
+
     @property
     def parallel_max(self) -> int:
         """How many of its steps may be at work at the same time."""

@@ -147,7 +147,7 @@ class StepState:
         """How many calls have been made, as far as it is known; the one under way is not among them."""
         return self.attempt - 1 - self.waits + self.pendings
 
-    @property
+    @remembered
     def needs_undo(self) -> bool:
         """Whether its effect may exist and something can be done about it.
 
@@ -174,7 +174,7 @@ class StepState:
     def undo_outcome(self) -> UndoOutcome | None:
         return self.undo.outcome if self.undo is not None else None
 
-    @property
+    @remembered
     def is_passed(self) -> bool:
         """Whether a saga going forward goes on behind it."""
         return self.outcome in (StepOutcome.SUCCEEDED, StepOutcome.SKIPPED, StepOutcome.OMITTED)
@@ -262,10 +262,13 @@ class Saga:
     def reached(self) -> tuple[StepState, ...]:
         """The steps that are not settled and wait for no other step, going forward."""
         open_places = mask([place for place, step in enumerate(self.steps) if not step.is_passed])
+        parents = self.definition.graph.parents
         return tuple(
-            step
-            for step, parents in zip(self.steps, self.definition.graph.parents, strict=True)
-            if step.outcome is None and not parents & open_places
+            [
+                step
+                for place, step in enumerate(self.steps)
+                if step.outcome is None and not parents[place] & open_places
+            ]
         )
 
     def has_reached(self, step: StepState) -> bool:

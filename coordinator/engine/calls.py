@@ -24,7 +24,7 @@ class Sent:
 
     command: Command
     attempt: Attempt
-    task: asyncio.Task[None] = field(init=False)
+    answer: asyncio.Future[Answer] = field(init=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,11 @@ class Calls:
         """How many calls are sent, hold a slot or wait for one."""
         return len(self._sent) + len(self._slots) + len(self._queued)
 
+    @property
+    def has_slots(self) -> bool:
+        """Whether it holds a slot that no call uses yet, or waits for one."""
+        return bool(self._slots or self._queued)
+
     def is_startable(self, command: Command) -> bool:
         """Whether nothing is under way for it."""
         return (
@@ -121,8 +126,8 @@ class Calls:
         if attempt.trace:
             call = replace(call, trace=attempt.trace)
         sent = self._sent[command.step] = Sent(command, attempt)
-        sent.task = self._dispatcher.send(call, timeout_s=timeout_s, answered=partial(self._answered, sent))
-        sent.task.add_done_callback(self._tell_fault)
+        sent.answer = self._dispatcher.send(call, timeout_s=timeout_s)
+        sent.answer.add_done_callback(partial(self._over, sent))
 
     def take(self, sent: Sent) -> bool:
         """Whether the answer has a say: not if the call was cut off while it was on its way."""
@@ -134,7 +139,7 @@ class Calls:
     def cut_off(self, step: StepName) -> None:
         """Wait no longer for the call of *step*."""
         sent = self._sent.pop(step)
-        sent.task.cancel()
+        sent.answer.cancel()
         sent.attempt.abandoned()
 
     def leave(self) -> None:
@@ -144,10 +149,11 @@ class Calls:
         # A slot that is granted to a saga that nobody drives would be lost for good.
         self.give_back_slots()
 
-    def _answered(self, sent: Sent, answer: Answer) -> None:
-        sent.attempt.answered(answer)
-        self._post(Answered(sent, answer))
-
-    def _tell_fault(self, task: asyncio.Task[None]) -> None:
-        if not task.cancelled() and (error := task.exception()) is not None:
+    def _over(self, sent: Sent, answer: asyncio.Future[Answer]) -> None:
+        if answer.cancelled():
+            return
+        if (error := answer.exception()) is not None:
             self._post(Broken(error))
+            return
+        sent.attempt.answered(answer.result())
+        self._post(Answered(sent, answer.result()))

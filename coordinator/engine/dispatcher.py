@@ -7,6 +7,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 from coordinator.domain.commands import Command, Invoke
 from coordinator.domain.ids import FencingToken
@@ -103,21 +104,30 @@ class Dispatcher:
             for service, in_use in self._in_use.items()
         }
 
-    def send(self, call: Call, *, timeout_s: float, answered: Callable[[Answer], None]) -> asyncio.Task[None]:
+    def send(self, call: Call, *, timeout_s: float) -> asyncio.Future[Answer]:
         """Start *call* in a slot that the caller has taken; the slot is freed when the call is over.
 
-        The caller owns the task; cancelling it abandons the call, and *answered* is then never called.
+        The caller owns what comes back; cancelling it abandons the call.
         """
+        loop = asyncio.get_running_loop()
+        try:
+            answer = asyncio.ensure_future(self._participants.perform(call, timeout_s=timeout_s))
+        except BaseException:
+            self.free_slot(call.service)
+            raise
+        answer.add_done_callback(partial(self._over, call, loop, loop.time()))
+        return answer
 
-        async def perform() -> None:
-            clock = asyncio.get_running_loop()
-            sent_at = clock.time()
-            answer = await self._participants.perform(call, timeout_s=timeout_s)
-            direction = Direction.FORWARD if isinstance(call, ExecuteCall) else Direction.UNDO
-            self._telemetry.attempt_ended(call.service, direction, answer, clock.time() - sent_at, call.trace)
-            answered(answer)
-
-        task = asyncio.create_task(perform())
-        # Not a `finally` in the task: one that is cancelled before its first step never runs it.
-        task.add_done_callback(lambda _: self.free_slot(call.service))
-        return task
+    def _over(
+        self,
+        call: Call,
+        loop: asyncio.AbstractEventLoop,
+        sent_at: float,
+        answer: asyncio.Future[Answer],
+    ) -> None:
+        self.free_slot(call.service)
+        if answer.cancelled() or answer.exception() is not None:
+            return
+        direction = Direction.FORWARD if isinstance(call, ExecuteCall) else Direction.UNDO
+        lasted_s = loop.time() - sent_at
+        self._telemetry.attempt_ended(call.service, direction, answer.result(), lasted_s, call.trace)

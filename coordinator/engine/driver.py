@@ -37,6 +37,7 @@ from coordinator.domain.verdicts import verdict
 from coordinator.engine.calls import Answered, Broken, Calls, Granted
 from coordinator.engine.dispatcher import Dispatcher, call_for
 from coordinator.engine.feed import Feed
+from coordinator.engine.mailbox import Mailbox
 from coordinator.engine.timers import SagaClock, slice_s
 from coordinator.ports.aside import Aside
 from coordinator.ports.clock import Chance, Clock
@@ -96,8 +97,8 @@ class Driver:
         self.clock = SagaClock(tools.clock, decision.saga.updated_at, since=since)
         """The saga's own time."""
         self._unwritten: list[Event] = []
-        self._mailbox: asyncio.Queue[_Message] = asyncio.Queue()
-        self._calls = Calls(tools.dispatcher, tools.tracing, self._mailbox.put_nowait)
+        self._mailbox: Mailbox[_Message] = Mailbox()
+        self._calls = Calls(tools.dispatcher, tools.tracing, self._mailbox.put)
         self._answers: dict[int, Attempt] = {}
         """The calls whose answers are not written yet, by their place among the unwritten events."""
         self._asked: list[tuple[asyncio.Future[bool], bool | SagaError]] = []
@@ -156,13 +157,13 @@ class Driver:
             while True:
                 self._begin_what_is_due(self._moment())
                 await self._write()
-                if self._is_over() and self._mailbox.empty():
+                if self._is_over() and not self._mailbox:
                     return
                 self._send()
-                self._take(await self._next())
-                # What has come meanwhile is made durable in one write with it.
-                while not self._mailbox.empty():
-                    self._take(self._mailbox.get_nowait())
+                await self._mailbox.wait(for_s=self._wait_s())
+                # All that has come is made durable in one write.
+                while self._mailbox:
+                    self._take(self._mailbox.take())
         except Exception as error:
             # A journal that fails stops the whole process; anything else costs this saga alone.
             self._is_broken = not isinstance(error, JournalUnavailable | MemoryError)
@@ -210,14 +211,14 @@ class Driver:
 
     def _ask(self, event: Callable[[Saga, int, float], Event | None]) -> asyncio.Future[bool]:
         done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._mailbox.put_nowait(_Asked(event, done))
+        self._mailbox.put(_Asked(event, done))
         return done
 
     def park(self) -> None:
         """Begin nothing more, and end once the calls in flight are answered and their answers durable."""
         # At once, so that what is being written or granted at this moment is not sent either.
         self._parking = True
-        self._mailbox.put_nowait(_Park())
+        self._mailbox.put(_Park())
 
     @property
     def saga(self) -> Saga:
@@ -295,7 +296,8 @@ class Driver:
         while True:
             self._settle_conditions(now)
             commands = () if self._parking else self._decision.commands
-            self._calls.give_back_slots(wanted={command.key for command in commands})
+            if self._calls.has_slots:
+                self._calls.give_back_slots(wanted={command.key for command in commands})
             if all(self._begin(command, now) for command in commands):
                 return
 
@@ -316,7 +318,7 @@ class Driver:
     def _follows(self, saga: Saga, now: float) -> Event | None:
         if saga.awaits_output:
             return shaped_output(saga, self._tools.expressions.evaluate, now)
-        if saga.status is not Status.RUNNING:
+        if not saga.definition.has_conditions or saga.status is not Status.RUNNING:
             return None
         conditions = (self._condition(step, now) for step in saga.at_work)
         return next((event for event in conditions if event is not None), None)
@@ -354,16 +356,10 @@ class Driver:
             call = call_for(saga, command, self._tools.journal.token)
             self._calls.send(saga, command, call, timeout_s=timeout_s)
 
-    async def _next(self) -> _Message | None:
-        """The next message; None when a moment came instead."""
+    def _wait_s(self) -> float | None:
+        """How long to wait for a message before looking at the clock again; None: until there is one."""
         wake_at = self._wake_at()
-        if wake_at is None:
-            return await self._mailbox.get()
-        try:
-            async with asyncio.timeout(slice_s(self.clock, wake_at)):
-                return await self._mailbox.get()
-        except TimeoutError:
-            return None
+        return None if wake_at is None else slice_s(self.clock, wake_at)
 
     def _wake_at(self) -> float | None:
         if self._parking:
@@ -376,7 +372,7 @@ class Driver:
             moments.append(saga.deadline_at)
         return min((moment for moment in moments if moment is not None), default=None)
 
-    def _take(self, message: _Message | None) -> None:
+    def _take(self, message: _Message) -> None:
         match message:
             case Answered():
                 self._answered(message)
@@ -386,8 +382,8 @@ class Driver:
                 self._answer_request(event, done)
             case Broken(error):
                 raise error
-            case _Park() | None:
-                pass
+            case _Park():
+                pass  # it has woken who is parked, which is all that it is for
             case _:
                 assert_never(message)
 
@@ -461,8 +457,9 @@ class Driver:
         for attempt in self._answers.values():
             attempt.abandoned()
         unanswered = [done for done, _ in self._asked]
-        while not self._mailbox.empty():
-            match self._mailbox.get_nowait():
+        self._mailbox.close()
+        while self._mailbox:
+            match self._mailbox.take():
                 case Granted() as granted:
                     self._calls.hand_on(granted)
                 case _Asked(done=done):

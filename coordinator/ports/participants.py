@@ -1,5 +1,6 @@
 """The services that perform steps, as the engine sees them: one call in, one answer out."""
 
+from collections.abc import Awaitable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -101,8 +102,8 @@ class Description:
 class Participants(Protocol):
     """Every service that the settings name."""
 
-    async def perform(self, call: Call, *, timeout_s: float) -> Answer:
-        """Send *call* once and wait at most *timeout_s* for its answer.
+    def perform(self, call: Call, *, timeout_s: float) -> Awaitable[Answer]:
+        """Send *call* once and wait at most *timeout_s* for its answer: a coroutine, or a future of one.
 
         Never raises for what a participant or the network does: that is an answer too. A call is never
         repeated below this port, so that attempts can be counted. Cancelling it abandons the call.

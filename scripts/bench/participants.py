@@ -42,7 +42,7 @@ class NoOp:
                     add(number=call.number, execute=self._executed(call.execute))
                 else:
                     add(number=call.number, compensate=_compensated(call.compensate))
-            if response.answers:
+            if response.answers or not batch.cancelled:
                 yield response
 
     def _executed(self, request: pb.ExecuteRequest) -> pb.ExecuteResponse:

@@ -60,8 +60,11 @@ class _Anything(grpc.GenericRpcHandler):
     def __init__(self, reply: Reply) -> None:
         self._handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_unary_rpc_method_handler(reply)
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
-        return self._handler
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
+        """Each call by itself: streams have tests of their own."""
+        return None if handler_call_details.method.endswith("/Perform") else self._handler
 
 
 @asynccontextmanager
@@ -220,9 +223,11 @@ async def test_nobody_listening_is_unknown_and_found_again_soon() -> None:
 class _Silent(grpc.GenericRpcHandler):
     """Ends every call OK, without an answer."""
 
-    def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[bytes, bytes]":
+    def service(
+        self, handler_call_details: grpc.HandlerCallDetails
+    ) -> "grpc.RpcMethodHandler[bytes, bytes] | None":
         handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_stream_rpc_method_handler(_say_nothing)
-        return handler
+        return None if handler_call_details.method.endswith("/Perform") else handler
 
 
 async def _say_nothing(

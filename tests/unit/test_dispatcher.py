@@ -165,25 +165,22 @@ def test_whoever_leaves_the_queue_is_granted_nothing() -> None:
 async def test_the_slot_of_a_call_is_free_when_it_is_over_however_it_ended() -> None:
     recorder = Recorder()
     dispatcher = Dispatcher(recorder, NoTelemetry(), calls_per_service_max=1)
-    answers: list[Answer] = []
     call = sent(Tale(define("a")).begins())
 
     assert dispatcher.try_slot("a_service")
-    never_ran = dispatcher.send(call, timeout_s=1, answered=answers.append)
+    never_ran = dispatcher.send(call, timeout_s=1)
     never_ran.cancel()
     await asyncio.wait([never_ran])
     assert dispatcher.try_slot("a_service")
 
-    abandoned = dispatcher.send(call, timeout_s=1, answered=answers.append)
+    abandoned = dispatcher.send(call, timeout_s=1)
     await asyncio.sleep(0)
     abandoned.cancel()
     await asyncio.wait([abandoned])
-    assert answers == []
     assert dispatcher.try_slot("a_service")
 
     recorder.go.set()
-    await dispatcher.send(call, timeout_s=2.5, answered=answers.append)
-    assert answers == [Succeeded("null")]
+    assert await dispatcher.send(call, timeout_s=2.5) == Succeeded("null")
     assert recorder.calls[-1] == (call, 2.5)
     await asyncio.sleep(0)
     assert dispatcher.try_slot("a_service")
@@ -202,10 +199,9 @@ async def test_an_attempt_is_told_once_with_the_time_from_its_sending_to_its_ans
     for call in (execute, compensate):
         assert dispatcher.try_slot("a_service")
         recorder.go.clear()
-        task = dispatcher.send(
-            call, timeout_s=1, answered=lambda _: told_when_answered.append(len(counts.told))
-        )
         now += 40.0
+        task = dispatcher.send(call, timeout_s=1)
+        task.add_done_callback(lambda _: told_when_answered.append(len(counts.told)))
         while len(recorder.calls) <= len(told_when_answered):
             await asyncio.sleep(0)
         now += 2.5
@@ -222,7 +218,7 @@ async def test_a_call_that_is_abandoned_is_no_attempt_that_ended() -> None:
     recorder, counts = Recorder(), Counts()
     dispatcher = Dispatcher(recorder, counts, calls_per_service_max=1)
     assert dispatcher.try_slot("a_service")
-    task = dispatcher.send(sent(Tale(define("a")).begins()), timeout_s=1, answered=lambda _: None)
+    task = dispatcher.send(sent(Tale(define("a")).begins()), timeout_s=1)
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])

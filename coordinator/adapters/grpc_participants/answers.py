@@ -1,10 +1,20 @@
 """Calls as they are sent, and what becomes of what comes back: a malformed answer is an outcome too."""
 
+from typing import Final
+
+import grpc
 import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import DecodeError
+from google.rpc import status_pb2
 
-from coordinator.adapters.grpc_participants.words import exceeds_limit, fit_code, fit_message, reason_of
+from coordinator.adapters.grpc_participants.words import (
+    exceeds_limit,
+    fit_code,
+    fit_message,
+    reason_in,
+    reason_of,
+)
 from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidJson
 from coordinator.domain.inputs import OUTPUT_DEPTH_MAX
@@ -22,6 +32,7 @@ from coordinator.ports.participants import Call, ExecuteCall
 from saga.v1 import participant_pb2 as pb
 
 _Response = pb.ExecuteResponse | pb.CompensateResponse
+_CODES: Final = {code.value[0]: code.name for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
 
 
 def to_request(call: Call) -> pb.ExecuteRequest | pb.CompensateRequest:
@@ -52,6 +63,16 @@ def to_request(call: Call) -> pb.ExecuteRequest | pb.CompensateRequest:
     )
 
 
+def to_numbered(call: Call, number: int, timeout_s: float) -> pb.NumberedCall:
+    """*call* as it is sent on a stream."""
+    seconds = int(timeout_s)
+    timeout = Duration(seconds=seconds, nanos=int((timeout_s - seconds) * 1e9))
+    request = to_request(call)
+    if isinstance(request, pb.ExecuteRequest):
+        return pb.NumberedCall(number=number, timeout=timeout, traceparent=call.trace, execute=request)
+    return pb.NumberedCall(number=number, timeout=timeout, traceparent=call.trace, compensate=request)
+
+
 def to_answer(call: Call, raw: bytes) -> Answer:
     """What *raw* answers to *call*."""
     kind = pb.ExecuteResponse if isinstance(call, ExecuteCall) else pb.CompensateResponse
@@ -59,6 +80,20 @@ def to_answer(call: Call, raw: bytes) -> Answer:
         response: _Response = kind.FromString(raw)
     except DecodeError:
         return broken("the answer is no message of this protocol")
+    return _told(call, response)
+
+
+def to_numbered_answer(call: Call, numbered: pb.NumberedAnswer) -> Answer:
+    """What *numbered* answers to *call*, which was sent on a stream."""
+    kind = numbered.WhichOneof("answer")
+    if kind == "status":
+        return _of_status(numbered.status)
+    if kind != ("execute" if isinstance(call, ExecuteCall) else "compensate"):
+        return broken("the answer is of another kind than the call")
+    return _told(call, numbered.execute if kind == "execute" else numbered.compensate)
+
+
+def _told(call: Call, response: _Response) -> Answer:
     if response.idempotency_key != call.key:
         return broken("the answer echoes another idempotency key")
     match response.WhichOneof("outcome"):
@@ -82,11 +117,25 @@ def no_proof(error: grpc.aio.AioRpcError) -> NoProof:
     """What a status says of a call: nothing about its effect, but whether to ask again."""
     if exceeds_limit(error):
         return broken("the answer is larger than SAGA_MESSAGE_BYTES_MAX")
-    status, reason = error.code().name, reason_of(error)
+    return _proof(error.code().name, reason_of(error), error.details() or "")
+
+
+def unanswered(code: str, message: str) -> NoProof:
+    """A call that something else kept from being answered: it may be asked again."""
+    return NoProof(Unproved.TRANSIENT, code, message)
+
+
+def _of_status(status: status_pb2.Status) -> NoProof:
+    code = _CODES.get(status.code)
+    if code is None:
+        return broken("the answer holds no status that is known here")
+    return _proof(code, reason_in(status), status.message)
+
+
+def _proof(status: str, reason: str | None, message: str) -> NoProof:
     # The words of a status are nobody's that we know: a stack may put a payload into them. Those beside a
     # reason of our protocol are the participant's, as in a refusal.
-    message = fit_message(error.details() or "") if reason else ""
-    return NoProof(status_kind(status, reason), reason or status, message)
+    return NoProof(status_kind(status, reason), reason or status, fit_message(message) if reason else "")
 
 
 def broken(sentence: str) -> NoProof:

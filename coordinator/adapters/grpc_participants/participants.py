@@ -1,7 +1,8 @@
 """The channels to participants, and how long each is waited for.
 
 gRPC's own retries are off, so that attempts can be counted. Answers arrive as bytes, because a malformed
-one is an outcome of the saga and not an error of a library: answers.py and descriptions.py read them.
+one is an outcome of the saga and not an error of a library: answers.py and descriptions.py read them. Calls
+go on streams where a service offers them (streams.py).
 """
 
 import asyncio
@@ -13,14 +14,21 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from coordinator.adapters.grpc_participants.answers import broken, no_proof, to_answer, to_request
+from coordinator.adapters.grpc_participants.answers import (
+    broken,
+    no_proof,
+    to_answer,
+    to_request,
+    unanswered,
+)
 from coordinator.adapters.grpc_participants.descriptions import (
     broken_description,
     to_description,
     undescribed,
 )
+from coordinator.adapters.grpc_participants.streams import StreamedCalls, streams_to
 from coordinator.adapters.grpc_participants.words import fit_message
-from coordinator.domain.outcomes import Answer, NoProof, Unproved
+from coordinator.domain.outcomes import Answer
 from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from saga.v1 import participant_pb2 as pb
 
@@ -59,13 +67,25 @@ class GrpcParticipants:
         self._execute = self._methods("Execute")
         self._compensate = self._methods("Compensate")
         self._describe = self._methods("Describe")
+        self._streamed = {
+            service: StreamedCalls(
+                service, channel.stream_stream(_METHODS + "Perform"), self._alone, streams=streams_to(target)
+            )
+            for (service, target), channel in zip(services.items(), self._channels.values(), strict=True)
+        }
 
-    async def perform(self, call: Call, *, timeout_s: float) -> Answer:
+    def perform(self, call: Call, *, timeout_s: float) -> asyncio.Future[Answer]:
         """Send *call* once, and say what came of it."""
+        streamed = self._streamed.get(call.service)
+        if streamed is not None:
+            return streamed.perform(call, timeout_s)
+        unsent: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+        unsent.set_result(unanswered("UNAVAILABLE", f"no address is set for {call.service} (SAGA_SERVICES)"))
+        return unsent
+
+    async def _alone(self, call: Call, timeout_s: float) -> Answer:
+        """Send *call* by itself."""
         methods = self._execute if isinstance(call, ExecuteCall) else self._compensate
-        if call.service not in methods:
-            sentence = f"no address is set for {call.service} (SAGA_SERVICES)"
-            return NoProof(Unproved.TRANSIENT, "UNAVAILABLE", sentence)
         request = to_request(call).SerializeToString()
         metadata = ((_TRACEPARENT, call.trace),) if call.trace else None
         try:
@@ -74,7 +94,7 @@ class GrpcParticipants:
         except grpc.aio.AioRpcError as error:
             return no_proof(error)
         except TimeoutError:
-            return NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
+            return unanswered("DEADLINE_EXCEEDED", "no answer in time")
         # A call that ends OK without any message yields gRPC's end-of-stream mark in place of bytes.
         if not isinstance(raw, bytes):
             return broken("the call ended OK without an answer")
@@ -126,4 +146,5 @@ class GrpcParticipants:
 
     async def close(self) -> None:
         """Close every channel; calls still under way end as cancelled."""
+        await asyncio.gather(*(streamed.close() for streamed in self._streamed.values()))
         await asyncio.gather(*(channel.close() for channel in self._channels.values()))

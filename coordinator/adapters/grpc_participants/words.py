@@ -20,12 +20,23 @@ def reason_of(error: grpc.aio.AioRpcError) -> str | None:
         if key != _STATUS_DETAILS or not isinstance(value, bytes):
             continue
         try:
-            for detail in status_pb2.Status.FromString(value).details:
-                info = error_details_pb2.ErrorInfo()
-                if detail.Unpack(info) and info.domain == _ERROR_DOMAIN:
-                    return fit_code(info.reason)
+            status = status_pb2.Status.FromString(value)
         except DecodeError:
             return None
+        if (reason := reason_in(status)) is not None:
+            return reason
+    return None
+
+
+def reason_in(status: status_pb2.Status) -> str | None:
+    """The ErrorInfo reason of our protocol, if *status* carries one."""
+    try:
+        for detail in status.details:
+            info = error_details_pb2.ErrorInfo()
+            if detail.Unpack(info) and info.domain == _ERROR_DOMAIN:
+                return fit_code(info.reason)
+    except DecodeError:
+        return None
     return None
 
 

@@ -456,7 +456,10 @@ Global___ServiceDescription: _TypeAlias = ServiceDescription  # noqa: Y015
 
 @_typing.final
 class PerformRequest(_message.Message):
-    """Calls that are sent together."""
+    """Calls that are sent together. A request without calls and numbers is a greeting: it is answered at once, by a
+    response without answers. Whoever opens a stream greets first, and sends no call before the answer shows that
+    there is somebody who takes it: a stream that was never to be had costs no call an attempt.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -534,7 +537,7 @@ Global___NumberedCall: _TypeAlias = NumberedCall  # noqa: Y015
 
 @_typing.final
 class PerformResponse(_message.Message):
-    """Answers that are ready."""
+    """Answers that are ready, or the answer to a greeting."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -1,0 +1,323 @@
+"""Calls to one service on streams, which costs a fraction of as many calls, or one by one where it has none.
+
+There is no timer for sending: what is asked for while one write is under way is the next write. A service
+that does not keep up fills the window of its stream, and nobody waits for that but its own calls, each until
+its own deadline. No call is sent twice here: what a broken stream leaves without an answer proves nothing,
+and whoever asked decides about asking again.
+"""
+
+import asyncio
+import ipaddress
+import logging
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeAlias
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError
+
+from coordinator.adapters.grpc_participants.answers import (
+    broken,
+    no_proof,
+    to_numbered,
+    to_numbered_answer,
+    unanswered,
+)
+from coordinator.domain.outcomes import Answer, NoProof, Unproved
+from coordinator.ports.participants import Call
+from saga.v1 import participant_pb2 as pb
+
+MESSAGE_BYTES_MAX: Final = 1 << 20
+"""Calls that are more than this together go in several messages: servers take 4 MiB in one by default."""
+ALONE_S: Final = 60.0
+"""For how long calls go one by one after a stream was not to be had, or was broken by what came on it."""
+GREETING_S: Final = 1.0
+"""How long the answer to a greeting is waited for: who is in between may keep streams to itself."""
+STREAMS_OF_A_NAME: Final = 4
+"""To a name that may stand for several servers: each stream stays with the one that it was opened to."""
+
+_OUT_OF_TIME: Final = NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
+_ENDED: Final = unanswered("UNAVAILABLE", "the service ended the stream of its calls")
+_Open: TypeAlias = Callable[[], "grpc.aio.StreamStreamCall[bytes, bytes]"]
+_Alone: TypeAlias = Callable[[Call, float], Coroutine[Any, Any, Answer]]
+
+_log = logging.getLogger(__name__)
+
+
+def streams_to(target: str) -> int:
+    """How many streams reach all servers behind *target*, as far as its text tells."""
+    scheme, _, rest = target.partition(":")
+    if scheme in ("ipv4", "ipv6"):
+        return rest.count(",") + 1
+    if scheme in ("unix", "unix-abstract"):
+        return 1
+    host = target.removeprefix("dns:").rpartition("/")[2].rpartition(":")[0].strip("[]")
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return 1 if host == "localhost" else STREAMS_OF_A_NAME
+    return 1
+
+
+class StreamedCalls:
+    """The calls to one service."""
+
+    def __init__(self, service: str, open_stream: _Open, alone: _Alone, *, streams: int) -> None:
+        """*alone* sends one call by itself, and is used while there are no streams."""
+        self._service = service
+        self._open = open_stream
+        self._alone = alone
+        self._current: list[_Stream | None] = [None] * streams
+        self._next = 0
+        self._all: dict[_Stream, None] = {}
+        self._alone_until = 0.0
+
+    def perform(self, call: Call, timeout_s: float) -> asyncio.Future[Answer]:
+        """Send *call* once. Cancelling what comes back abandons it."""
+        loop = asyncio.get_running_loop()
+        if loop.time() < self._alone_until:
+            return loop.create_task(self._alone(call, timeout_s))
+        place = self._next = (self._next + 1) % len(self._current)
+        stream = self._current[place]
+        if stream is None:
+            stream = self._current[place] = _Stream(self._open(), self._ended, self._stalled)
+            self._all[stream] = None
+        return stream.send(call, timeout_s)
+
+    async def close(self) -> None:
+        """End every stream; calls still under way end as cancelled."""
+        await asyncio.gather(*(stream.close() for stream in list(self._all)))
+
+    def _stalled(self, stream: "_Stream") -> None:
+        """Let new calls go on another stream; those that are on this one may still be answered."""
+        if stream in self._current:
+            self._current[self._current.index(stream)] = None
+        stream.retire()
+
+    def _ended(self, stream: "_Stream", code: str, proof: NoProof) -> None:
+        """*stream* is over: by *code*, which proves *proof* of the calls on it that are not answered."""
+        self._all.pop(stream, None)
+        if stream in self._current:
+            self._current[self._current.index(stream)] = None
+        if not stream.is_up:
+            self._send_alone(stream, code)
+            return
+        if proof.kind is not Unproved.TRANSIENT:
+            # It tells nothing of any one call. By themselves, the one that brings it about is found out, and
+            # what is refused to all is refused to each.
+            self._stay_alone()
+            _log.warning(
+                "the stream of calls to %s broke (%s): for %g s they are sent one by one",
+                self._service,
+                code,
+                ALONE_S,
+            )
+            proof = unanswered(code, "the stream of its calls broke")
+        stream.tell_waiting(proof)
+
+    def _send_alone(self, stream: "_Stream", code: str) -> None:
+        """There was no stream to be had, so its calls were not sent yet."""
+        if code != "UNAVAILABLE":
+            self._stay_alone()
+        loop = asyncio.get_running_loop()
+        for answer in stream.take_waiting():
+            answer.follow(loop.create_task(self._alone(answer.call, answer.left_s())))
+
+    def _stay_alone(self) -> None:
+        self._alone_until = asyncio.get_running_loop().time() + ALONE_S
+
+
+class _Answer(asyncio.Future[Answer]):
+    """The answer to one call of a stream."""
+
+    call: Call
+    _give_up: Callable[[], None]
+    _timer: asyncio.TimerHandle
+    _task: asyncio.Task[Answer] | None = None
+
+    def expect(self, call: Call, timer: asyncio.TimerHandle, give_up: Callable[[], None]) -> None:
+        self.call, self._timer, self._give_up = call, timer, give_up
+
+    def cancel(self, msg: Any | None = None) -> bool:
+        if not super().cancel(msg):
+            return False
+        self._timer.cancel()
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self._give_up()
+        return True
+
+    def settle(self, answer: Answer) -> None:
+        """It is this."""
+        self._timer.cancel()
+        self.set_result(answer)
+
+    def left_s(self) -> float:
+        """For how long it is still waited for."""
+        return max(self._timer.when() - self.get_loop().time(), 0.0)
+
+    def follow(self, task: asyncio.Task[Answer]) -> None:
+        """It is what *task* yields."""
+        self._timer.cancel()
+        self._task = task
+        task.add_done_callback(self._followed)
+
+    def _followed(self, task: asyncio.Task[Answer]) -> None:
+        if self.done():
+            return
+        if task.cancelled():
+            super().cancel()
+            return
+        if (error := task.exception()) is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(task.result())
+
+
+class _Stream:
+    """One stream, from its opening to its end."""
+
+    def __init__(
+        self,
+        call: "grpc.aio.StreamStreamCall[bytes, bytes]",
+        ended: Callable[["_Stream", str, NoProof], None],
+        stalled: Callable[["_Stream"], None],
+    ) -> None:
+        self._call = call
+        self._ended = ended
+        self._stalled = stalled
+        self._loop = asyncio.get_running_loop()
+        self._number = 0
+        self._waiting: dict[int, _Answer] = {}
+        self._outgoing: deque[pb.NumberedCall] = deque()
+        self._given_up: list[int] = []
+        self._heard_at = 0.0
+        self._retired = False
+        self._news = asyncio.Event()
+        self._greeted = asyncio.Event()
+        self._greeting = self._loop.call_later(GREETING_S, self._not_greeted)
+        self._writing = self._loop.create_task(self._write(), name="calls of a stream")
+        self._reading = self._loop.create_task(self._read(), name="answers of a stream")
+
+    @property
+    def is_up(self) -> bool:
+        """Whether its other end has answered the greeting: no call was sent before."""
+        return self._heard_at > 0
+
+    def send(self, call: Call, timeout_s: float) -> _Answer:
+        self._number += 1
+        number = self._number
+        answer = _Answer(loop=self._loop)
+        timer = self._loop.call_later(timeout_s, self._expire, number, self._loop.time())
+        answer.expect(call, timer, lambda: self._give_up(number))
+        self._waiting[number] = answer
+        self._outgoing.append(to_numbered(call, number, timeout_s))
+        self._news.set()
+        return answer
+
+    def retire(self) -> None:
+        """Take no more calls, and end once those that wait are answered or given up."""
+        self._retired = True
+        self._end_if_idle()
+
+    def take_waiting(self) -> list[_Answer]:
+        """The calls without an answer, which are no more this stream's."""
+        waiting, self._waiting = list(self._waiting.values()), {}
+        return waiting
+
+    def tell_waiting(self, answer: Answer) -> None:
+        for waiting in self.take_waiting():
+            waiting.settle(answer)
+
+    async def close(self) -> None:
+        self._cut()
+        await asyncio.gather(self._writing, self._reading, return_exceptions=True)
+        self.tell_waiting(unanswered("CANCELLED", "the coordinator stops"))
+
+    def _not_greeted(self) -> None:
+        self._cut()
+        self._ended(self, "DEADLINE_EXCEEDED", _OUT_OF_TIME)
+
+    def _cut(self) -> None:
+        self._greeting.cancel()
+        self._writing.cancel()
+        self._reading.cancel()
+        self._call.cancel()
+
+    def _end_if_idle(self) -> None:
+        if self._retired and not self._waiting:
+            # Not by closing its half: whoever is stuck does not see that.
+            self._cut()
+            self._ended(self, "OK", _ENDED)
+
+    def _give_up(self, number: int) -> None:
+        self._waiting.pop(number, None)
+        self._given_up.append(number)
+        self._news.set()
+        self._end_if_idle()
+
+    def _expire(self, number: int, sent_at: float) -> None:
+        answer = self._waiting.pop(number)
+        answer.settle(_OUT_OF_TIME)
+        self._give_up(number)
+        if self._heard_at < sent_at and not self._retired:
+            # Nothing at all came meanwhile: it may be stuck, which another one need not be.
+            self._stalled(self)
+
+    async def _write(self) -> None:
+        try:
+            await self._call.write(pb.PerformRequest().SerializeToString())
+            await self._greeted.wait()
+            while True:
+                while not (self._outgoing or self._given_up):
+                    self._news.clear()
+                    await self._news.wait()
+                await self._call.write(self._next_message())
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            return  # whoever reads is told why
+
+    def _next_message(self) -> bytes:
+        """All that is to be said by now, as far as one message holds it."""
+        given_up, self._given_up = self._given_up, []
+        message = pb.PerformRequest(cancelled=given_up)
+        size = 0
+        while self._outgoing:
+            size += self._outgoing[0].ByteSize()
+            if message.calls and size > MESSAGE_BYTES_MAX:
+                break
+            numbered = self._outgoing.popleft()
+            if numbered.number in self._waiting:  # or it is given up by now
+                message.calls.append(numbered)
+        return message.SerializeToString()
+
+    async def _read(self) -> None:
+        code, proof = "OK", _ENDED
+        try:
+            while isinstance(raw := await self._call.read(), bytes):
+                if not self.is_up:
+                    self._greeting.cancel()
+                    self._greeted.set()
+                self._heard_at = self._loop.time()
+                self._take(raw)
+        except DecodeError:
+            code, proof = "INTERNAL", broken("what came on the stream is no message of this protocol")
+            self._call.cancel()
+        except grpc.aio.AioRpcError as error:
+            code, proof = error.code().name, no_proof(error)
+        self._greeting.cancel()
+        self._writing.cancel()
+        self._ended(self, code, proof)
+
+    def _take(self, raw: bytes) -> None:
+        for numbered in pb.PerformResponse.FromString(raw).answers:
+            # One that was given up may be answered all the same.
+            answer = self._waiting.pop(numbered.number, None)
+            if answer is None:
+                continue
+            try:
+                answer.settle(to_numbered_answer(answer.call, numbered))
+            except Exception as error:  # a bug of ours: it costs this call's saga, and no other
+                answer.set_exception(error)
+        self._end_if_idle()

@@ -1,0 +1,64 @@
+"""What is for one actor, in the order in which it came. One task reads it."""
+
+import asyncio
+from collections import deque
+from typing import Generic, TypeVar
+
+_Message = TypeVar("_Message")
+
+
+class Mailbox(Generic[_Message]):
+    """Messages for a task that may also wait for a moment."""
+
+    def __init__(self) -> None:
+        self._messages: deque[_Message] = deque()
+        self._waiting: asyncio.Future[None] | None = None
+        self._alarm: asyncio.TimerHandle | None = None
+
+    def __bool__(self) -> bool:
+        """Whether there is a message."""
+        return bool(self._messages)
+
+    def put(self, message: _Message) -> None:
+        """Add a message behind the others, and wake the reader."""
+        self._messages.append(message)
+        self._wake()
+
+    def take(self) -> _Message:
+        """The oldest message; IndexError where there is none."""
+        return self._messages.popleft()
+
+    async def wait(self, *, for_s: float | None) -> None:
+        """Return when there is a message, or after *for_s* seconds (None: not before); perhaps earlier."""
+        if self._messages:
+            return
+        loop = asyncio.get_running_loop()
+        self._waiting = loop.create_future()
+        if for_s is not None:
+            self._set_alarm(loop, loop.time() + for_s)
+        await self._waiting
+
+    def close(self) -> None:
+        """Wake nobody any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
+            self._alarm = None
+
+    def _set_alarm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+        # One that is set for earlier is left as it is: who waits for a deadline is mostly answered many times
+        # before it comes.
+        if self._alarm is not None:
+            if self._alarm.when() <= at:
+                return
+            self._alarm.cancel()
+        self._alarm = loop.call_at(at, self._ring)
+
+    def _ring(self) -> None:
+        self._alarm = None
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None:
+            if not self._waiting.done():
+                self._waiting.set_result(None)
+            self._waiting = None
