@@ -7,7 +7,6 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import partial
 
 from coordinator.domain.commands import Command, Invoke
 from coordinator.domain.ids import FencingToken
@@ -109,25 +108,21 @@ class Dispatcher:
 
         The caller owns what comes back; cancelling it abandons the call.
         """
-        loop = asyncio.get_running_loop()
+        clock = asyncio.get_running_loop()
+        sent_at = clock.time()
+
+        def over(answer: asyncio.Future[Answer]) -> None:
+            self.free_slot(call.service)
+            if answer.cancelled() or answer.exception() is not None:
+                return
+            direction = Direction.FORWARD if isinstance(call, ExecuteCall) else Direction.UNDO
+            lasted_s = clock.time() - sent_at
+            self._telemetry.attempt_ended(call.service, direction, answer.result(), lasted_s, call.trace)
+
         try:
             answer = asyncio.ensure_future(self._participants.perform(call, timeout_s=timeout_s))
         except BaseException:
             self.free_slot(call.service)
             raise
-        answer.add_done_callback(partial(self._over, call, loop, loop.time()))
+        answer.add_done_callback(over)
         return answer
-
-    def _over(
-        self,
-        call: Call,
-        loop: asyncio.AbstractEventLoop,
-        sent_at: float,
-        answer: asyncio.Future[Answer],
-    ) -> None:
-        self.free_slot(call.service)
-        if answer.cancelled() or answer.exception() is not None:
-            return
-        direction = Direction.FORWARD if isinstance(call, ExecuteCall) else Direction.UNDO
-        lasted_s = loop.time() - sent_at
-        self._telemetry.attempt_ended(call.service, direction, answer.result(), lasted_s, call.trace)

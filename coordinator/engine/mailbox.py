@@ -32,10 +32,9 @@ class Mailbox(Generic[_Message]):
         """Return when there is a message, or after *for_s* seconds (None: not before); perhaps earlier."""
         if self._messages:
             return
-        loop = asyncio.get_running_loop()
-        self._waiting = loop.create_future()
+        self._waiting = asyncio.get_running_loop().create_future()
         if for_s is not None:
-            self._set_alarm(loop, loop.time() + for_s)
+            self._set_alarm(for_s)
         await self._waiting
 
     def close(self) -> None:
@@ -44,14 +43,15 @@ class Mailbox(Generic[_Message]):
             self._alarm.cancel()
             self._alarm = None
 
-    def _set_alarm(self, loop: asyncio.AbstractEventLoop, at: float) -> None:
+    def _set_alarm(self, for_s: float) -> None:
+        loop = asyncio.get_running_loop()
         # One that is set for earlier is left as it is: who waits for a deadline is mostly answered many times
         # before it comes.
         if self._alarm is not None:
-            if self._alarm.when() <= at:
+            if self._alarm.when() - loop.time() <= for_s:
                 return
             self._alarm.cancel()
-        self._alarm = loop.call_at(at, self._ring)
+        self._alarm = loop.call_later(for_s, self._ring)
 
     def _ring(self) -> None:
         self._alarm = None
