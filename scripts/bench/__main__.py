@@ -1,4 +1,4 @@
-"""`make bench`: measures every row in rounds, prints the table, and leaves the figures as JSON.
+"""`make bench`: measures every row in rounds, prints the table, leaves the figures as JSON and plots as SVG.
 
 Each row is measured with processes and files of its own, which are gone when it ends, also after Ctrl-C.
 """
@@ -6,31 +6,27 @@ Each row is measured with processes and files of its own, which are gone when it
 import argparse
 import json
 import os
+import platform
 import signal
 import sys
 from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from scripts.bench import rows
+from scripts.bench import comparing, pictures, rows
+from scripts.bench.comparing import COMPARISONS, Way
 from scripts.bench.report import Report
+from scripts.bench.rows import Row
 from scripts.cluster import ROOT, NotReady
 
 FOLDER: Final = ROOT / "var" / "bench"
 ROUNDS: Final = 3
+PAIRS: Final = 12
 
 
 def main() -> int:
-    """Measure what is asked for."""
-    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="only the main rows, once and shortly")
-    parser.add_argument(
-        "--only", metavar="WORDS", default="", help='only rows with all these words, as in "ours 64"'
-    )
-    parser.add_argument("--rounds", type=int, help=f"how often each row is measured (default: {ROUNDS})")
-    parser.add_argument(
-        "--json", type=Path, default=FOLDER / "bench.json", help="the file of figures (default: %(default)s)"
-    )
+    """Do what is asked for."""
+    parser = _parser()
     asked = parser.parse_args()
     table = rows.chosen(rows.quick() if asked.quick else rows.full(), asked.only.split())
     if not table:
@@ -38,30 +34,85 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _interrupt)
     _forget_settings()
-    report = Report(table)
+    asked.json.parent.mkdir(parents=True, exist_ok=True)
     try:
-        measure(report, asked.rounds or (1 if asked.quick else ROUNDS))
+        if asked.profile:
+            _profile(table, asked.json.parent)
+        elif asked.compare or asked.against:
+            ways = COMPARISONS[asked.compare] if asked.compare else comparing.against(asked.against.resolve())
+            _compare(ways, asked.pairs, asked.json)
+        else:
+            _measure(table, asked.rounds or (1 if asked.quick else ROUNDS), asked.json)
     except NotReady as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
         return 130
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
-    asked.json.write_text(json.dumps(report.as_json(), indent=1) + "\n")
-    print(f"\n{report.table()}\n\nThe value of each round is in {asked.json}.")
     return 0
 
 
-def measure(report: Report, rounds: int) -> None:
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="bench", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="only the main rows, once and shortly")
+    parser.add_argument(
+        "--only", metavar="WORDS", default="", help='only rows with all these words, as in "ours 64"'
+    )
+    parser.add_argument("--rounds", type=_count, help=f"how often each row is measured (default: {ROUNDS})")
+    parser.add_argument(
+        "--json",
+        type=Path,
+        metavar="FILE",
+        default=FOLDER / "bench.json",
+        help="where the figures go, and plots beside them (default: %(default)s)",
+    )
+    instead = parser.add_mutually_exclusive_group()
+    instead.add_argument("--profile", action="store_true", help="draw a flame graph of each row of orders")
+    instead.add_argument("--compare", choices=COMPARISONS, help="measure two ways in interleaved pairs")
+    instead.add_argument(
+        "--against", type=Path, metavar="TREE", help="compare with the coordinator of another work tree"
+    )
+    parser.add_argument("--pairs", type=_count, default=PAIRS, help="so many (default: %(default)s)")
+    return parser
+
+
+def _measure(table: tuple[Row, ...], rounds: int, file: Path) -> None:
     """Round after round, so that what changes on the machine meanwhile meets all rows alike."""
-    total = rounds * len(report.rows)
+    report = Report(table)
     done = 0
     for _ in range(rounds):
-        for row in report.rows:
+        for row in table:
             done += 1
-            print(f"{done}/{total} {row.name}", file=sys.stderr, flush=True)
+            print(f"{done}/{rounds * len(table)} {row.name}", file=sys.stderr, flush=True)
             report.add(row, row.measure())
+    plots = pictures.draw_plots(report, file.parent)
+    _write(file, report.as_json())
+    print(f"\n{report.table()}\n\nThe value of each round is in {file}.")
+    for plot in plots:
+        print(f"{plot}")
+
+
+def _compare(ways: tuple[Way, Way], count: int, file: Path) -> None:
+    pairs = comparing.compare(ways, count, rows.CELL_TIMING)
+    _write(file, comparing.as_json(ways, pairs))
+    print(f"\n{comparing.table(ways, pairs)}\n\n{count} pairs; each is in {file}.")
+
+
+def _profile(table: tuple[Row, ...], folder: Path) -> None:
+    for row in table:
+        if row.cell is not None:
+            print(pictures.draw_profile(row.cell, rows.CELL_TIMING, folder), flush=True)
+
+
+def _write(file: Path, figures: dict[str, object]) -> None:
+    machine = {"cpus": os.cpu_count(), "python": platform.python_version(), "system": platform.platform()}
+    file.write_text(json.dumps({"machine": machine, **figures}, indent=1) + "\n")
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError("a whole number from 1 on is expected")
+    return int(text)
 
 
 def _forget_settings() -> None:

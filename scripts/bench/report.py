@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Final
+from typing import Any, Final
 
 from scripts.bench.figures import spread
 from scripts.bench.floor_load import Floor
@@ -24,7 +24,7 @@ class Column:
         if not values:
             return "-"
         shown = f"{median(values):,.{self.digits}f}"
-        return f"{shown} ±{100 * spread(values):2.0f}%" if self.shows_spread else shown
+        return f"{shown} ±{100 * spread(values):2.0f}%" if self.shows_spread and len(values) > 1 else shown
 
 
 OF_FLOOR: Final = "of_floor_percent"
@@ -59,8 +59,8 @@ COLUMNS: Final[Mapping[Section, Sequence[Column]]] = {
 }
 LEGEND: Final = """\
 Each figure is the median of all rounds, and ± half their range. CPU is that of one saga, in all processes and
-in each; MiB the most memory that the coordinator held; KB what it wrote to disk for a saga; floor% how near its
-sagas/s come to those that the narrowest of its hops would allow if there were nothing else to do."""
+in each; MiB the most memory that the coordinator held; KB what it wrote to disk for a saga; floor% how near
+its sagas/s come to those that the narrowest of its hops would allow if there were nothing else to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,7 @@ class Report:
         parts = ["\n".join(self._section(section)) for section in Section if self.measured(section)]
         return "\n\n".join([*parts, LEGEND])
 
-    def as_json(self) -> dict[str, object]:
+    def as_json(self) -> dict[str, Any]:
         """The same, with the value of every round."""
         rows = [row for section in Section for row in self.measured(section)]
         return {

@@ -18,7 +18,7 @@ PARTICIPANTS: Final = "participants"
 COORDINATOR: Final = "coordinator"
 READY_TIMEOUT_S: Final = 180.0
 """A hundred thousand open sagas are not taken up at once."""
-_LEAVING_S: Final = load.ORDER_TIMEOUT_S + 15.0
+_LEAVING_S: Final = 3 * load.ORDER_TIMEOUT_S + 15.0
 _SHARES: Final = {Telemetry.SAMPLED: "0.01", Telemetry.ALWAYS: "1"}
 
 

@@ -103,5 +103,8 @@ def start_row(open_sagas: int, ended_sagas: int) -> Row:
 
 
 def chosen(rows: Iterator[Row], words: Sequence[str]) -> tuple[Row, ...]:
-    """Those of *rows* that have all *words*, the section's name among them."""
-    return tuple(row for row in rows if set(words) <= {row.section.value, *row.words})
+    """The one of *rows* that is called just so, or else those that have all *words*, the section's name among
+    them."""
+    table = tuple(rows)
+    exact = tuple(row for row in table if sorted(row.words) == sorted(words))
+    return exact or tuple(row for row in table if set(words) <= {row.section.value, *row.words})
