@@ -70,12 +70,15 @@ _EVENT_TYPES: Final[Mapping[type[Event], types_pb2.EventType.ValueType]] = {
     OutputShaped: types_pb2.EVENT_TYPE_OUTPUT_SHAPED,
 }
 
+_STATUSES: Final[Mapping[Status, types_pb2.SagaStatus.ValueType]] = {
+    status: types_pb2.SagaStatus.Value(f"SAGA_STATUS_{status}") for status in Status
+}
 _UNDO_EVENTS: Final = (UndoBegun, StepCompensated, UndoRefused, UndoPending, UndoFaulted)
 
 
 def saga_status(status: Status) -> types_pb2.SagaStatus.ValueType:
     """A saga's status on the wire."""
-    return types_pb2.SagaStatus.Value(f"SAGA_STATUS_{status}")
+    return _STATUSES[status]
 
 
 def operator_verb(verb: Verb) -> types_pb2.OperatorVerb.ValueType:

@@ -46,7 +46,6 @@ STARTS: Final = Kind(
     request="start",
     answers=pb.StartSagasResponse,
     answers_field="sagas",
-    answered=pb.StartedSaga,
     answer="saga",
 )
 

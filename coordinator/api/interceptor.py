@@ -103,7 +103,7 @@ class CallInterceptor(aio.ServerInterceptor):
     ) -> Any:
         loop = asyncio.get_running_loop()
         began_at, code, reason = loop.time(), StatusCode.OK, ""
-        saga_id = _saga_id(request)
+        saga_id = ""
         task = asyncio.current_task()
         if task is not None:
             self._running.add(task)
@@ -113,10 +113,11 @@ class CallInterceptor(aio.ServerInterceptor):
                 self._check_gate()
                 check_readable(request)
                 answer = await work()
-                saga_id = saga_id or _saga_id(answer)
+                if self._ended is not None:
+                    saga_id = _saga_id(answer)
                 return answer
             except Exception as error:
-                saga_id = saga_id or _saga_id(error)
+                saga_id = _saga_id(error)
                 code, reason, *_ = row_of(error)[1:]
                 if code is StatusCode.INTERNAL:
                     _log_fault(method, error)
@@ -127,7 +128,7 @@ class CallInterceptor(aio.ServerInterceptor):
             raise
         finally:
             if self._ended is not None:
-                self._ended(code, saga_id)
+                self._ended(code, _saga_id(request) or saga_id)
             level = logging.INFO if code in _UNUSUAL else logging.DEBUG
             if _log.isEnabledFor(level):
                 duration_ms = round((loop.time() - began_at) * 1000, 3)

@@ -30,7 +30,6 @@ ORDERS: Final = Kind(
     request="order",
     answers=pb.PlaceOrdersResponse,
     answers_field="orders",
-    answered=pb.PlacedOrder,
     answer="order",
 )
 

@@ -209,6 +209,7 @@ def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:
     _check_payment(findings, request)
     findings.settle()
     payment = request.payment_info
+    amount = payment.amount
     return {
         "order_id": request.order_id,
         "user_id": request.user_id,
@@ -217,9 +218,9 @@ def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:
             "method": payment.method,
             "token": payment.token,
             "amount": {
-                "currency_code": payment.amount.currency_code,
-                "units": payment.amount.units,
-                "nanos": payment.amount.nanos,
+                "currency_code": amount.currency_code,
+                "units": amount.units,
+                "nanos": amount.nanos,
             },
         },
     }

@@ -44,8 +44,6 @@ class Kind:
     answers: type[Any]
     """The message that carries answers."""
     answers_field: str
-    answered: type[Any]
-    """The message that is one answer."""
     answer: str
 
 
@@ -112,7 +110,7 @@ class _Stream:
         self._entries_max = entries_max
         self._number = 0
         self._open: dict[int, asyncio.Task[None]] = {}
-        self._ready: deque[Any] = deque()
+        self._ready: deque[tuple[int, str, Message]] = deque()
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
@@ -180,12 +178,12 @@ class _Stream:
         try:
             context = EntryContext(self._context, entry, arrived_at)
             answer = await self._call(getattr(entry, kind.request), context)
-            self._ready.append(kind.answered(number=number, **{kind.answer: answer}))
+            self._ready.append((number, kind.answer, answer))
         except _Aborted as aborted:
-            self._ready.append(kind.answered(number=number, status=aborted.status))
+            self._ready.append((number, "status", aborted.status))
         except Exception as error:
             # Of what stands around the method, since of the method itself each error has become a status.
-            self._ready.append(kind.answered(number=number, status=to_proto(error)))
+            self._ready.append((number, "status", to_proto(error)))
         finally:
             self._ended(number)
 
@@ -195,11 +193,16 @@ class _Stream:
         self._room.set()
 
     def _batch(self) -> Any:
-        batch = [answer := self._ready.popleft()]
-        bytes_left = ANSWERS_BYTES_MAX - answer.ByteSize()
-        while self._ready and (bytes_left := bytes_left - self._ready[0].ByteSize()) >= 0:
-            batch.append(self._ready.popleft())
-        return self._kind.answers(**{self._kind.answers_field: batch})
+        batch = self._kind.answers()
+        answers, bytes_left = getattr(batch, self._kind.answers_field), ANSWERS_BYTES_MAX
+        while self._ready:
+            number, field, answer = self._ready[0]
+            bytes_left -= answer.ByteSize()
+            if bytes_left < 0 and answers:
+                break
+            self._ready.popleft()
+            answers.add(number=number, **{field: answer})
+        return batch
 
 
 class _Aborted(Exception):

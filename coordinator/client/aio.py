@@ -306,7 +306,7 @@ class Client:
         while True:
             stream_s = progress.stream_timeout_s(time.monotonic())
             request = wire.request_of(pb.WatchSagaRequest, saga_id=saga_id, after_seq=progress.after_seq)
-            asked = Asked(self.target, "WatchSaga", stream_s, saga_id, only_reads=True)
+            asked = Asked(self.target, "WatchSaga", stream_s, request, saga_id)
             with tracing.stream() as traced:
                 call = self._sagas.WatchSaga(request, timeout=stream_s, metadata=traced.metadata)
             try:
@@ -359,9 +359,7 @@ class Client:
     ) -> _Answer:
         """What *method* answers, or *shared* in its place, if it can."""
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        asked = Asked(
-            self.target, name, timeout_s, saga_id, wire.named(request), only_reads=wire.only_reads(request)
-        )
+        asked = Asked(self.target, name, timeout_s, request, saga_id)
         with tracing.call(name, request, self.target) as traced:
             got: object = None
             with self._in_our_words(asked):

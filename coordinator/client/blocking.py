@@ -75,9 +75,7 @@ class BlockingConnection:
         saga_id: str = "",
     ) -> _Answer:
         timeout_s = self._timeout_s if timeout_s is None else timeout_s
-        asked = Asked(
-            self.target, name, timeout_s, saga_id, wire.named(request), only_reads=wire.only_reads(request)
-        )
+        asked = Asked(self.target, name, timeout_s, request, saga_id)
         with tracing.call(name, request, self.target) as traced:
             with self._in_our_words(asked):
                 got: object = method(request, timeout=timeout_s, metadata=traced.metadata)
@@ -97,7 +95,7 @@ class BlockingConnection:
     ) -> Generator[_Answer, None, None]:
         """Its messages. Whoever leaves early closes the generator, which ends the call."""
         timeout_s = checks.timeout_s(timeout_s)
-        asked = Asked(self.target, name, timeout_s, saga_id, only_reads=wire.only_reads(request))
+        asked = Asked(self.target, name, timeout_s, request, saga_id)
         with self._in_our_words(asked):
             with tracing.stream() as traced:
                 call = method(request, timeout=timeout_s, metadata=traced.metadata)

@@ -13,6 +13,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 from google.rpc import error_details_pb2, status_pb2
 
+from coordinator.client import wire
 from coordinator.client.channel import no_target
 from coordinator.client.errors import (
     Broken,
@@ -100,11 +101,18 @@ class Asked:
     target: str
     method: str
     timeout_s: float
+    request: Message
     saga_id: str = ""
-    named: str = ""
-    """The id under which it is done once, such as "request_id 'r-1'"; empty where it carries none."""
-    only_reads: bool = False
-    """Whether it changes nothing: then nothing is said about what it wrote."""
+
+    @property
+    def named(self) -> str:
+        """The id under which it is done once, such as "request_id 'r-1'"; empty where it carries none."""
+        return wire.named(self.request)
+
+    @property
+    def only_reads(self) -> bool:
+        """Whether it changes nothing: then nothing is said about what it wrote."""
+        return wire.only_reads(self.request)
 
 
 @dataclass(slots=True)

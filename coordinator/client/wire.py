@@ -4,9 +4,9 @@ and without its content."""
 import json
 import uuid
 from collections.abc import Callable, Iterable, Mapping
-from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Final, TypeVar
 
 from google.protobuf.duration_pb2 import Duration
@@ -184,7 +184,7 @@ def named(request: Message) -> str:
 
 def only_reads(request: Message) -> bool:
     """Whether a request changes nothing, answered or not."""
-    return request.DESCRIPTOR.name.startswith(_READING) or getattr(request, "validate_only", False)
+    return type(request).__name__.startswith(_READING) or getattr(request, "validate_only", False)
 
 
 def full_method(name: str, request: Message) -> str:
@@ -455,6 +455,13 @@ def _to_verb(value: int) -> OperatorVerb:
 
 def word(words: type[_Enum], names: Any, prefix: str, value: int) -> _Enum:
     """The word for an enum's value; UNSPECIFIED for one that only newer servers know."""
+    found: _Enum = _word(words, names, prefix, value)
+    return found
+
+
+@lru_cache(maxsize=1024)
+def _word(words: type[StrEnum], names: Any, prefix: str, value: int) -> Any:
+    """The same few of them come with every answer."""
     try:
         return words(names.Name(value).removeprefix(prefix))
     except ValueError:
@@ -502,9 +509,15 @@ def _moment(field: str, value: datetime) -> str:
 def _made(field: str, kind: Callable[..., _Value], **values: Any) -> _Value:
     """A message, which is *field* of another one, or a whole request. Protobuf's own error would quote the
     value, and it may be a payment's."""
-    if not any(map(_is_misread, values.values())):
-        with suppress(TypeError, ValueError):
+    for value in values.values():
+        if _is_misread(value):
+            break
+    else:
+        try:
             return kind(**values)
+        except (TypeError, ValueError):
+            pass
+    # Only now is each looked at by itself, which takes several times as long.
     wrong = next((name for name, value in values.items() if not _fits(kind, name, value)), "")
     raise checks.unsendable(f"{field}.{wrong}".strip("."), _CANNOT_BE_SENT)
 
