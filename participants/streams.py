@@ -56,13 +56,12 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self._newest = 0
         self._calls: dict[int, UnderWay] = {}
+        # Requests without anything in them, each of which is answered by its like.
         self._greetings = 0
         self._ready: list[tuple[int, Told]] = []
         # Messages that are still to be sent, and how many answers are in those and in the one being sent.
         self._leaving: deque[pb.PerformResponse] = deque()
         self._leaving_count = 0
-        # By a request without anything in it, which is answered by its like.
-        self._is_greeted = False
         self._has_news = asyncio.Event()
         self._has_room = asyncio.Event()
         self._reading = asyncio.create_task(self._read(requests))
@@ -78,17 +77,16 @@ class Stream:
         if not self._leaving:
             self._leaving_count = 0
             self._has_room.set()
-            while not (self._ready or self._is_greeted):
+            while not (self._ready or self._greetings):
                 if self._is_done():
                     return None
                 self._has_news.clear()
                 await self._has_news.wait()
-            if self._is_greeted:
-                self._is_greeted = False
-                self._leaving.append(pb.PerformResponse())
+            if self._greetings:
+                self._greetings -= 1
+                return pb.PerformResponse()
             ready, self._ready = self._ready, []
-            if ready:
-                self._leaving.extend(_responses(ready))
+            self._leaving.extend(_responses(ready))
             self._leaving_count = len(ready)
         return self._leaving.popleft()
 
@@ -114,7 +112,7 @@ class Stream:
     async def _read(self, requests: AsyncIterator[pb.PerformRequest]) -> None:
         async for request in requests:
             if not request.calls and not request.cancelled:
-                self._is_greeted = True
+                self._greetings += 1
                 self._has_news.set()
             for number in request.cancelled:
                 self._give_up(number)
@@ -186,8 +184,6 @@ class Stream:
         call = self._calls.pop(number, None)
         if call is not None:
             call.give_up()
-            self._has_news.set()
-            self._has_room.set()
 
     def _tell(self, number: int, told: Told) -> None:
         self._ready.append((number, told))

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from opentelemetry.instrumentation.grpc import aio_server_interceptor
 
 from participants import streams
 from participants.base import Offer
-from participants.calls import Call, Reply
-from participants.hosting import Hosted, open_hosted
+from participants.calls import Call, Reply, Succeeded
+from participants.hosting import Hosted, Performer, open_hosted
 from participants.register import register
 from participants.server import serving
 from participants.servicer import ParticipantServicer
@@ -436,6 +436,18 @@ async def test_a_duplicate_that_waits_in_vain_is_faulted_within_its_time(client:
     assert stream.answers[2].execute.faulted.code == "STEP_BUSY"
 
 
+class Stubborn:
+    """A performer that goes on when it is cancelled."""
+
+    def offer(self) -> Offer:
+        return Offer(SERVICE, frozenset(), frozenset(), barrier=False)
+
+    async def perform(self, call: Call) -> Reply:
+        with suppress(asyncio.CancelledError):
+            await asyncio.Event().wait()
+        return Reply(call.idempotency_key, Succeeded(""))
+
+
 class Broken:
     """A performer with a mistake in it."""
 
@@ -508,22 +520,39 @@ async def test_a_call_ends_with_the_same_status_as_alone(
     assert [_logged(record) for record in caplog.records] == logged
 
 
-async def test_a_mistake_of_ours_is_told_of_as_alone(caplog: pytest.LogCaptureFixture) -> None:
+@asynccontextmanager
+async def a_server_of(performer: Performer) -> AsyncIterator[Client]:
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    rpc.add_ParticipantServiceServicer_to_server(ParticipantServicer({SERVICE: Broken()}), server)
+    rpc.add_ParticipantServiceServicer_to_server(ParticipantServicer({SERVICE: performer}), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     try:
         async with a_client(f"127.0.0.1:{port}") as client:
-            alone = await _unary_status(client, an_execute())
-            stream = talk(client)
-            await stream.send(numbered(1, an_execute()))
-            assert await stream.hear(1) == ["INTERNAL"]
-            assert stream.answers[1].status == alone
+            yield client
     finally:
         await server.stop(None)
+
+
+async def test_a_mistake_of_ours_is_told_of_as_alone(caplog: pytest.LogCaptureFixture) -> None:
+    async with a_server_of(Broken()) as client:
+        alone = await _unary_status(client, an_execute())
+        stream = talk(client)
+        await stream.send(numbered(1, an_execute()))
+        assert await stream.hear(1) == ["INTERNAL"]
+        assert stream.answers[1].status == alone
     assert "tok-canary" not in str(alone)
     assert [_logged(record)["error"] for record in caplog.records] == ["LookupError"] * 2
+
+
+async def test_a_call_that_goes_on_when_its_time_is_over_is_answered_once() -> None:
+    async with a_server_of(Stubborn()) as client:
+        stream = talk(client)
+        await stream.send(
+            numbered(1, an_execute(), timeout_s=0.05), numbered(2, an_execute("b"), timeout_s=0.1)
+        )
+        assert await stream.hear(1, 2) == ["DEADLINE_EXCEEDED"] * 2
+        await stream.close()
+        assert code(await stream.ended()) == "OK"
 
 
 @pytest.mark.parametrize("mood", ["succeed", "refuse", "pend", "fault"])
@@ -613,18 +642,20 @@ async def test_a_span_that_an_instrumentation_made_of_the_stream_is_not_that_of_
     assert sagas == {"a": None, "b": TRACE, None: None}
 
 
-async def test_a_caller_that_reads_nothing_is_asked_no_more_and_loses_nothing(
-    client: Client, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("at_once", [True, False])
+async def test_of_a_caller_that_reads_nothing_no_more_is_taken_and_nothing_is_lost(
+    client: Client, monkeypatch: pytest.MonkeyPatch, at_once: bool
 ) -> None:
-    monkeypatch.setattr(streams, "CALLS_MAX", 16)
-    await client.set_faults(a_rule("oversized_answer", bytes=50_000))
+    monkeypatch.setattr(streams, "CALLS_MAX", 20)
+    await client.set_faults(a_rule("oversized_answer", bytes=1_000_000, times=20))
     stream = talk(client)
     calls = [numbered(n, an_execute(f"saga-{n}"), timeout_s=None) for n in range(1, 301)]
-    writing = asyncio.create_task(_write_each(stream, calls))
-    await until(lambda: _has_rows(client, 16))
-    taken = await _settled(client)
-    # Beside the bound, what the connection holds by itself.
-    assert taken < 100
+    if at_once:
+        await stream.send(*calls[:20])
+    writing = asyncio.create_task(_write_each(stream, calls[20 if at_once else 0 :]))
+    await until(lambda: _has_rows(client, 20))
+    # Beside the bound, the answers that the connection holds by itself, which are a few megabytes.
+    assert await _settled(client) < 30
     assert set(await stream.hear(*range(1, 301))) == {"succeeded"}
     await writing
 
