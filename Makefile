@@ -3,8 +3,8 @@
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill sim planted bench crash export-runs mutate \
-	coverage model check fmt format lint types layers dependencies \
+.PHONY: help setup run demo viewer trace-demo test test-quick test-viewer test-kill sim planted crash export-runs mutate \
+	bench coverage model check fmt format lint types layers dependencies \
 	proto proto-fresh proto-lint proto-baseline docs docs-fresh lint-definitions tour lock audit clean
 
 BIN := .venv/bin
