@@ -9,8 +9,9 @@ import math
 from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields
 from enum import StrEnum
+from operator import attrgetter
 from types import UnionType
-from typing import Final, NewType, Union, get_args, get_origin, get_type_hints
+from typing import Any, Final, NewType, Union, get_args, get_origin, get_type_hints
 
 import orjson
 
@@ -74,7 +75,7 @@ def encode(event: Event) -> tuple[str, str]:
         ValueError: a value can not be kept: a float that is no number, text that is not Unicode.
     """
     shape = _SHAPES[type(event)]
-    values = {name: getattr(event, name) for name in shape.fields}
+    values: dict[str, Any] = dict(zip(shape.fields, shape.read(event), strict=True))
     for name in shape.floats:
         # orjson writes NaN and infinity as null, which would come back as "none given".
         if values[name] is not None and not math.isfinite(values[name]):
@@ -134,16 +135,22 @@ class _Shape:
     make: Callable[..., Event]
     fields: Mapping[str, Callable[[object], object]]
     """For each field, what checks and restores its value."""
+    read: Callable[[Event], tuple[object, ...]]
+    """The values of `fields`, in that order."""
     floats: tuple[str, ...]
     required: frozenset[str]
 
 
 def _shape(type_name: str, event_type: type[Event]) -> _Shape:
     hints = get_type_hints(event_type)
+    names = [field.name for field in fields(event_type)]
+    read = attrgetter(*names)
     return _Shape(
         type_name,
         make=event_type,
-        fields={field.name: _restorer(hints[field.name]) for field in fields(event_type)},
+        fields={name: _restorer(hints[name]) for name in names},
+        # Of a single name it makes no tuple.
+        read=read if len(names) > 1 else lambda event: (read(event),),
         floats=tuple(name for name, hint in hints.items() if float in (hint, *get_args(hint))),
         required=frozenset(f.name for f in fields(event_type) if f.default is MISSING),
     )

@@ -8,16 +8,18 @@ group is taken once more, and what a row says of its saga is not believed.
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import chain
 from typing import Final, assert_never
 
 from coordinator.adapters.sqlite.registrations import Register, Registrations, Retire, TakeUpFiles
 from coordinator.adapters.sqlite.rows import (
     CHAIN_START,
     SUMMARY_COLUMNS,
-    SUMMARY_MARKS,
     Line,
     Parameters,
+    Row,
     chained,
     signature_text,
 )
@@ -44,7 +46,7 @@ class Append:
 
     saga_id: SagaId
     lines: tuple[Line, ...]
-    row: Parameters
+    row: Row
     seq_expected: int
     lifts: bool
     """Whether it ends the saga's quarantine."""
@@ -57,7 +59,7 @@ class Start:
     request: Request
     definition: SagaDefinition
     lines: tuple[Line, ...]
-    row: Parameters
+    row: Row
 
 
 Entry = Start | Append | Quarantine | TakeUpFiles | Register | Retire
@@ -72,10 +74,11 @@ _HEAD: Final = (
 _NEWEST: Final = "SELECT max(seq) FROM records WHERE saga_id = ?"
 _REQUEST: Final = "SELECT content, saga_id FROM requests WHERE front_door = ? AND request_id = ?"
 _ADD_DEFINITION: Final = "INSERT INTO definitions VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-_ADD_REQUEST: Final = "INSERT INTO requests VALUES (?, ?, ?, ?)"
-_PUT_SAGA: Final = (
+_ADD_REQUESTS: Final = "INSERT INTO requests VALUES {rows}"
+_ADD_RECORDS: Final = "INSERT INTO records VALUES {rows}"
+_PUT_SAGAS: Final = (
     f"INSERT INTO sagas ({SUMMARY_COLUMNS}, digest)"  # noqa: S608  # our own names
-    f" VALUES ({SUMMARY_MARKS}, ?)"
+    " VALUES {rows}"
     " ON CONFLICT (id) DO UPDATE SET status = excluded.status, turned_back_at = excluded.turned_back_at,"
     " needs_person = excluded.needs_person,"
     " error_message = excluded.error_message, updated_at = excluded.updated_at,"
@@ -83,9 +86,14 @@ _PUT_SAGA: Final = (
     " flags = excluded.flags, forced = excluded.forced, signature = excluded.signature,"
     " digest = excluded.digest"
 )
-_ADD_RECORD: Final = "INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)"
+# Of most sagas nothing else changes from one write to the next, and the indexes over it are left alone.
+_ADVANCE_SAGAS: Final = (
+    "UPDATE sagas SET updated_at = news.column2, due_at = news.column3, seq = news.column4,"
+    " digest = news.column5 FROM (VALUES {rows}) AS news WHERE sagas.id = news.column1"
+)
 _LIFT_QUARANTINE: Final = "DELETE FROM quarantines WHERE saga_id = ?"
 _ADD_QUARANTINE: Final = "INSERT INTO quarantines VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+_OPEN: Final = tuple(status.value for status in Status if status.is_open)
 # Its row may know less than the records do. What a person does to the saga must have a number behind theirs.
 _SHOW_QUARANTINE: Final = (
     "UPDATE sagas SET status = ?, needs_person = 1, signature = ?, error_message = ?, updated_at = ?,"
@@ -95,38 +103,72 @@ _SHOW_QUARANTINE: Final = (
 )
 
 
+@dataclass(slots=True)
+class Head:
+    """The newest record of a saga, why it is in quarantine, if it is, and what its row says besides."""
+
+    seq: int
+    digest: bytes
+    quarantine: Quarantine | None
+    standing: Parameters | None
+    """As in `Row`; None where it is not known."""
+
+
+class Heads:
+    """The heads of sagas that were written, as the file has them: nobody else writes it. Those that are over
+    are forgotten, and of very many open ones those that have rested longest."""
+
+    KEPT_MAX: Final = 20_000
+
+    def __init__(self) -> None:
+        self._kept: dict[SagaId, Head] = {}
+
+    def get(self, saga_id: SagaId) -> Head | None:
+        """A copy of its head, if that is kept."""
+        kept = self._kept.get(saga_id)
+        return None if kept is None else replace(kept)
+
+    def keep(self, saga_id: SagaId, head: Head, *, is_open: bool) -> None:
+        """What is durable of it by now."""
+        self._kept.pop(saga_id, None)
+        if is_open:
+            self._kept[saga_id] = head
+            if len(self._kept) > self.KEPT_MAX:
+                del self._kept[next(iter(self._kept))]
+
+    def forget(self) -> None:
+        """Read them again."""
+        self._kept.clear()
+
+
 def write_group(
     db: sqlite3.Connection,
     entries: Sequence[Entry],
     token: FencingToken,
     shortage: Callable[[], str | None],
+    heads: Heads,
 ) -> list[Outcome]:
     """Write all of *entries* that may be written, in one transaction; return when it is synced.
 
-    *shortage* says why no new saga may be started now, if so.
+    *shortage* says why no new saga may be started now, if so. *heads* are those of the groups before.
 
     Raises:
         sqlite3.Error: it is not known what became durable. Nothing may be written after that.
     """
     db.execute("BEGIN IMMEDIATE")
     try:
-        outcomes = _Group(db, token, shortage).take_all(entries)
+        group = _Group(db, token, shortage, heads)
+        outcomes = group.take_all(entries)
     except sqlite3.IntegrityError:
         # Only now: to look for it each time would cost every group a read for each of its sagas.
         db.execute("ROLLBACK")
+        heads.forget()
         db.execute("BEGIN IMMEDIATE")
-        outcomes = _Group(db, token, shortage, believes_rows=False).take_all(entries)
+        group = _Group(db, token, shortage, heads, believes_rows=False)
+        outcomes = group.take_all(entries)
     db.execute("COMMIT")
+    group.keep_heads()
     return outcomes
-
-
-@dataclass(slots=True)
-class _Head:
-    """The newest record of a saga, and why it is in quarantine, if it is."""
-
-    seq: int
-    digest: bytes
-    quarantine: Quarantine | None
 
 
 class _Group:
@@ -137,19 +179,22 @@ class _Group:
         db: sqlite3.Connection,
         token: FencingToken,
         shortage: Callable[[], str | None],
+        kept: Heads,
         *,
         believes_rows: bool = True,
     ) -> None:
         self._db = db
         self._token = token
         self._shortage = shortage
+        self._kept = kept
         self._believes_rows = believes_rows
-        self._heads: dict[SagaId, _Head] = {}
+        self._heads: dict[SagaId, Head] = {}
         self._definitions: dict[Digest, SagaDefinition] = {}
         self._registrations = Registrations(db)
         self._requests: dict[tuple[str, RequestId], Request] = {}
         self._records: list[Parameters] = []
-        self._rows: dict[SagaId, Parameters] = {}
+        self._rows: dict[SagaId, Row] = {}
+        self._advances: dict[SagaId, Row] = {}
         self._quarantines: dict[SagaId, Quarantine] = {}
         self._lifted: dict[SagaId, None] = {}
 
@@ -158,6 +203,11 @@ class _Group:
         outcomes = [self._take(entry) for entry in entries]
         self._write()
         return outcomes
+
+    def keep_heads(self) -> None:
+        """What was written is durable."""
+        for saga_id, head in self._heads.items():
+            self._kept.keep(saga_id, head, is_open=head.standing is not None and head.standing[0] in _OPEN)
 
     def _take(self, entry: Entry) -> Outcome:
         match entry:
@@ -185,12 +235,18 @@ class _Group:
         """Parents before children: the foreign keys are checked row by row."""
         many = self._db.executemany
         many(_ADD_DEFINITION, ((d.digest, d.name, d.text) for d in self._definitions.values()))
-        many(
-            _ADD_REQUEST,
-            ((r.front_door, r.request_id, r.content, r.saga_id) for r in self._requests.values()),
+        requests = self._requests.values()
+        self._insert(_ADD_REQUESTS, [(r.front_door, r.request_id, r.content, r.saga_id) for r in requests])
+        heads = self._heads
+        self._insert(_PUT_SAGAS, [(*row.whole, heads[saga_id].digest) for saga_id, row in self._rows.items()])
+        self._insert(
+            _ADVANCE_SAGAS,
+            [
+                (saga_id, row.updated_at, row.due_at, row.seq, heads[saga_id].digest)
+                for saga_id, row in self._advances.items()
+            ],
         )
-        many(_PUT_SAGA, ((*row, self._heads[saga_id].digest) for saga_id, row in self._rows.items()))
-        many(_ADD_RECORD, self._records)
+        self._insert(_ADD_RECORDS, self._records)
         # Before those that are new: a saga may have been lifted out of one and put into another.
         many(_LIFT_QUARANTINE, ((saga_id,) for saga_id in self._lifted))
         many(_ADD_QUARANTINE, ((q.saga_id, q.reason, q.at) for q in self._quarantines.values()))
@@ -210,10 +266,20 @@ class _Group:
             self._requests,
             self._records,
             self._rows,
+            self._advances,
             self._quarantines,
             self._lifted,
         ):
             written.clear()
+
+    def _insert(self, statement: str, rows: Sequence[Parameters]) -> None:
+        """Many rows a statement: each gives the interpreter's lock away, and waits to have it back."""
+        at = 0
+        for many in _ROWS_AT_ONCE:
+            while len(rows) - at >= many:
+                batch = rows[at : at + many]
+                self._db.execute(_with_rows(statement, len(batch[0]), many), list(chain(*batch)))
+                at += many
 
     def _start(self, entry: Start) -> Outcome:
         request = entry.request
@@ -231,7 +297,7 @@ class _Group:
             return moved
         self._definitions[entry.definition.digest] = entry.definition
         self._requests[request.front_door, request.request_id] = request
-        head = self._heads[request.saga_id] = _Head(0, CHAIN_START, None)
+        head = self._heads[request.saga_id] = Head(0, CHAIN_START, None, None)
         self._chain(request.saga_id, head, entry.lines, entry.row)
         return None
 
@@ -255,16 +321,22 @@ class _Group:
         # The first reason stays: what came after it came of it.
         if head.quarantine is None:
             head.quarantine = self._quarantines[quarantine.saga_id] = quarantine
+            head.standing = None
         return None
 
-    def _chain(self, saga_id: SagaId, head: _Head, lines: tuple[Line, ...], row: Parameters) -> None:
+    def _chain(self, saga_id: SagaId, head: Head, lines: tuple[Line, ...], row: Row) -> None:
         for line in lines:
             head.seq += 1
             head.digest = chained(head.digest, saga_id, head.seq, self._token, line)
             self._records.append(
                 (saga_id, head.seq, self._token, line.at, line.type, line.payload, head.digest)
             )
-        self._rows[saga_id] = row
+        if saga_id in self._rows or head.standing != row.standing:
+            self._advances.pop(saga_id, None)
+            self._rows[saga_id] = row
+            head.standing = row.standing
+        else:
+            self._advances[saga_id] = row
 
     def _damage(self, saga_id: SagaId, seq: int) -> JournalCorrupt | None:
         """Whether the saga has records in the file beyond number *seq*, where its next one belongs."""
@@ -276,15 +348,20 @@ class _Group:
             return None
         return JournalCorrupt(saga_id, newest, f"the saga's row says that record {seq} is the newest")
 
-    def _head(self, saga_id: SagaId) -> _Head | None:
-        if saga_id not in self._heads:
-            found = self._db.execute(_HEAD, (saga_id,)).fetchone()
-            if found is None:
-                return None
-            seq, digest, reason, at = found
-            quarantine = None if reason is None else Quarantine(saga_id, reason, at)
-            self._heads[saga_id] = _Head(seq, digest, quarantine)
-        return self._heads[saga_id]
+    def _head(self, saga_id: SagaId) -> Head | None:
+        head = self._heads.get(saga_id)
+        if head is None:
+            head = self._kept.get(saga_id) or self._head_in_file(saga_id)
+            if head is not None:
+                self._heads[saga_id] = head
+        return head
+
+    def _head_in_file(self, saga_id: SagaId) -> Head | None:
+        found = self._db.execute(_HEAD, (saga_id,)).fetchone()
+        if found is None:
+            return None
+        seq, digest, reason, at = found
+        return Head(seq, digest, None if reason is None else Quarantine(saga_id, reason, at), None)
 
     def _requested(self, request: Request) -> Request | None:
         key = request.front_door, request.request_id
@@ -292,3 +369,11 @@ class _Group:
             return self._requests[key]
         found = self._db.execute(_REQUEST, key).fetchone()
         return None if found is None else Request(*key, *found)
+
+
+_ROWS_AT_ONCE: Final = (64, 16, 4, 1)
+
+
+@lru_cache(maxsize=32)
+def _with_rows(statement: str, columns: int, many: int) -> str:
+    return statement.format(rows=", ".join([f"({', '.join('?' * columns)})"] * many))

@@ -16,7 +16,6 @@ from coordinator.domain.summary import DeadLetterCause, SagaSummary, Signature
 _SUMMARY_FIELDS: Final = tuple(field.name for field in fields(SagaSummary))
 SUMMARY_COLUMNS: Final = ", ".join(_SUMMARY_FIELDS)
 """Columns of the table `sagas` have the names of the fields that they hold."""
-SUMMARY_MARKS: Final = ", ".join("?" for _ in _SUMMARY_FIELDS)
 DIGEST_BYTES: Final = 16
 CHAIN_START: Final = bytes(DIGEST_BYTES)
 
@@ -50,20 +49,45 @@ def chained(previous: bytes, saga_id: SagaId, seq: int, token: FencingToken, lin
     return hashlib.blake2b(previous + text, digest_size=DIGEST_BYTES).digest()
 
 
-def summary_row(summary: SagaSummary) -> Parameters:
-    """The values of SUMMARY_COLUMNS.
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A saga's row as it is to stand: `whole` are the values of SUMMARY_COLUMNS."""
+
+    whole: Parameters
+    standing: Parameters
+    """What changes in it now and then, the status first. All else is fixed at the start, or one of these:"""
+    updated_at: float
+    due_at: float | None
+    seq: int
+
+
+def summary_row(summary: SagaSummary) -> Row:
+    """*summary* as it will stand in the journal.
 
     Raises:
-        ValueError: one of them cannot be kept.
+        ValueError: one of its values cannot be kept.
     """
-    row: Parameters = (
+    status = summary.status.value
+    flags = orjson.dumps(summary.flags).decode() if summary.flags else "[]"
+    signature = None if summary.signature is None else signature_text(summary.signature)
+    standing: Parameters = (
+        status,
+        summary.turned_back_at,
+        summary.needs_person,
+        summary.error_message,
+        summary.deadline_at,
+        flags,
+        summary.forced,
+        signature,
+    )
+    whole: Parameters = (
         summary.id,
         summary.saga_name,
         summary.definition_version,
         summary.definition_digest,
         summary.front_door,
         summary.request_id,
-        summary.status.value,
+        status,
         summary.turned_back_at,
         int(summary.needs_person),
         summary.error_message,
@@ -72,19 +96,18 @@ def summary_row(summary: SagaSummary) -> Parameters:
         summary.deadline_at,
         summary.due_at,
         summary.seq,
-        orjson.dumps(summary.flags).decode(),
+        flags,
         int(summary.forced),
-        None if summary.signature is None else signature_text(summary.signature),
+        signature,
         summary.trace,
     )
-    check_text(*(value for value in row if isinstance(value, str)))
-    return row
+    check_text(*[value for value in whole if isinstance(value, str)])
+    return Row(whole, standing, summary.updated_at, summary.due_at, summary.seq)
 
 
 def check_text(*texts: str) -> None:
     """Refuse half characters here, at the caller: SQLite's refusal would fail the whole group."""
-    for text in texts:
-        text.encode()
+    "".join(texts).encode()
 
 
 def summary_of(row: Sequence[object]) -> SagaSummary:

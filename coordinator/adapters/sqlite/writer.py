@@ -14,7 +14,7 @@ from typing import Any, Final, overload
 
 from coordinator.adapters.clock import stopwatch_s
 from coordinator.adapters.sqlite.connection import WAL_BYTES_MAX, Database
-from coordinator.adapters.sqlite.group import Append, Entry, Outcome, Start, write_group
+from coordinator.adapters.sqlite.group import Append, Entry, Heads, Outcome, Start, write_group
 from coordinator.adapters.sqlite.registrations import Register, Retire, TakeUpFiles
 from coordinator.domain.errors import JournalUnavailable, SagaError, VersionTaken
 from coordinator.domain.ids import FencingToken
@@ -49,6 +49,7 @@ class Writer:
         self._log_bytes = log_bytes
         self._on_commit = on_commit
         self._queue: asyncio.Queue[tuple[Entry, _Waiter] | None] = asyncio.Queue()
+        self._heads = Heads()
         self._entries_since_checkpoint = 0
         self._long_reads = 0
         self._closing = False
@@ -168,7 +169,7 @@ class Writer:
         def timed(db: sqlite3.Connection) -> tuple[list[Outcome], float]:
             # In the thread: on the loop, its other work would count as the disk's.
             begun_s = stopwatch_s()
-            outcomes = write_group(db, entries, self.token, self._shortage)
+            outcomes = write_group(db, entries, self.token, self._shortage, self._heads)
             return outcomes, stopwatch_s() - begun_s
 
         return timed

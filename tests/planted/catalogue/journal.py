@@ -46,12 +46,12 @@ BUGS: Final = (
         (
             _group(
                 """
-                many(_ADD_RECORD, self._records)
+                self._insert(_ADD_RECORDS, self._records)
                 """,
                 """
                 self._db.execute("COMMIT")
                 self._db.execute("BEGIN IMMEDIATE")
-                many(_ADD_RECORD, self._records)
+                self._insert(_ADD_RECORDS, self._records)
                 """,
             ),
         ),
