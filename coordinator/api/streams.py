@@ -72,7 +72,7 @@ class Streams:
         """
         stream = _Stream(kind, await self._intercepted(kind.method, method), context, self._entries_max)
         if self._is_draining:
-            raise stream.draining()
+            raise _draining()
         self._open.add(stream)
         try:
             async with aclosing(stream.answers(batches)) as answers:
@@ -114,7 +114,6 @@ class _Stream:
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
-        self._is_draining = False
 
     async def answers(self, batches: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
         """Answers as they become ready, until what was read is answered and no more is to come."""
@@ -129,8 +128,8 @@ class _Stream:
                 while self._ready:
                     yield self._batch()
                     self._room.set()
-            if self._is_draining:
-                raise self.draining()
+            if reading.cancelled():
+                raise _draining()
         finally:
             tasks = (reading, *self._open.values())
             for task in tasks:
@@ -139,16 +138,8 @@ class _Stream:
 
     def drain(self) -> None:
         """Read no more."""
-        self._is_draining = True
         if self._reading is not None:
             self._reading.cancel()
-
-    def draining(self) -> Draining:
-        """How a stream ends that this coordinator ends."""
-        return Draining(
-            "the coordinator is shutting down and reads no more of this stream; ask again, and a start under "
-            "the same request id"
-        )
 
     async def _read(self, batches: AsyncIterator[Any]) -> None:
         loop = asyncio.get_running_loop()
@@ -203,6 +194,14 @@ class _Stream:
             self._ready.popleft()
             answers.add(number=number, **{field: answer})
         return batch
+
+
+def _draining() -> Draining:
+    """How a stream ends that this coordinator ends."""
+    return Draining(
+        "the coordinator is shutting down and reads no more of this stream; ask again, and a start under the "
+        "same request id"
+    )
 
 
 class _Aborted(Exception):

@@ -139,7 +139,17 @@ class Stream:
     async def _run(self) -> None:
         """One stream, until it ends; then each caller who waits is told how."""
         end: Message | None = None
-        rests = False
+        try:
+            await self._carry()
+        except grpc.aio.AioRpcError as error:
+            if error.code() is grpc.StatusCode.UNAVAILABLE:
+                end = status_of(error)
+            elif error.code() is not grpc.StatusCode.CANCELLED:
+                self._rest()
+        finally:
+            self._ended(end)
+
+    async def _carry(self) -> None:
         with tracing.stream():
             call = self._method()
         writing = self._loop.create_task(self._write(call))
@@ -148,19 +158,15 @@ class Stream:
                 if not isinstance(message, Message):
                     break  # gRPC's way to say that it could not be read
                 self._settle(getattr(message, self._kind.answers))
-            rests = True
-        except grpc.aio.AioRpcError as error:
-            if error.code() is grpc.StatusCode.UNAVAILABLE:
-                end = status_of(error)
-            else:
-                rests = error.code() is not grpc.StatusCode.CANCELLED
         finally:
             call.cancel()
             writing.cancel()
             await asyncio.wait([writing])
-            if rests:
-                self._rests_until = max(self._rests_until, self._loop.time() + STREAM_AGAIN_S)
-            self._ended(end)
+        self._rest()
+
+    def _rest(self) -> None:
+        """What is at that address does not carry calls, or not these."""
+        self._rests_until = max(self._rests_until, self._loop.time() + STREAM_AGAIN_S)
 
     def _ended(self, end: Message | None) -> None:
         waiting = [*self._sent.values(), *self._queue]

@@ -187,3 +187,18 @@ async def test_a_fault_around_an_entry_is_an_answer_too_and_says_nothing_of_itse
         (answer,) = (await anext(answers)).orders
     assert (answer.number, answer.status.code) == (1, grpc.StatusCode.INTERNAL.value[0])
     assert "canary" not in str(answer)
+
+
+async def test_a_client_that_sends_no_more_hears_of_no_shutdown() -> None:
+    orders, requests = Orders(), Requests()
+    made = Streams((), entries_max=10)
+    async with aclosing(made.answers(ORDERS, orders.place, read_all(requests), NoContext())) as answers:
+        requests.put_nowait(batch("a"))
+        requests.put_nowait(None)
+        first = asyncio.ensure_future(anext(answers))
+        await turns()
+        made.drain()
+        orders.answer("a")
+        assert numbers(await first) == [1]
+        with pytest.raises(StopAsyncIteration):
+            await anext(answers)
