@@ -23,7 +23,7 @@ from saga.orders.v1 import orders_pb2 as pb
 from saga.orders.v1 import orders_pb2_grpc as rpc
 from scripts.bench import histories, orders
 from scripts.bench.figures import percentile
-from scripts.bench.readings import read
+from scripts.bench.readings import cpu_s
 
 READY: Final = "floor "
 
@@ -203,7 +203,7 @@ async def _work(work: Worker, clock: Clock) -> None:
 
 
 def _cpu_s(task: Task) -> float:
-    return sum(read(pid).cpu_s for pid in (os.getpid(), task.server) if pid)
+    return sum(cpu_s(pid) for pid in (os.getpid(), task.server) if pid)
 
 
 def main() -> None:

@@ -1,5 +1,8 @@
 """What `make bench` makes of its measurements: figures, floors, tables and pictures."""
 
+import os
+import subprocess
+import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 
@@ -12,6 +15,7 @@ from scripts.bench.comparing import table as compared
 from scripts.bench.figures import median_interval, percentile, spread
 from scripts.bench.floor_load import Floor
 from scripts.bench.floors import limit
+from scripts.bench.readings import peak_memory_bytes, read
 from scripts.bench.report import Report
 from scripts.bench.rows import Row, Section
 from scripts.bench.svg import chart, flame_graph, rounded_up
@@ -24,6 +28,19 @@ def test_a_percentile_is_one_of_the_values_and_no_more_than_its_share_lies_behin
     assert percentile(values, 0.50) == 100
     assert percentile(values, 0.99) == 198
     assert percentile([7.0], 0.99) == 7
+
+
+def test_what_a_process_has_used_is_told_finely_and_one_that_is_gone_has_no_reading() -> None:
+    before = read(os.getpid())
+    until = time.process_time() + 0.002
+    while time.process_time() < until:
+        pass
+    assert 0.002 <= (read(os.getpid()) - before).cpu_s < 0.5
+    assert peak_memory_bytes(os.getpid()) > 1 << 20
+    with subprocess.Popen(["true"]) as ended:
+        ended.wait()
+    with pytest.raises(FileNotFoundError):
+        read(ended.pid)
 
 
 def test_the_spread_is_half_the_range_as_a_share_of_the_median() -> None:
