@@ -13,8 +13,6 @@ def fill(response: pb.ExecuteResponse | pb.CompensateResponse, reply: Reply) -> 
     response.idempotency_key = reply.idempotency_key
     match reply.answer:
         case Succeeded(output_json):
-            # Said first, since an empty output is not written: it would not show that there is a success.
-            response.succeeded.SetInParent()
             response.succeeded.output_json = output_json
         case Refused(code=code, message=message):
             response.refused.code = code
@@ -33,5 +31,4 @@ def fill(response: pb.ExecuteResponse | pb.CompensateResponse, reply: Reply) -> 
 
 def _set(duration: Duration, seconds: float | None) -> None:
     if seconds is not None:
-        duration.SetInParent()
         duration.FromNanoseconds(round(seconds * 1_000_000_000))
