@@ -4,7 +4,7 @@ Every fault is found, not only the first, and names its field. Nothing under `pa
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Final, TypeAlias
 
 from google.protobuf.duration_pb2 import Duration
@@ -205,7 +205,9 @@ def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:
     findings = Findings()
     findings.text("order_id", request.order_id, chars_max=REQUEST_ID_CHARS_MAX)
     findings.text("user_id", request.user_id, chars_max=ID_CHARS_MAX)
-    _check_items(findings, request)
+    # Each is read once: protobuf makes a new object of it whenever it is.
+    items = [(item.item_id, item.quantity) for item in request.items[:ITEMS_MAX]]
+    _check_items(findings, items, count=len(request.items))
     _check_payment(findings, request)
     findings.settle()
     payment = request.payment_info
@@ -213,7 +215,7 @@ def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:
     return {
         "order_id": request.order_id,
         "user_id": request.user_id,
-        "items": [{"item_id": item.item_id, "quantity": item.quantity} for item in request.items],
+        "items": [{"item_id": item_id, "quantity": quantity} for item_id, quantity in items],
         "payment_info": {
             "method": payment.method,
             "token": payment.token,
@@ -226,13 +228,13 @@ def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:
     }
 
 
-def _check_items(findings: Findings, request: orders_pb2.PlaceOrderRequest) -> None:
-    if not 1 <= len(request.items) <= ITEMS_MAX:
-        findings.add("items", f"expected 1 to {ITEMS_MAX} items, found {len(request.items) or 'none'}")
-    for index, item in enumerate(request.items[:ITEMS_MAX]):
-        findings.text(f"items[{index}].item_id", item.item_id, chars_max=ID_CHARS_MAX)
-        if item.quantity < 1:
-            findings.add(f"items[{index}].quantity", f"expected 1 or more, found {item.quantity}")
+def _check_items(findings: Findings, items: Sequence[tuple[str, int]], *, count: int) -> None:
+    if not 1 <= count <= ITEMS_MAX:
+        findings.add("items", f"expected 1 to {ITEMS_MAX} items, found {count or 'none'}")
+    for index, (item_id, quantity) in enumerate(items):
+        findings.text(f"items[{index}].item_id", item_id, chars_max=ID_CHARS_MAX)
+        if quantity < 1:
+            findings.add(f"items[{index}].quantity", f"expected 1 or more, found {quantity}")
 
 
 def _check_payment(findings: Findings, request: orders_pb2.PlaceOrderRequest) -> None:
