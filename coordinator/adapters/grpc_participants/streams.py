@@ -9,7 +9,6 @@ and whoever asked decides about asking again.
 import asyncio
 import ipaddress
 import logging
-from collections import deque
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
@@ -24,6 +23,7 @@ from coordinator.adapters.grpc_participants.answers import (
     to_numbered_answer,
     unanswered,
 )
+from coordinator.adapters.grpc_participants.words import is_unexplained
 from coordinator.domain.outcomes import Answer, NoProof, Unproved
 from coordinator.ports.participants import Call
 from saga.v1 import participant_pb2 as pb
@@ -36,6 +36,9 @@ GREETING_S: Final = 1.0
 """How long the answer to a greeting is waited for: who is in between may keep streams to itself."""
 STREAMS_OF_A_NAME: Final = 4
 """To a name that may stand for several servers: each stream stays with the one that it was opened to."""
+STREAM_S: Final = 5.0
+"""After so long calls go on a stream that is new, where there are several: those that were opened while one
+server alone was connected are all with that one, and one that came up later has none."""
 
 _OUT_OF_TIME: Final = NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
 _ENDED: Final = unanswered("UNAVAILABLE", "the service ended the stream of its calls")
@@ -80,8 +83,11 @@ class StreamedCalls:
             return loop.create_task(self._alone(call, timeout_s))
         place = self._next = (self._next + 1) % len(self._current)
         stream = self._current[place]
+        if stream is not None and len(self._current) > 1 and stream.opened_at + STREAM_S < loop.time():
+            self._leave(stream)
+            stream = None
         if stream is None:
-            stream = self._current[place] = _Stream(self._open(), self._ended, self._stalled)
+            stream = self._current[place] = _Stream(self._open(), self._ended, self._leave)
             self._all[stream] = None
         return stream.send(call, timeout_s)
 
@@ -89,7 +95,7 @@ class StreamedCalls:
         """End every stream; calls still under way end as cancelled."""
         await asyncio.gather(*(stream.close() for stream in list(self._all)))
 
-    def _stalled(self, stream: "_Stream") -> None:
+    def _leave(self, stream: "_Stream") -> None:
         """Let new calls go on another stream; those that are on this one may still be answered."""
         if stream in self._current:
             self._current[self._current.index(stream)] = None
@@ -154,6 +160,11 @@ class _Answer(asyncio.Future[Answer]):
         self._timer.cancel()
         self.set_result(answer)
 
+    def fail(self, error: Exception) -> None:
+        """There is none, for a mistake of ours."""
+        self._timer.cancel()
+        self.set_exception(error)
+
     def left_s(self) -> float:
         """For how long it is still waited for."""
         return max(self._timer.when() - self.get_loop().time(), 0.0)
@@ -183,17 +194,18 @@ class _Stream:
         self,
         call: "grpc.aio.StreamStreamCall[bytes, bytes]",
         ended: Callable[["_Stream", str, NoProof], None],
-        stalled: Callable[["_Stream"], None],
+        stuck: Callable[["_Stream"], None],
     ) -> None:
         self._call = call
         self._ended = ended
-        self._stalled = stalled
+        self._stuck = stuck
         self._loop = asyncio.get_running_loop()
+        self.opened_at = self._loop.time()
         self._number = 0
         self._waiting: dict[int, _Answer] = {}
-        self._outgoing: deque[pb.NumberedCall] = deque()
+        self._outgoing: dict[int, pb.NumberedCall] = {}
         self._given_up: list[int] = []
-        self._heard_at = 0.0
+        self._answered_at = 0.0
         self._retired = False
         self._news = asyncio.Event()
         self._greeted = asyncio.Event()
@@ -204,16 +216,16 @@ class _Stream:
     @property
     def is_up(self) -> bool:
         """Whether its other end has answered the greeting: no call was sent before."""
-        return self._heard_at > 0
+        return self._greeted.is_set()
 
     def send(self, call: Call, timeout_s: float) -> _Answer:
         self._number += 1
         number = self._number
+        self._outgoing[number] = to_numbered(call, number, timeout_s)
         answer = _Answer(loop=self._loop)
         timer = self._loop.call_later(timeout_s, self._expire, number, self._loop.time())
         answer.expect(call, timer, lambda: self._give_up(number))
         self._waiting[number] = answer
-        self._outgoing.append(to_numbered(call, number, timeout_s))
         self._news.set()
         return answer
 
@@ -247,24 +259,25 @@ class _Stream:
         self._call.cancel()
 
     def _end_if_idle(self) -> None:
-        if self._retired and not self._waiting:
+        if self._retired and self.is_up and not self._waiting:
             # Not by closing its half: whoever is stuck does not see that.
             self._cut()
             self._ended(self, "OK", _ENDED)
 
     def _give_up(self, number: int) -> None:
         self._waiting.pop(number, None)
-        self._given_up.append(number)
-        self._news.set()
+        if self._outgoing.pop(number, None) is None:
+            self._given_up.append(number)
+            self._news.set()
         self._end_if_idle()
 
     def _expire(self, number: int, sent_at: float) -> None:
         answer = self._waiting.pop(number)
         answer.settle(_OUT_OF_TIME)
         self._give_up(number)
-        if self._heard_at < sent_at and not self._retired:
-            # Nothing at all came meanwhile: it may be stuck, which another one need not be.
-            self._stalled(self)
+        if self.is_up and self._answered_at < sent_at and not self._retired:
+            # Nothing at all was answered meanwhile: it may be stuck, which another one need not be.
+            self._stuck(self)
 
     async def _write(self) -> None:
         try:
@@ -281,16 +294,16 @@ class _Stream:
     def _next_message(self) -> bytes:
         """All that is to be said by now, as far as one message holds it."""
         given_up, self._given_up = self._given_up, []
-        message = pb.PerformRequest(cancelled=given_up)
+        calls: list[pb.NumberedCall] = []
         size = 0
-        while self._outgoing:
-            size += self._outgoing[0].ByteSize()
-            if message.calls and size > MESSAGE_BYTES_MAX:
+        for numbered in self._outgoing.values():
+            size += numbered.ByteSize()
+            if calls and size > MESSAGE_BYTES_MAX:
                 break
-            numbered = self._outgoing.popleft()
-            if numbered.number in self._waiting:  # or it is given up by now
-                message.calls.append(numbered)
-        return message.SerializeToString()
+            calls.append(numbered)
+        for numbered in calls:
+            del self._outgoing[numbered.number]
+        return pb.PerformRequest(calls=calls, cancelled=given_up).SerializeToString()
 
     async def _read(self) -> None:
         code, proof = "OK", _ENDED
@@ -299,19 +312,24 @@ class _Stream:
                 if not self.is_up:
                     self._greeting.cancel()
                     self._greeted.set()
-                self._heard_at = self._loop.time()
                 self._take(raw)
         except DecodeError:
             code, proof = "INTERNAL", broken("what came on the stream is no message of this protocol")
             self._call.cancel()
         except grpc.aio.AioRpcError as error:
-            code, proof = error.code().name, no_proof(error)
+            if is_unexplained(error):
+                code = "UNAVAILABLE"
+            else:
+                code, proof = error.code().name, no_proof(error)
         self._greeting.cancel()
         self._writing.cancel()
         self._ended(self, code, proof)
 
     def _take(self, raw: bytes) -> None:
-        for numbered in pb.PerformResponse.FromString(raw).answers:
+        answers = pb.PerformResponse.FromString(raw).answers
+        if answers:
+            self._answered_at = self._loop.time()
+        for numbered in answers:
             # One that was given up may be answered all the same.
             answer = self._waiting.pop(numbered.number, None)
             if answer is None:
@@ -319,5 +337,5 @@ class _Stream:
             try:
                 answer.settle(to_numbered_answer(answer.call, numbered))
             except Exception as error:  # a bug of ours: it costs this call's saga, and no other
-                answer.set_exception(error)
+                answer.fail(error)
         self._end_if_idle()

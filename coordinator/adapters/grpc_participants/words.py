@@ -49,6 +49,14 @@ def exceeds_limit(error: grpc.aio.AioRpcError) -> bool:
     return is_overload and "Received message larger than max" in (error.details() or "")
 
 
+def is_unexplained(error: grpc.aio.AioRpcError) -> bool:
+    """Whether a stream ended while it was written to, before its status was read.
+
+    gRPC gives it a status of its own then, which hides the real one.
+    """
+    return error.code() is grpc.StatusCode.INTERNAL and error.details() == "Internal error from Core"
+
+
 def fit_code(code: str) -> str:
     return code if _CODE.fullmatch(code) else "UNSPECIFIED"
 
