@@ -47,13 +47,13 @@ CREATE TABLE saga_tokens (
 ) WITHOUT ROWID;
 """
 
-# Two short look-ups: with OR between them SQLite would keep a table of the rows that it has seen, each time.
+# Two short look-ups, which may both find a row: to join them by OR, SQLite would make a table each time.
 READ_ANSWERS = """
 SELECT idempotency_key, saga_id, step, operation, request_hash, outcome, output_json, code, message
-FROM saga_answers WHERE idempotency_key = ?1
+FROM saga_answers WHERE idempotency_key = ?
 UNION ALL
 SELECT idempotency_key, saga_id, step, operation, request_hash, outcome, output_json, code, message
-FROM saga_answers WHERE saga_id = ?2 AND step = ?3 AND idempotency_key <> ?1
+FROM saga_answers WHERE saga_id = ? AND step = ?
 """
 
 OUTPUT_BYTES_MAX = 1024 * 1024

@@ -188,12 +188,7 @@ BUGS: Final = (
     Bug(
         "answers-by-key-alone",
         "What is stored is looked up by key, and not by step: an undo finds no effect.",
-        (
-            _barrier(
-                "WHERE saga_id = ?2 AND step = ?3 AND idempotency_key <> ?1",
-                "WHERE 0 AND saga_id = ?2 AND step = ?3 AND idempotency_key <> ?1",
-            ),
-        ),
+        (_barrier("WHERE saga_id = ? AND step = ?", "WHERE 0 AND saga_id = ? AND step = ?"),),
     ),
     Bug(
         "ledger-without-the-token",
