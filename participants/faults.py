@@ -94,6 +94,8 @@ class Faulty:
         return replace(offer, barrier=False) if unguarded else offer
 
     async def perform(self, call: Call) -> Reply:
+        if not self._plan.rules:
+            return await self._hosted.perform(call)
         fate = self._draw(call)
         self._redeliver(call, fate)
         if fate.delays or fate.around:
