@@ -2,12 +2,14 @@
 however the stream fares."""
 
 import asyncio
+import gc
 import math
 import random
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import grpc
@@ -178,6 +180,19 @@ async def test_a_caller_without_an_answer_is_told_when_its_time_is_over_and_leav
             async with asyncio.timeout(5):
                 assert await left == "o-2"
         assert (await place(client, "o-2")).status is OrderStatus.SUCCESS
+    assert calls == {"PlaceOrders": 1}
+
+
+async def test_the_coordinator_knows_how_long_each_caller_waits() -> None:
+    async with calling() as (client, c, calls):
+        c.participants.hold("charge")
+        long = asyncio.ensure_future(place(client, "o-1"))
+        with pytest.raises(Undecided) as undecided:
+            await place(client, "o-2", timeout_s=0.4)
+        assert undecided.value.status is SagaStatus.RUNNING
+        assert not long.done()
+        c.participants.release("charge")
+        assert (await long).status is OrderStatus.SUCCESS
     assert calls == {"PlaceOrders": 1}
 
 
@@ -413,9 +428,7 @@ async def test_requests_that_are_large_together_leave_apart() -> None:
 
 @pytest.mark.parametrize("reached", [True, False])
 async def test_a_client_that_is_closed_tells_who_waits_and_leaves_no_task(reached: bool) -> None:
-    async with coordinator() as c:
-        before = asyncio.all_tasks()
-        client = Client(c.address)
+    async with calling() as (client, c, calls):
         if reached:
             await place(client, "o-0")
         c.participants.hold("charge")
@@ -427,25 +440,63 @@ async def test_a_client_that_is_closed_tells_who_waits_and_leaves_no_task(reache
         else:
             await asyncio.sleep(0)
         await client.close()
+        assert not [task for task in asyncio.all_tasks() if "coro=<Stream._" in repr(task)]
         for caught in await asyncio.gather(*orders, start, return_exceptions=True):
             assert type(caught) is Closed
         with pytest.raises(Closed):
             await place(client)
-        async with asyncio.timeout(5):
-            while {task for task in asyncio.all_tasks() - before if "/client/" in str(task.get_coro())}:
-                await asyncio.sleep(0.005)
         c.participants.release("charge")
         c.participants.release("bookRoom")
+    assert calls == ({"PlaceOrders": 1, "StartSagas": 1} if reached else {})
+
+
+async def test_a_client_that_is_closed_before_it_asks_again_opens_nothing_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async with Client("127.0.0.1:1") as client:
+        waiting = asyncio.ensure_future(place(client))
+        async with asyncio.timeout(5):
+            while (
+                client._open().shared_orders._number == 0 or client._open().shared_orders._running is not None
+            ):
+                await asyncio.sleep(0.005)
+    with pytest.raises(Closed):
+        await waiting
+    gc.collect()
+    assert not [record for record in caplog.records if "never retrieved" in record.getMessage()]
+
+
+held: ContextVar[str] = ContextVar("held", default="nothing")
+
+
+async def test_a_stream_is_opened_in_the_context_of_no_caller(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with calling() as (client, _, calls):
+        shared = client._open().shared_orders
+        opened, seen = shared._method, []
+
+        def method() -> Any:
+            seen.append(held.get())
+            return opened()
+
+        monkeypatch.setattr(shared, "_method", method)
+        held.set("what only the first caller has")
+        await place(client)
+    assert seen == ["nothing"]
+    assert calls == {"PlaceOrders": 1}
 
 
 class Strange(orders_pb2_grpc.OrderPlacementServiceServicer):
     """Answers what nobody asked, twice, or with nothing, before it answers."""
+
+    def __init__(self) -> None:
+        self.left: list[int] = []
 
     async def PlaceOrder(self, request: Any, context: Any) -> orders_pb2.PlaceOrderResponse:
         return orders_pb2.PlaceOrderResponse(order_id=request.order_id, error_message="by itself")
 
     async def PlaceOrders(self, request_iterator: Any, context: Any) -> Any:
         async for batch in request_iterator:
+            self.left += batch.left
             for entry in batch.orders:
                 order = orders_pb2.PlaceOrderResponse(order_id=entry.order.order_id, error_message="streamed")
                 strangers = [
@@ -461,12 +512,14 @@ class Strange(orders_pb2_grpc.OrderPlacementServiceServicer):
 
 async def test_answers_that_belong_to_nobody_are_left_aside() -> None:
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
-    orders_pb2_grpc.add_OrderPlacementServiceServicer_to_server(Strange(), server)
+    strange = Strange()
+    orders_pb2_grpc.add_OrderPlacementServiceServicer_to_server(strange, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     async with Client(f"127.0.0.1:{port}") as client:
         answers = [await place(client, order_id) for order_id in ("a", "b", "empty", "c")]
     await server.stop(None)
+    assert not strange.left, "nobody has left who has an answer"
     assert [(order.order_id, order.error_message) for order in answers] == [
         ("a", "streamed"),
         ("b", "streamed"),
