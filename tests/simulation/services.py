@@ -1,7 +1,7 @@
 """The services of a simulated world: the real barrier over a real database, and the wire to them.
 
-A call goes as the message that is really sent, and comes back as the bytes that are really read. What becomes
-of it on the way stands in the plan.
+A call goes as the message that is really sent, and comes back as the bytes that are really read: every other
+one as on a stream. What becomes of it on the way stands in the plan.
 """
 
 import asyncio
@@ -13,9 +13,17 @@ from dataclasses import dataclass, replace
 from functools import cache, partial
 from typing import Final
 
+import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import DecodeError
+from google.rpc import error_details_pb2, status_pb2
 
-from coordinator.adapters.grpc_participants.answers import to_answer, to_request
+from coordinator.adapters.grpc_participants.answers import (
+    to_answer,
+    to_numbered,
+    to_numbered_answer,
+    to_request,
+)
 from coordinator.domain.outcomes import Answer, NoProof, Unproved, status_kind
 from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from coordinator.simulation.boundaries import Boundaries, Boundary
@@ -116,6 +124,14 @@ class Services:
         """How long something takes: the same whenever it is asked about the same."""
         return longest_s * (zlib.crc32(repr((self._salt, about)).encode()) / 2**32)
 
+    def is_on_stream(self, call: Call) -> bool:
+        """Whether this attempt goes on a stream, and not alone."""
+        return self.spread(1.0, call.key, call.attempt, "on a stream") < 0.5
+
+    def read(self, call: Call, came: Reply) -> Answer:
+        """What *came* answers to *call*, by whatever way both went."""
+        return _read_on_stream(call, came) if self.is_on_stream(call) else _read_alone(call, came)
+
     def deliver(
         self, call: Call, trick: Trick | None, answered: Callable[[Reply], None], *, timeout_s: float
     ) -> None:
@@ -195,7 +211,7 @@ class Services:
 
     def _perform(self, call: Call, trick: Trick | None) -> Reply:
         """Put the call through the barrier, in one transaction, as a service's store does."""
-        request = to_request(call)
+        request = _heard_on_stream(call) if self.is_on_stream(call) else to_request(call)
         asked: calls.Call
         match request:
             case pb.ExecuteRequest():
@@ -275,11 +291,10 @@ class Wire:
         )
         try:
             async with asyncio.timeout(timeout_s):
-                came = await reply
+                answer = self._services.read(call, await reply)
         except TimeoutError:
-            came = NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
+            answer = NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
         await self._reach(Boundary.UNTAKEN, call)
-        answer = to_answer(call, came) if isinstance(came, bytes) else came
         send.heard_at_s = loop.time()
         send.heard = getattr(answer, "code", "")
         send.answer = answer
@@ -298,6 +313,41 @@ class Wire:
 
 
 _UNAVAILABLE: Final = NoProof(Unproved.TRANSIENT, "UNAVAILABLE", "")
+
+
+def _heard_on_stream(call: Call) -> pb.ExecuteRequest | pb.CompensateRequest:
+    """*call* as its service has it from a stream."""
+    raw = pb.PerformRequest(calls=[to_numbered(call, 1, 1.0)]).SerializeToString()
+    (numbered,) = pb.PerformRequest.FromString(raw).calls
+    return numbered.execute if numbered.HasField("execute") else numbered.compensate
+
+
+def _read_alone(call: Call, came: Reply) -> Answer:
+    return to_answer(call, came) if isinstance(came, bytes) else came
+
+
+def _read_on_stream(call: Call, came: Reply) -> Answer:
+    numbered = pb.NumberedAnswer(number=1)
+    if isinstance(came, NoProof):
+        numbered.status.CopyFrom(_status_of(came))
+        return to_numbered_answer(call, numbered)
+    response = numbered.execute if isinstance(call, ExecuteCall) else numbered.compensate
+    try:
+        response.MergeFromString(came)
+    except DecodeError:
+        # It would break the stream for all that are on it, and then come alone.
+        return to_answer(call, came)
+    response.SetInParent()
+    return to_numbered_answer(call, numbered)
+
+
+def _status_of(said: NoProof) -> status_pb2.Status:
+    """The status that stands for *said*: under its reason, if it has one."""
+    code = grpc.StatusCode[_REASONS.get(said.code, said.code)]
+    status = status_pb2.Status(code=code.value[0], message=said.message)
+    if said.code in _REASONS:
+        status.details.add().Pack(error_details_pb2.ErrorInfo(domain="saga.v1", reason=said.code))
+    return status
 
 
 def order_of(saga_id: str) -> int:
