@@ -96,8 +96,7 @@ class Client:
         """End the calls that are under way, and take no more."""
         self._is_closed = True
         if self._opened is not None:
-            await self._opened.shared_orders.close()
-            await self._opened.shared_starts.close()
+            await asyncio.gather(self._opened.shared_orders.close(), self._opened.shared_starts.close())
             await self._opened.channel.close()
 
     async def place_order(

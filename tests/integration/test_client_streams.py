@@ -325,7 +325,7 @@ class Older:
         self._channel = c.channel
         self.asked: Counter[str] = Counter()
         self.is_new = False
-        self.ends_with: grpc.StatusCode | None = None
+        self.ends_with: grpc.StatusCode | bytes | None = None
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
         name = details.method.rpartition("/")[2]
@@ -344,7 +344,12 @@ class Older:
         async def pass_on(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
             if self.ends_with is not None:
                 await anext(requests)
-                await context.abort(self.ends_with, "what a proxy says")
+                if isinstance(self.ends_with, bytes):
+                    yield self.ends_with
+                    await anext(requests)
+                if self.ends_with is not grpc.StatusCode.OK:
+                    await context.abort(self.ends_with, "what a proxy says")
+                return
             method_there: Any = self._channel.stream_stream(method)
             async for answer in method_there(requests):
                 yield answer
@@ -387,8 +392,10 @@ async def test_an_older_coordinator_gets_calls_and_is_asked_for_a_stream_again_l
 
 
 @pytest.mark.parametrize(
-    ("code", "streams"),
+    ("end", "streams"),
     [
+        (grpc.StatusCode.OK, 1),
+        (b"\xff\xff\xff", 1),
         (grpc.StatusCode.RESOURCE_EXHAUSTED, 1),
         (grpc.StatusCode.INTERNAL, 1),
         (grpc.StatusCode.PERMISSION_DENIED, 1),
@@ -396,10 +403,10 @@ async def test_an_older_coordinator_gets_calls_and_is_asked_for_a_stream_again_l
     ],
 )
 async def test_a_stream_that_something_on_the_way_ends_is_made_up_for_by_calls(
-    code: grpc.StatusCode, streams: int
+    end: grpc.StatusCode | bytes, streams: int
 ) -> None:
     async with coordinator() as c, older(c) as (server, address), Client(address) as client:
-        server.ends_with = code
+        server.ends_with = end
         first = await place(client, "o-1")
         assert await place(client, "o-1") == first
         assert server.asked == {"PlaceOrders": streams, "PlaceOrder": 2}
