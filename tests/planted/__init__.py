@@ -1,1 +1,2 @@
-"""Bugs that are planted on purpose, one at a time: simulation or crash enumeration has to find each."""
+"""Bugs that are planted on purpose, one at a time: simulation, crash enumeration or a file of tests has to find
+each."""

@@ -45,7 +45,7 @@ def _line(one: Looked) -> str:
     found = one.found
     if found is None:
         return f"{one.bug.name}: NOT FOUND: {one.fault}"
-    looked_at = f"{found.looked_at} {'shapes' if one.bug.shape else 'seeds'}"
+    looked_at = f"{found.looked_at} {one.bug.looked_among}"
     if not one.is_found:
         return f"{one.bug.name}: NOT FOUND in {looked_at}, {found.cpu_s:.1f} s: {one.bug.breaks}"
     sentence = found.sentence.split("\n")[0][:SENTENCE_CHARS_MAX]

@@ -47,7 +47,7 @@ class Swap:
 @dataclass(frozen=True, slots=True)
 class Bug:
     """One mistake. It is looked for by simulation, or with *shape* by killing that shape of saga first, and
-    then the others."""
+    then the others, or with *tests* by those in that file: what is simulated has no gRPC."""
 
     name: str
     breaks: str
@@ -56,6 +56,12 @@ class Bug:
     seeds: tuple[int, ...] = ()
     """The seeds to begin with, where it takes many others to meet it."""
     shape: str = ""
+    tests: str = ""
+
+    @property
+    def looked_among(self) -> str:
+        """What it is looked for among, for people."""
+        return "tests" if self.tests else "shapes" if self.shape else "seeds"
 
     def plant(self, folder: Path) -> None:
         """Change the product's copy in *folder*.

@@ -12,6 +12,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import pytest
 
 from tests.crash.rows import Violation, crash
 from tests.crash.shapes import SHAPES
@@ -25,15 +28,17 @@ class Found:
     """What came of looking. `sentence` is empty if nothing is wrong, as far as was looked."""
 
     where: str
-    """A seed or a shape."""
+    """A seed, a shape or a test."""
     sentence: str
     looked_at: int
-    """How many seeds or shapes, with this one."""
+    """How many seeds, shapes or tests, with this one."""
     cpu_s: float
 
 
 def look_for(bug: Bug, cpu_s: float) -> Found:
     """Look where *bug* says, for so long."""
+    if bug.tests:
+        return by_tests(Path(__file__).parents[2] / bug.tests)
     if bug.shape:
         return _by_crashing(bug.shape, cpu_s)
     behind = (seed for seed in itertools.count(1) if seed not in bug.seeds)
@@ -74,6 +79,34 @@ def _by_crashing(first: str, cpu_s: float) -> Found:
         except Violation as violation:
             return Found(shape.name, violation.lines[0], looked_at, time.process_time())
     return Found("", "", looked_at, time.process_time())
+
+
+class _FirstFailure:
+    """What pytest tells of the tests that it runs."""
+
+    def __init__(self) -> None:
+        self.looked_at = 0
+        self.where = ""
+        self.sentence = ""
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        self.looked_at += report.when == "call"
+        if report.failed and not self.sentence:
+            self.where = report.nodeid.rpartition("::")[2]
+            crash = getattr(report.longrepr, "reprcrash", None)
+            self.sentence = str(crash.message if crash is not None else report.longrepr)
+
+
+def by_tests(path: Path) -> Found:
+    """The first test of the file that fails. They wait more than they work, and end by themselves."""
+    first = _FirstFailure()
+    quiet = ("-q", "-p", "no:cacheprovider", "-p", "no:xdist")
+    # Other finders have brought in what pytest would rewrite.
+    known = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
+    told = pytest.main([str(path), "-x", *quiet, *known], [first])
+    if told not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):
+        raise RuntimeError(f"pytest ended with {told!r}")
+    return Found(first.where, first.sentence, first.looked_at, time.process_time())
 
 
 if __name__ == "__main__":

@@ -1,0 +1,168 @@
+"""Bugs of the streams that carry calls to participants: what is lost, doubled, mixed up or never said."""
+
+from functools import partial
+from typing import Final
+
+from tests.planted.bugs import Bug, Swap
+
+_TESTS: Final = "tests/integration/test_grpc_streams.py"
+_streams = partial(Swap, "coordinator/adapters/grpc_participants/streams.py")
+_answers = partial(Swap, "coordinator/adapters/grpc_participants/answers.py")
+_bug = partial(Bug, tests=_TESTS)
+
+
+BUGS: Final = (
+    _bug(
+        "answers-by-their-order",
+        "An answer is given to the call that has waited longest, and not to the one that it names.",
+        (
+            _streams(
+                "answer = self._waiting.pop(numbered.number, None)",
+                "answer = self._waiting.pop(min(self._waiting, default=0), None)",
+            ),
+        ),
+    ),
+    _bug(
+        "lost-with-its-stream",
+        "The calls of a stream that broke are told nothing: each waits until its own deadline.",
+        (_streams("stream.tell_waiting(proof)", "pass"),),
+    ),
+    _bug(
+        "resent-on-the-next-stream",
+        "The calls of a stream that broke are sent again on the next one, under the same attempt.",
+        (
+            _streams(
+                """
+                stream.tell_waiting(proof)
+                """,
+                """
+                for answer in stream.take_waiting():
+                    answer.follow(asyncio.ensure_future(self.perform(answer.call, answer.left_s())))
+                """,
+            ),
+        ),
+    ),
+    _bug(
+        "numbers-begin-again",
+        "Calls in another message have the numbers of those before.",
+        (
+            _streams(
+                """
+                for numbered in calls:
+                    del self._outgoing[numbered.number]
+                """,
+                """
+                for numbered in calls:
+                    del self._outgoing[numbered.number]
+                self._number = 0
+                """,
+            ),
+        ),
+    ),
+    _bug(
+        "cancel-not-sent",
+        "Nobody tells the service that a call is waited for no more.",
+        (
+            _streams(
+                """
+                if self._outgoing.pop(number, None) is None:
+                    self._given_up.append(number)
+                    self._news.set()
+                """,
+                """
+                self._outgoing.pop(number, None)
+                """,
+            ),
+        ),
+    ),
+    _bug(
+        "cancelled-and-sent",
+        "A call that was cancelled before it was sent is sent all the same.",
+        (_streams("if self._outgoing.pop(number, None) is None:", "if number:"),),
+    ),
+    _bug(
+        "greeting-not-awaited",
+        "Calls are sent before anybody has said that they are taken.",
+        (
+            _streams(
+                """
+                await self._greeted.wait()
+                while True:
+                """,
+                """
+                while True:
+                """,
+            ),
+        ),
+    ),
+    _bug(
+        "torn-by-its-size",
+        "Calls beyond what one message holds are dropped.",
+        (
+            _streams(
+                """
+                for numbered in calls:
+                    del self._outgoing[numbered.number]
+                """,
+                """
+                self._outgoing.clear()
+                """,
+            ),
+        ),
+    ),
+    _bug(
+        "one-large-message",
+        "All that waits goes in one message, however large that gets.",
+        (_streams("if calls and size > MESSAGE_BYTES_MAX:", "if calls and size < 0:"),),
+    ),
+    Bug(
+        "status-read-as-success",
+        "A call that ended with a status on a stream counts as done.",
+        (_answers("return _of_status(numbered.status)", 'return Succeeded("null")'),),
+        tests="tests/unit/test_numbered_calls.py",
+    ),
+    _bug(
+        "first-server-for-good",
+        "All streams stay with the server that was there when they were opened.",
+        (
+            _streams(
+                "len(self._current) > 1 and stream.opened_at", "len(self._current) < 1 and stream.opened_at"
+            ),
+        ),
+    ),
+    _bug(
+        "stream-cut-with-its-calls",
+        "When a stream is left for another, the calls on it that may still be answered are dropped.",
+        (_streams("if self._retired and self.is_up and not self._waiting:", "if self._retired:"),),
+    ),
+    _bug(
+        "stuck-and-kept",
+        "A stream that answers nothing gets all later calls too.",
+        (
+            _streams(
+                "if self.is_up and self._answered_at < sent_at and not self._retired:",
+                "if not self.is_up and self._answered_at > sent_at:",
+            ),
+        ),
+    ),
+    _bug(
+        "culprit-not-sought",
+        "After a stream was broken by what came on it, the next calls go on a stream again.",
+        (
+            _streams(
+                """
+                self._stay_alone()
+                _log.warning(
+                """,
+                """
+                _log.warning(
+                """,
+            ),
+        ),
+    ),
+    _bug(
+        "blamed-for-its-stream",
+        "Each call on a stream that was broken by one is told that it broke the contract.",
+        (_streams('proof = unanswered(code, "the stream of its calls broke")', "pass"),),
+    ),
+)
