@@ -324,7 +324,9 @@ class Older:
     def __init__(self, c: Coordinator) -> None:
         self._channel = c.channel
         self.asked: Counter[str] = Counter()
+        self.times_left_s: list[float] = []
         self.is_new = False
+        self.ends_after_s = 0.0
         self.ends_with: grpc.StatusCode | bytes | None = None
 
     def service(self, details: grpc.HandlerCallDetails) -> Any:
@@ -334,7 +336,8 @@ class Older:
             return self._stream(details.method) if self.is_new or self.ends_with is not None else None
         call: Any = self._channel.unary_unary(details.method)
 
-        async def pass_on(request: bytes, context: object) -> bytes:
+        async def pass_on(request: bytes, context: Any) -> bytes:
+            self.times_left_s.append(context.time_remaining())
             answer: bytes = await call(request)
             return answer
 
@@ -344,6 +347,7 @@ class Older:
         async def pass_on(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
             if self.ends_with is not None:
                 await anext(requests)
+                await asyncio.sleep(self.ends_after_s)
                 if isinstance(self.ends_with, bytes):
                     yield self.ends_with
                     await anext(requests)
@@ -411,6 +415,15 @@ async def test_a_stream_that_something_on_the_way_ends_is_made_up_for_by_calls(
         assert await place(client, "o-1") == first
         assert server.asked == {"PlaceOrders": streams, "PlaceOrder": 2}
         assert c.participants.names().count("charge") == 1
+
+
+async def test_a_call_that_makes_up_for_a_stream_has_the_time_that_is_left() -> None:
+    async with coordinator() as c, older(c) as (server, address), Client(address) as client:
+        server.ends_with, server.ends_after_s = grpc.StatusCode.INTERNAL, 0.2
+        await place(client, "o-1", timeout_s=5)
+        await place(client, "o-2", timeout_s=5)
+    first_s, second_s = server.times_left_s
+    assert first_s < 4.81 < second_s <= 5
 
 
 async def test_a_request_too_large_for_a_batch_travels_by_itself() -> None:
