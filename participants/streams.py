@@ -6,6 +6,7 @@ There is no timer: what becomes ready while one write is under way is the next w
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -35,17 +36,12 @@ Perform: TypeAlias = Callable[[Call, float | None, Traced], Awaitable[Reply]]
 Told: TypeAlias = tuple[Operation, Reply] | status_pb2.Status
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class UnderWay:
-    """A call that is still to be answered.  Whoever gives it up takes it out of the stream's."""
+    """A call that is still to be answered.  Whoever cancels it takes it out of the stream's."""
 
     task: asyncio.Task[None]
-    timer: asyncio.TimerHandle | None
-
-    def give_up(self) -> None:
-        self.task.cancel()
-        if self.timer is not None:
-            self.timer.cancel()
+    deadline_at: float
 
 
 class Stream:
@@ -56,6 +52,8 @@ class Stream:
         self._loop = asyncio.get_running_loop()
         self._newest = 0
         self._calls: dict[int, UnderWay] = {}
+        # One for all calls: hardly one of them is ever out of time.
+        self._timer: asyncio.TimerHandle | None = None
         # Requests without anything in them, each of which is answered by its like.
         self._greetings = 0
         self._ready: list[tuple[int, Told]] = []
@@ -97,9 +95,10 @@ class Stream:
     async def close(self) -> None:
         """Give up what is under way, as gRPC does with a call by itself whose caller is gone."""
         tasks = [self._reading, *(call.task for call in self._calls.values())]
-        for call in self._calls.values():
-            call.give_up()
-        self._reading.cancel()
+        for task in tasks:
+            task.cancel()
+        if self._timer is not None:
+            self._timer.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _is_done(self) -> bool:
@@ -145,10 +144,9 @@ class Stream:
         # Understood here: a call that takes long would keep the message with all the others in memory.
         call = _understood(numbered)
         task = self._loop.create_task(self._serve(number, operation, call, timeout_s, numbered.traceparent))
-        timer = None
-        if timeout_s is not None:
-            timer = self._loop.call_at(self._loop.time() + timeout_s, self._expire, number)
-        self._calls[number] = UnderWay(task, timer)
+        deadline_at = math.inf if timeout_s is None else self._loop.time() + timeout_s
+        self._calls[number] = UnderWay(task, deadline_at)
+        self._look_at(deadline_at)
 
     async def _serve(
         self,
@@ -170,20 +168,29 @@ class Stream:
         except Exception as error:
             # Of what was not understood, nothing is logged.
             told = explain(error, **about(call, traced.trace) if isinstance(call, Call) else {})
-        under_way = self._calls.pop(number, None)
-        if under_way is not None:
-            if under_way.timer is not None:
-                under_way.timer.cancel()
+        if self._calls.pop(number, None) is not None:
             self._tell(number, told)
 
-    def _expire(self, number: int) -> None:
-        self._calls.pop(number).give_up()
-        self._tell(number, OUT_OF_TIME)
+    def _look_at(self, deadline_at: float) -> None:
+        """See to it that somebody looks when *deadline_at* has come, if not earlier."""
+        if deadline_at == math.inf or (self._timer is not None and self._timer.when() <= deadline_at):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline_at, self._end_those_out_of_time)
+
+    def _end_those_out_of_time(self) -> None:
+        now = self._loop.time()
+        for number in [number for number, call in self._calls.items() if call.deadline_at <= now]:
+            self._give_up(number)
+            self._tell(number, OUT_OF_TIME)
+        self._timer = None
+        self._look_at(min((call.deadline_at for call in self._calls.values()), default=math.inf))
 
     def _give_up(self, number: int) -> None:
         call = self._calls.pop(number, None)
         if call is not None:
-            call.give_up()
+            call.task.cancel()
 
     def _tell(self, number: int, told: Told) -> None:
         self._ready.append((number, told))

@@ -227,6 +227,15 @@ async def test_a_call_whose_time_is_over_is_told_so_alone(client: Client) -> Non
     assert stream.answers[1].status.message == "Deadline Exceeded"
 
 
+async def test_each_call_has_a_time_of_its_own(client: Client) -> None:
+    await client.set_faults(a_rule("hang"))
+    stream = talk(client)
+    times_s = {1: None, 2: 0.3, 3: 0.1, 4: 0.2}
+    await stream.send(*(numbered(n, an_execute(f"s-{n}"), timeout_s=t) for n, t in times_s.items()))
+    assert await stream.hear(2, 3, 4) == ["DEADLINE_EXCEEDED"] * 3
+    assert stream.numbers == [3, 4, 2]
+
+
 async def test_a_call_whose_time_is_over_frees_its_turn(client: Client) -> None:
     await client.set_faults(a_rule("hang", times=1))
     stream = talk(client)
