@@ -74,7 +74,8 @@ async def serving(
     """Serve *participants* from the files in *data*; raises CannotStart with one sentence.
 
     Only with a fault plan, be it an empty one, can faults be set while it runs.
-    On leaving, new calls are turned away, those under way get *grace_s*, and the files are closed.
+    On leaving, new calls are turned away, those under way get *grace_s*, streams end with the last of theirs,
+    and the files are closed.
     """
     async with AsyncExitStack() as stack:
         services: list[Hosted] = []

@@ -21,9 +21,6 @@ class Turns:
     def __init__(self) -> None:
         self._queues: dict[tuple[str, str], deque[asyncio.Future[None]]] = {}
 
-    def __len__(self) -> int:
-        return len(self._queues)
-
     def take(self, saga_id: str, step: str, time_left_s: float | None) -> Turn:
         """The turn, held while it is entered; without a deadline the wait has none either."""
         return Turn(self._queues, (saga_id, step), time_left_s)
