@@ -1,2 +1,1 @@
-"""Bugs that are planted on purpose, one at a time: simulation, crash enumeration or a file of tests has to find
-each."""
+"""Bugs that are planted on purpose, one at a time: simulation, crashes or tests have to find each."""
