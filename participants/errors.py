@@ -92,3 +92,7 @@ class StatusInjected(ParticipantError):
     def __init__(self, status: str) -> None:
         super().__init__(f"the fault plan injected {status}")
         self.status = status
+
+
+class StreamBroken(StatusInjected):
+    """A fault plan asked for the end of the stream on which the call came, whatever is unanswered on it."""

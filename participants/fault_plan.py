@@ -11,7 +11,8 @@ A rule concerns the Executes that `transaction` names and the Compensates that `
 to an input: {"field": "items.item_id", "equals": "sku-1"} (or "one_of": […]); a list on the way
 matches where one of its elements does.  It fires with `probability` (1), at most `times` times
 (counted per service and kept over restarts).  Of several rules that would each replace the answer,
-the first that fires does; latencies add up.
+the first that fires does; latencies add up.  `stream_broken` ends the stream on which a call came, with
+its other calls unanswered; a call that came alone ends as one does whose connection is lost.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ STAGES: Mapping[str, Stage] = {
     "barrier_off": Stage.AROUND,
     "crash_after_effect": Stage.AFTER,
     "reply_lost": Stage.AFTER,
+    "stream_broken": Stage.AFTER,
     "wrong_key": Stage.AFTER,
     "empty_outcome": Stage.AFTER,
     "malformed_output": Stage.AFTER,

@@ -19,7 +19,7 @@ from participants import barrier, fault_counts, ledger
 from participants.barrier import Verdict
 from participants.base import Business, Offer, Output
 from participants.calls import Call, Faulted, Pending, Refused, Reply, Succeeded, sha256
-from participants.errors import ParticipantError, Rejected, StatusInjected
+from participants.errors import ParticipantError, Rejected, StatusInjected, StreamBroken
 from participants.fault_counts import Adopted
 from participants.fault_plan import ANY, FaultPlan, Rule, Stage
 from participants.hosting import Hosted
@@ -205,6 +205,8 @@ async def _strike_after(strike: Strike | None) -> None:
     match strike:
         case Strike(rule=Rule(kind="crash_after_effect")):
             os._exit(CRASH_EXIT)
+        case Strike(rule=Rule(kind="stream_broken")):
+            raise StreamBroken("UNAVAILABLE")
         case Strike(rule=Rule(kind="reply_lost", status=None)):
             await _never()
         case Strike(rule=Rule(kind="reply_lost", status=str(status))):

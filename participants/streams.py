@@ -17,7 +17,7 @@ from grpc import StatusCode
 
 from participants import tracing
 from participants.calls import Call, Operation, Reply
-from participants.errors import InvalidRequest, Violation
+from participants.errors import InvalidRequest, StreamBroken, Violation
 from participants.requests import read_compensate, read_execute
 from participants.responses import fill
 from participants.status import about, explain
@@ -57,6 +57,7 @@ class Stream:
         # Requests without anything in them, each of which is answered by its like.
         self._greetings = 0
         self._ready: list[tuple[int, Told]] = []
+        self._broken: StreamBroken | None = None
         # Messages that are still to be sent, and how many answers are in those and in the one being sent.
         self._leaving: deque[pb.PerformResponse] = deque()
         self._leaving_count = 0
@@ -71,6 +72,7 @@ class Stream:
 
         Raises:
             InvalidRequest: A number came again, and nobody could tell which of the calls an answer is for.
+            StreamBroken: A fault plan wants it so.
         """
         if not self._leaving:
             self._leaving_count = 0
@@ -102,6 +104,8 @@ class Stream:
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _is_done(self) -> bool:
+        if self._broken is not None:
+            raise self._broken
         if not self._reading.done():
             return False
         if not self._reading.cancelled():
@@ -165,6 +169,10 @@ class Stream:
                 else:
                     work = self._perform(call, timeout_s, traced)
                 told = operation, await traced.noting(work)
+        except StreamBroken as broken:
+            self._broken = broken
+            self._has_news.set()
+            return
         except Exception as error:
             # Of what was not understood, nothing is logged.
             told = explain(error, **about(call, traced.trace) if isinstance(call, Call) else {})

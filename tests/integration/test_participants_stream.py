@@ -591,6 +591,22 @@ async def test_wrong_answers_are_given_on_a_stream_too(client: Client, fault: st
     assert await client.injected() == {fault: 2}
 
 
+async def test_a_stream_breaks_on_demand_and_leaves_its_calls_without_an_answer(client: Client) -> None:
+    broken = a_rule("stream_broken", times=2, **for_amount(5))
+    await client.set_faults(a_rule("hang", **for_amount(9)), broken)
+    hung = an_execute("hung", input_json='{"amount": 9}')
+    stream = talk(client)
+    await stream.send(numbered(1, hung), numbered(2, an_execute()))
+    assert code(await stream.ended()) == "UNAVAILABLE"
+    assert stream.numbers == []
+    assert code(await _unary_status(client, an_execute())) == "UNAVAILABLE"
+    after = talk(client)
+    await after.send(numbered(1, an_execute()))
+    assert await after.hear(1) == ["succeeded"]
+    assert await client.ledger() == [("put", "APPLIED"), ("put", "DUPLICATE"), ("put", "DUPLICATE")]
+    assert await client.injected() == {"hang": 1, "stream_broken": 2}
+
+
 async def test_each_call_is_a_span_of_its_own_callers_trace(tmp_path: Path, recorded: Recorded) -> None:
     async with a_till(tmp_path) as client:
         stream = talk(client)
