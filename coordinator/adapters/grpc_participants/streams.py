@@ -259,7 +259,7 @@ class _Stream:
         self._call.cancel()
 
     def _end_if_idle(self) -> None:
-        if self._retired and self.is_up and not self._waiting:
+        if self._retired and not self._waiting:
             # Not by closing its half: whoever is stuck does not see that.
             self._cut()
             self._ended(self, "OK", _ENDED)

@@ -133,7 +133,7 @@ BUGS: Final = (
     _bug(
         "stream-cut-with-its-calls",
         "When a stream is left for another, the calls on it that may still be answered are dropped.",
-        (_streams("if self._retired and self.is_up and not self._waiting:", "if self._retired:"),),
+        (_streams("if self._retired and not self._waiting:", "if self._retired:"),),
     ),
     _bug(
         "stuck-and-kept",
