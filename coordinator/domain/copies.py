@@ -70,7 +70,8 @@ else:
         copy = object.__new__(kind)
         content = copy.__dict__
         content.update(value.__dict__)
-        for name in shape.remembered:
-            content.pop(name, None)
+        if len(content) > len(shape.fields):
+            for name in shape.remembered:
+                content.pop(name, None)
         content.update(changes)
         return copy

@@ -31,8 +31,8 @@ def step_input(
     *outputs* may hold later steps and *step* itself: only what earlier steps answered is used.
     """
     texts = _texts_of_short(saga_input) if len(saga_input) <= _SHORT_CHARS_MAX else _texts_of_long(saga_input)
-    chosen = {field: texts[field] for field in _wanted_fields(texts, step)}
-    wanted = _wanted_outputs(definition, step)
+    fields, wanted = _wanted(definition, definition.positions[step.name])
+    chosen = dict(texts) if fields is None else {field: texts[field] for field in fields}
     if wanted is not None:
         chosen[OUTPUTS] = _object({name: outputs[name] for name in wanted if name in outputs})
     return _object(chosen)
@@ -52,8 +52,9 @@ def step_input_fields(
     definition: SagaDefinition, fields: Iterable[str], step: StepDefinition
 ) -> tuple[str, ...]:
     """The names of what `step_input` holds where the saga's input has *fields*."""
-    wanted = _wanted_fields(fields, step)
-    return tuple(sorted(wanted if _wanted_outputs(definition, step) is None else (*wanted, OUTPUTS)))
+    chosen, outputs = _wanted(definition, definition.positions[step.name])
+    named = fields if chosen is None else chosen
+    return tuple(sorted(named if outputs is None else (*named, OUTPUTS)))
 
 
 def _texts(saga_input: str) -> Mapping[str, str]:
@@ -92,20 +93,14 @@ def check_input(definition: SagaDefinition, saga_input: JsonValue) -> list[Viola
     return violations
 
 
-def _wanted_fields(fields: Iterable[str], step: StepDefinition) -> Sequence[str]:
-    """Those of the saga's input that *step* gets."""
-    if step.input is None:
-        return tuple(fields)
-    return tuple(entry for entry in step.input_entries if not is_output(entry))
-
-
-def _wanted_outputs(definition: SagaDefinition, step: StepDefinition) -> list[StepName] | None:
-    """The earlier steps whose outputs *step* gets; None where it gets no `outputs` at all."""
-    if step.input is not None and OUTPUTS not in step.input:
-        chosen = [
-            StepName(entry.removeprefix(OUTPUT_OF))
-            for entry in step.input_entries
-            if entry.startswith(OUTPUT_OF)
-        ]
-        return chosen or None
-    return [earlier.name for earlier in definition.ancestors(step.name)]
+@lru_cache(maxsize=4_096)
+def _wanted(definition: SagaDefinition, place: int) -> tuple[Sequence[str] | None, Sequence[StepName] | None]:
+    """What the step in that *place* gets: those fields of the saga's input, None for all of them, and the
+    outputs of those earlier steps, None for no `outputs` at all."""
+    step = definition.steps[place]
+    fields = [entry for entry in step.input_entries if not is_output(entry)]
+    if step.input is None or OUTPUTS in step.input:
+        outputs = [earlier.name for earlier in definition.ancestors(step.name)]
+        return None if step.input is None else fields, outputs
+    named = [entry for entry in step.input_entries if entry.startswith(OUTPUT_OF)]
+    return fields, [StepName(entry.removeprefix(OUTPUT_OF)) for entry in named] or None

@@ -113,12 +113,14 @@ def outstanding(saga: Saga) -> tuple[Command, ...]:
     """What is to be done next, by what the saga has come to."""
     if saga.termination is not None:
         return ()
-    if saga.heading is Heading.FORWARD:
+    if saga.abort is None:
         return tuple(
-            Invoke(step.name, execute_key(saga.id, step.name, step.round), step.due_at)
-            for step in saga.at_work
+            [
+                Invoke(step.name, execute_key(saga.id, step.name, step.round), step.due_at)
+                for step in saga.at_work
+            ]
         )
-    return tuple(_compensate(saga, step) for step in saga.undoable)
+    return tuple([_compensate(saga, step) for step in saga.undoable])
 
 
 def _compensate(saga: Saga, step: StepState) -> Compensate:
@@ -138,12 +140,20 @@ def evolve(saga: Saga, event: Event) -> Saga:
     Raises:
         IllegalTransition: *event* cannot happen to *saga* as it stands.
     """
-    after = _folded(saga, event)
-    return replace(after, updated_at=event.at)
+    return replace(_folded(saga, event), updated_at=event.at)
 
 
 def _folded(saga: Saga, event: Event) -> Saga:
+    # The most frequent first: every event of every saga passes here.
     match event:
+        case StepBegun():
+            return _begun(saga, event)
+        case StepSucceeded() | StepRefused() | StepPending() | StepFaulted():
+            return _answered(saga, event)
+        case UndoBegun():
+            return _undo_begun(saga, event)
+        case StepCompensated() | UndoRefused() | UndoPending() | UndoFaulted():
+            return _undo_answered(saga, event)
         case SagaStarted():
             raise IllegalTransition(f"saga {saga.id} is started already")
         case SagaResumed(at=at):
@@ -155,8 +165,6 @@ def _folded(saga: Saga, event: Event) -> Saga:
             return replace(saga, abort=Abort(AbortKind.CANCELLED, event.at, message=reason))
         case DeadlinePassed():
             return _out_of_time(saga, event)
-        case StepBegun():
-            return _begun(saga, event)
         case StepOmitted(step=name):
             step = _may_begin(saga, name)
             if step.definition.when is None:
@@ -168,14 +176,10 @@ def _folded(saga: Saga, event: Event) -> Saga:
             return replace(saga, is_shaped=True, output=output)
         case ExpressionFailed():
             return _expression_failed(saga, event)
-        case StepSucceeded() | StepRefused() | StepPending() | StepFaulted():
-            return _answered(saga, event)
-        case UndoBegun():
-            return _undo_begun(saga, event)
         case OperatorActed():
             return acted(saga, event)
         case _:
-            return _undo_answered(saga, event)
+            assert_never(event)
 
 
 def _out_of_time(saga: Saga, event: DeadlinePassed) -> Saga:

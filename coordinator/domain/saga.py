@@ -242,7 +242,7 @@ class Saga:
     def status(self) -> Status:
         if self.termination is not None:
             return Status.TERMINATED
-        if self.heading is Heading.BACKWARD:
+        if self.abort is not None:
             if self.undoable:
                 return Status.COMPENSATING
             return Status.DEAD_LETTERED if self.needs_person else Status.COMPENSATED
@@ -281,6 +281,8 @@ class Saga:
     @remembered
     def at_work(self) -> tuple[StepState, ...]:
         """Those of the steps reached that are begun, or are to begin now: not more than may be at a time."""
+        if len(self.reached) <= 1:
+            return self.reached
         # Past the pivot no step has to be undone for being begun, so one that waits takes no other's place.
         is_decided = self.is_decided
         begun = sum(step.begun and not (is_decided and step.due_at) for step in self.reached)
@@ -331,7 +333,7 @@ class Saga:
         """Whether something failed for good, and nobody has decided about it yet."""
         if self.termination is not None:
             return False
-        if self.heading is Heading.FORWARD:
+        if self.abort is None:
             return bool(self.stuck)
         return any(step.undo_outcome is UndoOutcome.FAILED for step in self.steps)
 
@@ -358,7 +360,8 @@ class Saga:
     @property
     def data_bytes(self) -> int:
         """How much its input and outputs take, as UTF-8."""
-        return len(self.input.encode()) + sum(len(step.output.encode()) for step in self.steps if step.output)
+        outputs = [len(step.output.encode()) for step in self.steps if step.output]
+        return len(self.input.encode()) + sum(outputs)
 
     def output_fault(self, step: StepState, output: str) -> str | None:
         """Why *output* is too much for *step*, if it is: its undo or a later step could not be sent."""

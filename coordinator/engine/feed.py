@@ -12,7 +12,8 @@ from coordinator.domain.summary import SagaSummary
 class News:
     """One waiter's view of one saga: the newest summary, older ones are skipped."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, at_rest: bool) -> None:
+        self._at_rest = at_rest
         self._changed = asyncio.Event()
         self._latest: SagaSummary | None = None
         self._closed = False
@@ -32,6 +33,8 @@ class News:
         return latest
 
     def _tell(self, summary: SagaSummary) -> None:
+        if self._at_rest and summary.status.is_open:
+            return
         self._latest = summary
         self._changed.set()
 
@@ -53,9 +56,10 @@ class Feed:
             news._tell(summary)
 
     @contextmanager
-    def listen(self, saga_id: SagaId) -> Iterator[News]:
-        """Hear of *saga_id* from here on. Read the saga's state after entering, so that nothing is missed."""
-        news = News()
+    def listen(self, saga_id: SagaId, *, at_rest: bool = False) -> Iterator[News]:
+        """Hear of *saga_id* from here on, or only (*at_rest*) when no automatic work is left. Read the saga's
+        state after entering, so that nothing is missed."""
+        news = News(at_rest=at_rest)
         if self._closed:
             news._close()
         listeners = self._listeners.setdefault(saga_id, {})

@@ -33,7 +33,7 @@ from coordinator.ports.journal import OpenSaga, Quarantine, Request, SagaIndex
 _log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
-_Launch = asyncio.Task[tuple[Request, SagaSummary | None]]
+_Launch = asyncio.Future[tuple[Request, SagaSummary | None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,13 +115,19 @@ class Pool:
                 "(SAGA_SAGAS_OPEN_MAX); nothing was written, try again later"
             )
         self._open += 1
-        launching = self._spawn(self._launch(definition, born, request))
+        launching: _Launch = asyncio.get_running_loop().create_future()
         self._launching[born.saga_id] = self._requested[name] = launching
         launching.add_done_callback(lambda _: self._launched(born.saga_id, name))
+        driving = self._spawn(self._launch(definition, born, request, launching))
+        driving.set_name(f"saga {born.saga_id}")
         return await asyncio.shield(launching)
 
     def _launched(self, saga_id: SagaId, name: tuple[str, RequestId]) -> None:
-        del self._launching[saga_id], self._requested[name]
+        launching = self._launching.pop(saga_id)
+        del self._requested[name]
+        if not launching.cancelled():
+            # Whoever waited for it may have left; asking here keeps asyncio from complaining later.
+            launching.exception()
 
     async def recover(self) -> int:
         """Take up every open saga of the journal: those due at once, the others when they are due.
@@ -323,28 +329,45 @@ class Pool:
             task.exception()
 
     async def _launch(
-        self, definition: SagaDefinition, born: SagaStarted, request: Request
-    ) -> tuple[Request, SagaSummary | None]:
+        self, definition: SagaDefinition, born: SagaStarted, request: Request, launching: _Launch
+    ) -> None:
+        """Make a saga durable, say so in *launching*, and drive it."""
+        try:
+            driver = await self._born(definition, born, request, launching)
+        except asyncio.CancelledError:
+            launching.cancel()
+            raise
+        except Exception as error:
+            if isinstance(error, JournalUnavailable):
+                self._fail(error)
+            launching.set_exception(error)
+            return
+        if driver is not None:
+            await self._drive(driver, born.saga_id)
+
+    async def _born(
+        self, definition: SagaDefinition, born: SagaStarted, request: Request, launching: _Launch
+    ) -> Driver | None:
+        """Who drives the new saga; None where another one holds its request id."""
         decision = start(self.archive.keep(definition), born)
         driver = Driver(decision, summarize(decision, 0), self._tools)
         holder: Request | None = None
         try:
             holder = await driver.be_born(born, request)
-        except JournalUnavailable as error:
-            self._fail(error)
-            raise
         finally:
             if holder != request:
                 self._open -= 1
         if holder != request:
-            return holder, None
+            launching.set_result((holder, None))
+            return None
         _log.info(
             "saga started",
             extra={"saga_id": born.saga_id, "saga_name": born.saga_name, "trace": born.trace},
         )
         self._tools.telemetry.saga_started(born.saga_name)
-        self._own(driver, born.saga_id)
-        return holder, driver.summary
+        self._take_over(driver, born.saga_id)
+        launching.set_result((holder, driver.summary))
+        return driver
 
     async def _sleep_then_take_up(self, saga: OpenSaga, awake: asyncio.Event) -> None:
         async def alarm() -> None:
@@ -389,9 +412,12 @@ class Pool:
         return await self.archive.replayed(records), records[-1].seq
 
     def _own(self, driver: Driver, saga_id: SagaId) -> None:
-        self._drivers[saga_id] = driver
+        self._take_over(driver, saga_id)
         driving = self._spawn(self._drive(driver, saga_id))
         driving.set_name(f"saga {saga_id}")
+
+    def _take_over(self, driver: Driver, saga_id: SagaId) -> None:
+        self._drivers[saga_id] = driver
         if self._draining:
             driver.park()
 

@@ -23,6 +23,7 @@ from coordinator.domain.errors import (
     IllegalTransition,
     InvalidRequest,
     JournalCorrupt,
+    JournalUnavailable,
     Overloaded,
     RequestIdTaken,
     SagaEnded,
@@ -113,29 +114,28 @@ class Sagas:
     async def start(self, wanted: Wanted) -> Accepted:
         """Accept a saga durably, or join the one that the same request id started.
 
-        A known request id is looked up before anything else, so that a repeated request is answered
-        whatever has become of the definition, the limits or the input's rules since.
+        A repeated request is answered whatever has become of the definition, the limits or the input's rules
+        since: before one is refused, its request id is looked up.
 
         Raises:
             RequestIdTaken, DefinitionNotFound, InvalidRequest, Overloaded, Draining: nothing was written.
             JournalUnavailable: the saga may or may not be durable; the same request joins it if it is.
         """
         content = _content(wanted)
+        saga_id = self._tools.chance.saga_id()
         request_id = wanted.request_id or RequestId(self._tools.chance.saga_id())
-        if wanted.request_id is not None:
-            holder = await self._index.requested(wanted.front_door, request_id)
-            if holder is not None:
-                return await self._join(holder, content)
-        request = Request(wanted.front_door, request_id, content, self._tools.chance.saga_id())
-        trace = self._tools.tracing.begin()
-        launched: tuple[Request, SagaSummary | None] | None = None
-        while launched is None:
-            definition = await self._catalog.get(wanted.saga_name, wanted.version)
-            born = self._born(definition, wanted.input, request, trace)
-            # If the definition was retired or replaced on the way, what there is by now is chosen.
-            with suppress(DefinitionMoved):
-                launched = await self._launch(definition, born, request)
-        holder, summary = launched
+        request = Request(wanted.front_door, request_id, content, saga_id)
+        try:
+            holder, summary = await self._launched(wanted, request)
+        except (RequestIdTaken, JournalUnavailable):
+            raise
+        except SagaError as refused:
+            known = await self._index.requested(wanted.front_door, request_id)
+            if known is None:
+                if isinstance(refused, Draining | Overloaded):
+                    self._tools.telemetry.start_refused(_refusal(refused))
+                raise
+            holder, summary = known, None
         if summary is None:
             return await self._join(holder, content)
         return Accepted(summary, joined=False)
@@ -148,15 +148,15 @@ class Sagas:
             Draining: this coordinator stops first; the saga goes on after its restart.
             SagaNotFound: no saga has this id.
         """
-        with self._tools.feed.listen(saga_id) as news:
+        with self._tools.feed.listen(saga_id, at_rest=True) as news:
             summary = await self._summary(saga_id)
+            if not summary.status.is_open:
+                return summary
             try:
                 async with asyncio.timeout(timeout_s):
-                    while summary.status.is_open:
-                        summary = await news.next()
+                    return await news.next()
             except TimeoutError:
-                raise WaitTimedOut(saga_id, summary.status) from None
-            return summary
+                raise WaitTimedOut(saga_id, (await self._summary(saga_id)).status) from None
 
     async def get(self, saga_id: SagaId) -> SagaView:
         """The saga as its journal tells it.
@@ -331,15 +331,15 @@ class Sagas:
             evaluate = aside.on_loop(self._tools.expressions.evaluate)
             return await aside.run(told, evaluate=evaluate)
 
-    async def _launch(
-        self, definition: SagaDefinition, born: SagaStarted, request: Request
-    ) -> tuple[Request, SagaSummary | None]:
-        try:
-            return await self._pool.launch(definition, born, request)
-        except (Draining, Overloaded) as error:
-            refused = "DRAINING" if isinstance(error, Draining) else "OVERLOADED"
-            self._tools.telemetry.start_refused(refused)
-            raise
+    async def _launched(self, wanted: Wanted, request: Request) -> tuple[Request, SagaSummary | None]:
+        """Who holds the request id, and the new saga's summary; None where it is not new."""
+        trace = self._tools.tracing.begin()
+        while True:
+            definition = await self._catalog.get(wanted.saga_name, wanted.version)
+            born = self._born(definition, wanted.input, request, trace)
+            # If the definition was retired or replaced on the way, what there is by now is chosen.
+            with suppress(DefinitionMoved):
+                return await self._pool.launch(definition, born, request)
 
     def _born(
         self, definition: SagaDefinition, given: JsonValue, request: Request, trace: str
@@ -382,6 +382,10 @@ class Sagas:
         if summary is None:
             raise SagaNotFound(saga_id)
         return summary
+
+
+def _refusal(refused: Draining | Overloaded) -> str:
+    return "DRAINING" if isinstance(refused, Draining) else "OVERLOADED"
 
 
 def _content(wanted: Wanted) -> Digest:

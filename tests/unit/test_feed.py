@@ -59,8 +59,8 @@ async def test_those_who_came_first_are_told_first(is_closed: bool, monkeypatch:
 
         came = 0
 
-        def __init__(self) -> None:
-            super().__init__()
+        def __init__(self, *, at_rest: bool) -> None:
+            super().__init__(at_rest=at_rest)
             Placed.came += 1
             self.place = Placed.came
 
@@ -117,3 +117,15 @@ async def test_a_listener_that_leaves_is_forgotten() -> None:
     with feed.listen(SAGA), feed.listen(SAGA):
         pass
     assert feed._listeners == {}
+
+
+async def test_who_waits_for_the_end_alone_is_not_woken_before() -> None:
+    feed = Feed()
+    tale = Tale(define("a")).begins()
+    with feed.listen(SAGA, at_rest=True) as news:
+        feed.publish(tale.summary)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.01):
+                await news.next()
+        feed.publish(ended := tale.passes("a").summary)
+        assert await news.next() == ended

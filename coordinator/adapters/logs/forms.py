@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final, TypeAlias
 
 from coordinator.adapters.logs.line import Line, Value
@@ -12,6 +13,7 @@ Render: TypeAlias = Callable[[Line], str]
 _DIM: Final = "2"
 _COLOURS: Final = {"DEBUG": _DIM, "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _LEVEL_CHARS: Final = max(map(len, _COLOURS))
+_JSON: Final = json.JSONEncoder(ensure_ascii=False)
 
 
 def as_json(line: Line) -> str:
@@ -23,7 +25,7 @@ def as_json(line: Line) -> str:
         "message": line.message,
         **line.fields,
     }
-    return json.dumps(entry, ensure_ascii=False)
+    return _JSON.encode(entry)
 
 
 def as_text(line: Line, *, in_colour: bool) -> str:
@@ -40,7 +42,12 @@ def as_text(line: Line, *, in_colour: bool) -> str:
 
 
 def _time(pattern: str, at: float) -> str:
-    return f"{time.strftime(pattern, time.gmtime(at))}.{int(at % 1 * 1000):03d}Z"
+    return f"{_second(pattern, int(at // 1))}.{int(at % 1 * 1000):03d}Z"
+
+
+@lru_cache(maxsize=8)
+def _second(pattern: str, at: int) -> str:
+    return time.strftime(pattern, time.gmtime(at))
 
 
 def _shown(value: Value) -> str:

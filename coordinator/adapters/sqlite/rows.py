@@ -37,7 +37,7 @@ def lines(events: Sequence[Event]) -> tuple[Line, ...]:
     Raises:
         ValueError: one of them cannot be kept.
     """
-    return tuple(Line(event.at, *encode(event)) for event in events)
+    return tuple([Line(event.at, *encode(event)) for event in events])
 
 
 def chained(previous: bytes, saga_id: SagaId, seq: int, token: FencingToken, line: Line) -> bytes:
@@ -101,7 +101,18 @@ def summary_row(summary: SagaSummary) -> Row:
         signature,
         summary.trace,
     )
-    check_text(*[value for value in whole if isinstance(value, str)])
+    check_text(
+        summary.id,
+        summary.saga_name,
+        summary.definition_version or "",
+        summary.definition_digest,
+        summary.front_door,
+        summary.request_id,
+        summary.error_message,
+        flags,
+        signature or "",
+        summary.trace,
+    )
     return Row(whole, standing, summary.updated_at, summary.due_at, summary.seq)
 
 
