@@ -2,7 +2,7 @@
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import fields, replace
 from itertools import count
 from typing import Any, Final
@@ -240,10 +240,11 @@ def test_an_answer_that_is_given_before_it_is_durable_is_found_out(monkeypatch: 
 
 def test_a_group_that_can_be_torn_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     class Database(disk._Database):
-        def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
-            cursor = super().executemany(sql, parameters)
-            self.execute("COMMIT")
-            self.execute("BEGIN")
+        def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
+            cursor = super().execute(sql, parameters)
+            if sql.startswith(("INSERT", "UPDATE")):
+                super().execute("COMMIT")
+                super().execute("BEGIN")
             return cursor
 
     monkeypatch.setattr(disk, "_Database", Database)

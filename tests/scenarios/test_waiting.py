@@ -14,11 +14,10 @@ from coordinator.domain.errors import (
     WaitTimedOut,
 )
 from coordinator.domain.events import Event
-from coordinator.domain.ids import Digest, RequestId, SagaId
+from coordinator.domain.ids import Digest, SagaId
 from coordinator.domain.machine import Decision, decide
 from coordinator.domain.saga import Saga, Status
 from coordinator.engine.sagas import Accepted
-from coordinator.ports.journal import Request
 from coordinator.simulation.world import Reaction
 from tests.scenarios.house import House, JournalAround, define, settled, soon
 
@@ -50,28 +49,6 @@ async def test_a_second_caller_joins_a_saga_that_is_being_written_though_no_room
         accepted = await asyncio.gather(*(house.accept(request_id="r") for _ in range(20)))
         assert len({a.summary.id for a in accepted}) == 1
         await house.end(accepted[0].summary.id)
-
-
-async def test_a_caller_that_looked_before_the_first_one_was_durable_joins_it_all_the_same() -> None:
-    class Slow(MemoryJournal):
-        async def requested(self, front_door: str, request_id: RequestId) -> Request | None:
-            found = await super().requested(front_door, request_id)
-            if not looked.is_set():
-                looked.set()
-                await go_on.wait()
-            return found
-
-    looked, go_on = asyncio.Event(), asyncio.Event()
-    async with House(define("a"), store=Slow()) as house:
-        slow = asyncio.create_task(house.accept(request_id="r"))
-        await soon(looked)
-        first = await house.accept(request_id="r")
-        await house.end(first.summary.id)
-        go_on.set()
-        second = await slow
-        assert (second.joined, second.summary.id) == (True, first.summary.id)
-        assert house.services.sent() == ["do a"]
-        assert house.pool._open == 0
 
 
 async def test_whoever_waits_for_a_start_with_its_request_id_that_is_refused_is_started_itself() -> None:
