@@ -327,6 +327,27 @@ async def test_what_is_asked_for_while_one_write_is_under_way_is_the_next_write(
     assert [[call.number for call in message.calls] for message in messages] == [list(range(1, 51))]
 
 
+async def test_a_later_call_has_a_number_of_its_own() -> None:
+    numbers = list[int]()
+
+    async def listening(stream: Stream) -> None:
+        await stream.greet()
+        heard = list[pb.NumberedCall]()
+        for _ in range(3):
+            heard.append(await stream.hear())
+            numbers.append(heard[-1].number)
+        await stream.say(*map(succeeded, heard))
+
+    async with served(listening) as (adapter, _):
+        under_way = list[Awaitable[Answer]]()
+        for number in range(3):
+            under_way.append(adapter.perform(a_call(number), timeout_s=PATIENCE_S))
+            await until(lambda: len(numbers) == len(under_way))
+        answers = [await answer for answer in under_way]
+    assert answers == [success_of(a_call(number)) for number in range(3)]
+    assert numbers == [1, 2, 3]
+
+
 async def test_its_deadline_and_its_trace_reach_the_service() -> None:
     heard = list[pb.NumberedCall]()
 
