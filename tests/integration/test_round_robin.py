@@ -68,6 +68,15 @@ class Hotel(rpc.ParticipantServiceServicer):
     ) -> pb.DescribeResponse:
         raise AssertionError("nobody asks here")
 
+    async def Perform(
+        self,
+        request_iterator: AsyncIterator[pb.PerformRequest],
+        context: "grpc.aio.ServicerContext[pb.PerformRequest, pb.PerformResponse]",
+    ) -> AsyncIterator[pb.PerformResponse]:
+        """Each call comes by itself here: those go round."""
+        await context.abort(grpc.StatusCode.UNIMPLEMENTED)
+        yield pb.PerformResponse()
+
 
 @asynccontextmanager
 async def serving(hotel: Hotel) -> AsyncIterator[tuple[grpc.aio.Server, int]]:
