@@ -7,7 +7,7 @@ import asyncio
 import logging
 from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from coordinator.domain.actions import Action, end_unreadable
 from coordinator.domain.definition import SagaDefinition
@@ -29,6 +29,8 @@ from coordinator.engine.driver import Driver, Superseded, Tools
 from coordinator.engine.timers import SagaClock, sleep_until
 from coordinator.ports.clock import Clock
 from coordinator.ports.journal import OpenSaga, Quarantine, Request, SagaIndex
+
+_TAKEN_UP_AT_ONCE: Final = 100
 
 _log = logging.getLogger(__name__)
 
@@ -135,14 +137,19 @@ class Pool:
         Returns how many. What cannot be read becomes a dead letter with the reason.
         """
         sagas = await self._index.open_sagas()
+        due = []
         for saga in sagas:
             self._open += 1
             if saga.due_at is None or saga.due_at <= self._clock_of_found(saga.updated_at).now():
-                await self._take_up(saga)
+                due.append(saga)
             else:
                 awake = asyncio.Event()
                 task = self._spawn(self._sleep_then_take_up(saga, awake))
                 self._sleepers[saga.saga_id] = _Sleeper(saga, awake, task)
+        # Each waits for its turn on a loop that those before it keep busy: one by one, that is what would take
+        # the time.
+        for first in range(0, len(due), _TAKEN_UP_AT_ONCE):
+            await asyncio.gather(*map(self._take_up, due[first : first + _TAKEN_UP_AT_ONCE]))
         looking = self._spawn(self._look_at_sleepers())
         looking.set_name("look at sleepers")
         return len(sagas)
