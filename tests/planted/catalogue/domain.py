@@ -522,8 +522,8 @@ _GRAPH: Final = (
         "A step begins when one of those that it depends on is passed.",
         (
             _saga(
-                "if step.outcome is None and not parents & open_places",
-                "if step.outcome is None and (not parents or parents & ~open_places)",
+                "if step.outcome is None and not parents[place] & open_places",
+                "if step.outcome is None and (not parents[place] or parents[place] & ~open_places)",
             ),
             _saga(
                 "return all(self.steps[place].is_passed for place in places(parents))",
@@ -546,8 +546,8 @@ _GRAPH: Final = (
         "A step gets the outputs of all steps that have answered, also of those beside it.",
         (
             _inputs(
-                "return [earlier.name for earlier in definition.ancestors(step.name)]",
-                "return [other.name for other in definition.steps]",
+                "earlier.name for earlier in definition.ancestors(step.name)",
+                "other.name for other in definition.steps",
             ),
         ),
     ),

@@ -22,14 +22,14 @@ _DURABILITY: Final = (
             _driver(
                 """
                 await self._write()
-                if self._is_over() and self._mailbox.empty():
+                if self._is_over() and not self._mailbox:
                     return
                 self._send()
                 """,
                 """
                 self._send()
                 await self._write()
-                if self._is_over() and self._mailbox.empty():
+                if self._is_over() and not self._mailbox:
                     return
                 """,
             ),
@@ -176,12 +176,12 @@ _TIME: Final = (
         (
             _driver(
                 """
-                except TimeoutError:
-                    return None
+                await self._mailbox.wait(for_s=self._wait_s())
                 """,
                 """
-                except TimeoutError:
-                    return None if slice_s(self.clock, wake_at) == 0 else await self._mailbox.get()
+                await self._mailbox.wait(for_s=self._wait_s())
+                if self._wait_s():
+                    await self._mailbox.wait(for_s=None)
                 """,
             ),
         ),
@@ -371,7 +371,6 @@ _ADMISSION: Final = (
         "requests-not-looked-up",
         "The requests table is not consulted: who asks again gets another saga.",
         (
-            _sagas("if wanted.request_id is not None:", "if wanted.request_id is None:"),
             Swap(
                 "coordinator/adapters/sqlite/group.py",
                 """
@@ -385,8 +384,8 @@ _ADMISSION: Final = (
             ),
             Swap(
                 "coordinator/adapters/sqlite/group.py",
-                '_ADD_REQUEST: Final = "INSERT INTO requests VALUES (?, ?, ?, ?)"',
-                '_ADD_REQUEST: Final = "INSERT OR REPLACE INTO requests VALUES (?, ?, ?, ?)"',
+                "INSERT INTO requests",
+                "INSERT OR REPLACE INTO requests",
             ),
         ),
     ),
@@ -438,19 +437,15 @@ _SLOTS: Final = (
         (
             _dispatcher(
                 """
-                answered(answer)
-                """,
-                """
                 self.free_slot(call.service)
-                answered(answer)
+                if answer.cancelled() or answer.exception() is not None:
+                    return
                 """,
-            ),
-            _dispatcher(
                 """
-                # Not a `finally` in the task: one that is cancelled before its first step never runs it.
-                task.add_done_callback(lambda _: self.free_slot(call.service))
+                if answer.cancelled() or answer.exception() is not None:
+                    return
+                self.free_slot(call.service)
                 """,
-                "",
             ),
         ),
     ),

@@ -73,10 +73,10 @@ BUGS: Final = (
             _group(
                 """
                 db.execute("COMMIT")
-                return outcomes
+                group.keep_heads()
                 """,
                 """
-                return outcomes
+                group.keep_heads()
                 """,
             ),
         ),
