@@ -72,6 +72,9 @@ class SagaSummary:
 def summarize(decision: Decision, seq: int) -> SagaSummary:
     """The row of a saga whose newest record is number *seq*."""
     saga = decision.saga
+    # Of one that goes forward as defined there is nothing to say, and it is summarized at every step.
+    is_plain = saga.abort is None and saga.termination is None and not saga.is_decided and not saga.is_shaped
+    needs_person = not is_plain and saga.needs_person
     return SagaSummary(
         id=saga.id,
         saga_name=saga.definition.name,
@@ -81,8 +84,8 @@ def summarize(decision: Decision, seq: int) -> SagaSummary:
         request_id=saga.request_id,
         status=saga.status,
         turned_back_at=None if saga.abort is None else saga.abort.at,
-        needs_person=saga.needs_person,
-        error_message=error_message(saga),
+        needs_person=needs_person,
+        error_message="" if is_plain else error_message(saga),
         started_at=saga.started_at,
         updated_at=saga.updated_at,
         deadline_at=saga.deadline_at,
@@ -90,7 +93,7 @@ def summarize(decision: Decision, seq: int) -> SagaSummary:
         seq=seq,
         flags=saga.flags,
         forced=saga.forced,
-        signature=_signature(saga),
+        signature=_signature(saga) if needs_person else None,
         trace=saga.trace,
     )
 
@@ -132,10 +135,8 @@ def _decided_by_hand(saga: Saga) -> Iterator[str]:
         yield f"Left in place by hand: {', '.join(left)}."
 
 
-def _signature(saga: Saga) -> Signature | None:
+def _signature(saga: Saga) -> Signature:
     """That of the failure which comes first in the order of work: it may hold up the others."""
-    if not saga.needs_person:
-        return None
     if saga.stuck:
         first = saga.stuck[0]
         return Signature(first.name, _cause(first))

@@ -344,13 +344,13 @@ class Driver:
         """Start the calls whose slot is taken and whose beginning is durable."""
         if self._parking:
             return
-        saga, now = self._decision.saga, self.clock.now()
-        for command in self._decision.commands:
+        saga = self._decision.saga
+        for command in self._decision.commands if self._calls.has_slots else ():
             if not self._calls.has_slot(command):
                 continue
             timeout_s = saga.step(command.step).definition.timeout_s
             if isinstance(command, Invoke) and saga.deadline_at is not None and not saga.is_decided:
-                timeout_s = min(timeout_s, saga.deadline_at - now)
+                timeout_s = min(timeout_s, saga.deadline_at - self.clock.now())
                 if timeout_s <= 0:
                     continue  # the deadline came while the record was written: the next turn sees it
             call = call_for(saga, command, self._tools.journal.token)
