@@ -99,12 +99,13 @@ class _Stage:
             aside=OnTheSpot(),
         )
         taking_up: Awaitable[object] = house.sagas.start(self._wanted())
-        while await self._lives(house, taking_up):
+        is_recovery = False
+        while await self._lives(house, taking_up, is_recovery=is_recovery):
             await asyncio.sleep(self._away_s)
             self.is_dead = False
             store = house.store.reopened()
             house = house.successor(store=store, journal=_Scribe(store, self))
-            taking_up = house.pool.recover()
+            taking_up, is_recovery = house.pool.recover(), True
         row = await house.store.find(SAGA_ID)
         assert row is not None
         saga = await house.saga(SAGA_ID)
@@ -161,8 +162,11 @@ class _Stage:
         """How many answers to such calls the journal holds."""
         return sum(isinstance(event, Answered) and answers(event) == (way, step) for event in self.events)
 
-    async def _lives(self, house: House, taking_up: Awaitable[object]) -> bool:
-        """Whether the coordinator died; otherwise the saga rests, and all that happens has happened."""
+    async def _lives(self, house: House, taking_up: Awaitable[object], *, is_recovery: bool) -> bool:
+        """Whether the coordinator died; otherwise the saga rests, and all that happens has happened.
+
+        Nobody can ask a coordinator for anything before its recovery is done.
+        """
         beginning = asyncio.ensure_future(taking_up)
         beginning.add_done_callback(lambda _: self._news.set())
         async with house:
@@ -170,7 +174,8 @@ class _Stage:
                 self._news.clear()
                 if beginning.done():
                     beginning.result()  # raises what kept it from being taken up
-                if await self._has_acted(house):
+                is_serving = beginning.done() or not is_recovery
+                if is_serving and await self._has_acted(house):
                     continue
                 if await self._rests(house):
                     await settled()
