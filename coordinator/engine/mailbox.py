@@ -55,7 +55,8 @@ class Mailbox(Generic[_Message]):
 
     def _ring(self) -> None:
         self._alarm = None
-        self._wake()
+        # Behind what has come at the same moment, so that both are looked at together.
+        asyncio.get_running_loop().call_soon(self._wake)
 
     def _wake(self) -> None:
         if self._waiting is not None:

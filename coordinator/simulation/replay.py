@@ -8,6 +8,7 @@ import asyncio
 import itertools
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from coordinator.adapters.cel import CelExpressions
@@ -127,18 +128,19 @@ class _Stage:
             self._loop.close()
             self._disk.close()
 
-    async def perform(self, call: Call, *, timeout_s: float) -> Answer:
+    def perform(self, call: Call, *, timeout_s: float) -> asyncio.Future[Answer]:
         # The time that it may take is over when the course says that nobody answered.
         key: tuple[str, Way] = (call.step, "do" if isinstance(call, ExecuteCall) else "undo")
         answered: asyncio.Future[Answer] = self._loop.create_future()
         self._calls[key] = answered
+        answered.add_done_callback(partial(self._over, key))
         if self._is_time:
             self._let_come()
-        try:
-            return await answered
-        finally:
-            if self._calls.get(key) is answered:
-                del self._calls[key]
+        return answered
+
+    def _over(self, key: tuple[str, Way], answered: asyncio.Future[Answer]) -> None:
+        if self._calls.get(key) is answered:
+            del self._calls[key]
 
     async def probe(self, service: str) -> Probe:
         return Probe("", Reach.SERVING)
