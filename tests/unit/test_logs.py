@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 
 from coordinator.adapters.logs import LineHandler
 from coordinator.adapters.logs.forms import as_json, as_text
-from coordinator.adapters.logs.line import Line, line_of
+from coordinator.adapters.logs.handler import WAITING_MAX
+from coordinator.adapters.logs.line import Line, Value, line_of
 from coordinator.adapters.logs.repeats import Repeats
 from scripts.cluster import ROOT
 
@@ -194,6 +195,22 @@ def test_a_json_line_has_the_time_in_utc() -> None:
     assert as_json(a_line("ß\n", saga_id="s-1")) == (
         '{"time": "2023-11-14T22:13:20.250Z", "level": "WARNING", "logger": "coordinator", '
         '"message": "ß\\n", "saga_id": "s-1"}'
+    )
+
+
+@given(st.text(), st.text() | st.integers() | st.floats(allow_nan=False) | st.tuples(st.text(), st.text()))
+def test_a_json_line_quotes_as_json_does(message: str, value: Value) -> None:
+    line = Line(0.0, "INFO", message, message, {"at": value, "code": value})
+    assert as_json(line) == json.dumps(
+        {
+            "time": "1970-01-01T00:00:00.000Z",
+            "level": "INFO",
+            "logger": message,
+            "message": message,
+            "at": value,
+            "code": value,
+        },
+        ensure_ascii=False,
     )
 
 
@@ -469,6 +486,117 @@ def test_a_stream_that_fails_raises_nothing() -> None:
 def test_line_of_never_raises() -> None:
     record = logging.LogRecord("coordinator", logging.INFO, "/x/y.py", 3, "%s %s", ("a",), None)
     assert line_of(record, None).message == "what was logged at y.py:3 makes no line: TypeError"
+
+
+# Turns of an event loop.
+
+
+class Writes(io.StringIO):
+    """What was written at once, by message."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[list[str]] = []
+
+    def write(self, text: str) -> int:
+        self.told.append([json.loads(line)["message"] for line in text.splitlines()])
+        return super().write(text)
+
+
+def test_what_is_said_in_one_turn_is_written_at_once_by_its_end() -> None:
+    log = Log(stream=(stream := Writes()))
+
+    async def talk() -> None:
+        for turn, messages in enumerate(turns):
+            for message in messages:
+                log.logger.info(message)
+            assert stream.told == turns[:turn]
+            await asyncio.sleep(0)
+
+    turns = [["a", "b", "c"], ["d", "e", "f"]]
+    asyncio.run(talk())
+    assert stream.told == turns
+
+
+@pytest.mark.parametrize("level", [logging.WARNING, logging.ERROR, logging.CRITICAL])
+def test_a_warning_waits_for_no_turn_and_comes_after_all_before_it(level: int) -> None:
+    log = Log(stream=(stream := Writes()))
+
+    async def talk() -> None:
+        log.logger.info("a")
+        log.logger.log(level, "b")
+        assert stream.told == [["a", "b"]]
+        log.logger.info("c")
+
+    asyncio.run(talk())
+    assert stream.told == [["a", "b"], ["c"]]
+
+
+def test_a_turn_that_says_a_lot_is_written_before_it_ends() -> None:
+    log = Log(stream=(stream := Writes()))
+
+    async def talk() -> None:
+        for number in range(2 * WAITING_MAX + 1):
+            log.logger.info("m %d", number)
+        assert [len(told) for told in stream.told] == [WAITING_MAX, WAITING_MAX]
+
+    asyncio.run(talk())
+    assert log.counted == {f"m {number}": 1 for number in range(2 * WAITING_MAX + 1)}
+
+
+def test_a_thread_without_a_loop_waits_for_none_of_another() -> None:
+    log = Log(stream=(stream := Writes()))
+
+    async def talk() -> None:
+        log.logger.info("of the loop")
+        thread = threading.Thread(target=log.logger.info, args=("of the thread",))
+        thread.start()
+        thread.join()
+        assert stream.told == [["of the loop", "of the thread"]]
+
+    asyncio.run(talk())
+
+
+@pytest.mark.parametrize("then", ["another loop", "a flush", "the end"])
+def test_a_loop_that_ends_within_its_turn_loses_nothing(then: str) -> None:
+    log = Log(stream=(stream := Writes()))
+
+    def turn(message: str) -> None:
+        def say() -> None:
+            loop.stop()
+            log.logger.info(message)
+
+        loop = asyncio.new_event_loop()
+        loop.call_soon(say)
+        loop.run_forever()
+        loop.close()
+
+    turn("a")
+    assert stream.told == []
+    match then:
+        case "another loop":
+            asyncio.run(say_and_sleep(log))
+            assert stream.told == [["a", "m"]]
+        case "a flush":
+            log.handler.flush()
+            assert stream.told == [["a"]]
+        case _:
+            log.handler.close()
+            assert stream.told == [["a"]]
+
+
+def test_after_its_end_no_line_waits_for_a_turn(log: Log) -> None:
+    async def talk() -> None:
+        log.handler.close()
+        log.logger.info("m")
+        assert [line["message"] for line in log.lines] == ["m"]
+
+    asyncio.run(talk())
+
+
+async def say_and_sleep(log: Log) -> None:
+    log.logger.info("m")
+    await asyncio.sleep(0)
 
 
 # Real processes.

@@ -1,9 +1,14 @@
 """Writes records as lines, from any thread, and never raises into whoever logs.
 
+What is said within one turn of an event loop is written at once, by its end: each write gives other threads
+the interpreter, and the loop has to wait until it gets it back. A warning, and all before it, waits for
+nothing; so a process that is killed loses at most what was no warning and was said in its last turn.
+
 While something is held back, a thread looks now and then whose window has ended; it ends with its work. What
 is still held when logging is shut down, as at the end of the process, is written then.
 """
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +22,8 @@ from coordinator.adapters.logs.repeats import Repeats
 
 WINDOW_S: Final = 10.0
 WINDOWS_MAX: Final = 1_000
+WAITING_MAX: Final = 32
+"""Lines of one turn. They are written when there are so many: a turn without an end still tells what it does."""
 
 _LOOKS_PER_WINDOW: Final = 10
 # A finalizer may log while a line is made or written, and so may what is asked for the line. Whoever logs by
@@ -45,28 +52,42 @@ class LineHandler(logging.Handler):
         self._depth = 0
         self._watch: threading.Thread | None = None
         self._ended = threading.Event()
+        self._waiting: list[str] = []
+        self._asked: asyncio.AbstractEventLoop | None = None
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write it, or hold it back. The caller has the handler's lock."""
         if self._depth == _DEPTH_MAX:
             return
         from_within = self._depth > 0
-        with suppress(Exception), self._one_deeper():
+        self._depth += 1
+        try:
             line = line_of(record, None if from_within else self._current_trace)
-            is_news = getattr(record, "is_news", False)
-            if from_within or is_news or self._ended.is_set():
+            if from_within or getattr(record, "is_news", False) or self._ended.is_set():
                 # From within, the windows may be half changed; after the end, nobody looks at them. And what
                 # says that things have changed must not come after what says that they changed back.
-                self._write([line])
+                self._append([line])
             else:
-                self._write(self._repeats.take(line, stopwatch_s()))
+                self._append(self._repeats.take(line, stopwatch_s()))
                 self._keep_watch()
+            if self._waiting and (record.levelno >= logging.WARNING or not self._may_wait()):
+                self._write()
+        except Exception:
+            pass  # nothing is raised into whoever logs
+        finally:
+            self._depth -= 1
+
+    def flush(self) -> None:
+        """Write what waits for the end of a turn."""
+        with self._locked(), self._one_deeper():
+            self._write()
 
     def close(self) -> None:
         """Write what is held back; whatever still comes is written at once."""
         with self._locked(), self._one_deeper():
             self._ended.set()
-            self._write(self._repeats.flush())
+            self._append(self._repeats.flush())
+            self._write()
         super().close()
 
     def _keep_watch(self) -> None:
@@ -80,17 +101,41 @@ class LineHandler(logging.Handler):
     def _look_until_done(self) -> None:
         while not self._ended.wait(self._look_s):
             with self._locked(), self._one_deeper():
-                self._write(self._repeats.ended(stopwatch_s()))
+                self._append(self._repeats.ended(stopwatch_s()))
+                self._write()
                 if not self._repeats.holds:
                     self._watch = None
                     return
 
-    def _write(self, lines: Iterable[Line]) -> None:
+    def _may_wait(self) -> bool:
+        """Whether the lines that wait are not many, and are written by an event loop before it sleeps."""
+        if self._ended.is_set():
+            return False
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:
+            return False
+        # A loop that ended within its turn never comes to what it was asked for.
+        if self._asked is not loop:
+            loop.call_soon(self._turn_ended)
+            self._asked = loop
+        return len(self._waiting) < WAITING_MAX
+
+    def _turn_ended(self) -> None:
+        self._asked = None
+        self.flush()
+
+    def _append(self, lines: Iterable[Line]) -> None:
         for line in lines:
-            # A stream that is closed, or whose disk is full, leaves nobody to be told.
             with suppress(Exception):
-                self._stream.write(self._render(line) + "\n")
-                self._stream.flush()
+                self._waiting.append(self._render(line) + "\n")
+
+    def _write(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        # A stream that is closed, or whose disk is full, leaves nobody to be told.
+        with suppress(Exception):
+            self._stream.write("".join(waiting))
+            self._stream.flush()
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -48,8 +48,11 @@ class Line:
     @property
     def kind(self) -> Hashable:
         """Equal for lines that say the same thing."""
-        fixed = tuple((name, value) for name, value in self.fields.items() if name not in _VARYING)
-        return self.level, self.logger, self.message, fixed
+        parts: list[Hashable] = [self.level, self.logger, self.message]
+        for name, value in self.fields.items():
+            if name not in _VARYING:
+                parts += name, value
+        return tuple(parts)
 
 
 def line_of(record: logging.LogRecord, current_trace: Callable[[], str] | None) -> Line:
@@ -72,10 +75,14 @@ def _message(record: logging.LogRecord) -> str:
 
 def _fields(record: logging.LogRecord, current_trace: Callable[[], str] | None) -> dict[str, Value]:
     given = record.__dict__
-    fields = {name: _value(given[name]) for name in _FIELDS if given.get(name) is not None}
+    fields: dict[str, Value] = {}
+    for name in _FIELDS:
+        if name in given and (value := given[name]) is not None:
+            fields[name] = value if type(value) is str else _value(value)
     trace = parse_trace(_trace(given.get("trace"), current_trace))
     if trace is not None:
-        fields |= {"trace_id": trace.trace_id, "span_id": trace.span_id}
+        fields["trace_id"] = trace.trace_id
+        fields["span_id"] = trace.span_id
     if record.exc_info:
         fields["traceback"] = _frames(record)
     return fields

@@ -5,9 +5,9 @@ Where the window ends with a count, the last of those lines is written with it (
 window begins. So whatever comes is written or counted, exactly once.
 """
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
-from itertools import takewhile
 from math import inf
 
 from coordinator.adapters.logs.line import Line
@@ -33,8 +33,9 @@ class Repeats:
     def __init__(self, *, window_s: float, windows_max: int) -> None:
         self._window_s = window_s
         self._windows_max = windows_max
-        # When the window of a line ends that has not come again; the first to end comes first.
-        self._once: dict[Hashable, float] = {}
+        # When the window of a line ends that has not come again; the first to end comes first. It loses the
+        # first ones all the time, behind which a dict would look for the next among all that were lost.
+        self._once: OrderedDict[Hashable, float] = OrderedDict()
         self._again: dict[Hashable, _Held] = {}
         # No window of _again ends before it.
         self._due_at = inf
@@ -48,11 +49,9 @@ class Repeats:
         """What is to be written now that *line* has come."""
         written = self.ended(now)
         kind = line.kind
-        if kind in self._again:
-            held = self._again[kind]
+        if (held := self._again.get(kind)) is not None:
             held.count, held.last = held.count + 1, line
-        elif kind in self._once:
-            ends_at = self._once.pop(kind)
+        elif (ends_at := self._once.pop(kind, None)) is not None:
             self._again[kind] = _Held(ends_at, 1, line)
             self._due_at = min(self._due_at, ends_at)
         else:
@@ -63,8 +62,8 @@ class Repeats:
 
     def ended(self, now: float) -> list[Line]:
         """What is to be written of the windows that have ended."""
-        for kind in list(takewhile(lambda kind: self._once[kind] <= now, self._once)):
-            del self._once[kind]
+        while self._once and self._once[next(iter(self._once))] <= now:
+            self._once.popitem(last=False)
         if now < self._due_at:
             return []
         over = [kind for kind, held in self._again.items() if held.ends_at <= now]
@@ -85,6 +84,6 @@ class Repeats:
         if len(self._once) + len(self._again) < self._windows_max:
             return []
         if self._once:
-            del self._once[next(iter(self._once))]
+            self._once.popitem(last=False)
             return []
         return [self._again.pop(next(iter(self._again))).counted()]
