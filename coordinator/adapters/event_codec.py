@@ -80,6 +80,9 @@ def encode(event: Event) -> tuple[str, str]:
         # orjson writes NaN and infinity as null, which would come back as "none given".
         if values[name] is not None and not math.isfinite(values[name]):
             raise ValueError(f"{shape.type_name}.{name} is {values[name]}, which is no moment")
+    for name, default in shape.defaults:
+        if values[name] == default:
+            del values[name]
     try:
         return shape.type_name, orjson.dumps(values).decode()
     except TypeError as error:
@@ -137,6 +140,8 @@ class _Shape:
     """For each field, what checks and restores its value."""
     read: Callable[[Event], tuple[object, ...]]
     """The values of `fields`, in that order."""
+    defaults: tuple[tuple[str, object], ...]
+    """What is not written where a field is just that: it is read back so."""
     floats: tuple[str, ...]
     required: frozenset[str]
 
@@ -151,6 +156,7 @@ def _shape(type_name: str, event_type: type[Event]) -> _Shape:
         fields={name: _restorer(hints[name]) for name in names},
         # Of a single name it makes no tuple.
         read=read if len(names) > 1 else lambda event: (read(event),),
+        defaults=tuple((f.name, f.default) for f in fields(event_type) if f.default is not MISSING),
         floats=tuple(name for name, hint in hints.items() if float in (hint, *get_args(hint))),
         required=frozenset(f.name for f in fields(event_type) if f.default is MISSING),
     )
