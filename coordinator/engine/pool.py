@@ -146,8 +146,7 @@ class Pool:
                 awake = asyncio.Event()
                 task = self._spawn(self._sleep_then_take_up(saga, awake))
                 self._sleepers[saga.saga_id] = _Sleeper(saga, awake, task)
-        # Each waits for its turn on a loop that those before it keep busy: one by one, that is what would take
-        # the time.
+        # Each waits for its turn on a loop that those before it keep busy: one by one, that would take the time.
         for first in range(0, len(due), _TAKEN_UP_AT_ONCE):
             await asyncio.gather(*map(self._take_up, due[first : first + _TAKEN_UP_AT_ONCE]))
         looking = self._spawn(self._look_at_sleepers())
@@ -331,9 +330,12 @@ class Pool:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         del self._tasks[task]
-        if not task.cancelled():
-            # Whoever waited for it may have left; asking here keeps asyncio from complaining later.
-            task.exception()
+        if task.cancelled():
+            return
+        # Whoever waited for it may have left. What was refused was for them alone, a fault of ours is for all.
+        error = task.exception()
+        if error is not None and not isinstance(error, SagaError):
+            _log.error("work of the engine failed: %s", task.get_name(), exc_info=error)
 
     async def _launch(
         self, definition: SagaDefinition, born: SagaStarted, request: Request, launching: _Launch
@@ -342,11 +344,15 @@ class Pool:
         try:
             driver = await self._born(definition, born, request, launching)
         except asyncio.CancelledError:
+            self._open -= 1
             launching.cancel()
             raise
         except Exception as error:
+            self._open -= 1
             if isinstance(error, JournalUnavailable):
                 self._fail(error)
+            elif not isinstance(error, SagaError):
+                _log.exception("a saga could not be started", extra={"saga_id": born.saga_id})
             launching.set_exception(error)
             return
         if driver is not None:
@@ -358,13 +364,9 @@ class Pool:
         """Who drives the new saga; None where another one holds its request id."""
         decision = start(self.archive.keep(definition), born)
         driver = Driver(decision, summarize(decision, 0), self._tools)
-        holder: Request | None = None
-        try:
-            holder = await driver.be_born(born, request)
-        finally:
-            if holder != request:
-                self._open -= 1
+        holder = await driver.be_born(born, request)
         if holder != request:
+            self._open -= 1
             launching.set_result((holder, None))
             return None
         _log.info(

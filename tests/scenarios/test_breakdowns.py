@@ -306,3 +306,36 @@ async def test_a_reader_of_a_saga_that_breaks_down_is_told_that_it_rests() -> No
         await asyncio.wait_for(reading, 20)
         assert seen == [1, 2, Status.DEAD_LETTERED]
         assert house.services.calls[0].step == StepName("a")
+
+
+async def test_a_start_that_breaks_down_is_told_and_leaves_no_saga_counted(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with House(define("a")) as house:
+        with monkeypatch.context() as broken:
+            broken.setattr(house.pool.archive, "keep", _break)
+            with pytest.raises(RuntimeError):
+                await house.start()
+        assert [record.message for record in caplog.records] == ["a saga could not be started"]
+        assert house.pool._open == 0
+        assert (await house.run()).status is Status.COMPLETED
+
+
+async def test_work_that_breaks_down_where_nobody_waits_for_it_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with House(define("a")) as house:
+        monkeypatch.setattr(house.pool, "_look_at_sleepers", _break_later)
+        await house.pool.recover()
+        await settled()
+        assert [record.message for record in caplog.records] == [
+            "work of the engine failed: look at sleepers"
+        ]
+
+
+def _break(*_: object) -> None:
+    raise RuntimeError("a bug")
+
+
+async def _break_later() -> None:
+    raise RuntimeError("a bug")
