@@ -146,7 +146,7 @@ class Pool:
                 awake = asyncio.Event()
                 task = self._spawn(self._sleep_then_take_up(saga, awake))
                 self._sleepers[saga.saga_id] = _Sleeper(saga, awake, task)
-        # Each waits for its turn on a loop that those before it keep busy: one by one, that would take the time.
+        # Each waits for its turn on a loop that those before it keep busy: one by one, that would take long.
         for first in range(0, len(due), _TAKEN_UP_AT_ONCE):
             await asyncio.gather(*map(self._take_up, due[first : first + _TAKEN_UP_AT_ONCE]))
         looking = self._spawn(self._look_at_sleepers())
