@@ -12,7 +12,7 @@ from coordinator.domain.errors import (
     RequestIdTaken,
     SagaNotFound,
 )
-from coordinator.domain.events import Cause, SagaResumed, StepBegun, UndoFaulted, Verb
+from coordinator.domain.events import CancelRequested, Cause, SagaResumed, StepBegun, UndoFaulted, Verb
 from coordinator.domain.ids import RequestId, SagaId, StepName
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE, DeadLetterCause, SagaSummary, Signature
@@ -210,6 +210,19 @@ class TestAppending:
         going_on = asyncio.create_task(saga.goes_on(journal, *reserved()))
         assert (await starting, await going_on) == (saga.request, 3)
         assert len(await journal.history(saga.id)) == 3
+
+    async def test_a_saga_may_go_on_and_turn_back_in_one_group(self, journal: AnyJournal) -> None:
+        saga = a_saga()
+        await saga.start(journal)
+        await saga.goes_on(journal, SagaResumed(1_000.5))
+        numbers = await asyncio.gather(
+            saga.goes_on(journal, *reserved()),
+            saga.goes_on(journal, CancelRequested(1_002.0, "changed their mind")),
+            saga.goes_on(journal, SagaResumed(1_003.0)),
+        )
+        assert [*numbers] == [4, 5, 6]
+        assert await journal.find(saga.id) == saga.summary
+        assert saga.summary.status is Status.COMPENSATING
 
     async def test_what_a_cancelled_caller_queued_becomes_durable(self, home: Home) -> None:
         journal = await home.open()

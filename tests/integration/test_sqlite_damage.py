@@ -185,6 +185,24 @@ async def test_a_row_that_knows_less_than_the_records_costs_its_own_saga_alone(p
             await journal.history(DAMAGED)
 
 
+async def test_those_who_share_a_group_with_a_damaged_saga_go_on_from_what_is_durable(path: Path) -> None:
+    change(path, LESS_THAN_THE_RECORDS)
+    async with await SqliteJournal.open(path) as journal:
+        damaged, sound = a_saga("1"), a_saga("2")
+        damaged.happens(*reserved())
+        sound.happens(*reserved(), CancelRequested(1_002.0, f"{REASON} {sound.id}"))
+        await sound.goes_on(journal, SagaResumed(1_003.0))
+        told, failed = await asyncio.gather(
+            sound.goes_on(journal, SagaResumed(1_004.0)),
+            damaged.goes_on(journal, SagaResumed(1_004.0)),
+            return_exceptions=True,
+        )
+        assert told == 6
+        assert isinstance(failed, JournalCorrupt)
+        assert await sound.goes_on(journal, SagaResumed(1_005.0)) == 7
+        assert [record.seq for record in await journal.history(SOUND)] == list(range(1, 8))
+
+
 async def test_records_that_have_lost_their_row_do_not_stop_a_start_of_others(path: Path) -> None:
     change(path, "DELETE FROM sagas WHERE id = 'saga-1'", "DELETE FROM requests WHERE saga_id = 'saga-1'")
     async with await SqliteJournal.open(path) as journal:

@@ -291,7 +291,7 @@ def test_a_text_without_a_canonical_form_is_refused_as_it_is_when_read(text: str
 
 
 @pytest.mark.parametrize(
-    "text", ["-0", "[1.0]", "1E5", "0.10", '"\\/"', '"\\u00e9"', "\n[1 ]", '{"b":1,"a":2}']
+    "text", ["-0", "[1.0]", "1E5", "1e16", "5e-8", "0.10", '"\\/"', '"\\u00e9"', "\n[1 ]", '{"b":1,"a":2}']
 )
 def test_what_can_be_written_in_several_ways_has_one_canonical_form(text: str) -> None:
     assert jsontext.canonical_form(text) == jsontext.canonical(jsontext.loads(text))
