@@ -16,6 +16,8 @@ _inputs = partial(Swap, "coordinator/domain/inputs.py")
 _actions = partial(Swap, "coordinator/domain/actions.py")
 _ids = partial(Swap, "coordinator/domain/ids.py")
 _summary = partial(Swap, "coordinator/domain/summary.py")
+_copies = partial(Swap, "coordinator/domain/copies.py")
+_jsontext = partial(Swap, "coordinator/domain/jsontext.py")
 
 
 _TURNING_BACK: Final = (
@@ -719,4 +721,50 @@ _PEOPLE: Final = (
     ),
 )
 
-BUGS: Final = (*_TURNING_BACK, *_PIVOT, *_ATTEMPTS, *_ANSWERS, *_GRAPH, *_PEOPLE)
+
+_TEXTS: Final = (
+    Bug(
+        "remembered-of-what-was",
+        "What was worked out of a saga is believed of what it has become.",
+        (_copies("content.pop(name, None)", "content.get(name)"),),
+    ),
+    Bug(
+        "fields-as-they-came",
+        "A step's input has its fields in the order in which they were chosen.",
+        (_inputs("for name in sorted(texts)", "for name in texts"),),
+    ),
+    Bug(
+        "twice-and-taken",
+        "A short text in which a key stands twice is taken as it is.",
+        (
+            _jsontext(
+                "if orjson.dumps(orjson.loads(text), option=_SORTED).decode() == text:",
+                "if orjson.loads(text) is not None:",
+            ),
+        ),
+        tests="tests/unit/test_jsontext.py",
+    ),
+    Bug(
+        "numbers-as-they-came",
+        "A number that can be written in two ways has two canonical texts.",
+        (
+            _jsontext(
+                "if is_short and _NOT_PLAIN.search(text) is None:",
+                r'if is_short and "\\u0000" not in text:',
+            ),
+        ),
+        tests="tests/unit/test_jsontext.py",
+    ),
+    Bug(
+        "numbers-written-anew",
+        "A number with a fraction has another canonical text than it has had since the first release.",
+        (
+            _jsontext(
+                "return text if _NOT_ALIKE.search(text) is None else _CANONICAL.encode(value)", "return text"
+            ),
+        ),
+        tests="tests/unit/test_jsontext.py",
+    ),
+)
+
+BUGS: Final = (*_TURNING_BACK, *_PIVOT, *_ATTEMPTS, *_ANSWERS, *_GRAPH, *_PEOPLE, *_TEXTS)

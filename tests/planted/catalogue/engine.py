@@ -12,6 +12,7 @@ _pool = partial(Swap, "coordinator/engine/pool.py")
 _sagas = partial(Swap, "coordinator/engine/sagas.py")
 _timers = partial(Swap, "coordinator/engine/timers.py")
 _feed = partial(Swap, "coordinator/engine/feed.py")
+_mailbox = partial(Swap, "coordinator/engine/mailbox.py")
 
 
 _DURABILITY: Final = (
@@ -114,11 +115,11 @@ _TIME: Final = (
         (
             _driver(
                 """
-                timeout_s = min(timeout_s, saga.deadline_at - now)
+                timeout_s = min(timeout_s, saga.deadline_at - self.clock.now())
                 if timeout_s <= 0:
                 """,
                 """
-                if saga.deadline_at - now <= 0:
+                if saga.deadline_at <= self.clock.now():
                 """,
             ),
         ),
@@ -327,11 +328,8 @@ _RESTARTS: Final = (
                 """
                 if self._parking:
                     return
-                saga, now = self._decision.saga, self.clock.now()
                 """,
-                """
-                saga, now = self._decision.saga, self.clock.now()
-                """,
+                "",
             ),
         ),
     ),
@@ -386,6 +384,44 @@ _ADMISSION: Final = (
                 "coordinator/adapters/sqlite/group.py",
                 "INSERT INTO requests",
                 "INSERT OR REPLACE INTO requests",
+            ),
+        ),
+    ),
+    Bug(
+        "refused-before-it-is-looked-up",
+        "A request that may start nothing is refused, also where its id has started a saga.",
+        (_sagas("known = await self._index.requested(wanted.front_door, request_id)", "known = None"),),
+        tests="tests/scenarios/test_waiting.py",
+    ),
+    Bug(
+        "room-of-who-joins-kept",
+        "A start that joins a saga counts as one more that is open.",
+        (
+            _pool(
+                """
+                    if holder != request:
+                        self._open -= 1
+                """,
+                """
+                    if holder is None:
+                        self._open -= 1
+                """,
+            ),
+        ),
+    ),
+    Bug(
+        "slots-of-who-joins-kept",
+        "A start that joins a saga keeps the slots for its own first step.",
+        (
+            _driver(
+                """
+                    if holder != request:
+                        self._leave()
+                """,
+                """
+                    if holder is None:
+                        self._leave()
+                """,
             ),
         ),
     ),
@@ -524,4 +560,66 @@ _SLOTS: Final = (
     ),
 )
 
-BUGS: Final = (*_DURABILITY, *_TIME, *_RESTARTS, *_ADMISSION, *_SLOTS)
+
+_NEWS: Final = (
+    Bug(
+        "latest-message-only",
+        "Of the messages that come before a saga's driver wakes only the last is kept.",
+        (
+            _mailbox(
+                "self._messages: deque[_Message] = deque()",
+                "self._messages: deque[_Message] = deque(maxlen=1)",
+            ),
+        ),
+    ),
+    Bug(
+        "waits-beside-a-message",
+        "A message that came before the driver waits is not seen until the next one.",
+        (
+            _mailbox(
+                """
+                if self._messages:
+                    return
+                """,
+                "",
+            ),
+        ),
+    ),
+    Bug(
+        "first-alarm-kept",
+        "While an alarm is set none for an earlier moment is.",
+        (_mailbox("if self._alarm.when() - loop.time() <= for_s:", "if self._alarm.when() > loop.time():"),),
+        tests="tests/unit/test_mailbox.py",
+    ),
+    Bug(
+        "rung-and-still-set",
+        "An alarm that has rung counts as set: there is no other one.",
+        (
+            _mailbox(
+                """
+                def _ring(self) -> None:
+                    self._alarm = None
+                """,
+                """
+                def _ring(self) -> None:
+                """,
+            ),
+        ),
+    ),
+    Bug(
+        "end-told-too-soon",
+        "Who waits for the end of a saga is told of the next thing that happens to it.",
+        (
+            _feed(
+                """
+                if self._at_rest and summary.status.is_open:
+                    return
+                """,
+                "",
+            ),
+        ),
+        tests="tests/unit/test_feed.py",
+    ),
+)
+
+BUGS: Final = (*_DURABILITY, *_TIME, *_RESTARTS, *_ADMISSION, *_SLOTS, *_NEWS)

@@ -212,4 +212,118 @@ BUGS: Final = (
             ),
         ),
     ),
+    Bug(
+        "one-batch-of-each-size",
+        "Of many rows those are dropped that fill a second batch of one size.",
+        (_group("while len(rows) - at >= many:", "if len(rows) - at >= many:"),),
+    ),
+    Bug(
+        "whole-batches-only",
+        "The last rows, too few for a batch, are dropped.",
+        (_group("_ROWS_AT_ONCE: Final = (64, 16, 4, 1)", "_ROWS_AT_ONCE: Final = (64, 16, 4)"),),
+    ),
+    Bug(
+        "change-written-as-an-advance",
+        "A saga's row keeps its status when only that is news, until it is read from the file again.",
+        (
+            _group(
+                "if saga_id in self._rows or head.standing != row.standing:",
+                "if saga_id in self._rows or head.standing is None:",
+            ),
+        ),
+    ),
+    Bug(
+        "advance-behind-its-change",
+        "A row that changes after it was advanced in the same group goes back to the number before.",
+        (
+            _group(
+                """
+                self._advances.pop(saga_id, None)
+                self._rows[saga_id] = row
+                """,
+                """
+                self._rows[saga_id] = row
+                """,
+            ),
+        ),
+        tests="tests/contract/test_journal_contract.py",
+    ),
+    Bug(
+        "head-without-its-quarantine",
+        "The head of a saga that is set aside is kept as it was: its row is believed to say nothing of that.",
+        (
+            _group(
+                """
+                head.standing = None
+                """,
+                "",
+            ),
+        ),
+        tests="tests/contract/test_journal_contract.py",
+    ),
+    Bug(
+        "heads-of-what-was-rolled-back",
+        "The heads of sagas are believed as a group left them that was rolled back.",
+        (
+            _group(
+                """
+                heads.forget()
+                """,
+                "",
+            ),
+            _group("return None if kept is None else replace(kept)", "return kept"),
+        ),
+        tests="tests/integration/test_sqlite_damage.py",
+    ),
+    Bug(
+        "end-of-the-queue-lost",
+        "A writer that finds the end behind a group waits for more: closing does not end.",
+        (
+            _writer(
+                """
+                if queued is None:
+                    self._queue.put_nowait(None)
+                    break
+                """,
+                """
+                if queued is None:
+                    break
+                """,
+            ),
+        ),
+        tests="tests/unit/test_writer.py",
+    ),
+    Bug(
+        "who-left-stops-the-journal",
+        "A caller that was cancelled before its group is written takes the journal down.",
+        (
+            _writer(
+                """
+                if not waiter.done():
+                    waiter.set_result(outcome)
+                """,
+                """
+                waiter.set_result(outcome)
+                """,
+            ),
+        ),
+        tests="tests/unit/test_writer.py",
+    ),
+    Bug(
+        "group-left-waiting",
+        "When a group fails those who are in it are told nothing.",
+        (
+            _writer(
+                """
+                self.fail(error)
+                for _, waiter in group:
+                    self._wake_in_vain(waiter)
+                """,
+                """
+                self.fail(error)
+                """,
+            ),
+        ),
+        tests="tests/unit/test_writer.py",
+    ),
 )
