@@ -10,6 +10,12 @@ PATIENCE_S: Final = 5.0
 """So long a test waits for what comes at once."""
 
 
+async def settled() -> None:
+    """All that can happen now has happened."""
+    for _ in range(5):
+        await asyncio.sleep(0)
+
+
 async def test_all_that_comes_before_the_reader_wakes_is_read_in_order() -> None:
     mailbox = Mailbox[int]()
     waiting = asyncio.ensure_future(mailbox.wait(for_s=None))
@@ -31,7 +37,7 @@ async def test_what_came_before_is_not_waited_for() -> None:
 async def test_without_a_message_it_waits() -> None:
     mailbox = Mailbox[int]()
     waiting = asyncio.ensure_future(mailbox.wait(for_s=LONG_S))
-    await asyncio.sleep(0)
+    await settled()
     assert not waiting.done()
     mailbox.put(1)
     await asyncio.wait_for(waiting, PATIENCE_S)
@@ -61,7 +67,6 @@ async def test_once_closed_it_has_no_alarm_set() -> None:
     waiting = asyncio.ensure_future(mailbox.wait(for_s=0.0))
     await asyncio.sleep(0)
     mailbox.close()
-    for _ in range(3):
-        await asyncio.sleep(0)
+    await settled()
     assert not waiting.done()
     waiting.cancel()
