@@ -203,28 +203,23 @@ def seconds(field: str, duration: Duration) -> float:
 def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:
     """The input of the saga that places this order."""
     findings = Findings()
-    findings.text("order_id", request.order_id, chars_max=REQUEST_ID_CHARS_MAX)
-    findings.text("user_id", request.user_id, chars_max=ID_CHARS_MAX)
     # Each is read once: protobuf makes a new object of it whenever it is.
+    order_id, user_id = request.order_id, request.user_id
+    findings.text("order_id", order_id, chars_max=REQUEST_ID_CHARS_MAX)
+    findings.text("user_id", user_id, chars_max=ID_CHARS_MAX)
     items = [(item.item_id, item.quantity) for item in request.items[:ITEMS_MAX]]
     _check_items(findings, items, count=len(request.items))
-    _check_payment(findings, request)
+    payment: JsonValue = None
+    if request.HasField("payment_info"):
+        payment = _payment(findings, request.payment_info)
+    else:
+        findings.add("payment_info", "is missing; expected method, token and amount")
     findings.settle()
-    payment = request.payment_info
-    amount = payment.amount
     return {
-        "order_id": request.order_id,
-        "user_id": request.user_id,
+        "order_id": order_id,
+        "user_id": user_id,
         "items": [{"item_id": item_id, "quantity": quantity} for item_id, quantity in items],
-        "payment_info": {
-            "method": payment.method,
-            "token": payment.token,
-            "amount": {
-                "currency_code": amount.currency_code,
-                "units": amount.units,
-                "nanos": amount.nanos,
-            },
-        },
+        "payment_info": payment,
     }
 
 
@@ -237,30 +232,31 @@ def _check_items(findings: Findings, items: Sequence[tuple[str, int]], *, count:
             findings.add(f"items[{index}].quantity", f"expected 1 or more, found {quantity}")
 
 
-def _check_payment(findings: Findings, request: orders_pb2.PlaceOrderRequest) -> None:
-    if not request.HasField("payment_info"):
-        findings.add("payment_info", "is missing; expected method, token and amount")
-        return
-    payment = request.payment_info
-    findings.text("payment_info.method", payment.method, chars_max=METHOD_CHARS_MAX)
-    findings.text("payment_info.token", payment.token, chars_max=TOKEN_CHARS_MAX)
-    if not payment.HasField("amount"):
+def _payment(findings: Findings, payment: orders_pb2.PaymentInfo) -> JsonValue:
+    method, token = payment.method, payment.token
+    findings.text("payment_info.method", method, chars_max=METHOD_CHARS_MAX)
+    findings.text("payment_info.token", token, chars_max=TOKEN_CHARS_MAX)
+    amount: JsonValue = None
+    if payment.HasField("amount"):
+        amount = _amount(findings, payment.amount)
+    else:
         findings.add("payment_info.amount", "is missing; expected currency_code, units and nanos")
-        return
-    _check_amount(findings, payment.amount)
+    return {"method": method, "token": token, "amount": amount}
 
 
-def _check_amount(findings: Findings, amount: Money) -> None:
+def _amount(findings: Findings, amount: Money) -> JsonValue:
     """The rules of google.type.Money, and above zero."""
     path = "payment_info.amount"
-    if not _CURRENCY.fullmatch(amount.currency_code):
+    currency_code, units, nanos = amount.currency_code, amount.units, amount.nanos
+    if not _CURRENCY.fullmatch(currency_code):
         findings.add(f"{path}.currency_code", "expected an ISO 4217 code: three capital letters such as EUR")
-    if abs(amount.nanos) > NANOS_MAX:
+    if abs(nanos) > NANOS_MAX:
         findings.add(f"{path}.nanos", f"expected -{NANOS_MAX} to {NANOS_MAX}")
-    elif amount.units * amount.nanos < 0:
+    elif units * nanos < 0:
         findings.add(f"{path}.nanos", "expected the same sign as units")
-    elif amount.units <= 0 and amount.nanos <= 0:
+    elif units <= 0 and nanos <= 0:
         findings.add(path, "expected an amount above zero")
+    return {"currency_code": currency_code, "units": units, "nanos": nanos}
 
 
 def _saga_input(request: pb.StartSagaRequest) -> JsonValue:

@@ -28,7 +28,7 @@ from coordinator.domain.outcomes import (
     Unproved,
     status_kind,
 )
-from coordinator.ports.participants import Call, ExecuteCall
+from coordinator.ports.participants import Call, CompensateCall, ExecuteCall
 from saga.v1 import participant_pb2 as pb
 
 _Response = pb.ExecuteResponse | pb.CompensateResponse
@@ -38,39 +38,50 @@ _CODES: Final = {code.value[0]: code.name for code in grpc.StatusCode if code is
 def to_request(call: Call) -> pb.ExecuteRequest | pb.CompensateRequest:
     """*call* as it is sent."""
     if isinstance(call, ExecuteCall):
-        return pb.ExecuteRequest(
-            idempotency_key=call.key,
-            saga_id=call.saga_id,
-            saga_name=call.saga_name,
-            service=call.service,
-            step=call.step,
-            transaction=call.transaction,
-            attempt=call.attempt,
-            fencing_token=call.token,
-            input_json=call.input,
-        )
-    return pb.CompensateRequest(
-        idempotency_key=call.key,
-        saga_id=call.saga_id,
-        saga_name=call.saga_name,
-        service=call.service,
-        step=call.step,
-        compensation=call.compensation or "",
-        attempt=call.attempt,
-        fencing_token=call.token,
-        input_json=call.input,
-        execute_output_json=call.receipt,
-    )
+        return _as_execute(call, pb.ExecuteRequest())
+    return _as_compensate(call, pb.CompensateRequest())
 
 
 def to_numbered(call: Call, number: int, timeout_s: float) -> pb.NumberedCall:
     """*call* as it is sent on a stream."""
-    seconds = int(timeout_s)
-    timeout = Duration(seconds=seconds, nanos=int((timeout_s - seconds) * 1e9))
-    request = to_request(call)
-    if isinstance(request, pb.ExecuteRequest):
-        return pb.NumberedCall(number=number, timeout=timeout, traceparent=call.trace, execute=request)
-    return pb.NumberedCall(number=number, timeout=timeout, traceparent=call.trace, compensate=request)
+    # Its parts are filled where they are: protobuf copies a message that is put into another.
+    numbered = pb.NumberedCall(number=number, traceparent=call.trace)
+    timeout, seconds = numbered.timeout, int(timeout_s)
+    timeout.seconds = seconds
+    timeout.nanos = int((timeout_s - seconds) * 1e9)
+    if isinstance(call, ExecuteCall):
+        _as_execute(call, numbered.execute)
+    else:
+        _as_compensate(call, numbered.compensate)
+    return numbered
+
+
+def _as_execute(call: ExecuteCall, request: pb.ExecuteRequest) -> pb.ExecuteRequest:
+    request.idempotency_key = call.key
+    request.saga_id = call.saga_id
+    request.saga_name = call.saga_name
+    request.service = call.service
+    request.step = call.step
+    request.transaction = call.transaction
+    request.attempt = call.attempt
+    request.fencing_token = call.token
+    request.input_json = call.input
+    return request
+
+
+def _as_compensate(call: CompensateCall, request: pb.CompensateRequest) -> pb.CompensateRequest:
+    request.idempotency_key = call.key
+    request.saga_id = call.saga_id
+    request.saga_name = call.saga_name
+    request.service = call.service
+    request.step = call.step
+    request.compensation = call.compensation or ""
+    request.attempt = call.attempt
+    request.fencing_token = call.token
+    request.input_json = call.input
+    if call.receipt is not None:
+        request.execute_output_json = call.receipt
+    return request
 
 
 def to_answer(call: Call, raw: bytes) -> Answer:

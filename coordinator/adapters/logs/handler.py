@@ -23,7 +23,7 @@ from coordinator.adapters.logs.repeats import Repeats
 WINDOW_S: Final = 10.0
 WINDOWS_MAX: Final = 1_000
 WAITING_MAX: Final = 32
-"""Lines of one turn. They are written when there are so many: a turn without an end still tells what it does."""
+"""Lines of one turn. They are written when there are so many: a turn without an end tells, too."""
 
 _LOOKS_PER_WINDOW: Final = 10
 # A finalizer may log while a line is made or written, and so may what is asked for the line. Whoever logs by

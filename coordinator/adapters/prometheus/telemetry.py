@@ -8,6 +8,7 @@ grow with what happens.
 import re
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import product
 from typing import Final
 
@@ -243,32 +244,40 @@ class _Counter:
         return Reading(self.metric, dict(self._values))
 
 
+@dataclass(slots=True)
+class _Observed:
+    """What was observed in one series: how often in each bucket, the sum, an example of each bucket."""
+
+    counts: list[int]
+    sum: float
+    examples: list[Example | None]
+
+
 class _Histogram:
     def __init__(self, metric: Metric) -> None:
         self.metric = metric
-        self._counts: dict[Labels, list[int]] = {}
-        self._sums: dict[Labels, float] = {}
-        self._examples: dict[Labels, list[Example | None]] = {}
+        self._observed: dict[Labels, _Observed] = {}
 
     def begin(self, series: Iterable[Labels]) -> None:
+        buckets = len(self.metric.buckets) + 1
         for labels in series:
-            self._counts[labels] = [0] * (len(self.metric.buckets) + 1)
-            self._sums[labels] = 0.0
-            self._examples[labels] = [None] * (len(self.metric.buckets) + 1)
+            self._observed[labels] = _Observed([0] * buckets, 0.0, [None] * buckets)
 
     def observe(self, value: float, *labels: str, example: Example | None = None) -> None:
-        if labels not in self._counts:
+        if (observed := self._observed.get(labels)) is None:
             self.begin([labels])
+            observed = self._observed[labels]
         bucket = bisect_left(self.metric.buckets, value)
-        self._counts[labels][bucket] += 1
+        observed.counts[bucket] += 1
         if example is not None:
-            self._examples[labels][bucket] = example
+            observed.examples[bucket] = example
         # A sum that falls would look like a restart: durations across one may come out negative.
-        self._sums[labels] += max(0.0, value)
+        if value > 0:
+            observed.sum += value
 
     def read(self) -> Reading:
         values = {
-            labels: Distribution(list(counts), self._sums[labels], list(self._examples[labels]))
-            for labels, counts in self._counts.items()
+            labels: Distribution(list(observed.counts), observed.sum, list(observed.examples))
+            for labels, observed in self._observed.items()
         }
         return Reading(self.metric, values)
