@@ -1,6 +1,7 @@
 """Calls and answers as they stand on a stream, and what a stream does where no network can be made to err."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import grpc
@@ -81,6 +82,29 @@ def test_a_numbered_call_is_the_call_that_would_be_sent_alone(call: Call) -> Non
     assert asked == to_request(call)
     assert numbered.WhichOneof("call") == ("execute" if isinstance(call, ExecuteCall) else "compensate")
     assert (numbered.number, numbered.traceparent) == (41, call.trace)
+
+
+def test_every_field_of_an_undo_is_sent() -> None:
+    call = replace(
+        COMPENSATE, compensation="refund", input='{"amount":1}', receipt='{"id":1}', trace="00-a-b-01"
+    )
+    assert to_numbered(call, 41, 2.5) == pb.NumberedCall(
+        number=41,
+        timeout=Duration(seconds=2, nanos=500_000_000),
+        traceparent="00-a-b-01",
+        compensate=pb.CompensateRequest(
+            idempotency_key=KEY,
+            saga_id="s-1",
+            saga_name="Order",
+            service="Payments",
+            step="charge",
+            compensation="refund",
+            attempt=1,
+            fencing_token=7,
+            input_json='{"amount":1}',
+            execute_output_json='{"id":1}',
+        ),
+    )
 
 
 @pytest.mark.parametrize("timeout_s", [0.0, 1e-9, 0.001, 0.5, 0.9999999999, 1.0, 59.999999999, 86_400.25])
