@@ -12,15 +12,19 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
+from typing import Final
 
 import pytest
 
 from tests.crash.rows import Violation, crash
-from tests.crash.shapes import SHAPES
+from tests.crash.shapes import SHAPES, Shape
 from tests.planted.bugs import Bug
 from tests.planted.catalogue import BUGS
 from tests.simulation.hunting import hunt
+
+_SEED: Final = "seed "
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +67,18 @@ def by_simulation(seeds: Iterator[int], cpu_s: float = math.inf) -> Found:
     except Exception as error:
         # A saga so broken that not even its judges know what to make of it.
         wrong = [f"unhandled: {type(error).__name__}: {error}"]
-    where = f"seed {looked_at[-1]}" if looked_at else ""
+    where = f"{_SEED}{looked_at[-1]}" if looked_at else ""
     return Found(where, wrong[0] if wrong else "", len(looked_at), time.process_time())
+
+
+@cache
+def shown_without(where: str) -> str:
+    """What is wrong there with the product that is first on the path, in a sentence: of one without a bug
+    it has to be nothing. Of tests nothing is said, for they are run by themselves."""
+    if where.startswith(_SEED):
+        return by_simulation(iter([int(where.removeprefix(_SEED))])).sentence
+    shape = next((shape for shape in SHAPES if shape.name == where), None)
+    return "" if shape is None else _shown_by(shape)
 
 
 def _by_crashing(first: str, cpu_s: float) -> Found:
@@ -74,11 +88,17 @@ def _by_crashing(first: str, cpu_s: float) -> Found:
         if time.process_time() > cpu_s:
             break
         looked_at += 1
-        try:
-            crash(shape, pairs=False)
-        except Violation as violation:
-            return Found(shape.name, violation.lines[0], looked_at, time.process_time())
+        if sentence := _shown_by(shape):
+            return Found(shape.name, sentence, looked_at, time.process_time())
     return Found("", "", looked_at, time.process_time())
+
+
+def _shown_by(shape: Shape) -> str:
+    try:
+        crash(shape, pairs=False)
+    except Violation as violation:
+        return violation.lines[0]
+    return ""
 
 
 class _FirstFailure:

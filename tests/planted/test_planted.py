@@ -5,12 +5,11 @@ from typing import Final
 
 import pytest
 
-from tests.crash.rows import crash
-from tests.crash.shapes import SHAPES
+from tests.planted import __main__ as seeking
 from tests.planted.bugs import Bug, Stale, Swap
 from tests.planted.catalogue import BUGS, LISTED
-from tests.planted.planting import ROOT, plant_and_look
-from tests.simulation.hunting import hunt
+from tests.planted.looking import Found, shown_without
+from tests.planted.planting import ROOT, Looked, plant_and_look
 
 BUGS_MIN: Final = 40
 QUICK: Final = ("undo-order-swapped", "refusal-not-repeated", "group-torn", "status-read-as-success")
@@ -36,12 +35,16 @@ def test_a_planted_bug_is_found(name: str) -> None:
     assert looked.is_found, looked
     # And not by what is there without it.
     assert looked.found is not None
-    if looked.bug.tests:
-        return  # these tests are run by themselves
-    if looked.bug.shape:
-        crash(next(shape for shape in SHAPES if shape.name == looked.found.where), pairs=False)
-    else:
-        assert hunt([int(looked.found.where.removeprefix("seed "))]).failed == {}
+    assert shown_without(looked.found.where) == ""
+
+
+@pytest.mark.parametrize(("without", "is_found"), [("", True), ("I1: it is the same", False)])
+def test_what_is_wrong_without_the_bug_is_no_find(
+    without: str, is_found: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(seeking, "shown_without", {"seed 7": without}.__getitem__)
+    looked = Looked(LISTED[0], Found("seed 7", "I1: it is wrong", 7, 1.0))
+    assert seeking.held_against_the_product(looked).is_found is is_found
 
 
 def test_what_does_not_fit_is_said_and_not_planted(tmp_path: Path) -> None:
