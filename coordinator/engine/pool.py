@@ -332,7 +332,7 @@ class Pool:
         del self._tasks[task]
         if task.cancelled():
             return
-        # Whoever waited for it may have left. What was refused was for them alone, a fault of ours is for all.
+        # Whoever waited may have left. What was refused was for them alone, a fault of ours is for all.
         error = task.exception()
         if error is not None and not isinstance(error, SagaError):
             _log.error("work of the engine failed: %s", task.get_name(), exc_info=error)

@@ -129,7 +129,7 @@ class People:
             max(1, seen.summary.seq - hand.stale),
             Verb(hand.verb),
             None if whole else step,
-            '{"ref":"by hand","yes":true,"no":false}'
+            '{"no":false,"ref":"by hand","yes":true}'
             if hand.verb == "COMPLETE" and self._takes_output(seen, step)
             else None,
         )
