@@ -6,12 +6,14 @@ from contextlib import suppress
 
 import pytest
 
+from coordinator.adapters.memory import MemoryJournal
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import SagaEnded
 from coordinator.domain.ids import SagaId
 from coordinator.domain.saga import Status
 from coordinator.ports.participants import Call, ExecuteCall
 from coordinator.simulation.world import SUCCEEDS, Reaction
+from tests.contract.sagas import ORDER, a_saga
 from tests.scenarios.house import House, Services, define, step
 from tests.unit.machine.world import judge
 
@@ -66,6 +68,16 @@ async def judge_all(house: House, sagas: list[SagaId]) -> dict[Status, int]:
         judge(saga.definition, saga, house.services.world)
     assert not await house.store.open_sagas()
     return ends
+
+
+async def test_of_very_many_that_are_due_at_a_start_all_are_taken_up() -> None:
+    store = MemoryJournal()
+    sagas = [a_saga(str(number)) for number in range(250)]
+    for saga in sagas:
+        await saga.start(store)
+    async with House(ORDER, store=store.reopened()) as house:
+        assert await house.pool.recover() == len(sagas)
+        assert await judge_all(house, [saga.id for saga in sagas]) == {Status.COMPLETED: len(sagas)}
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

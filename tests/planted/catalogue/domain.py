@@ -722,6 +722,20 @@ _PEOPLE: Final = (
 )
 
 
+_SHOWN: Final = (
+    Bug(
+        "nothing-to-say-past-the-pivot",
+        "Of a saga past its pivot nobody is told that it needs a person.",
+        (_summary("and not saga.is_decided and", "and"),),
+    ),
+    Bug(
+        "nothing-to-say-of-an-output",
+        "That a saga's output could not be made is not told.",
+        (_summary("and not saga.is_shaped", ""),),
+    ),
+)
+
+
 _TEXTS: Final = (
     Bug(
         "remembered-of-what-was",
@@ -767,4 +781,4 @@ _TEXTS: Final = (
     ),
 )
 
-BUGS: Final = (*_TURNING_BACK, *_PIVOT, *_ATTEMPTS, *_ANSWERS, *_GRAPH, *_PEOPLE, *_TEXTS)
+BUGS: Final = (*_TURNING_BACK, *_PIVOT, *_ATTEMPTS, *_ANSWERS, *_GRAPH, *_PEOPLE, *_SHOWN, *_TEXTS)

@@ -280,6 +280,12 @@ _RESTARTS: Final = (
         ),
     ),
     Bug(
+        "first-hundred-taken-up",
+        "Of very many sagas that are due at a start the first hundred are taken up.",
+        (_pool("for first in range(0, len(due), _TAKEN_UP_AT_ONCE):", "for first in range(1):"),),
+        tests="tests/scenarios/test_many.py",
+    ),
+    Bug(
         "two-owners-of-a-sleeper",
         "A saga that is taken up for an action is taken up once more when it is due.",
         (
@@ -399,12 +405,11 @@ _ADMISSION: Final = (
         (
             _pool(
                 """
-                    if holder != request:
-                        self._open -= 1
+                self._open -= 1
+                launching.set_result((holder, None))
                 """,
                 """
-                    if holder is None:
-                        self._open -= 1
+                launching.set_result((holder, None))
                 """,
             ),
         ),
