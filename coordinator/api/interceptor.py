@@ -107,7 +107,6 @@ class CallInterceptor(aio.ServerInterceptor):
         task = asyncio.current_task()
         if task is not None:
             self._running.add(task)
-            task.add_done_callback(self._running.discard)
         try:
             try:
                 self._check_gate()
@@ -127,6 +126,8 @@ class CallInterceptor(aio.ServerInterceptor):
             code = StatusCode.CANCELLED
             raise
         finally:
+            if task is not None:
+                self._running.discard(task)
             if self._ended is not None:
                 self._ended(code, _saga_id(request) or saga_id)
             level = logging.INFO if code in _UNUSUAL else logging.DEBUG

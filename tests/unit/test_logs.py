@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from coordinator.adapters.logs import LineHandler
-from coordinator.adapters.logs.forms import as_json, as_text
+from coordinator.adapters.logs.forms import Render, as_json, as_text
 from coordinator.adapters.logs.handler import WAITING_MAX
 from coordinator.adapters.logs.line import Line, Value, line_of
 from coordinator.adapters.logs.repeats import Repeats
@@ -45,10 +45,11 @@ class Log:
         window_s: float = WINDOW_S,
         windows_max: int = 1_000,
         stream: io.StringIO | None = None,
+        render: Render = as_json,
     ) -> None:
         self.stream = stream or io.StringIO()
         self.handler = LineHandler(
-            self.stream, as_json, current_trace=current_trace, window_s=window_s, windows_max=windows_max
+            self.stream, render, current_trace=current_trace, window_s=window_s, windows_max=windows_max
         )
         # By itself: pytest's handlers, too, would see records of one that is registered, and keep them.
         self.logger = logging.Logger("coordinator.test", logging.DEBUG)  # noqa: LOG001
@@ -481,6 +482,20 @@ def test_a_stream_that_fails_raises_nothing() -> None:
     for _ in range(3):
         log.logger.warning("m")
     log.handler.close()
+
+
+def test_a_line_that_cannot_be_rendered_costs_none_of_the_others() -> None:
+    def render(line: Line) -> str:
+        if line.message == "a":
+            raise ValueError
+        return as_json(line)
+
+    log = Log(render=render)
+    for message in ("a", "b"):
+        for _ in range(3):
+            log.logger.warning(message)
+    log.handler.close()
+    assert log.counted == {"b": 3}
 
 
 def test_line_of_never_raises() -> None:

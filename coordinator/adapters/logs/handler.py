@@ -127,8 +127,10 @@ class LineHandler(logging.Handler):
 
     def _append(self, lines: Iterable[Line]) -> None:
         for line in lines:
-            with suppress(Exception):
+            try:
                 self._waiting.append(self._render(line) + "\n")
+            except Exception:
+                continue  # one that cannot be told costs none of the others
 
     def _write(self) -> None:
         waiting, self._waiting = self._waiting, []
