@@ -728,11 +728,6 @@ _SHOWN: Final = (
         "Of a saga past its pivot nobody is told that it needs a person.",
         (_summary("and not saga.is_decided and", "and"),),
     ),
-    Bug(
-        "nothing-to-say-of-an-output",
-        "That a saga's output could not be made is not told.",
-        (_summary("and not saga.is_shaped", ""),),
-    ),
 )
 
 

@@ -325,6 +325,7 @@ _RESTARTS: Final = (
                 """,
             ),
         ),
+        tests="tests/scenarios/test_operators.py",
     ),
     Bug(
         "parked-sagas-begin",
