@@ -513,6 +513,24 @@ async def test_an_action_wakes_a_saga_that_sleeps() -> None:
         check_that_nothing_is_left(house)
 
 
+async def test_whoever_was_woken_for_an_action_is_not_woken_again_when_it_is_due() -> None:
+    house, saga_id = await asleep(Services())
+    async with house:
+        held = house.services.hold("c")
+        sleeper = house.pool._sleepers[saga_id]
+        await act(house, saga_id, Verb.SKIP, "b")
+        await soon(held.arrived)
+        before = await house.told(saga_id)
+        sleeper.awake.set()  # its time has come
+        await settled()
+        assert await house.told(saga_id) == before
+        check_that_nothing_is_left(house)
+        held.answer()
+        assert (await house.end(saga_id)).status is Status.COMPLETED
+        await settled()
+        check_that_nothing_is_left(house)
+
+
 async def test_an_action_that_is_refused_leaves_a_sleeper_to_its_driver() -> None:
     house, saga_id = await asleep(Services())
     async with house:

@@ -309,6 +309,7 @@ _RESTARTS: Final = (
                 """,
             ),
         ),
+        tests="tests/scenarios/test_operators.py",
     ),
     Bug(
         "two-owners-of-a-dead-letter",
