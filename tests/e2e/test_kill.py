@@ -1,4 +1,4 @@
-"""Killed with -9 fifty times under load, the coordinator breaks no invariant; broken on purpose, it does.
+"""Killed with -9 fifty times under load, the coordinator breaks no invariant; with the barrier off, it does.
 
 SEED and KILLS in the environment change the drill.
 """
@@ -13,7 +13,6 @@ import pytest
 from tests.checker.verdict import NotYet
 from tests.e2e.fault_plan import fault_plan
 from tests.e2e.kill_drill import Drill, Result, run_drill
-from tests.e2e.load import Habits
 
 pytestmark = pytest.mark.kill
 
@@ -40,26 +39,11 @@ def test_fifty_kills_under_load_break_no_invariant(tmp_path: Path) -> None:
     assert not_judged == {"I31"}
 
 
+# Other broken promises are planted where they are met for certain (tests/planted): here one shows that what
+# real processes leave behind can be found wrong.
 @pytest.mark.timeout(180)
 def test_it_goes_red_with_the_barrier_off(tmp_path: Path) -> None:
     plan = fault_plan(1)
     faults = {**plan, "rules": [BARRIER_OFF, *plan["rules"]]}  # type: ignore[misc]
     result = run(Drill(seed=1, kills=2, faults=faults), tmp_path)
     assert {"I6", "I7"} <= result.report.broken
-
-
-@pytest.mark.timeout(180)
-def test_it_goes_red_with_the_undo_order_swapped(tmp_path: Path) -> None:
-    swapped = ("tests.e2e.sabotage", "undo-order-swapped", "coordinator")
-    result = run(Drill(seed=2, kills=2, commands={"coordinator": swapped}), tmp_path)
-    assert "I13" in result.report.broken
-
-
-@pytest.mark.timeout(180)
-def test_it_goes_red_with_a_start_acknowledged_before_the_sync(tmp_path: Path) -> None:
-    early = ("tests.e2e.sabotage", "early-acknowledgement", "coordinator")
-    drill = Drill(
-        seed=3, kills=6, habits=Habits(by_name=0.9, travels=0.0, cancel=0.0), commands={"coordinator": early}
-    )
-    result = run(drill, tmp_path)
-    assert {"I1", "I5"} <= result.report.broken
