@@ -8,7 +8,7 @@ through the ledgers, the clients' and the operators' notes and the API, and judg
 import asyncio
 import random
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -28,7 +28,7 @@ STARTING_S: Final = (0.1, 1.5)
 
 @dataclass(frozen=True, slots=True)
 class Drill:
-    """What to do. `faults` overrides the plan; `commands` starts other processes than the real ones."""
+    """What to do. `faults` overrides the plan."""
 
     seed: int
     kills: int
@@ -39,7 +39,6 @@ class Drill:
     habits: Habits = field(default_factory=Habits)
     duties: Duties = field(default_factory=Duties)
     faults: Mapping[str, object] | None = None
-    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,6 @@ async def run_drill(drill: Drill, folder: Path) -> Result:
         listen=f"127.0.0.1:{lasting_port(random.Random())}",
         faults=plan,
         settings={"SAGA_DRAIN_GRACE": "2s", "SAGA_LOG_LEVEL": "DEBUG"},
-        commands=drill.commands,
     ) as cluster:
         await asyncio.to_thread(cluster.start)
         clients = Clients(cluster.address, seed=drill.seed, habits=drill.habits, crowd=drill.crowd)
