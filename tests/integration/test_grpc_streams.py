@@ -377,7 +377,7 @@ async def test_its_deadline_and_its_trace_reach_the_service() -> None:
     assert heard[1].compensate.execute_output_json == '{"id":1}'
 
 
-@pytest.mark.parametrize("code", [None, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.INTERNAL])
+@pytest.mark.parametrize("code", [None, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.ABORTED])
 async def test_a_service_that_ends_its_stream_after_each_answer_does_all_in_the_end_and_nothing_twice(
     code: grpc.StatusCode | None,
 ) -> None:
@@ -759,6 +759,32 @@ async def test_who_breaks_a_stream_by_what_it_says_is_found_out_alone(
         await asyncio.sleep(0.31)
         assert await adapter.perform(a_call(4), timeout_s=PATIENCE_S) == success_of(a_call(4))
     assert (service.opened, len(service.alone)) == (2, 3)
+
+
+@pytest.mark.parametrize("code", [grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL])
+async def test_a_call_by_which_the_handler_of_a_stream_breaks_down_costs_the_others_one_attempt(
+    code: grpc.StatusCode,
+) -> None:
+    culprit = a_call(1)
+
+    async def breaks_down(stream: Stream) -> None:
+        await stream.greet()
+        await stream.hear_all(3)
+        await stream.context.abort(code)
+
+    async def reply(request: Request, context: Context) -> bytes:
+        if request.idempotency_key == culprit.key:
+            await context.abort(code)
+        return await perform_alone(request, context)
+
+    async with served(breaks_down) as (adapter, service):
+        service.reply = reply
+        answers = await all_of(adapter, [a_call(number) for number in range(3)])
+        assert [(kind_of(a), code_of(a)) for a in answers] == [(Unproved.TRANSIENT, code.name)] * 3
+        first, second, third = await all_of(adapter, [a_call(number, attempt=2) for number in range(3)])
+    assert [first, third] == [success_of(a_call(0)), success_of(a_call(2))]
+    assert (kind_of(second), code_of(second)) == (Unproved.TRANSIENT, code.name)
+    assert (service.opened, len(service.alone)) == (1, 3)
 
 
 async def test_a_stream_that_is_refused_for_good_is_refused_to_each_call_alone() -> None:

@@ -40,6 +40,8 @@ STREAM_S: Final = 5.0
 """After so long calls go on a stream that is new, where there are several: those that were opened while one
 server alone was connected are all with that one, and one that came up later has none."""
 
+_BROKEN_DOWN: Final = ("UNKNOWN", "INTERNAL")
+"""What a stream ends with whose handler broke down, perhaps by one of its calls, again and again."""
 _OUT_OF_TIME: Final = NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
 _ENDED: Final = unanswered("UNAVAILABLE", "the service ended the stream of its calls")
 _Open: TypeAlias = Callable[[], "grpc.aio.StreamStreamCall[bytes, bytes]"]
@@ -109,7 +111,7 @@ class StreamedCalls:
         if not stream.is_up:
             self._send_alone(stream, code)
             return
-        if proof.kind is not Unproved.TRANSIENT:
+        if proof.kind is not Unproved.TRANSIENT or code in _BROKEN_DOWN:
             # It tells nothing of any one call. By themselves, the one that brings it about is found out, and
             # what is refused to all is refused to each.
             self._stay_alone()
