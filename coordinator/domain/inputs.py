@@ -4,6 +4,7 @@ A step's input is a function of what the journal holds before the step begins, s
 text however often it is computed: one idempotency key, one content.
 """
 
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
@@ -30,7 +31,7 @@ def step_input(
 
     *outputs* may hold later steps and *step* itself: only what earlier steps answered is used.
     """
-    texts = _texts_of_short(saga_input) if len(saga_input) <= _SHORT_CHARS_MAX else _texts_of_long(saga_input)
+    texts = _texts(saga_input)
     fields, wanted = _wanted(definition, definition.positions[step.name])
     chosen = dict(texts) if fields is None else {field: texts[field] for field in fields}
     if wanted is not None:
@@ -59,13 +60,19 @@ def step_input_fields(
 
 def _texts(saga_input: str) -> Mapping[str, str]:
     """The canonical text of each field of a saga's input."""
+    return next(kept for chars_max, kept in _KEPT if len(saga_input) <= chars_max)(saga_input)
+
+
+def _read_texts(saga_input: str) -> Mapping[str, str]:
     return {field: jsontext.canonical(value) for field, value in input_fields(saga_input).items()}
 
 
-# Each step needs them, and many sagas take turns: of short ones those of all are kept, of long ones a few.
-_SHORT_CHARS_MAX: Final = 2_048
-_texts_of_short: Final = lru_cache(maxsize=2_048)(_texts)
-_texts_of_long: Final = lru_cache(maxsize=16)(_texts)
+# Each step needs them, and many sagas take turns: of those that are short all are kept, of the longest a few,
+# so that none of the three holds more than some 16 MiB.
+_KEPT: Final = tuple(
+    (chars_max, lru_cache(maxsize=many)(_read_texts))
+    for chars_max, many in ((1 << 13, 2_048), (1 << 17, 128), (sys.maxsize, 16))
+)
 
 
 @lru_cache(maxsize=16)

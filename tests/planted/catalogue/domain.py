@@ -769,7 +769,8 @@ _TEXTS: Final = (
         "A number with a fraction has another canonical text than it has had since the first release.",
         (
             _jsontext(
-                "return text if _NOT_ALIKE.search(text) is None else _CANONICAL.encode(value)", "return text"
+                'is_alike = b"null" not in text and b"0." not in text.translate(_DIGITS_AND_POINTS)',
+                "is_alike = True",
             ),
         ),
         tests="tests/unit/test_jsontext.py",
