@@ -770,7 +770,7 @@ _TEXTS: Final = (
         (
             _jsontext(
                 'is_alike = b"null" not in text and b"0." not in text.translate(_DIGITS_AND_POINTS)',
-                "is_alike = True",
+                'is_alike = b"null" not in text',
             ),
         ),
         tests="tests/unit/test_jsontext.py",
