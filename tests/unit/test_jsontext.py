@@ -301,3 +301,12 @@ def test_the_depth_that_is_asked_for_holds_for_short_texts_too() -> None:
     assert jsontext.canonical_form("[[[]]]", depth_max=3) == "[[[]]]"
     with pytest.raises(InvalidJson):
         jsontext.canonical_form("[[[]]]", depth_max=2)
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(1e16, "1e+16"), (5e-8, "5e-08"), (1e22, "1e+22"), (0.5, "0.5"), (-1e-7, "-1e-07")]
+)
+def test_a_number_with_a_fraction_or_an_exponent_has_the_text_that_it_always_had(
+    number: float, text: str
+) -> None:
+    assert jsontext.canonical({"n": number}) == f'{{"n":{text}}}'
