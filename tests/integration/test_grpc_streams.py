@@ -787,6 +787,22 @@ async def test_a_call_by_which_the_handler_of_a_stream_breaks_down_costs_the_oth
     assert (service.opened, len(service.alone)) == (1, 3)
 
 
+async def test_a_stream_that_breaks_while_nobody_waits_sends_nobody_alone(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    async def once(stream: Stream) -> None:
+        await stream.greet()
+        await stream.say(succeeded(await stream.hear()))
+        await stream.context.abort(grpc.StatusCode.INTERNAL)
+
+    async with served(once, well) as (adapter, service):
+        assert await adapter.perform(a_call(1), timeout_s=PATIENCE_S) == success_of(a_call(1))
+        while adapter._streamed["Payments"]._all:
+            await asyncio.sleep(0.01)
+        assert await adapter.perform(a_call(2), timeout_s=PATIENCE_S) == success_of(a_call(2))
+    assert (service.opened, service.alone, caplog.records) == (2, [], [])
+
+
 async def test_a_stream_that_is_refused_for_good_is_refused_to_each_call_alone() -> None:
     async def refused(stream: Stream) -> None:
         await stream.greet()

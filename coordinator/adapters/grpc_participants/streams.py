@@ -111,7 +111,8 @@ class StreamedCalls:
         if not stream.is_up:
             self._send_alone(stream, code)
             return
-        if proof.kind is not Unproved.TRANSIENT or code in _BROKEN_DOWN:
+        # One that nobody waits for may have been ended by whoever is in between.
+        if stream.is_waited_for and (proof.kind is not Unproved.TRANSIENT or code in _BROKEN_DOWN):
             # It tells nothing of any one call. By themselves, the one that brings it about is found out, and
             # what is refused to all is refused to each.
             self._stay_alone()
@@ -219,6 +220,11 @@ class _Stream:
     def is_up(self) -> bool:
         """Whether its other end has answered the greeting: no call was sent before."""
         return self._greeted.is_set()
+
+    @property
+    def is_waited_for(self) -> bool:
+        """Whether a call on it is not answered yet."""
+        return bool(self._waiting)
 
     def send(self, call: Call, timeout_s: float) -> _Answer:
         self._number += 1
