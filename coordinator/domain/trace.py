@@ -25,7 +25,7 @@ class TraceContext:
 
 def parse_trace(text: str) -> TraceContext | None:
     """What *text* names; None where it is empty, or breaks a rule of the recommendation (3.2.2)."""
-    # A saga's own is asked for at each of its steps. What is longer is a stranger's, and may be of any length.
+    # A saga's own is asked for at each of its steps. What is longer is a stranger's, of any length.
     return _kept(text) if len(text) <= _CHARS else _parse(text)
 
 
