@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -92,6 +93,8 @@ def test_a_coordinator_that_goes_away_in_the_middle_is_not_told_as_a_wrong_addre
     def before_the_first_piece(context: Context) -> Iterator[pb.BackupJournalResponse]:
         asked.append("a copy")
         context.send_initial_metadata(())
+        # What comes together with the end is taken for an answer that never began, which gRPC asks for again.
+        time.sleep(0.3)
         context.abort(grpc.StatusCode.UNAVAILABLE, "Socket closed")
         yield HALF
 

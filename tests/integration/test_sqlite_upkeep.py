@@ -292,7 +292,9 @@ class TestLeavingNothing:
             await filled(journal)
             async with held_in_the_middle(journal, monkeypatch) as held:
                 closing_ = asyncio.create_task(journal.close())
-                await asyncio.sleep(0)
+                # Let go before that, it could be through with its work first.
+                while not journal._upkeep._closing:
+                    await asyncio.sleep(0)
             with pytest.raises(JournalUnavailable, match="being closed"):
                 await held.making
             await closing_
