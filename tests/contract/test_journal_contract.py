@@ -485,6 +485,16 @@ class TestQuarantine:
             assert await listed(journal, SagaFilter(needs_person=True)) == []
             journal = await home.open()
 
+    async def test_an_action_lifts_it_also_where_records_came_in_between(self, journal: AnyJournal) -> None:
+        saga = a_saga()
+        await saga.start(journal)
+        await journal.quarantine(Quarantine(saga.id, "driving it failed", 1_500.0))
+        await saga.goes_on(journal, SagaResumed(1_600.0))
+        await saga.goes_on(journal, acted(Verb.RETRY))
+        assert await journal.find(saga.id) == saga.summary
+        assert ids(await journal.open_sagas()) == [saga.id]
+        assert await listed(journal, SagaFilter(needs_person=True)) == []
+
     async def test_a_saga_whose_quarantine_was_lifted_can_be_put_there_again_for_another_reason(
         self, home: Home
     ) -> None:

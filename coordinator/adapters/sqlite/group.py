@@ -308,7 +308,8 @@ class _Group:
         if (damage := self._damage(entry.saga_id, head.seq)) is not None:
             return damage
         if entry.lifts and head.quarantine is not None:
-            head.quarantine = None
+            # Its row says what the quarantine says, whatever was written meanwhile: it is to be put anew.
+            head.quarantine = head.standing = None
             self._quarantines.pop(entry.saga_id, None)
             self._lifted[entry.saga_id] = None
         self._chain(entry.saga_id, head, entry.lines, entry.row)
