@@ -73,7 +73,7 @@ def summarize(decision: Decision, seq: int) -> SagaSummary:
     """The row of a saga whose newest record is number *seq*."""
     saga = decision.saga
     # Of one that goes forward as defined there is nothing to say, and it is summarized at every step.
-    is_plain = saga.abort is None and saga.termination is None and not saga.is_decided and not saga.is_shaped
+    is_plain = saga.abort is None and saga.termination is None and not saga.is_decided
     needs_person = not is_plain and saga.needs_person
     return SagaSummary(
         id=saga.id,

@@ -726,7 +726,7 @@ _SHOWN: Final = (
     Bug(
         "nothing-to-say-past-the-pivot",
         "Of a saga past its pivot nobody is told that it needs a person.",
-        (_summary("and not saga.is_decided and", "and"),),
+        (_summary("None and not saga.is_decided", "None"),),
     ),
 )
 
