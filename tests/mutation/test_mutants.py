@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from scripts.mutants import Module, enum_members
-from scripts.mutate import read_explained
+from scripts.mutate import explains_nothing, read_explained
 
 
 def changes(statement: str, *, inside: str = "def f({}):\n    {}") -> set[str]:
@@ -193,3 +193,9 @@ def test_one_sentence_may_explain_several_survivors() -> None:
         "m.f: a → c": "Both are the same.",
         "m.g: a → b": "It is slower.",
     }
+
+
+def test_what_is_explained_and_no_mutant_any_more_is_found() -> None:
+    mutants = Module("m", "x = 1\n", "m.py", {}).mutants()
+    explained = ["m: x = 1 → x = 2", "m: y = 1 → y = 2", "m.f: a → b", "gone.f: a → b", "untried.f: a → b"]
+    assert explains_nothing(explained, mutants, without={"untried"}) == explained[1:4]
