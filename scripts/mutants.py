@@ -107,11 +107,12 @@ class Module:
         self.filename = filename
         self._members = members
         self._tree = ast.parse(source, filename)
+        self._code = compile(self._tree, filename, "exec", dont_inherit=True)
 
     def compiled(self, mutant: Mutant | None = None) -> CodeType:
         """Its code, or that of *mutant*."""
         if mutant is None:
-            return compile(self._tree, self.filename, "exec", dont_inherit=True)
+            return self._code
         with _Changed(mutant.owner, mutant.field, mutant.value):
             tree = ast.fix_missing_locations(self._tree)
             return compile(tree, self.filename, "exec", dont_inherit=True)

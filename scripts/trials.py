@@ -51,7 +51,11 @@ _OPTIONS = (
     *("-q", "--tb=native", "--assert=plain", "-p", "no:randomly", "-p", "no:cacheprovider"),
     *("-n", "0", "--timeout=0"),
 )
-_LIBRARIES = ("pydantic", "yaml", "cel_expr_python", "hypothesis.stateful", "pytest_asyncio.plugin")
+_LIBRARIES = (
+    *("pydantic.main", "yaml", "orjson", "cel_expr_python", "hypothesis.stateful", "grpc.aio", "aiosqlite"),
+    *("pytest_asyncio.plugin", "anyio.pytest_plugin", "xdist.plugin", "_pytest.junitxml"),
+)
+"""Those that take longest to load: each is loaded once, and not for each mutant."""
 _RECENT_MAX = 5
 _FAILED = 1
 
