@@ -5,7 +5,7 @@ on a saga that has moved since is told so and has changed nothing. To stop a sag
 seen: a busy one would have moved each time.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from coordinator.domain.commands import Command
@@ -35,6 +35,7 @@ from coordinator.domain.saga import (
     UndoOutcome,
 )
 from coordinator.domain.summary import SagaSummary
+from coordinator.domain.values import frozen
 
 STEPS_AT_ISSUE_MAX: Final = 20
 AS_IT_STANDS: Final = 0
@@ -43,7 +44,7 @@ STOPPING: Final = frozenset({Verb.CANCEL, Verb.TERMINATE})
 """What is done to a saga as a whole, and may be wanted of it as it stands."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Action:
     """What an operator wants. `seq_seen` is the number of the newest record that they have seen; AS_IT_STANDS
     where the verb is one of STOPPING and they want it whatever that is.
@@ -60,7 +61,7 @@ class Action:
     output: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Effect:
     """What an action leads to. `planned` is what runs from there on by itself if every call succeeds, and
     every expression over what steps will answer yields something (play.py)."""

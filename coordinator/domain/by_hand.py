@@ -4,7 +4,6 @@ The machine's rules for what comes of it are the same as for any other event. No
 acts or at what they have seen: that is judged before an action becomes an event (actions.py).
 """
 
-from coordinator.domain.copies import replace
 from coordinator.domain.definition import StepKind
 from coordinator.domain.errors import IllegalTransition, SagaEnded
 from coordinator.domain.events import OperatorActed, Verb
@@ -19,6 +18,7 @@ from coordinator.domain.saga import (
     Undo,
     UndoOutcome,
 )
+from coordinator.domain.values import replace
 
 FAILED_BY_HAND = "FAILED_BY_HAND"
 

@@ -1,11 +1,10 @@
 """What to do next, imperative. A command is a value named by its key."""
 
-from dataclasses import dataclass
-
 from coordinator.domain.ids import IdempotencyKey, StepName
+from coordinator.domain.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Invoke:
     """Send the step's Execute, not before `due_at` (None: now)."""
 
@@ -14,7 +13,7 @@ class Invoke:
     due_at: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Compensate:
     """Send the step's Compensate, not before `due_at` (None: now)."""
 

@@ -15,6 +15,7 @@ from typing import Final, NamedTuple
 from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidJson, Loc
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.values import frozen
 
 
 class Format(StrEnum):
@@ -60,7 +61,7 @@ class Places:
         return self._scan(self._text)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Document:
     """What a text says, and where."""
 

@@ -4,11 +4,11 @@ The texts are read by people: what happened, to which saga and step, what the sy
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeAlias
 
 from coordinator.domain.ids import ActionId, Digest, RequestId, SagaId
+from coordinator.domain.values import frozen
 
 Loc: TypeAlias = tuple[str | int, ...]
 """Where something is in a document: the keys and places that lead to it."""
@@ -30,7 +30,7 @@ class Unavailable(SagaError):
     """Something that is needed is down; the same call may succeed later."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Violation:
     """One thing that is wrong: where (a field or a JSON path), and what was expected.
 

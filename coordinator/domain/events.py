@@ -4,10 +4,10 @@ An event holds what cannot be derived: time, chance and answers arrive inside it
 `…_at`) are seconds since the epoch, UTC. Outputs are canonical JSON text.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
 
 from coordinator.domain.ids import ActionId, Digest, RequestId, SagaId, StepName
+from coordinator.domain.values import frozen
 
 
 class Cause(StrEnum):
@@ -44,7 +44,7 @@ class Verb(StrEnum):
     """Stop the saga for good, without undo."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SagaStarted:
     """The saga was accepted, pinned to the definition with this digest."""
 
@@ -61,14 +61,14 @@ class SagaStarted:
     nowhere."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SagaResumed:
     """A coordinator took the saga up again: calls under way at that time may have had their effect."""
 
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CancelRequested:
     """Somebody turned the saga back."""
 
@@ -76,14 +76,14 @@ class CancelRequested:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class DeadlinePassed:
     """The saga's ttl ran out while it was going forward. Past the pivot that only makes it overdue."""
 
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepBegun:
     """The step's first Execute is about to be sent; from here on its effect may exist.
 
@@ -96,13 +96,13 @@ class StepBegun:
     input: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PivotBegun(StepBegun):
     """The pivot's first Execute is about to be sent: the decision. From here on only its refusal, or a
     person, turns the saga back."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepOmitted:
     """The step's condition was false: nothing is sent, and what depends on it goes on."""
 
@@ -110,7 +110,7 @@ class StepOmitted:
     step: StepName
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExpressionFailed:
     """An expression of the definition yielded nothing that can be used. `step` is None for the output.
 
@@ -124,7 +124,7 @@ class ExpressionFailed:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OutputShaped:
     """Every step is passed, and this is the saga's result."""
 
@@ -132,7 +132,7 @@ class OutputShaped:
     output: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepSucceeded:
     """The step's effect stands."""
 
@@ -142,7 +142,7 @@ class StepSucceeded:
     output: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepRefused:
     """The business says no; nothing was applied by this attempt. Past the pivot a person is needed."""
 
@@ -153,7 +153,7 @@ class StepRefused:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepPending:
     """Taken on, not done; to be asked again with the same key. Uses up no attempt."""
 
@@ -163,7 +163,7 @@ class StepPending:
     ask_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepFaulted:
     """The attempt failed. `retry_at` is None where no attempt follows: the step is given up, or past the
     pivot a person is needed."""
@@ -177,7 +177,7 @@ class StepFaulted:
     retry_at: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UndoBegun:
     """The step's first Compensate is about to be sent, with this receipt and input for good.
 
@@ -191,7 +191,7 @@ class UndoBegun:
     input: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class StepCompensated:
     """The step's effect is undone, or never was and can no longer come."""
 
@@ -200,7 +200,7 @@ class StepCompensated:
     attempt: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UndoRefused:
     """The participant refuses to undo: final, a person is needed."""
 
@@ -211,7 +211,7 @@ class UndoRefused:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UndoPending:
     """The undo is taken on, not done; to be asked again with the same key."""
 
@@ -221,7 +221,7 @@ class UndoPending:
     ask_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UndoFaulted:
     """The undo attempt failed. `retry_at` is None where the budget is spent: a person is needed."""
 
@@ -234,7 +234,7 @@ class UndoFaulted:
     retry_at: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OperatorActed:
     """A person decided. `step` is None for what concerns the whole saga, `output` for all but a COMPLETE."""
 

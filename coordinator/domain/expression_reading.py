@@ -6,10 +6,11 @@ here. Where a reading is not certain, more is named than is used: what is not na
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum, auto
 from functools import lru_cache
 from typing import Final, NamedTuple, TypeAlias
+
+from coordinator.domain.values import frozen
 
 INPUT: Final = "input"
 OUTPUTS: Final = "outputs"
@@ -64,7 +65,7 @@ class Mention(NamedTuple):
     start: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Path:
     """An expression that only says where a value stands. `step` is None where that is in the saga's input."""
 
@@ -72,7 +73,7 @@ class Path:
     keys: tuple[str | int, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Reading:
     """What an expression names, and what it takes of that."""
 

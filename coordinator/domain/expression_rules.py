@@ -6,7 +6,6 @@ The structure of the definition was checked before (relations.py).
 
 import re
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
 from typing import Final
 
 from coordinator.domain.definition import SagaDefinition
@@ -24,6 +23,7 @@ from coordinator.domain.expressions import (
 from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.sentences import Fault, found, listed
+from coordinator.domain.values import frozen
 
 NOT_NAMEABLE: Final = "not-nameable"
 
@@ -31,7 +31,7 @@ EXPRESSIONS_MAX: Final = 5_000
 """In one definition. Each is compiled when the definition is loaded, which takes about 0.3 ms."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExpressionFault:
     """What is wrong with an expression: which one, where in its own text (from 1), by which rule."""
 
@@ -72,7 +72,7 @@ def expression_faults(definition: SagaDefinition, check: Check) -> Iterator[Expr
                     yield ExpressionFault(loc, wrong.line, wrong.column, wrong.rule, wrong.sentence)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Place:
     """A field of the definition that holds expressions. `step` is None for the saga's output."""
 

@@ -5,7 +5,6 @@ passed in, so that nothing here knows the language beyond what `expression_readi
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum, auto
 from typing import Final, Protocol
 
@@ -14,6 +13,7 @@ from coordinator.domain.errors import InvalidJson, Loc, NotEvaluated
 from coordinator.domain.expression_reading import INPUT, OUTPUTS, Path, Taken, reading
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.sentences import Fault, found
+from coordinator.domain.values import frozen
 
 EXPRESSION_CHARS_MAX: Final = 500
 MAPPING_EXPRESSIONS_MAX: Final = 200
@@ -37,7 +37,7 @@ class Wanted(StrEnum):
     """True or false, as a `when` needs it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wrong:
     """What is wrong with an expression: where in its text, counted from 1, by which rule, and a sentence."""
 
@@ -76,7 +76,7 @@ class Outputs(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Scope:
     """What expressions see: the saga's input, and the outputs of steps."""
 

@@ -4,17 +4,17 @@ Whoever registers or retires a version of that saga can shut it for every caller
 here is asked whenever its newest version may have become another one.
 """
 
-from dataclasses import dataclass
 from typing import Final
 
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.inputs import check_input
 from coordinator.domain.sentences import listed
+from coordinator.domain.values import frozen
 
 FAULTS_SHOWN_MAX: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FrontDoor:
     """What is called, the setting that says which saga this starts, and with which fields."""
 

@@ -5,11 +5,12 @@ machine operation a pair. Nothing here recurses, however deep the graph is.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from heapq import heappop, heappush
 
+from coordinator.domain.values import frozen
 
-@dataclass(frozen=True, slots=True)
+
+@frozen
 class Graph:
     """A graph without cycles. Places are those of the steps in the definition."""
 

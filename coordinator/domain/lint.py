@@ -5,7 +5,6 @@ what is a matter of taste is not looked at.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 from pydantic import BaseModel
@@ -31,10 +30,11 @@ from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.relations import is_output
 from coordinator.domain.rules import RULES, Stage
 from coordinator.domain.sentences import found, listed
+from coordinator.domain.values import frozen
 from coordinator.domain.worst_case import Round, longest_stretch, one_round
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Finding:
     """One thing that is found in a definition: by which rule, where, and in a sentence."""
 

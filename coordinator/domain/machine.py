@@ -5,13 +5,11 @@ the engine hands it one event, makes that event durable, and only then acts on t
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from functools import lru_cache, reduce
 from typing import assert_never
 
 from coordinator.domain.by_hand import acted, refuse_past_pivot, resumed
 from coordinator.domain.commands import Command, Compensate, Invoke
-from coordinator.domain.copies import remembered, replace
 from coordinator.domain.definition import SagaDefinition, StepKind
 from coordinator.domain.errors import IllegalTransition, SagaEnded
 from coordinator.domain.events import (
@@ -49,6 +47,7 @@ from coordinator.domain.saga import (
     Undo,
     UndoOutcome,
 )
+from coordinator.domain.values import frozen, remembered, replace
 
 _CONTRADICTIONS = frozenset({Cause.BROKEN_CONTRACT, Cause.KEY_REUSED, Cause.BARRED})
 
@@ -56,7 +55,7 @@ ForwardAnswer = StepSucceeded | StepRefused | StepPending | StepFaulted
 UndoAnswer = StepCompensated | UndoRefused | UndoPending | UndoFaulted
 
 
-@dataclass(frozen=True)
+@frozen
 class Decision:
     """A saga as it stands, and the work now outstanding, which is told only when it is asked for: a replay
     never asks."""
@@ -140,7 +139,8 @@ def evolve(saga: Saga, event: Event) -> Saga:
     Raises:
         IllegalTransition: *event* cannot happen to *saga* as it stands.
     """
-    return replace(_folded(saga, event), updated_at=event.at)
+    after = _folded(saga, event)
+    return after if after.updated_at == event.at else replace(after, updated_at=event.at)
 
 
 def _folded(saga: Saga, event: Event) -> Saga:

@@ -3,21 +3,21 @@
 An answer that is not one of the participant's four outcomes proves nothing: the effect may exist.
 """
 
-from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Final
 
 from coordinator.domain.events import Cause
+from coordinator.domain.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Succeeded:
     """The effect stands, or is undone. `output` is canonical JSON text."""
 
     output: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Refused:
     """The business says no, and nothing was applied."""
 
@@ -25,14 +25,14 @@ class Refused:
     message: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Pending:
     """Taken on, not done. `ask_again_after_s` is None where the participant leaves it to us."""
 
     ask_again_after_s: float | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Faulted:
     """The participant could not now; it may name a delay."""
 
@@ -52,7 +52,7 @@ class Unproved(Enum):
     STALE_TOKEN = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class NoProof:
     """A gRPC status, no answer, or a broken one. `code` is the status or reason, for people."""
 

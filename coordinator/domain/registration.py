@@ -7,13 +7,14 @@ new content takes its place. Nothing here touches a saga, which is pinned to the
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import StrEnum
 from typing import Final
 
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import VersionTaken
 from coordinator.domain.ids import Digest
+from coordinator.domain.values import frozen
 
 Key = tuple[str, str | None]
 """A name, and a version; None for a draft."""
@@ -34,7 +35,7 @@ class Outcome(StrEnum):
     """This content was."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Registration:
     """What is known of one name and version. Moments are seconds since the epoch, UTC."""
 
@@ -62,7 +63,7 @@ class Registration:
         return self.retired_at is None and (self.through_api or self.file_digest is not None)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Registered:
     """A registration as it stands, and what it came to."""
 

@@ -8,13 +8,13 @@ The pivot is that of H. Garcia-Molina and K. Salem, Sagas (1987), as C. Richards
 
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final
 
 from coordinator.domain.errors import Loc
 from coordinator.domain.graph import Graph, a_cycle, graph, places
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.sentences import Fault, found, listed
+from coordinator.domain.values import frozen
 
 NAME: Final = r"[A-Za-z][A-Za-z0-9_.-]{0,99}"
 """Names of sagas, steps, services, transactions and compensations."""
@@ -29,7 +29,7 @@ PIVOT: Final = "pivot"
 RETRIABLE: Final = "retriable"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Sketch:
     """What is readable of a step. `name_key` is the JSON key that its name comes from; `depends_on` is None
     where it says nothing, and so depends on the step before it; `kind` is None where it names no kind."""

@@ -6,12 +6,12 @@ a step's `allow` accepts it there.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
 from coordinator.domain.sentences import INVALID
+from coordinator.domain.values import frozen
 
 
 class Stage(StrEnum):
@@ -22,7 +22,7 @@ class Stage(StrEnum):
     PARTICIPANTS = "participants"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rule:
     """What holds or is amiss, and what to do about it."""
 

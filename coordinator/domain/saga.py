@@ -1,14 +1,14 @@
 """A saga: the least there is to know. Status, error text and remaining work are derived from it."""
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum, StrEnum, auto
 from typing import Final
 
-from coordinator.domain.copies import remembered, replace
 from coordinator.domain.definition import OnCompensationFailure, SagaDefinition, StepDefinition
 from coordinator.domain.events import OperatorActed
 from coordinator.domain.graph import mask, places
 from coordinator.domain.ids import RequestId, SagaId, StepName
+from coordinator.domain.values import frozen, remembered, replace
 
 SAGA_INPUT_BYTES_MAX: Final = 1 << 20
 SAGA_DATA_BYTES_MAX: Final = 3 << 19
@@ -74,7 +74,7 @@ class UndoOutcome(Enum):
     """A person left the effect in place."""
 
 
-@dataclass(frozen=True)
+@frozen
 class Undo:
     """The undoing of one step, from the moment that its first Compensate may be sent."""
 
@@ -103,7 +103,7 @@ class Undo:
         return self.attempts_before + self.failures + self.lost + 1
 
 
-@dataclass(frozen=True)
+@frozen
 class StepState:
     """One step of one saga. `lost` counts attempts whose answer a restart may have swallowed."""
 
@@ -196,7 +196,7 @@ class AbortKind(Enum):
     EXPRESSION = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Abort:
     """Why and when a saga turned back, with the words of whoever caused it."""
 
@@ -207,7 +207,7 @@ class Abort:
     message: str = ""
 
 
-@dataclass(frozen=True)
+@frozen
 class Saga:
     """One run of a definition. What is derived is remembered: a saga never changes, it is replaced."""
 

@@ -4,7 +4,6 @@ A field's `description` says what is expected there, and is the only place that 
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final, get_args
 
@@ -13,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from coordinator.domain.errors import Loc
+from coordinator.domain.values import frozen
 
 TEXT_SHOWN_CHARS_MAX: Final = 40
 
@@ -20,7 +20,7 @@ INVALID: Final = "invalid"
 """The rule of a fault that no rule of its own is about: a key, a value, a format."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """One thing that is wrong with a document: where, in a sentence, and by which rule."""
 
@@ -33,7 +33,7 @@ TAG: Final = "form: "
 """In front of the names of the forms that a value may have, which are no part of a path."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Entries:
     """Annotates a list: what each of its entries is expected to be."""
 

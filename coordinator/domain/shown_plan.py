@@ -1,6 +1,5 @@
 """An undo plan as people may see it: of what the undos are given only what is asked for and may be shown."""
 
-from dataclasses import dataclass
 from typing import Final
 
 from coordinator.domain.expressions import Evaluate
@@ -9,12 +8,13 @@ from coordinator.domain.inputs import input_fields
 from coordinator.domain.masking import Masking
 from coordinator.domain.saga import Saga
 from coordinator.domain.undo_plan import PlannedUndo, Stays, undo_plan
+from coordinator.domain.values import frozen
 
 SHOWN_BYTES_MAX: Final = 1 << 20
 """Of all names, inputs and receipts together: each of a thousand undos may be given a megabyte."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Given:
     """What an undo is given. The texts are JSON, and None where they are not asked for."""
 
@@ -24,7 +24,7 @@ class Given:
     """None also where no answer of the Execute is known."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShownUndo:
     """A `PlannedUndo` without its data."""
 
@@ -37,7 +37,7 @@ class ShownUndo:
     given: Given
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ShownPlan:
     """As `UndoPlan`. *shortened*: of some undos it is not told what they are given, for it is too much."""
 

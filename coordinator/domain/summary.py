@@ -1,7 +1,6 @@
 """The projection of a saga: what lists and waiting callers read without replaying its journal."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, assert_never
 
@@ -10,6 +9,7 @@ from coordinator.domain.events import Verb
 from coordinator.domain.ids import Digest, RequestId, SagaId, StepName
 from coordinator.domain.machine import Decision
 from coordinator.domain.saga import Abort, AbortKind, Saga, Status, StepOutcome, StepState, Undo, UndoOutcome
+from coordinator.domain.values import frozen
 
 
 class DeadLetterCause(StrEnum):
@@ -26,7 +26,7 @@ class DeadLetterCause(StrEnum):
     """An expression of its definition yielded nothing that can be sent."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Signature:
     """What dead letters of one definition have in common if one thing broke them all."""
 
@@ -38,7 +38,7 @@ class Signature:
 SET_ASIDE: Final = Signature(None, DeadLetterCause.SET_ASIDE)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SagaSummary:
     """One row of a list. Times are seconds since the epoch, UTC."""
 

@@ -1,9 +1,10 @@
 """A place in a trace, as text: the `traceparent` of W3C Trace Context (Recommendation, level 1)."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
+
+from coordinator.domain.values import frozen
 
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _SAMPLED: Final = 1
@@ -11,7 +12,7 @@ _CHARS: Final = 55
 """Of all that this version writes."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class TraceContext:
     """Ids in lower-case hexadecimal, 32 and 16 digits. `sampled`: whether the trace is recorded."""
 

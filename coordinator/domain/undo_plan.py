@@ -3,7 +3,7 @@
 Every call succeeds in that play. What really comes of it may be less, never more, and never in another order.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 
 from coordinator.domain.commands import Command, Compensate
@@ -15,6 +15,7 @@ from coordinator.domain.machine import evolve
 from coordinator.domain.play import play
 from coordinator.domain.saga import Heading, Saga, Status, StepOutcome, StepState, UndoOutcome
 from coordinator.domain.shaping import sent_input
+from coordinator.domain.values import frozen
 
 
 class Stays(StrEnum):
@@ -34,7 +35,7 @@ class Stays(StrEnum):
     """An expression for its undo's input fails."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class PlannedUndo:
     """One Compensate that would be sent, or be sent again."""
 
@@ -56,7 +57,7 @@ class PlannedUndo:
         return sent_input(self.saga, Compensate(self.step, self.key, None))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class UndoPlan:
     """`undos` in an order in which they may run; `stays` what would be left, in the definition's order."""
 

@@ -4,7 +4,6 @@ A participant that is "pending" is waited for without an end, so no bound here c
 """
 
 import math
-from dataclasses import dataclass
 from heapq import heappop, heappush
 from typing import Final
 
@@ -16,9 +15,10 @@ from coordinator.domain.definition import (
     StepKind,
 )
 from coordinator.domain.graph import places
+from coordinator.domain.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stretch:
     """Steps that wait for each other, each with its seconds at worst."""
 
@@ -83,7 +83,7 @@ def longest_stretch(definition: SagaDefinition) -> Stretch:
     return Stretch(tuple(reversed(backwards)))
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Round:
     """Attempts until the backoff has grown to its cap, the wait at the cap among them."""
 

@@ -13,6 +13,7 @@ from coordinator.domain.commands import Command
 from coordinator.domain.ids import IdempotencyKey, StepName
 from coordinator.domain.outcomes import Answer
 from coordinator.domain.saga import Saga
+from coordinator.domain.values import frozen
 from coordinator.engine.dispatcher import Dispatcher
 from coordinator.ports.participants import Call
 from coordinator.ports.tracing import Attempt, Tracing
@@ -27,7 +28,7 @@ class Sent:
     answer: asyncio.Future[Answer] = field(init=False)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Granted:
     """A slot of *service* was taken for *command*: to be held or handed on."""
 
@@ -35,7 +36,7 @@ class Granted:
     service: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answered:
     """A call is over."""
 
@@ -43,7 +44,7 @@ class Answered:
     answer: Answer
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Broken:
     """A call ended without an answer by a fault of ours."""
 
@@ -123,7 +124,7 @@ class Calls:
         """Send *call*; the slot that is held for *command* is the call's from here on."""
         del self._slots[command.key]
         attempt = self._tracing.attempt(saga, call)
-        if attempt.trace:
+        if attempt.trace != call.trace:
             call = replace(call, trace=attempt.trace)
         sent = self._sent[command.step] = Sent(command, attempt)
         sent.answer = self._dispatcher.send(call, timeout_s=timeout_s)

@@ -6,7 +6,6 @@ What is registered is decided and kept by the store; here it is read, and what c
 import asyncio
 import logging
 from collections.abc import Coroutine, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple, TypeVar
 
 from coordinator.domain.definition import SagaDefinition
@@ -18,6 +17,7 @@ from coordinator.domain.ids import Digest
 from coordinator.domain.jsontext import digest
 from coordinator.domain.lint import Finding, lint
 from coordinator.domain.registration import Outcome, Registered, Registration, register
+from coordinator.domain.values import frozen
 from coordinator.engine.offered_definitions import OfferedDefinitions, label
 from coordinator.engine.shown_definitions import Shown, ShownDefinitions
 from coordinator.ports.aside import Aside
@@ -44,7 +44,7 @@ class Located(NamedTuple):
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Answer:
     """What registering a definition came to, and what the linter found in it."""
 

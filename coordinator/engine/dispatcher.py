@@ -6,18 +6,18 @@ A slow participant fills its own limit and delays its own steps; it never takes 
 import asyncio
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from coordinator.domain.commands import Command, Invoke
 from coordinator.domain.ids import FencingToken
 from coordinator.domain.outcomes import Answer, Direction
 from coordinator.domain.saga import Saga
 from coordinator.domain.shaping import sent_input
+from coordinator.domain.values import frozen
 from coordinator.ports.participants import Call, CompensateCall, ExecuteCall, Participants
 from coordinator.ports.telemetry import Telemetry
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Load:
     """What one service is asked to bear: slots in use, and calls that wait for one."""
 
@@ -40,6 +40,7 @@ def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
             attempt=step.attempt,
             token=token,
             input=sent_input(saga, command),
+            trace=saga.trace,
         )
     if step.undo is None:
         raise ValueError(f"saga {saga.id}: the undo of {step.name!r} is sent before it is begun")
@@ -54,6 +55,7 @@ def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
         token=token,
         input=sent_input(saga, command),
         receipt=step.undo.receipt,
+        trace=saga.trace,
     )
 
 

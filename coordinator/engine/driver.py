@@ -7,7 +7,6 @@ is acted upon or shown.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import assert_never
 
 from coordinator.domain.actions import Action, action_event
@@ -33,6 +32,7 @@ from coordinator.domain.outcomes import Direction
 from coordinator.domain.saga import Heading, Saga, Status, StepState
 from coordinator.domain.shaping import first_call, omitted, shaped_output
 from coordinator.domain.summary import SagaSummary, summarize
+from coordinator.domain.values import frozen
 from coordinator.domain.verdicts import verdict
 from coordinator.engine.calls import Answered, Broken, Calls, Granted
 from coordinator.engine.dispatcher import Dispatcher, call_for
@@ -49,7 +49,7 @@ from coordinator.ports.tracing import Attempt, Tracing
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Tools:
     """What the engine works with."""
 
@@ -68,7 +68,7 @@ class Superseded(Exception):
     """A participant has seen a newer fencing token for this saga: another coordinator drives it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Asked:
     """Somebody wants something of the saga. `event` says what, seeing the saga, the number of its newest
     record and the moment; None where it has happened already. `done` ends when it is durable, and tells
@@ -78,7 +78,7 @@ class _Asked:
     done: asyncio.Future[bool]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Park:
     """Wakes a driver that has been parked."""
 

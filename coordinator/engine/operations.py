@@ -2,15 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 
+from coordinator.domain.values import frozen
 from coordinator.engine.upkeep import Verified, verify
 from coordinator.ports.catalog import Catalog
 from coordinator.ports.journal import Journal, Piece, SagaIndex, Upkeep
 from coordinator.ports.participants import Description, Participants, Probe
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Surveyed:
     """A service that loaded definitions call. `steps` are written "sagaName/step"."""
 

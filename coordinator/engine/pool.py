@@ -6,7 +6,6 @@ The pool also counts them (admission), takes them up again after a restart, and 
 import asyncio
 import logging
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from coordinator.domain.actions import Action, end_unreadable
@@ -24,6 +23,7 @@ from coordinator.domain.events import SagaStarted
 from coordinator.domain.ids import RequestId, SagaId
 from coordinator.domain.machine import Decision, start
 from coordinator.domain.summary import SagaSummary, summarize
+from coordinator.domain.values import frozen
 from coordinator.engine.archive import Archive
 from coordinator.engine.driver import Driver, Superseded, Tools
 from coordinator.engine.timers import SagaClock, sleep_until
@@ -38,7 +38,7 @@ _Result = TypeVar("_Result")
 _Launch = asyncio.Future[tuple[Request, SagaSummary | None]]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Sleeper:
     """A saga that will be taken up when it is due, or when `awake` is set. `task` ends when it has been."""
 

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
 
@@ -42,6 +42,7 @@ from coordinator.domain.machine import Decision, decide
 from coordinator.domain.saga import SAGA_INPUT_BYTES_MAX, Saga, Status
 from coordinator.domain.shown_plan import ShownPlan, shown_plan
 from coordinator.domain.summary import SagaSummary, summarize
+from coordinator.domain.values import frozen
 from coordinator.engine.driver import Tools
 from coordinator.engine.pool import Pool
 from coordinator.ports.catalog import Catalog
@@ -51,7 +52,7 @@ LARGE_STEPS_MIN: Final = 100
 _Told = TypeVar("_Told")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Wanted:
     """A request for a saga. `names_definition`: the caller chose it, so it is part of the content."""
 
@@ -63,7 +64,7 @@ class Wanted:
     names_definition: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Accepted:
     """A saga that is durable, and whether this request joined one that was there."""
 
@@ -71,7 +72,7 @@ class Accepted:
     joined: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SagaView:
     """A saga with all that is known of it. `saga` is None where its records cannot be read."""
 
@@ -85,7 +86,7 @@ class SagaView:
         return self.saga is None or self.summary.status is not self.saga.status
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Acted:
     """An operator's action: the saga after it, and what it leads to; None where it was done before."""
 
@@ -93,7 +94,7 @@ class Acted:
     effect: Effect | None
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Exported:
     """A saga as it may leave in a file."""
 

@@ -4,7 +4,6 @@ Nothing is checked again to be shown, and no text is read on the loop: a page of
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import NamedTuple
 
@@ -13,6 +12,7 @@ from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.ids import Digest
 from coordinator.domain.registration import Key, Registration, newest
 from coordinator.domain.relations import sketch
+from coordinator.domain.values import frozen
 from coordinator.engine.offered_definitions import OfferedDefinitions, place
 from coordinator.ports.aside import Aside
 from coordinator.ports.definitions import DefinitionStore
@@ -28,7 +28,7 @@ class State(StrEnum):
     """Its file is gone, or it is not right for this coordinator any more; or only sagas are pinned to it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Shown:
     """What is known of a definition."""
 
@@ -54,7 +54,7 @@ class Shown:
         return State.RETIRED if is_retired else State.UNAVAILABLE
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class After:
     """Where a page ends."""
 

@@ -5,12 +5,13 @@ It trusts nothing of a row that the records do not say, and goes on behind whate
 
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 
 from coordinator.domain.errors import JournalCorrupt, JournalUnavailable, SagaError, Unavailable
 from coordinator.domain.ids import SagaId
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE, SagaSummary, summarize
+from coordinator.domain.values import frozen
 from coordinator.engine.archive import Archive
 from coordinator.ports.journal import Cursor, Journal, SagaFilter, SagaIndex, Upkeep
 
@@ -19,7 +20,7 @@ SAGAS_PER_PAGE = 100
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Fault:
     """What is wrong, and with which saga; None where it is the store as a whole."""
 
@@ -27,7 +28,7 @@ class Fault:
     sentence: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Verified:
     """How far it is: sagas and records read so far, faults found since the last one."""
 

@@ -1,7 +1,6 @@
 """Where definitions are registered, for as long as the journal lives, and who reads them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from coordinator.domain.definition import SagaDefinition
@@ -9,9 +8,10 @@ from coordinator.domain.documents import Format, Places
 from coordinator.domain.errors import VersionTaken
 from coordinator.domain.expressions import Check
 from coordinator.domain.registration import Key, Registered, Registration
+from coordinator.domain.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Read:
     """A definition, and where in its text each part of it stands."""
 

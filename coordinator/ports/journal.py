@@ -1,7 +1,6 @@
 """The journal and the reads over it. What is not in the journal did not happen."""
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
 from typing import Final, Protocol
 
 from coordinator.domain.definition import SagaDefinition
@@ -9,12 +8,13 @@ from coordinator.domain.events import Event
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SagaSummary, Signature
+from coordinator.domain.values import frozen
 
 SIGNATURES_MAX: Final = 100
 """In a census. Whoever has more things broken at once starts with the largest of them."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Record:
     """One journal record: its number in the saga (from 1), who wrote it, what happened."""
 
@@ -23,7 +23,7 @@ class Record:
     event: Event
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Request:
     """A request id taken through one front door. `content` is a digest of what was asked."""
 
@@ -33,7 +33,7 @@ class Request:
     saga_id: SagaId
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Quarantine:
     """A saga that cannot be driven: its record is damaged, or driving it failed by a bug of ours."""
 
@@ -42,7 +42,7 @@ class Quarantine:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class OpenSaga:
     """A saga with automatic work left, when that is due (None: now), and the time of its newest record."""
 
@@ -51,7 +51,7 @@ class OpenSaga:
     updated_at: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Alike:
     """How many sagas of one definition need a person for the same thing."""
 
@@ -60,7 +60,7 @@ class Alike:
     sagas: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Census:
     """How many sagas there are of each sort. Moments are seconds since the epoch, UTC."""
 
@@ -79,7 +79,7 @@ class Census:
     as many of one as of another: by the saga's name, then by the step."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Piece:
     """Some bytes of a copy of the journal, and how many there are in all."""
 
@@ -87,7 +87,7 @@ class Piece:
     total_bytes: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SagaFilter:
     """Which sagas a list shows: all conditions that are not None hold."""
 
@@ -101,7 +101,7 @@ class SagaFilter:
     """Exclusive."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Cursor:
     """Where a page ends. Lists are ordered by (started_at, id), newest first."""
 

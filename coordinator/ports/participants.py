@@ -1,15 +1,15 @@
 """The services that perform steps, as the engine sees them: one call in, one answer out."""
 
 from collections.abc import Awaitable
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
 from coordinator.domain.ids import FencingToken, IdempotencyKey, SagaId, StepName
 from coordinator.domain.outcomes import Answer
+from coordinator.domain.values import frozen
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ExecuteCall:
     """One attempt at a step's forward transaction. `input` is JSON text, the same in every attempt."""
 
@@ -26,7 +26,7 @@ class ExecuteCall:
     """What the participant goes on with where the saga is followed: a `traceparent` (W3C Trace Context)."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class CompensateCall:
     """One attempt at undoing a step. `compensation` is None where only the late Execute is barred.
 
@@ -60,7 +60,7 @@ class Reach(StrEnum):
     """The settings name no address for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Probe:
     """What was found when a participant was asked whether it serves. `message` says why it does not."""
 
@@ -84,7 +84,7 @@ class Told(StrEnum):
     """The settings name no address for it."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Description:
     """What a participant says that it offers; names that no definition can hold are not among them.
 

@@ -260,7 +260,7 @@ async def test_a_saga_that_cannot_be_read_back_is_put_before_a_person(error: Exc
             now, SagaId("s"), "Order", tale.definition.digest, "{}", "test", tale.saga.request_id
         )
         row = summarize(tale.decision, 2)
-        fields = {f: getattr(row, f) for f in row.__slots__}
+        fields = dict(vars(row))
         fields |= {"id": SagaId("s"), "due_at": now + 0.05 if asleep else None}
         request = Request("test", row.request_id, Digest("x"), SagaId("s"))
         await house.store.start(request, tale.definition, tale.history, type(row)(**fields))

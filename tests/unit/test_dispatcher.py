@@ -106,7 +106,7 @@ def test_only_the_number_of_the_attempt_changes_from_one_attempt_to_the_next() -
     assert isinstance(first, ExecuteCall)
     assert isinstance(second, ExecuteCall)
     assert (first.attempt, second.attempt) == (1, 3)
-    assert {name for name in first.__slots__ if getattr(first, name) != getattr(second, name)} == {"attempt"}
+    assert {name for name in vars(first) if getattr(first, name) != getattr(second, name)} == {"attempt"}
 
 
 def test_a_bar_carries_no_name() -> None:

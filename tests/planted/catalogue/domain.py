@@ -16,7 +16,7 @@ _inputs = partial(Swap, "coordinator/domain/inputs.py")
 _actions = partial(Swap, "coordinator/domain/actions.py")
 _ids = partial(Swap, "coordinator/domain/ids.py")
 _summary = partial(Swap, "coordinator/domain/summary.py")
-_copies = partial(Swap, "coordinator/domain/copies.py")
+_copies = partial(Swap, "coordinator/domain/values.py")
 _jsontext = partial(Swap, "coordinator/domain/jsontext.py")
 
 

@@ -4,10 +4,10 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from coordinator.domain.copies import remembered, replace
+from coordinator.domain.values import frozen, remembered, replace
 
 
-@dataclass(frozen=True)
+@frozen
 class Basket:
     apples: int
     pears: int = 0
@@ -20,7 +20,7 @@ class Basket:
         return self.apples + self.pears
 
 
-@dataclass(frozen=True)
+@frozen
 class Gift(Basket):
     ribbon: str = "red"
 
@@ -43,6 +43,16 @@ def test_what_is_remembered_is_worked_out_once_and_anew_for_a_copy() -> None:
     assert replace(basket, apples=10).fruits == 12
     assert basket.fruits == 3
     assert Basket.fruits.__doc__ == "How many there are."
+
+
+def test_values_are_equal_by_type_and_content_and_have_the_hash_of_it() -> None:
+    assert Basket(1, 2) == Basket(1, 2) != Basket(1, 3)
+    assert Basket(1, 2) != Gift(1, 2)
+    assert hash(Basket(1, 2)) == hash(Basket(1, 2))
+    assert repr(Basket(1, 2)) == "Basket(apples=1, pears=2, notes=())"
+    match Basket(1, 2):
+        case Basket(apples, pears):
+            assert (apples, pears) == (1, 2)
 
 
 def test_a_copy_takes_no_field_that_is_not_there() -> None:
