@@ -32,7 +32,6 @@ TESTS: Final = (
         f"tests/unit/test_{subject}.py"
         for subject in (
             "actions",
-            "copies",
             "definitions",
             "descriptions",
             "error_statuses",
@@ -50,6 +49,7 @@ TESTS: Final = (
             "shaping",
             "summary",
             "trace",
+            "values",
         )
     ),
 )
