@@ -69,9 +69,10 @@ class Notes:
 
     def is_broken(self) -> bool:
         """Whether something must not be, what nobody has caught among it."""
-        for fault in self._loop.faults:
-            self.wrong(f"unhandled: {type(fault).__name__}: {fault}")
-        self._loop.faults.clear()
+        if self._loop.faults:
+            for fault in self._loop.faults:
+                self.wrong(f"unhandled: {type(fault).__name__}: {fault}")
+            self._loop.faults.clear()
         return bool(self.happened.wrong)
 
 
