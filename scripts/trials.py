@@ -6,6 +6,7 @@ go before: they know what to look for. What no test noticed is loaded anew and t
 modules may have called it while they were loaded; so is what runs only then.
 """
 
+import ast
 import gc
 import json
 import os
@@ -78,7 +79,8 @@ class Survey:
 
     seconds: Mapping[str, float]
     reached: Mapping[str, Mapping[int, Sequence[str]]]
-    """By module and line: the tests, and the files of tests that reach it when they are loaded."""
+    """By module and line: the tests, and the files of tests that reach it when they are loaded. By line 0:
+    the files that name the module. It is loaded but once, for the first of them."""
     failed: Sequence[str]
     """The tests that fail though nothing is wrong: most of them look at how long something takes."""
 
@@ -109,7 +111,7 @@ def survey(tests: Sequence[str], modules: Mapping[str, Module], package: str, lo
     """
 
     def work(tell: Tell) -> None:
-        plugin = _Surveying(modules)
+        plugin = _Surveying(modules, package)
         _install(modules, package)
         status = _run_pytest(tests, plugin)
         tell([int(status), plugin.seconds, plugin.failed, plugin.reached()])
@@ -246,10 +248,12 @@ class _Recent:
 class _Surveying:
     """Learns what each test reaches."""
 
-    def __init__(self, modules: Mapping[str, Module]) -> None:
+    def __init__(self, modules: Mapping[str, Module], package: str) -> None:
         self.seconds = dict[str, float]()
         self.failed = dict[str, None]()
         self._modules = modules
+        self._package = package
+        self._naming = defaultdict[str, list[str]](list)
         files = [module.filename for module in modules.values()]
         self._coverage = coverage.Coverage(data_file=None, config_file=False, include=files)
         self._coverage.start()
@@ -257,6 +261,8 @@ class _Surveying:
     def pytest_collectstart(self, collector: pytest.Collector) -> None:
         if isinstance(collector, pytest.Module):
             self._coverage.switch_context(collector.nodeid)
+            for name in _imported(ast.parse(collector.path.read_text()), self._package):
+                self._naming[name].append(collector.nodeid)
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._coverage.switch_context(nodeid)
@@ -272,7 +278,10 @@ class _Surveying:
     def reached(self) -> dict[str, dict[int, list[str]]]:
         self._coverage.stop()
         data = self._coverage.get_data()
-        return {name: data.contexts_by_lineno(module.filename) for name, module in self._modules.items()}
+        return {
+            name: {**data.contexts_by_lineno(module.filename), 0: self._naming[name]}
+            for name, module in self._modules.items()
+        }
 
 
 class _Loop:
@@ -301,6 +310,15 @@ class _Watching:
 
 
 _WATCHING = _Watching()
+
+
+def _imported(tree: ast.Module, package: str) -> Iterator[str]:
+    """The modules of *package* that *tree* names."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == package:
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
+            yield (node.module or "").removeprefix(f"{package}.")
 
 
 def _run_pytest(tests: Sequence[str], plugin: object) -> int:
