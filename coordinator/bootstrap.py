@@ -22,7 +22,7 @@ from typing import Final
 # gRPC's core would print lines of its own between ours; it reads this when it is loaded, which is here.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
-from grpc import StatusCode, aio
+from grpc import aio
 
 from coordinator.adapters.aside import InThreads
 from coordinator.adapters.cel import CelExpressions
@@ -38,6 +38,7 @@ from coordinator.adapters.opentelemetry.environment import NOTHING_ASKED, Wanted
 from coordinator.adapters.prometheus import MetricsPage, PrometheusTelemetry
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.api.http import HttpPort
+from coordinator.api.interceptor import Ended
 from coordinator.api.orders import orders_door
 from coordinator.api.server import UNARY_METHODS, ApiServer
 from coordinator.domain.errors import SagaError, StartupFailed
@@ -127,7 +128,7 @@ async def serve(settings: Settings, asked: Wanted = NOTHING_ASKED) -> int:
             wait_max_s=settings.wait_max_s,
             message_bytes_max=settings.message_bytes_max,
             around=followed.around,
-            call_ended=followed.call_ended,
+            follower=followed.follower,
         )
         page = MetricsPage(
             telemetry,
@@ -263,7 +264,7 @@ class _Followed:
 
     tracing: Tracing
     around: Sequence[aio.ServerInterceptor] = ()
-    call_ended: Callable[[StatusCode, str], None] | None = None
+    follower: Callable[[], Ended | None] = lambda: None
 
 
 @asynccontextmanager
@@ -275,12 +276,12 @@ async def _followed(
         return
     # Loaded here, because it takes its time, and nobody pays for what is off.
     from coordinator.adapters.opentelemetry.library import Traces
-    from coordinator.adapters.opentelemetry.server import call_ended
+    from coordinator.adapters.opentelemetry.server import call_follower
 
     traces = Traces(delivery, targets=settings.services, header_ignored=telemetry.trace_header_ignored)
     _log.info("traces go to %s (%s)", delivery.push.place, delivery.push.protocol)
     try:
-        yield _Followed(traces.spans, [traces.interceptor(UNARY_METHODS)], call_ended)
+        yield _Followed(traces.spans, [traces.interceptor(UNARY_METHODS)], call_follower)
     finally:
         # It blocks, in bounded time: nothing else is left to do by now.
         traces.close()

@@ -10,13 +10,17 @@ from opentelemetry import trace
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import Sampler
+
+from coordinator.adapters.opentelemetry.ids import ChosenIds
 
 
 class Recorded:
     """A tracer provider, and what came out of it, oldest end first."""
 
-    def __init__(self) -> None:
-        self.provider = TracerProvider(shutdown_on_exit=False)
+    def __init__(self, sampler: Sampler | None = None) -> None:
+        self.ids = ChosenIds()
+        self.provider = TracerProvider(sampler=sampler, id_generator=self.ids, shutdown_on_exit=False)
         self._exporter = InMemorySpanExporter()
         self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
 
@@ -34,9 +38,9 @@ class Recorded:
 
 
 @contextmanager
-def recording() -> Iterator[Recorded]:
+def recording(sampler: Sampler | None = None) -> Iterator[Recorded]:
     """The process has an SDK while this lasts; the API itself lets a provider be set only once."""
-    recorded = Recorded()
+    recorded = Recorded(sampler)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trace, "get_tracer_provider", lambda: recorded.provider)
         yield recorded

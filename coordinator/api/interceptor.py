@@ -33,6 +33,9 @@ _UNUSUAL: Final = frozenset(
 
 _log = logging.getLogger(__name__)
 
+Ended: TypeAlias = Callable[[StatusCode, str], None]
+"""Is told of a call before its answer leaves: its code, and the saga concerned if any."""
+
 _Context = aio.ServicerContext[Any, Any]
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
@@ -40,9 +43,9 @@ _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 class CallInterceptor(aio.ServerInterceptor):
     """Gate, error table, access log and registry of running calls, for the services of this project."""
 
-    def __init__(self, ended: Callable[[StatusCode, str], None] | None = None) -> None:
-        """*ended* is told of each call, before its answer leaves: its code, and the saga concerned if any."""
-        self._ended = ended
+    def __init__(self, follower: Callable[[], Ended | None] = lambda: None) -> None:
+        """*follower* says of the call that begins who follows it; None for nobody."""
+        self._follower = follower
         self.is_open = False
         """Whether sagas may be asked for; until then every call is answered UNAVAILABLE."""
         self._running: set[asyncio.Task[Any]] = set()
@@ -103,7 +106,7 @@ class CallInterceptor(aio.ServerInterceptor):
     ) -> Any:
         loop = asyncio.get_running_loop()
         began_at, code, reason = loop.time(), StatusCode.OK, ""
-        saga_id = ""
+        saga_id, ended = "", self._follower()
         task = asyncio.current_task()
         if task is not None:
             self._running.add(task)
@@ -112,11 +115,12 @@ class CallInterceptor(aio.ServerInterceptor):
                 self._check_gate()
                 check_readable(request)
                 answer = await work()
-                if self._ended is not None:
+                if ended is not None:
                     saga_id = _saga_id(answer)
                 return answer
             except Exception as error:
-                saga_id = _saga_id(error)
+                if ended is not None:
+                    saga_id = _saga_id(error)
                 code, reason, *_ = row_of(error)[1:]
                 if code is StatusCode.INTERNAL:
                     _log_fault(method, error)
@@ -128,8 +132,8 @@ class CallInterceptor(aio.ServerInterceptor):
         finally:
             if task is not None:
                 self._running.discard(task)
-            if self._ended is not None:
-                self._ended(code, _saga_id(request) or saga_id)
+            if ended is not None:
+                ended(code, _saga_id(request) or saga_id)
             level = logging.INFO if code in _UNUSUAL else logging.DEBUG
             if _log.isEnabledFor(level):
                 duration_ms = round((loop.time() - began_at) * 1000, 3)

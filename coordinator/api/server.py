@@ -11,11 +11,11 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from grpc import StatusCode, aio
+from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from coordinator.api.coordinator import CoordinatorServicer
-from coordinator.api.interceptor import CallInterceptor
+from coordinator.api.interceptor import CallInterceptor, Ended
 from coordinator.api.operator import OperatorServicer
 from coordinator.api.orders import OrderPlacementServicer, orders_door
 from coordinator.api.reflection import add_reflection
@@ -65,10 +65,10 @@ class ApiServer:
         message_bytes_max: int,
         calls_open_max: int = CALLS_OPEN_MAX,
         around: Sequence[aio.ServerInterceptor] = (),
-        call_ended: Callable[[StatusCode, str], None] | None = None,
+        follower: Callable[[], Ended | None] = lambda: None,
     ) -> None:
-        """*around* are interceptors that stand around ours; *call_ended* is as in `CallInterceptor`."""
-        self._interceptor = CallInterceptor(call_ended)
+        """*around* are interceptors that stand around ours; *follower* is as in `CallInterceptor`."""
+        self._interceptor = CallInterceptor(follower)
         # A stream may have as many entries under way as there may be calls.
         self._streams = Streams([*around, self._interceptor], entries_max=calls_open_max)
         self._health = health.aio.HealthServicer()

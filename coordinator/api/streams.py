@@ -107,6 +107,8 @@ class _Stream:
         self._kind = kind
         self._call = call
         self._context = context
+        # gRPC makes them anew for whoever asks. What place in a trace each entry has it says itself.
+        self._metadata = [item for item in context.invocation_metadata() or () if item[0] != _TRACEPARENT]
         self._entries_max = entries_max
         self._number = 0
         self._open: dict[int, asyncio.Task[None]] = {}
@@ -167,7 +169,7 @@ class _Stream:
     async def _answer(self, entry: Any, arrived_at: float) -> None:
         kind, number = self._kind, entry.number
         try:
-            context = EntryContext(self._context, entry, arrived_at)
+            context = EntryContext(self._context, self._metadata, entry, arrived_at)
             answer = await self._call(getattr(entry, kind.request), context)
             self._ready.append((number, kind.answer, answer))
         except _Aborted as aborted:
@@ -215,10 +217,12 @@ class _Aborted(Exception):
 class EntryContext:
     """What of a call's context is asked for here: by our methods, by the interceptor and by tracing."""
 
-    __slots__ = ("_arrived_at", "_ends_at", "_entry", "_stream")
+    __slots__ = ("_arrived_at", "_ends_at", "_entry", "_metadata", "_stream")
 
-    def __init__(self, stream: _Context, entry: Any, arrived_at: float) -> None:
+    def __init__(self, stream: _Context, metadata: Sequence[object], entry: Any, arrived_at: float) -> None:
+        """*metadata* is the stream's, without a place in a trace."""
         self._stream = stream
+        self._metadata = metadata
         self._entry = entry
         self._arrived_at = arrived_at
         self._ends_at = math.inf
@@ -237,10 +241,9 @@ class EntryContext:
 
     def invocation_metadata(self) -> Sequence[object]:
         """The stream's, with the entry's own place in a trace."""
-        given = [item for item in self._stream.invocation_metadata() or () if item[0] != _TRACEPARENT]
-        if self._entry.traceparent:
-            given.append(_Header(_TRACEPARENT, self._entry.traceparent))
-        return given
+        if not self._entry.traceparent:
+            return self._metadata
+        return [*self._metadata, _Header(_TRACEPARENT, self._entry.traceparent)]
 
     def peer(self) -> str:
         return self._stream.peer()

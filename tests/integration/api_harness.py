@@ -25,6 +25,7 @@ from coordinator.adapters.definition_text import read_with_places
 from coordinator.adapters.memory import MemoryJournal
 from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.adapters.no_tracing import NoTracing
+from coordinator.api.interceptor import Ended
 from coordinator.api.orders import orders_door
 from coordinator.api.server import ApiServer
 from coordinator.domain.definition import SagaDefinition, parse_definition
@@ -242,7 +243,7 @@ async def coordinator(
     calls_per_service_max: int = 64,
     calls_open_max: int = 1000,
     around: Sequence[grpc.aio.ServerInterceptor] = (),
-    call_ended: Callable[[StatusCode, str], None] | None = None,
+    follower: Callable[[], Ended | None] = lambda: None,
 ) -> AsyncIterator[Coordinator]:
     """A running coordinator, stopped at the end as bootstrap stops it."""
     journal, feed, participants = SlowJournal(), Feed(), ScriptedParticipants()
@@ -283,7 +284,7 @@ async def coordinator(
         message_bytes_max=message_bytes_max,
         calls_open_max=calls_open_max,
         around=around,
-        call_ended=call_ended,
+        follower=follower,
     )
     address = await server.bind("127.0.0.1:0")
     await server.start()

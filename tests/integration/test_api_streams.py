@@ -16,7 +16,7 @@ from grpc import StatusCode
 from grpc_status import rpc_status
 from opentelemetry import propagate
 
-from coordinator.adapters.opentelemetry.server import CallerContext, call_ended, server_interceptor
+from coordinator.adapters.opentelemetry.server import CallerContext, SampledCalls, call_follower
 from coordinator.api.server import UNARY_METHODS
 from coordinator.domain.outcomes import Succeeded
 from saga.orders.v1 import orders_pb2
@@ -366,8 +366,8 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
 
 
 async def test_an_order_of_a_stream_has_the_span_of_a_call_under_its_own_caller(recorded: Recorded) -> None:
-    around = [server_interceptor(recorded.provider, UNARY_METHODS)]
-    async with streaming(around=around, call_ended=call_ended) as (orders, c):
+    around = [SampledCalls(recorded.provider, recorded.ids, UNARY_METHODS, CallerContext(lambda _: None))]
+    async with streaming(around=around, follower=call_follower) as (orders, c):
         orders.call.cancel()
         orders.call = c.orders.PlaceOrders(metadata=(("traceparent", OTHER),))
         await c.orders.PlaceOrder(order("o-1"), metadata=(("traceparent", CALLER),))

@@ -18,7 +18,7 @@ import pytest
 from opentelemetry import propagate
 from opentelemetry.trace import SpanKind
 
-from coordinator.adapters.opentelemetry.server import CallerContext, call_ended, server_interceptor
+from coordinator.adapters.opentelemetry.server import CallerContext, SampledCalls, call_follower
 from coordinator.api.server import UNARY_METHODS
 from coordinator.client import (
     Client,
@@ -557,8 +557,8 @@ def place_of(traceparent: str | None) -> str:
 async def test_each_order_goes_on_in_its_callers_trace(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(propagate, "get_global_textmap", lambda: CallerContext(lambda _: None))
     with recording() as recorded:
-        around = [server_interceptor(recorded.provider, UNARY_METHODS)]
-        async with coordinator(around=around, call_ended=call_ended) as c, Client(c.address) as client:
+        around = [SampledCalls(recorded.provider, recorded.ids, UNARY_METHODS, CallerContext(lambda _: None))]
+        async with coordinator(around=around, follower=call_follower) as c, Client(c.address) as client:
             await asyncio.gather(*(place(client, f"o-{n}") for n in range(5)))
     of_client = [span for span in recorded.spans if span.kind is SpanKind.CLIENT]
     of_server = [span for span in recorded.spans if span.kind is SpanKind.SERVER]

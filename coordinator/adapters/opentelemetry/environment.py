@@ -39,6 +39,15 @@ class Wanted:
 
 
 NOTHING_ASKED: Final = Wanted()
+SAMPLERS: Final = (
+    "always_on",
+    "always_off",
+    "traceidratio",
+    "parentbased_always_on",
+    "parentbased_always_off",
+    "parentbased_traceidratio",
+)
+"""Those that can be chosen; see `sampling` for what is taken for granted of each."""
 
 
 def wanted(environ: Mapping[str, str]) -> Wanted:
@@ -194,14 +203,7 @@ _EXPECTED: Final[Mapping[str, tuple[Callable[[str], bool], str]]] = {
         for kind, expected in _OF_A_SIGNAL.items()
     },
     "OTEL_RESOURCE_ATTRIBUTES": _PAIRS,
-    "OTEL_TRACES_SAMPLER": _one_of(
-        "always_on",
-        "always_off",
-        "traceidratio",
-        "parentbased_always_on",
-        "parentbased_always_off",
-        "parentbased_traceidratio",
-    ),
+    "OTEL_TRACES_SAMPLER": _one_of(*SAMPLERS),
     "OTEL_TRACES_SAMPLER_ARG": (_is_share, "a share from 0 to 1, such as 0.01"),
     "OTEL_BSP_MAX_QUEUE_SIZE": _COUNT,
     "OTEL_BSP_MAX_EXPORT_BATCH_SIZE": _COUNT,

@@ -1,6 +1,8 @@
 """Places in a trace: how they are written, and which ids our own spans have."""
 
 import hashlib
+from contextvars import ContextVar
+from typing import Final
 
 from opentelemetry.context import Context
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
@@ -9,16 +11,22 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_s
 from coordinator.domain.ids import IdempotencyKey
 from coordinator.domain.trace import TraceContext, parse_trace
 
+unrecorded: Final = ContextVar("unrecorded", default="")
+"""Where the call that is being handled is in its trace, if nobody records that: the library knows nothing of
+such a call."""
+
 
 class ChosenIds(RandomIdGenerator):
-    """Ids by chance, but for those of a span that is about to be started: its ids follow from what it is."""
+    """Ids by chance, but for those of a span that is about to be started: they were known before it."""
 
     def __init__(self) -> None:
         self.trace_id: int | None = None
+        """Of the next trace that is begun, and no other."""
         self.span_id: int | None = None
 
     def generate_trace_id(self) -> int:
-        return super().generate_trace_id() if self.trace_id is None else self.trace_id
+        chosen, self.trace_id = self.trace_id, None
+        return super().generate_trace_id() if chosen is None else chosen
 
     def generate_span_id(self) -> int:
         return super().generate_span_id() if self.span_id is None else self.span_id

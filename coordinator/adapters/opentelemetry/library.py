@@ -18,7 +18,7 @@ from coordinator.adapters.opentelemetry.delivery import Delivery
 from coordinator.adapters.opentelemetry.environment import Push, Signal
 from coordinator.adapters.opentelemetry.exporting import AllowedSpans, CountingProcessor
 from coordinator.adapters.opentelemetry.ids import ChosenIds
-from coordinator.adapters.opentelemetry.server import CallerContext, server_interceptor
+from coordinator.adapters.opentelemetry.server import CallerContext, SampledCalls
 from coordinator.adapters.opentelemetry.spans import SagaSpans
 from coordinator.domain.errors import StartupFailed
 
@@ -41,19 +41,20 @@ class Traces:
             StartupFailed: the exporter is not installed, or refuses its settings.
         """
         self._exporter = AllowedSpans(_span_exporter(delivery.push), delivery)
-        ids = ChosenIds()
+        self._ids = ids = ChosenIds()
         try:
             self._processor = CountingProcessor(self._exporter, delivery)
             self._provider = TracerProvider(resource=resource(), id_generator=ids, shutdown_on_exit=False)
         except ValueError as error:
             raise StartupFailed(f"OTEL_*: {error}") from None
         self._provider.add_span_processor(self._processor)
-        propagate.set_global_textmap(CallerContext(header_ignored))
+        self._headers = CallerContext(header_ignored)
+        propagate.set_global_textmap(self._headers)
         self.spans = SagaSpans(self._provider, ids, targets)
 
     def interceptor(self, methods: Collection[str]) -> aio.ServerInterceptor:
-        """What makes a span of each call of *methods* that a server answers."""
-        return server_interceptor(self._provider, methods)
+        """What makes a span of each call of *methods* that a server answers, if it is sampled."""
+        return SampledCalls(self._provider, self._ids, methods, self._headers)
 
     def close(self) -> None:
         """Send what is left, for at most `CLOSE_S`. Blocks."""

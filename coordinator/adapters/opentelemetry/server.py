@@ -1,13 +1,18 @@
 """The server's side of a call: a span by opentelemetry-instrumentation-grpc, within the caller's trace.
 
+Of a hundred calls ninety-nine may not be recorded, and the library takes as much trouble over those. So it
+is called in only where a call is.
+
 The library reads what the caller sent through the process's one propagator, so that is ours: of a stranger's
 headers it takes a `traceparent` that is one, and nothing else.
 """
 
 import re
-from collections.abc import Callable, Collection, Sequence
-from typing import Final
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from functools import partial
+from typing import Any, Final, TypeAlias
 
+import grpc
 from grpc import HandlerCallDetails, StatusCode, aio
 from opentelemetry import trace
 from opentelemetry.context import Context
@@ -21,11 +26,15 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import NonRecordingSpan, SpanContext, Status, TraceFlags, set_span_in_context
+from opentelemetry.trace import Span, Status
 from opentelemetry.trace import StatusCode as SpanStatus
 
-from coordinator.adapters.opentelemetry.ids import written
-from coordinator.domain.trace import parse_trace
+from coordinator.adapters.opentelemetry.ids import ChosenIds, unrecorded, written
+from coordinator.adapters.opentelemetry.sampling import Bounds, under_caller
+from coordinator.domain.trace import TraceContext, parse_trace
+
+_Context = aio.ServicerContext[Any, Any]
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 
 # Of a server's answers those that say something about the server, by the RPC semantic conventions.
 _SERVER_FAULTS: Final = frozenset(
@@ -41,6 +50,7 @@ _SERVER_FAULTS: Final = frozenset(
 # W3C Baggage, 3.2: at most 64 members are to be kept, and 8192 bytes.
 _BAGGAGE_BYTES_MAX: Final = 8192
 _BAGGAGE_MEMBERS_MAX: Final = 64
+_HEADERS: Final = frozenset({"traceparent", "baggage"})
 _SAGA_ID: Final = re.compile(r"[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _TOKEN: Final = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"
 _VALUE: Final = r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*"
@@ -64,20 +74,17 @@ class CallerContext(TextMapPropagator):
         getter: Getter[CarrierT] = default_getter,
     ) -> Context:
         context = Context() if context is None else context
-        baggage = getter.get(carrier, "baggage")
-        if baggage and not (_is_text(baggage) and _is_baggage(",".join(baggage))):
+        self.check(carrier, getter)
+        caller = _caller(getter.get(carrier, "traceparent"))
+        return context if caller is None else under_caller(caller, context)
+
+    def check(self, carrier: CarrierT, getter: Getter[CarrierT] = default_getter) -> None:
+        """Tell of headers that break their rules."""
+        traceparent, baggage = getter.get(carrier, "traceparent"), getter.get(carrier, "baggage")
+        if baggage and not (_is_text(baggage) and _is_baggage(",".join(map(str, baggage)))):
             self._ignored("baggage")
-        given = getter.get(carrier, "traceparent")
-        if not given:
-            return context
-        # Of several headers gRPC hands out one.
-        caller = parse_trace(given[0]) if _is_text(given) else None
-        if caller is None:
+        if traceparent and _caller(traceparent) is None:
             self._ignored("traceparent")
-            return context
-        flags = TraceFlags(TraceFlags.SAMPLED if caller.sampled else TraceFlags.DEFAULT)
-        parent = SpanContext(int(caller.trace_id, 16), int(caller.span_id, 16), True, flags)
-        return set_span_in_context(NonRecordingSpan(parent), context)
 
     def inject(
         self,
@@ -89,26 +96,77 @@ class CallerContext(TextMapPropagator):
 
     @property
     def fields(self) -> set[str]:
-        return {"traceparent", "baggage"}
+        return set(_HEADERS)
 
 
-def server_interceptor(provider: TracerProvider, methods: Collection[str]) -> aio.ServerInterceptor:
-    """A span for each call of *methods*. Streams should not be among them: they last as long as their reader
-    likes, and no span is held open for hours."""
+class SampledCalls(aio.ServerInterceptor):
+    """A span for each call that is sampled; of the others it is only kept where they are in their trace."""
 
-    def is_followed(call: HandlerCallDetails) -> bool:
-        return call.method in methods
+    def __init__(
+        self, provider: TracerProvider, ids: ChosenIds, methods: Collection[str], headers: CallerContext
+    ) -> None:
+        """*ids* are those that *provider* gives out. *methods* answer once: a stream lasts as long as its
+        reader likes, and no span is held open for hours."""
+        self._bounds = Bounds(provider.sampler)
+        self._ids = ids
+        self._methods = methods
+        self._headers = headers
+        self._library: aio.ServerInterceptor = aio_server_interceptor(provider)  # type: ignore[no-untyped-call]
 
-    interceptor: aio.ServerInterceptor = aio_server_interceptor(provider, is_followed)  # type: ignore[no-untyped-call]
-    return interceptor
+    async def intercept_service(
+        self,
+        continuation: Callable[[HandlerCallDetails], Awaitable[_Handler]],
+        handler_call_details: HandlerCallDetails,
+    ) -> _Handler:
+        handler = await continuation(handler_call_details)
+        if handler is None or handler_call_details.method not in self._methods:
+            return handler
+        return grpc.unary_unary_rpc_method_handler(
+            self._answering(handler_call_details, handler),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+
+    def _answering(self, details: HandlerCallDetails, handler: Any) -> Callable[..., Awaitable[Any]]:
+        async def answer(request: Any, context: _Context) -> Any:
+            headers = {key: value for key, value in context.invocation_metadata() or () if key in _HEADERS}
+            caller = _caller(default_getter.get(headers, "traceparent")) if headers else None
+            trace_id = self._ids.generate_trace_id() if caller is None else int(caller.trace_id, 16)
+            if self._bounds.take(trace_id, caller):
+                spanned = await self._spanned(details, handler)
+                # No other trace is begun before the one of this call is.
+                self._ids.trace_id = trace_id if caller is None else None
+                return await spanned(request, context)
+            if headers:  # the library does so itself where it is called in
+                self._headers.check(headers)
+            token = unrecorded.set(f"00-{trace_id:032x}-{self._ids.generate_span_id():016x}-00")
+            try:
+                return await handler.unary_unary(request, context)
+            finally:
+                unrecorded.reset(token)
+
+        return answer
+
+    async def _spanned(self, details: HandlerCallDetails, handler: _Handler) -> Callable[..., Awaitable[Any]]:
+        async def give(_: HandlerCallDetails) -> _Handler:
+            return handler
+
+        spanned: Any = await self._library.intercept_service(give, details)
+        behaviour: Callable[..., Awaitable[Any]] = spanned.unary_unary
+        return behaviour
 
 
-def call_ended(code: StatusCode, saga_id: str) -> None:
-    """Tell the span of the call that is being handled how it ended. The library does not know that of a call
-    that ends with a status of details, nor of one whose caller has left."""
+def call_follower() -> Callable[[StatusCode, str], None] | None:
+    """Who is to be told how the call that is being handled ends; None where that is not recorded."""
+    if unrecorded.get():
+        return None
     span = trace.get_current_span()
-    if not span.is_recording():
-        return
+    return partial(_ended, span) if span.is_recording() else None
+
+
+def _ended(span: Span, code: StatusCode, saga_id: str) -> None:
+    """The library does not know that of a call that ends with a status of details, nor of one whose caller
+    has left."""
     span.set_attribute("rpc.response.status_code", code.name)
     # A request may name anything, of any length.
     if _SAGA_ID.fullmatch(saga_id):
@@ -120,8 +178,15 @@ def call_ended(code: StatusCode, saga_id: str) -> None:
 
 def current_trace() -> str:
     """The `traceparent` of the call that is being handled; "" where none is."""
+    if place := unrecorded.get():
+        return place
     context = trace.get_current_span().get_span_context()
     return written(context) if context.is_valid else ""
+
+
+def _caller(traceparent: Sequence[object] | None) -> TraceContext | None:
+    # Of several headers gRPC hands out one.
+    return parse_trace(str(traceparent[0])) if traceparent and _is_text(traceparent) else None
 
 
 def _is_text(values: Sequence[object]) -> bool:

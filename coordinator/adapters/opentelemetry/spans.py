@@ -16,7 +16,14 @@ from opentelemetry.util.types import AttributeValue
 
 from coordinator.adapters.no_tracing import NoAttempt
 from coordinator.adapters.opentelemetry.attempt import AttemptSpan, add_consequences
-from coordinator.adapters.opentelemetry.ids import ChosenIds, execute_span_id, recorded, span_context, under
+from coordinator.adapters.opentelemetry.ids import (
+    ChosenIds,
+    execute_span_id,
+    recorded,
+    span_context,
+    under,
+    unrecorded,
+)
 from coordinator.domain.events import (
     CancelRequested,
     DeadlinePassed,
@@ -52,6 +59,8 @@ class SagaSpans:
         self._servers = {service: _server(target) for service, target in targets.items()}
 
     def begin(self) -> str:
+        if place := unrecorded.get():
+            return place  # no two spans will have it: there are none
         handled = get_current_span().get_span_context()
         if handled.is_valid:
             trace_id, sampled = handled.trace_id, handled.trace_flags.sampled
@@ -62,10 +71,10 @@ class SagaSpans:
         return str(TraceContext(f"{trace_id:032x}", f"{self._ids.generate_span_id():016x}", sampled))
 
     def started(self, saga: Saga) -> None:
-        get_current_span().set_attribute("saga.id", saga.id)
         context = recorded(saga.trace)
         if context is None:
             return
+        get_current_span().set_attribute("saga.id", saga.id)
         # Told with the start of the saga, whose end nobody could wait for: the span is its becoming durable.
         self._start(
             f"saga {saga.definition.name}",
@@ -78,8 +87,10 @@ class SagaSpans:
 
     def concerns(self, trace: str) -> None:
         context = recorded(trace)
+        if context is None:
+            return
         handled = get_current_span()
-        if context is None or not handled.is_recording():
+        if not handled.is_recording():
             return
         if handled.get_span_context().trace_id != int(context.trace_id, 16):
             handled.add_link(span_context(context.trace_id, int(context.span_id, 16)))
