@@ -81,7 +81,7 @@ def relation_faults(steps: Sequence[Sketch], services: Collection[str] | None) -
     faults = list(_dependency_faults(steps, place_of, names_certain=names_certain))
     yield from faults
     drawn = None
-    if names_certain and len(place_of) == len(steps):
+    if len(place_of) == len(steps):
         # A step that waits for itself, or for none that there is, was told; it hides no circle of others.
         depends_on = [
             [parent for parent in parents if parent != place]

@@ -60,12 +60,12 @@ class SagaSummary:
     """When automatic work is next due; None where that is now, or where none is left."""
     seq: int
     """The number of the newest journal record that this row reflects."""
-    flags: tuple[str, ...] = ()
-    forced: bool = False
+    flags: tuple[str, ...]
+    forced: bool
     """Whether a person decided a part of its outcome."""
-    signature: Signature | None = None
+    signature: Signature | None
     """There if and only if it needs a person."""
-    trace: str = ""
+    trace: str
     """Where it is followed, as in `SagaStarted`."""
 
 
