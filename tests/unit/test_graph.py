@@ -95,6 +95,8 @@ def test_a_graph_has_a_cycle_if_and_only_if_one_can_be_named(depends_on: Drawn) 
         # What only leads to a cycle, or behind one, is no part of it.
         ([[1], [2], [1], [2]], [1, 2]),
         ([[], [0, 2], [1, 0], []], [1, 2]),
+        # Of several the one is told that a reader of the definition comes upon first.
+        ([[2, 1], [0], [0]], [0, 1]),
     ],
 )
 def test_a_cycle_is_named_without_what_only_leads_to_it(depends_on: Drawn, cycle: list[int]) -> None:

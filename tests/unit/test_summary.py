@@ -11,7 +11,7 @@ from coordinator.domain.ids import StepName
 from coordinator.domain.machine import decide, start
 from coordinator.domain.outcomes import Answer, NoProof, Refused, Unproved
 from coordinator.domain.saga import Status
-from coordinator.domain.summary import DeadLetterCause, Signature, summarize
+from coordinator.domain.summary import SET_ASIDE, DeadLetterCause, Signature, summarize
 from tests.contract.sagas import acted
 from tests.unit.machine.tale import (
     BORN_AT,
@@ -306,6 +306,16 @@ def test_an_undo_that_is_tried_again_may_fail_for_another_cause() -> None:
 
 def test_an_undo_that_a_person_gave_up_counts_as_one_whose_budget_is_spent() -> None:
     assert signature(turned_back().begins().happens(acted(Verb.FAIL, C))) == ("c", "BUDGET_SPENT")
+
+
+def test_causes_keep_their_words_for_they_stand_in_rows_that_later_releases_read() -> None:
+    assert [cause.value for cause in DeadLetterCause] == [
+        "REFUSED",
+        "BUDGET_SPENT",
+        "SET_ASIDE",
+        "EXPRESSION",
+    ]
+    assert (SET_ASIDE.step, SET_ASIDE.cause.value) == (None, "SET_ASIDE")
 
 
 def test_the_signature_is_gone_once_nobody_is_needed_any_more() -> None:

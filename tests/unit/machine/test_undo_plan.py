@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from coordinator.api.convert import to_undo_plan
 from coordinator.domain import shown_plan as shown
 from coordinator.domain import undo_plan as planning
 from coordinator.domain.definition import StepKind
@@ -22,8 +23,10 @@ from coordinator.domain.ids import ActionId, StepName
 from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.masking import Masking
 from coordinator.domain.saga import StepState
-from coordinator.domain.shown_plan import shown_plan
+from coordinator.domain.shown_plan import ShownPlan, shown_plan
 from coordinator.domain.undo_plan import Stays, UndoPlan, undo_plan
+from coordinator.domain.values import replace
+from saga.v1 import types_pb2
 from tests.unit.machine.tale import DONE, FAULT, REFUSAL, Tale, define, step
 
 
@@ -255,6 +258,18 @@ def test_what_does_not_fit_is_not_even_made(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(Masking, "undo_input", masked)
     shown_plan(tale.saga, evaluate, with_inputs=True)
     assert made == ["s3", "s2"]
+
+
+def test_a_planned_undo_is_told_and_compared_without_the_saga_that_it_reads() -> None:
+    (undo,) = plan(Tale(define("a", "b")).does("1")).undos
+    assert "saga=" not in repr(undo), "there is all that it was given and that its steps answered"
+    assert replace(undo, saga=Tale(define("a")).saga) == undo
+
+
+def test_each_reason_why_an_effect_stays_is_one_of_the_api() -> None:
+    told = to_undo_plan(ShownPlan((), tuple((StepName("a"), why) for why in Stays), shortened=False))
+    _, *reasons = types_pb2.StandingReason.values()
+    assert [standing.reason for standing in told.stays] == reasons
 
 
 def test_a_retried_undo_is_planned_under_its_key() -> None:
