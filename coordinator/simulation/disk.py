@@ -8,7 +8,6 @@ one before no more.
 import asyncio
 import sqlite3
 from collections.abc import Callable, Iterable
-from functools import cache
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,6 +18,7 @@ from coordinator.adapters.sqlite.upkeep import SqliteUpkeep
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.ids import FencingToken
 from coordinator.simulation.boundaries import Boundaries, Boundary, Kill, Unsynced
+from coordinator.simulation.databases import Databases
 from coordinator.simulation.loop import Process
 
 _T = TypeVar("_T")
@@ -35,8 +35,7 @@ class SimulatedDisk:
         self._pace = pace
         self._token = FencingToken(0)
         self._unsynced: Callable[[], object] | None = None
-        self.database = sqlite3.connect(":memory:", isolation_level=None, factory=_Database)
-        self.database.deserialize(_empty())
+        self.database = _DATABASES.take()
         self.holder: Process | None = None
         self.shortage: str | None = None
         """Why no saga may be started, if so: the disk is nearly full."""
@@ -84,7 +83,9 @@ class SimulatedDisk:
         self.committed()
 
     def close(self) -> None:
-        self.database.close()
+        """Call it once, when nothing looks at its database any more: another disk will have that."""
+        self.holder = None
+        _DATABASES.give_back(self.database)
 
     async def _write(self, process: Process, work: Callable[[], _T]) -> _T:
         await self._reach(process, Boundary.UNWRITTEN)
@@ -175,10 +176,10 @@ class _NoLock:
         """Nothing is held."""
 
 
-@cache
-def _empty() -> bytes:
-    """A journal that nobody has opened; making one takes twenty times as long as copying it."""
-    database = sqlite3.connect(":memory:", isolation_level=None)
+def _lay_out(database: sqlite3.Connection) -> None:
+    """A journal that nobody has opened."""
     take_token(database, PATH, token_before=FencingToken(0))
     database.execute("UPDATE journal SET token = 0")
-    return database.serialize()
+
+
+_DATABASES: Final = Databases(_Database, _lay_out)

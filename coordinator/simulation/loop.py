@@ -99,9 +99,6 @@ class _Handle:
     def when(self) -> float:
         return self._when
 
-    def run(self) -> None:
-        self.context.run(self._callback, *self._args)
-
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
     """First come, first served; with *shuffle*, what is ready at the same time is taken in any order."""
@@ -268,7 +265,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         for handle in ready:
             if handle._cancelled:
                 continue
-            process = handle.context.get(_PROCESS)
+            context = handle.context
+            process = context.get(_PROCESS)
             if process is not None:
                 if process.is_dead:
                     continue
@@ -277,7 +275,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                     continue
             self.steps += 1
             try:
-                handle.run()
+                context.run(handle._callback, *handle._args)
             except Exception as error:
                 self.faults.append(error)
 

@@ -6,10 +6,9 @@ Each kind draws from a stream of its own, so that one more of them changes nothi
 import json
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Final
 
-from coordinator.domain.definition import parse_definition
+from coordinator.domain.jsontext import canonical
 from tests.simulation.plan import (
     Again,
     BadWrite,
@@ -68,6 +67,7 @@ class _Drawing:
         self._seed = seed
         dice = self._dice("world")
         self._definitions = self._draw_definitions()
+        self._documents = [json.loads(text) for text in self._definitions]
         # Most worlds are small, where each detail has its chance; a few are crowded.
         self._size = min(ORDERS_MAX, 1 + int(dice.expovariate(1 / 14)))
         self._span_s = dice.choice([0.5, 3.0, 20.0, 90.0])
@@ -133,7 +133,7 @@ class _Drawing:
                         what = dice.choice(whats)
                         first, often = dice.choice([0, 0, 0, 1, 2]), dice.choice([1, 1, 1, 2, 3, 8])
                         for call in range(first, first + often):
-                            yield _trick(dice, Trick(order.number, step, way, call, what))
+                            yield _trick(dice, order, step, way, call, what)
 
     def _stumbles(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
         """One thing after the other happens to a step, and none of it need be the end of its saga."""
@@ -143,7 +143,7 @@ class _Drawing:
             for step in self._steps(order):
                 for way in ways:
                     for call in range(dice.randint(1, 4) if dice.random() < rate else 0):
-                        yield _trick(dice, Trick(order.number, step, way, call, dice.choice(_STUMBLES)))
+                        yield _trick(dice, order, step, way, call, dice.choice(_STUMBLES))
 
     def _doomed(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
         """A step is refused, and the undo of those before it is no easy one either."""
@@ -156,7 +156,7 @@ class _Drawing:
             for step in steps:
                 what = dice.choice(["", "", "refuse", "fault", "lose the reply", "pend", "status after"])
                 for call in range(dice.choice([1, 2, 30]) if what else 0):
-                    yield _trick(dice, Trick(order.number, step, "undo", call, what))
+                    yield _trick(dice, order, step, "undo", call, what)
 
     def _doubtful(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
         """Whoever is asked for something decisive does not say, and then says no, or never does."""
@@ -166,7 +166,7 @@ class _Drawing:
                 silent = dice.choice([0, 1, 1, 2, 40])
                 for call in range(silent):
                     what = dice.choice(["lose the request", "status before", "fault", "error"])
-                    yield _trick(dice, Trick(order.number, step, "do", call, what))
+                    yield _trick(dice, order, step, "do", call, what)
                 if dice.random() < 0.6:
                     yield Trick(order.number, step, "do", silent, "refuse", code="SOLD_OUT")
 
@@ -215,7 +215,7 @@ class _Drawing:
             yield Takeover(at_s, dice.choice([0.01, 0.1, 1.0, 20.0]), dice.choice(["lost", "kept"]))
 
     def _outages(self, dice: random.Random, orders: Sequence[Order]) -> Iterator[Fault]:
-        steps = [step for text in self._definitions for step in json.loads(text)["steps"]]
+        steps = [step for document in self._documents for step in document["steps"]]
         for _ in range(dice.choice([1, 2, 3])):
             yield Outage(
                 dice.uniform(0.0, self._span_s),
@@ -289,10 +289,9 @@ class _Drawing:
                 yield Look(order.at_s + dice.uniform(0.0, self._span_s), order.number)
 
     def _steps(self, order: Order, kinds: Sequence[str] = ()) -> list[str]:
-        document = json.loads(self._definitions[order.definition])
         return [
             step.get("name", step["transaction"])
-            for step in document["steps"]
+            for step in self._documents[order.definition]["steps"]
             if not kinds or step.get("kind") in kinds
         ]
 
@@ -346,12 +345,13 @@ _TRICKS: Final[Mapping[str, Mapping[str, Sequence[Any]]]] = {
 }
 
 
-def _trick(dice: random.Random, trick: Trick) -> Trick:
-    return replace(trick, **{name: dice.choice(choices) for name, choices in _TRICKS[trick.what].items()})
+def _trick(dice: random.Random, order: Order, step: str, way: Way, call: int, what: str) -> Trick:
+    details = {name: dice.choice(choices) for name, choices in _TRICKS[what].items()}
+    return Trick(order.number, step, way, call, what, **details)
 
 
 def _definition(name: str, dice: random.Random) -> str:
     """The text of any definition that can be loaded."""
     document = json.loads(any_definition(dice.randint(1, 6), dice).text)
     document["sagaName"] = name
-    return parse_definition(json.dumps(document), source="a drawing").text
+    return canonical(document)

@@ -10,7 +10,7 @@ import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from typing import Final
 
 import grpc
@@ -27,6 +27,7 @@ from coordinator.adapters.grpc_participants.answers import (
 from coordinator.domain.outcomes import Answer, NoProof, Unproved, status_kind
 from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from coordinator.simulation.boundaries import Boundaries, Boundary
+from coordinator.simulation.databases import Databases
 from coordinator.simulation.loop import Process, SimulatedLoop
 from participants import barrier, calls, ledger
 from participants.base import Output
@@ -88,7 +89,7 @@ class Services:
         row: Callable[[Row], None],
     ) -> None:
         self._loop = loop
-        self._salt = salt
+        self._salted = zlib.crc32(f"({salt!r}, ".encode())
         self._tricks = tricks
         self._echoes = echoes
         self._row = row
@@ -99,7 +100,7 @@ class Services:
         self._arrivals = 0
         self._now_ns = 0
         self._rows_known = 0
-        self.database = _new_database()
+        self.database = _DATABASES.take()
         self.services_of_rows: list[str] = []
         self.down: set[str] = set()
         self.silent: set[str] = set()
@@ -122,7 +123,7 @@ class Services:
 
     def spread(self, longest_s: float, *about: object) -> float:
         """How long something takes: the same whenever it is asked about the same."""
-        return longest_s * (zlib.crc32(repr((self._salt, about)).encode()) / 2**32)
+        return longest_s * (zlib.crc32(f"{about!r})".encode(), self._salted) / 2**32)
 
     def is_on_stream(self, call: Call) -> bool:
         """Whether this attempt goes on a stream, and not alone."""
@@ -169,7 +170,8 @@ class Services:
             self._loop.tell_later(None, WIRE_S, answered, _UNAVAILABLE)
 
     def close(self) -> None:
-        self.database.close()
+        """Call it once, when nothing looks at their database any more: those of another world has it."""
+        _DATABASES.give_back(self.database)
 
     def _arrive(
         self, call: Call, trick: Trick | None, answered: Callable[[Reply], None], timeout_s: float
@@ -436,14 +438,8 @@ def _nobody(_: Reply) -> None:
     """Whoever asked has an answer."""
 
 
-def _new_database() -> sqlite3.Connection:
-    database = sqlite3.connect(":memory:", isolation_level=None)
-    database.deserialize(_empty())
-    return database
-
-
-@cache
-def _empty() -> bytes:
-    database = sqlite3.connect(":memory:", isolation_level=None)
+def _lay_out(database: sqlite3.Connection) -> None:
     database.executescript(barrier.SCHEMA + ledger.SCHEMA + SCHEMA)
-    return database.serialize()
+
+
+_DATABASES: Final = Databases(sqlite3.Connection, _lay_out)
