@@ -139,8 +139,8 @@ def _dependency_faults(
 def _cycle_fault(steps: Sequence[Sketch], cycle: Sequence[int]) -> Fault:
     names = [steps[place].name or "" for place in (*cycle, cycle[0])]
     loop = " -> ".join(names if len(names) <= 8 else [*names[:4], "…", *names[-3:]])
-    key = "steps" if steps[cycle[0]].depends_on is None else "dependsOn"
-    loc: Loc = ("steps", cycle[0]) if key == "steps" else ("steps", cycle[0], key)
+    here: Loc = ("steps", cycle[0])
+    loc = here if steps[cycle[0]].depends_on is None else (*here, "dependsOn")
     return Fault(loc, f"expected steps that do not wait for each other, found {loop}", "dependency-cycle")
 
 

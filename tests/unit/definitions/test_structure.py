@@ -92,6 +92,7 @@ def test_where_it_cannot_be_known_which_steps_come_before_no_output_is_said_to_b
 
     wants, nameless = {"input": ["outputs.x"]}, next_in_row("!")
     assert paths(written("a", "nowhere"), written("b", "a", **wants)) == ["$.steps[0].dependsOn[0]"]
+    assert paths(written("a", "nowhere"), next_in_row("b", **wants)) == ["$.steps[0].dependsOn[0]"]
     assert paths(next_in_row("a"), nameless, next_in_row("c", **wants)) == ["$.steps[1].transaction"]
     assert paths(next_in_row("a"), next_in_row("b", **wants), nameless) == [
         "$.steps[1].input[0]",
@@ -139,6 +140,26 @@ WRONG: Final[dict[str, tuple[list[Written], str, str]]] = {
         [written("a"), next_in_row("b"), written("c", "d"), next_in_row("d"), written("e", "a", "d")],
         "$.steps[2].dependsOn dependency-cycle",
         f"{NO_CYCLE} c -> d -> c",
+    ),
+    "cycle that is met at a step which names none": (
+        [written("a", "c"), written("b", "c"), next_in_row("c")],
+        "$.steps[2] dependency-cycle",
+        f"{NO_CYCLE} c -> b -> c",
+    ),
+    "cycle that is told whole": (
+        [written("a", "g"), *map(next_in_row, "bcdefg")],
+        "$.steps[0].dependsOn dependency-cycle",
+        f"{NO_CYCLE} a -> g -> f -> e -> d -> c -> b -> a",
+    ),
+    "cycle that is told in parts": (
+        [written("a", "h"), *map(next_in_row, "bcdefgh")],
+        "$.steps[0].dependsOn dependency-cycle",
+        f"{NO_CYCLE} a -> h -> g -> f -> … -> c -> b -> a",
+    ),
+    "two steps of one name, of which nobody knows which one a circle would go through": (
+        [written("a", "b"), written("b", "a"), written("c", name="a")],
+        "$.steps[2].name invalid",
+        "expected a step name of its own, found 'a' as in $.steps[0]",
     ),
     "two pivots": (
         [next_in_row("a", **PIVOT), next_in_row("b", **PIVOT)],
