@@ -157,7 +157,7 @@ WRONG: Final[dict[str, tuple[list[Written], str, str]]] = {
         f"{NO_CYCLE} a -> h -> g -> f -> … -> c -> b -> a",
     ),
     "two steps of one name, of which nobody knows which one a circle would go through": (
-        [written("a", "b"), written("b", "a"), written("c", name="a")],
+        [written("a", "b"), written("b", "a"), written("c") | {"name": "a"}],
         "$.steps[2].name invalid",
         "expected a step name of its own, found 'a' as in $.steps[0]",
     ),
