@@ -81,7 +81,7 @@ def _changed(saga: Saga, event: OperatorActed) -> Saga:
             step = _step(saga, event)
             if saga.heading is Heading.FORWARD:
                 return _forward(saga, step, event)
-            return saga.with_step(replace(step, undo=_undone(saga, step, event)))
+            return saga.with_step(replace(step, undo=_undone(saga, step, event)), event.at)
 
 
 def _step(saga: Saga, event: OperatorActed) -> StepState:
@@ -100,15 +100,15 @@ def _forward(saga: Saga, step: StepState, event: OperatorActed) -> Saga:
     cut_off = replace(step, lost=step.lost + (step.outcome is None and _is_under_way(step, event.at)))
     match event.verb:
         case Verb.RETRY if step.outcome is StepOutcome.FAILED:
-            return saga.with_step(_tried_again(step, event.at))
+            return saga.with_step(_tried_again(step, event.at), event.at)
         case Verb.RETRY:
             if step.due_at is None or step.due_at <= event.at:
                 raise IllegalTransition(
                     f"saga {saga.id}: step {step.name!r} is being asked, or will be as soon as there is room"
                 )
-            return saga.with_step(replace(step, due_at=None))
+            return saga.with_step(replace(step, due_at=None), event.at)
         case Verb.SKIP:
-            return saga.with_step(replace(cut_off, outcome=StepOutcome.SKIPPED, due_at=None))
+            return saga.with_step(replace(cut_off, outcome=StepOutcome.SKIPPED, due_at=None), event.at)
         case Verb.COMPLETE:
             # What a person vouches for has happened, whether or not a call of ours did it: so it is begun.
             done = replace(
@@ -119,16 +119,16 @@ def _forward(saga: Saga, step: StepState, event: OperatorActed) -> Saga:
                 due_at=None,
                 by_hand=True,
             )
-            return saga.with_step(done)
+            return saga.with_step(done, event.at)
         case _ if saga.is_decided and step.definition.kind is not StepKind.PIVOT:
             if step.outcome is StepOutcome.FAILED:
                 raise IllegalTransition(f"saga {saga.id}: step {step.name!r} has failed already")
-            return saga.with_step(replace(cut_off, outcome=StepOutcome.FAILED, due_at=None))
+            return saga.with_step(replace(cut_off, outcome=StepOutcome.FAILED, due_at=None), event.at)
         case _:
             # Of the pivot that says: the decision did not come about.
             given_up = replace(cut_off, outcome=StepOutcome.GIVEN_UP, due_at=None)
             abort = Abort(AbortKind.GIVEN_UP, event.at, step.name, FAILED_BY_HAND, event.reason)
-            return replace(saga.with_step(given_up), abort=abort)
+            return replace(saga.with_step(given_up, event.at), abort=abort)
 
 
 def _tried_again(step: StepState, at: float) -> StepState:

@@ -33,15 +33,16 @@ def step_input(
     """
     texts = _texts(saga_input)
     fields, wanted = _wanted(definition, definition.positions[step.name])
-    chosen = dict(texts) if fields is None else {field: texts[field] for field in fields}
+    chosen = texts if fields is None else {field: texts[field] for field in fields}
     if wanted is not None:
-        chosen[OUTPUTS] = _object({name: outputs[name] for name in wanted if name in outputs})
+        outputs_text = _object({name: outputs[name] for name in wanted if name in outputs})
+        chosen = {**chosen, OUTPUTS: outputs_text}
     return _object(chosen)
 
 
 def _object(texts: Mapping[str, str]) -> str:
     """The canonical text of an object, of whose entries these are the canonical texts."""
-    return "{" + ",".join(f"{_key(name)}:{texts[name]}" for name in sorted(texts)) + "}"
+    return "{" + ",".join([f"{_key(name)}:{texts[name]}" for name in sorted(texts)]) + "}"
 
 
 @lru_cache(maxsize=4096)
@@ -60,7 +61,11 @@ def step_input_fields(
 
 def _texts(saga_input: str) -> Mapping[str, str]:
     """The canonical text of each field of a saga's input."""
-    return next(kept for chars_max, kept in _KEPT if len(saga_input) <= chars_max)(saga_input)
+    size = len(saga_input)
+    for chars_max, kept in _KEPT:
+        if size <= chars_max:
+            break
+    return kept(saga_input)
 
 
 def _read_texts(saga_input: str) -> Mapping[str, str]:

@@ -169,7 +169,7 @@ def _folded(saga: Saga, event: Event) -> Saga:
             step = _may_begin(saga, name)
             if step.definition.when is None:
                 raise IllegalTransition(f"saga {saga.id}: {name!r} has no condition and cannot be omitted")
-            return saga.with_step(replace(step, outcome=StepOutcome.OMITTED))
+            return saga.with_step(replace(step, outcome=StepOutcome.OMITTED), event.at)
         case OutputShaped(output=output):
             if not saga.awaits_output:
                 raise IllegalTransition(f"saga {saga.id} is {saga.status}: its output is not to be made now")
@@ -198,7 +198,7 @@ def _begun(saga: Saga, event: StepBegun) -> Saga:
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} cannot begin after the deadline")
     if isinstance(event, PivotBegun) is not (step.definition.kind is StepKind.PIVOT):
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} is {step.definition.kind}")
-    return saga.with_step(replace(step, begun=True, input=event.input, budget_from=event.at))
+    return saga.with_step(replace(step, begun=True, input=event.input, budget_from=event.at), event.at)
 
 
 def _may_begin(saga: Saga, name: StepName) -> StepState:
@@ -229,14 +229,14 @@ def _expression_failed(saga: Saga, event: ExpressionFailed) -> Saga:
         return replace(saga, abort=abort)
     step = _may_begin(saga, event.step)
     if saga.is_decided:
-        return saga.with_step(replace(step, outcome=StepOutcome.FAILED, unsendable=_told(event)))
+        return saga.with_step(replace(step, outcome=StepOutcome.FAILED, unsendable=_told(event)), event.at)
     return replace(saga, abort=abort)
 
 
 def _undo_unsendable(saga: Saga, event: ExpressionFailed) -> Saga:
     step = _undo_may_begin(saga, event.step)
     failed = Undo(step.output, event.at, outcome=UndoOutcome.FAILED, unsendable=_told(event))
-    return saga.with_step(replace(step, undo=failed))
+    return saga.with_step(replace(step, undo=failed), event.at)
 
 
 def _told(event: ExpressionFailed) -> str:
@@ -264,24 +264,24 @@ def _answered(saga: Saga, event: ForwardAnswer) -> Saga:
     match event:
         case StepSucceeded(output=output):
             changed = replace(step, outcome=StepOutcome.SUCCEEDED, output=output, due_at=None)
-            return saga.with_step(changed)
+            return saga.with_step(changed, event.at)
         case StepRefused() if saga.is_decided and step.definition.kind is not StepKind.PIVOT:
             failed = replace(step, failures=step.failures + 1, outcome=StepOutcome.FAILED, refused=True)
-            return saga.with_step(replace(failed, due_at=None))
+            return saga.with_step(replace(failed, due_at=None), event.at)
         case StepRefused(code=code, message=message):
-            after = saga.with_step(replace(step, outcome=StepOutcome.REFUSED, due_at=None))
+            after = saga.with_step(replace(step, outcome=StepOutcome.REFUSED, due_at=None), event.at)
             return _turned_back(after, Abort(AbortKind.REFUSED, event.at, step.name, code, message))
         case StepPending(at=at, ask_at=ask_at):
             # Waiting for a participant that has taken the work on spends no budget; asking it does.
             spent_from = step.budget_from + ask_at - at
             waiting = replace(step, pendings=step.pendings + 1, due_at=ask_at, budget_from=spent_from)
-            return saga.with_step(waiting)
+            return saga.with_step(waiting, event.at)
         case StepFaulted(retry_at=retry_at, code=code, message=message):
             outcome = None
             if forward and retry_at is None:
                 outcome = StepOutcome.FAILED if saga.is_decided else StepOutcome.GIVEN_UP
             changed = replace(step, failures=step.failures + 1, due_at=retry_at, outcome=outcome)
-            after = _flagged(saga.with_step(changed), event)
+            after = _flagged(saga.with_step(changed, event.at), event)
             if outcome is not StepOutcome.GIVEN_UP:
                 return after
             return _turned_back(after, Abort(AbortKind.GIVEN_UP, event.at, step.name, code, message))
@@ -294,7 +294,7 @@ def _undo_begun(saga: Saga, event: UndoBegun) -> Saga:
     if event.receipt != step.output:
         raise IllegalTransition(f"saga {saga.id}: the receipt of {event.step!r} is not its output")
     # One that could not be sent has never begun: a new one takes its place.
-    return saga.with_step(replace(step, undo=Undo(event.receipt, event.at, event.input)))
+    return saga.with_step(replace(step, undo=Undo(event.receipt, event.at, event.input)), event.at)
 
 
 def _undo_answered(saga: Saga, event: UndoAnswer) -> Saga:
@@ -316,7 +316,7 @@ def _undo_answered(saga: Saga, event: UndoAnswer) -> Saga:
             undo = replace(undo, failures=undo.failures + 1, due_at=retry_at, outcome=outcome)
         case _:
             assert_never(event)
-    after = saga.with_step(replace(step, undo=undo))
+    after = saga.with_step(replace(step, undo=undo), event.at)
     return _flagged(after, event) if isinstance(event, UndoFaulted) else after
 
 

@@ -6,8 +6,9 @@ from typing import Final
 
 from coordinator.domain.definition import OnCompensationFailure, SagaDefinition, StepDefinition
 from coordinator.domain.events import OperatorActed
-from coordinator.domain.graph import mask, places
+from coordinator.domain.graph import places
 from coordinator.domain.ids import RequestId, SagaId, StepName
+from coordinator.domain.jsontext import size_bytes
 from coordinator.domain.values import frozen, remembered, replace
 
 SAGA_INPUT_BYTES_MAX: Final = 1 << 20
@@ -261,22 +262,24 @@ class Saga:
     @remembered
     def reached(self) -> tuple[StepState, ...]:
         """The steps that are not settled and wait for no other step, going forward."""
-        open_places = mask([place for place, step in enumerate(self.steps) if not step.is_passed])
-        parents = self.definition.graph.parents
-        return tuple(
-            [
-                step
-                for place, step in enumerate(self.steps)
-                if step.outcome is None and not parents[place] & open_places
-            ]
-        )
+        steps, graph = self.steps, self.definition.graph
+        open_places, found = 0, []
+        for place in graph.order:
+            step = steps[place]
+            if step.outcome is None and not graph.parents[place] & open_places:
+                found.append(place)
+            if not step.is_passed:
+                open_places |= 1 << place
+        if len(found) > 1:
+            found.sort()  # as in the definition
+        return tuple([steps[place] for place in found])
 
     def has_reached(self, step: StepState) -> bool:
         """Whether *step* is one of the `reached` of a saga going forward, without looking at the others."""
         if self.abort is not None or self.termination is not None or step.outcome is not None:
             return False
         parents = self.definition.graph.parents[self.definition.positions[step.name]]
-        return all(self.steps[place].is_passed for place in places(parents))
+        return all([self.steps[place].is_passed for place in places(parents)])
 
     @remembered
     def at_work(self) -> tuple[StepState, ...]:
@@ -360,15 +363,14 @@ class Saga:
     @property
     def data_bytes(self) -> int:
         """How much its input and outputs take, as UTF-8."""
-        outputs = [len(step.output.encode()) for step in self.steps if step.output]
-        return len(self.input.encode()) + sum(outputs)
+        return size_bytes(self.input) + sum([size_bytes(step.output) for step in self.steps if step.output])
 
     def output_fault(self, step: StepState, output: str) -> str | None:
         """Why *output* is too much for *step*, if it is: its undo or a later step could not be sent."""
-        size = len(output.encode())
+        size = size_bytes(output)
         if self.data_bytes + size > SAGA_DATA_BYTES_MAX:
             return f"with this output the saga would hold more than {SAGA_DATA_BYTES_MAX} bytes of data"
-        if size + len((step.input or "").encode()) > CALL_BYTES_MAX:
+        if size + size_bytes(step.input or "") > CALL_BYTES_MAX:
             return f"this output and the step's input take more than {CALL_BYTES_MAX} bytes together"
         return None
 
@@ -388,10 +390,11 @@ class Saga:
         """The step called *name*; KeyError where there is none."""
         return self.steps[self.definition.positions[name]]
 
-    def with_step(self, changed: StepState) -> "Saga":
-        """This saga with the step of that name replaced."""
-        place = self.definition.positions[changed.name]
-        return replace(self, steps=(*self.steps[:place], changed, *self.steps[place + 1 :]))
+    def with_step(self, changed: StepState, at: float) -> "Saga":
+        """This saga with the step of that name replaced, at the moment *at*."""
+        steps = list(self.steps)
+        steps[self.definition.positions[changed.name]] = changed
+        return replace(self, steps=tuple(steps), updated_at=at)
 
 
 def _blocks(step: StepState) -> bool:

@@ -92,7 +92,7 @@ def _undo_input(saga: Saga, step: StepState, evaluate: Evaluate) -> str | None:
         return None
     # An input that is still to be made is that of a step that was never begun: a person vouched for it.
     shaped = _shaped(place, mapping, _scope(saga, step, itself=is_own), evaluate)
-    if len(shaped.encode()) + len((step.output or "").encode()) > CALL_BYTES_MAX:
+    if jsontext.size_bytes(shaped) + jsontext.size_bytes(step.output or "") > CALL_BYTES_MAX:
         raise NotEvaluated(f"this and the step's output take more than {CALL_BYTES_MAX} bytes", place=place)
     others = (other.undo.input for other in saga.steps if other.undo is not None)
     _check_sum(place, shaped, others)
@@ -101,20 +101,15 @@ def _undo_input(saga: Saga, step: StepState, evaluate: Evaluate) -> str | None:
 
 def _check_sum(place: str, shaped: str, others: Iterable[str | None]) -> None:
     """Refuse what was *shaped* if it is too much together with the *others*."""
-    total = sum(_size(text) for text in (shaped, *others) if text is not None)
+    total = sum(jsontext.size_bytes(text) for text in (shaped, *others) if text is not None)
     if total > SHAPED_INPUTS_BYTES_MAX:
         sentence = f"what mappings yield for this saga takes more than {SHAPED_INPUTS_BYTES_MAX} bytes in all"
         raise NotEvaluated(sentence, place=place)
 
 
-def _size(text: str) -> int:
-    # Of what may be sixteen megabytes nothing is copied that need not be.
-    return len(text) if text.isascii() else len(text.encode())
-
-
 def _shaped(place: str, mapping: JsonValue, scope: Scope, evaluate: Evaluate) -> str:
     text = shape(mapping, scope, evaluate, place=place)
-    if len(text.encode()) > SHAPED_BYTES_MAX:
+    if jsontext.size_bytes(text) > SHAPED_BYTES_MAX:
         raise NotEvaluated(f"what it yields takes more than {SHAPED_BYTES_MAX} bytes", place=place)
     return text
 

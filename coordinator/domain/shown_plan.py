@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from coordinator.domain import jsontext
 from coordinator.domain.expressions import Evaluate
 from coordinator.domain.ids import IdempotencyKey, StepName
 from coordinator.domain.inputs import input_fields
@@ -72,7 +73,7 @@ def _given(undo: PlannedUndo, masking: Masking, *, with_inputs: bool) -> Given:
 
 def _bytes(given: Given) -> int:
     texts = (*given.fields, given.input or "", given.receipt or "")
-    return sum(len(text.encode()) for text in texts)
+    return sum(jsontext.size_bytes(text) for text in texts)
 
 
 def _shown(undo: PlannedUndo, given: Given) -> ShownUndo:

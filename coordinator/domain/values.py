@@ -77,9 +77,7 @@ else:
         """*value* with the fields in *changes* changed."""
         kind = type(value)
         shape = _SHAPES.get(kind) or _shape(kind)
-        copy = _new(kind)
-        content = copy.__dict__
-        content.update(value.__dict__)
+        content = value.__dict__.copy()
         if len(content) > shape.size:
             for name in shape.remembered:
                 content.pop(name, None)
@@ -88,4 +86,6 @@ else:
             raise TypeError(
                 f"{kind.__name__} has no field {', '.join(sorted(changes.keys() - shape.fields))}"
             )
+        copy = _new(kind)
+        copy.__dict__ = content
         return copy

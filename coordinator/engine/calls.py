@@ -127,8 +127,7 @@ class Calls:
         if attempt.trace != call.trace:
             call = replace(call, trace=attempt.trace)
         sent = self._sent[command.step] = Sent(command, attempt)
-        sent.answer = self._dispatcher.send(call, timeout_s=timeout_s)
-        sent.answer.add_done_callback(partial(self._over, sent))
+        sent.answer = self._dispatcher.send(call, timeout_s=timeout_s, over=partial(self._over, sent))
 
     def take(self, sent: Sent) -> bool:
         """Whether the answer has a say: not if the call was cut off while it was on its way."""

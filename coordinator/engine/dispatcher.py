@@ -105,16 +105,20 @@ class Dispatcher:
             for service, in_use in self._in_use.items()
         }
 
-    def send(self, call: Call, *, timeout_s: float) -> asyncio.Future[Answer]:
-        """Start *call* in a slot that the caller has taken; the slot is freed when the call is over.
+    def send(
+        self, call: Call, *, timeout_s: float, over: Callable[[asyncio.Future[Answer]], None]
+    ) -> asyncio.Future[Answer]:
+        """Start *call* in a slot that the caller has taken; when the call is over, the slot is freed and *over*
+        is called.
 
         The caller owns what comes back; cancelling it abandons the call.
         """
         clock = asyncio.get_running_loop()
         sent_at = clock.time()
 
-        def over(answer: asyncio.Future[Answer]) -> None:
+        def ended(answer: asyncio.Future[Answer]) -> None:
             self.free_slot(call.service)
+            over(answer)
             if answer.cancelled() or answer.exception() is not None:
                 return
             direction = Direction.FORWARD if isinstance(call, ExecuteCall) else Direction.UNDO
@@ -126,5 +130,6 @@ class Dispatcher:
         except BaseException:
             self.free_slot(call.service)
             raise
-        answer.add_done_callback(over)
+        # One for both: each costs a turn of the event loop.
+        answer.add_done_callback(ended)
         return answer

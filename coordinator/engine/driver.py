@@ -7,7 +7,7 @@ is acted upon or shown.
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from typing import assert_never
+from typing import Final, assert_never
 
 from coordinator.domain.actions import Action, action_event
 from coordinator.domain.commands import Command, Invoke
@@ -45,6 +45,9 @@ from coordinator.ports.expressions import Expressions
 from coordinator.ports.journal import Journal, Request
 from coordinator.ports.telemetry import Telemetry
 from coordinator.ports.tracing import Attempt, Tracing
+
+_UNTOLD: Final = (SagaStarted, StepBegun, UndoBegun, OutputShaped)
+"""What is no news to whoever follows a saga: the calls tell it, or what is done with it."""
 
 _log = logging.getLogger(__name__)
 
@@ -154,16 +157,18 @@ class Driver:
             JournalUnavailable: the store failed.
         """
         try:
+            now = self._moment()
             while True:
-                self._begin_what_is_due(self._moment())
+                self._begin_what_is_due(now)
                 await self._write()
                 if self._is_over() and not self._mailbox:
                     return
                 self._send()
                 await self._mailbox.wait(for_s=self._wait_s())
-                # All that has come is made durable in one write.
+                # All that has come is judged by one moment, and made durable in one write.
+                now = self._moment()
                 while self._mailbox:
-                    self._take(self._mailbox.take())
+                    self._take(self._mailbox.take(), now)
         except Exception as error:
             # A journal that fails stops the whole process; anything else costs this saga alone.
             self._is_broken = not isinstance(error, JournalUnavailable | MemoryError)
@@ -271,17 +276,19 @@ class Driver:
     def _tell(self, events: Sequence[Event]) -> None:
         """*events* are durable: let them be counted, followed and logged."""
         saga, answers, self._answers = self._decision.saga, self._answers, {}
+        is_logged = _log.isEnabledFor(logging.DEBUG)
         for number, event in enumerate(events):
             attempt = answers.get(number)
             if attempt is not None:
                 attempt.settled(event, saga)
-            elif not isinstance(event, SagaStarted | StepBegun | UndoBegun | OutputShaped):
+            elif not isinstance(event, _UNTOLD):
                 self._tools.tracing.happened(saga, event)
             if isinstance(event, StepFaulted | UndoFaulted) and event.retry_at is not None:
                 direction = Direction.FORWARD if isinstance(event, StepFaulted) else Direction.UNDO
                 service = saga.step(event.step).definition.service
                 self._tools.telemetry.backed_off(service, direction, event.retry_at - event.at)
-            _log_event(saga, event, attempt)
+            if is_logged:
+                _log_event(saga, event, attempt)
 
     def _moment(self) -> float:
         """Now, with the deadline folded in first if it has come: what happens after it is judged by it."""
@@ -298,7 +305,10 @@ class Driver:
             commands = () if self._parking else self._decision.commands
             if self._calls.has_slots:
                 self._calls.give_back_slots(wanted={command.key for command in commands})
-            if all(self._begin(command, now) for command in commands):
+            for command in commands:
+                if not self._begin(command, now):
+                    break
+            else:
                 return
 
     def _begin(self, command: Command, now: float) -> bool:
@@ -365,21 +375,23 @@ class Driver:
         if self._parking:
             return None
         saga = self._decision.saga
+        wake_at = saga.deadline_at if saga.heading is Heading.FORWARD and not saga.is_overdue else None
         # What is due and finds no room is begun when one of those that are under way is over.
-        waiting = self._decision.commands if self._has_room else ()
-        moments = [command.due_at for command in waiting if self._calls.is_startable(command)]
-        if saga.heading is Heading.FORWARD and not saga.is_overdue:
-            moments.append(saga.deadline_at)
-        return min((moment for moment in moments if moment is not None), default=None)
+        for command in self._decision.commands if self._has_room else ():
+            due_at = command.due_at
+            is_next = due_at is not None and (wake_at is None or due_at < wake_at)
+            if is_next and self._calls.is_startable(command):
+                wake_at = due_at
+        return wake_at
 
-    def _take(self, message: _Message) -> None:
+    def _take(self, message: _Message, now: float) -> None:
         match message:
             case Answered():
-                self._answered(message)
+                self._answered(message, now)
             case Granted():
-                self._use_slot(message)
+                self._use_slot(message, now)
             case _Asked(event, done):
-                self._answer_request(event, done)
+                self._answer_request(event, done, now)
             case Broken(error):
                 raise error
             case _Park():
@@ -387,23 +399,22 @@ class Driver:
             case _:
                 assert_never(message)
 
-    def _answered(self, answered: Answered) -> None:
+    def _answered(self, answered: Answered, now: float) -> None:
         attempt = answered.sent.attempt
         if not self._calls.take(answered.sent):
             return  # an operator settled the step while this answer was on its way
         try:
-            event = self._verdict(answered)
+            event = self._verdict(answered, now)
         except Exception:
             attempt.abandoned()
             raise
         self._answers[len(self._unwritten)] = attempt
         self._fold(event)
 
-    def _verdict(self, answered: Answered) -> Event:
+    def _verdict(self, answered: Answered, now: float) -> Event:
         command = answered.sent.command
-        at = self._moment()
         draw = self._tools.chance.draw()
-        event = verdict(self._decision.saga, command, answered.answer, at=at, draw=draw)
+        event = verdict(self._decision.saga, command, answered.answer, at=now, draw=draw)
         if event is None:
             raise Superseded(
                 f"{self._service(command)} has seen a newer fencing token for saga {self._saga_id}: "
@@ -411,17 +422,15 @@ class Driver:
             )
         return event
 
-    def _use_slot(self, granted: Granted) -> None:
+    def _use_slot(self, granted: Granted, now: float) -> None:
         """A slot was taken for a command, which may have become pointless while it waited."""
         self._calls.hold(granted)
-        now = self._moment()
         if not self._parking and any(c.key == granted.command.key for c in self._decision.commands):
             self._note_begun(granted.command, now)
 
     def _answer_request(
-        self, event_of: Callable[[Saga, int, float], Event | None], done: asyncio.Future[bool]
+        self, event_of: Callable[[Saga, int, float], Event | None], done: asyncio.Future[bool], now: float
     ) -> None:
-        now = self._moment()
         outcome: bool | SagaError
         try:
             event = event_of(self._decision.saga, self.summary.seq + len(self._unwritten), now)
@@ -478,15 +487,14 @@ class Driver:
 
 
 def _log_event(saga: Saga, event: Event, attempt: Attempt | None) -> None:
-    if _log.isEnabledFor(logging.DEBUG):
-        _log.debug(
-            "%s",
-            type(event).__name__,
-            extra={
-                "saga_id": saga.id,
-                "step": getattr(event, "step", None),
-                "attempt": getattr(event, "attempt", None),
-                "code": getattr(event, "code", None),
-                "trace": saga.trace if attempt is None else attempt.trace,
-            },
-        )
+    _log.debug(
+        "%s",
+        type(event).__name__,
+        extra={
+            "saga_id": saga.id,
+            "step": getattr(event, "step", None),
+            "attempt": getattr(event, "attempt", None),
+            "code": getattr(event, "code", None),
+            "trace": saga.trace if attempt is None else attempt.trace,
+        },
+    )

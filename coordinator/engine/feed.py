@@ -14,7 +14,7 @@ class News:
 
     def __init__(self, *, at_rest: bool) -> None:
         self._at_rest = at_rest
-        self._changed = asyncio.Event()
+        self._waiting: asyncio.Future[None] | None = None
         self._latest: SagaSummary | None = None
         self._closed = False
 
@@ -24,23 +24,27 @@ class News:
         Raises:
             Draining: this coordinator shuts down and will publish no more.
         """
-        await self._changed.wait()
+        if self._latest is None and not self._closed:
+            self._waiting = asyncio.get_running_loop().create_future()
+            await self._waiting
         if self._latest is None:
             raise Draining("the coordinator is shutting down; ask again, the saga goes on")
         latest, self._latest = self._latest, None
-        if not self._closed:
-            self._changed.clear()
         return latest
 
     def _tell(self, summary: SagaSummary) -> None:
         if self._at_rest and summary.status.is_open:
             return
         self._latest = summary
-        self._changed.set()
+        self._wake()
 
     def _close(self) -> None:
         self._closed = True
-        self._changed.set()
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiting is not None and not self._waiting.done():
+            self._waiting.set_result(None)
 
 
 class Feed:

@@ -35,7 +35,7 @@ _TAKEN_UP_AT_ONCE: Final = 100
 _log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
-_Launch = asyncio.Future[tuple[Request, SagaSummary | None]]
+_Launched = tuple[Request, SagaSummary | None]
 
 
 @frozen
@@ -56,8 +56,8 @@ class Pool:
         self._sagas_open_max = sagas_open_max
         self._open = 0
         self._drivers: dict[SagaId, Driver] = {}
-        self._launching: dict[SagaId, _Launch] = {}
-        self._requested: dict[tuple[str, RequestId], _Launch] = {}
+        self._launching: dict[SagaId, asyncio.Event] = {}
+        self._requested: dict[tuple[str, RequestId], asyncio.Event] = {}
         self._sleepers: dict[SagaId, _Sleeper] = {}
         self._waking: dict[SagaId, asyncio.Task[bool]] = {}
         self._setting_aside: dict[SagaId, asyncio.Event] = {}
@@ -105,7 +105,7 @@ class Pool:
         name = (request.front_door, request.request_id)
         while (first := self._requested.get(name)) is not None:
             # The same id is on its way to the journal: joining it needs no room of its own.
-            await asyncio.wait([first])
+            await first.wait()
             holder = await self._index.requested(*name)
             if holder is not None:
                 return holder, None
@@ -117,19 +117,16 @@ class Pool:
                 "(SAGA_SAGAS_OPEN_MAX); nothing was written, try again later"
             )
         self._open += 1
-        launching: _Launch = asyncio.get_running_loop().create_future()
-        self._launching[born.saga_id] = self._requested[name] = launching
-        launching.add_done_callback(lambda _: self._launched(born.saga_id, name))
-        driving = self._spawn(self._launch(definition, born, request, launching))
+        self._launching[born.saga_id] = self._requested[name] = asyncio.Event()
+        launched: asyncio.Future[_Launched] = asyncio.get_running_loop().create_future()
+        driving = self._spawn(self._launch(definition, born, request, launched))
         driving.set_name(f"saga {born.saga_id}")
-        return await asyncio.shield(launching)
+        return await launched
 
-    def _launched(self, saga_id: SagaId, name: tuple[str, RequestId]) -> None:
-        launching = self._launching.pop(saga_id)
-        del self._requested[name]
-        if not launching.cancelled():
-            # Whoever waited for it may have left; asking here keeps asyncio from complaining later.
-            launching.exception()
+    def _end_launch(self, request: Request) -> None:
+        """It is known what became of it: let those go on who wait for that."""
+        del self._launching[request.saga_id]
+        self._requested.pop((request.front_door, request.request_id)).set()
 
     async def recover(self) -> int:
         """Take up every open saga of the journal: those due at once, the others when they are due.
@@ -222,7 +219,7 @@ class Pool:
         """Who drives the saga, once it is launched or awake; None where nobody does."""
         while True:
             if saga_id in self._launching:  # durable already, or nobody could name it
-                await asyncio.wait([self._launching[saga_id]])
+                await self._launching[saga_id].wait()
             elif saga_id in self._sleepers and not self._draining:
                 self.rouse(saga_id)
                 await asyncio.wait([self._sleepers[saga_id].task])
@@ -338,45 +335,53 @@ class Pool:
             _log.error("work of the engine failed: %s", task.get_name(), exc_info=error)
 
     async def _launch(
-        self, definition: SagaDefinition, born: SagaStarted, request: Request, launching: _Launch
+        self,
+        definition: SagaDefinition,
+        born: SagaStarted,
+        request: Request,
+        launched: asyncio.Future[_Launched],
     ) -> None:
-        """Make a saga durable, say so in *launching*, and drive it."""
+        """Make a saga durable, say so in *launched*, whose owner may have left, and drive it."""
         try:
-            driver = await self._born(definition, born, request, launching)
+            holder, driver = await self._born(definition, born, request)
         except asyncio.CancelledError:
             self._open -= 1
-            launching.cancel()
+            self._end_launch(request)
+            launched.cancel()
             raise
         except Exception as error:
             self._open -= 1
+            self._end_launch(request)
             if isinstance(error, JournalUnavailable):
                 self._fail(error)
             elif not isinstance(error, SagaError):
                 _log.exception("a saga could not be started", extra={"saga_id": born.saga_id})
-            launching.set_exception(error)
+            if not launched.done():
+                launched.set_exception(error)
             return
+        self._end_launch(request)
+        if not launched.done():
+            launched.set_result((holder, None if driver is None else driver.summary))
         if driver is not None:
             await self._drive(driver, born.saga_id)
 
     async def _born(
-        self, definition: SagaDefinition, born: SagaStarted, request: Request, launching: _Launch
-    ) -> Driver | None:
-        """Who drives the new saga; None where another one holds its request id."""
+        self, definition: SagaDefinition, born: SagaStarted, request: Request
+    ) -> tuple[Request, Driver | None]:
+        """Who holds the request id, and who drives the new saga; None where another one holds that."""
         decision = start(self.archive.keep(definition), born)
         driver = Driver(decision, summarize(decision, 0), self._tools)
         holder = await driver.be_born(born, request)
         if holder != request:
             self._open -= 1
-            launching.set_result((holder, None))
-            return None
+            return holder, None
         _log.info(
             "saga started",
             extra={"saga_id": born.saga_id, "saga_name": born.saga_name, "trace": born.trace},
         )
         self._tools.telemetry.saga_started(born.saga_name)
         self._take_over(driver, born.saga_id)
-        launching.set_result((holder, driver.summary))
-        return driver
+        return holder, driver
 
     async def _sleep_then_take_up(self, saga: OpenSaga, awake: asyncio.Event) -> None:
         async def alarm() -> None:

@@ -37,7 +37,7 @@ from coordinator.domain.events import OperatorActed, SagaStarted, Verb
 from coordinator.domain.exported import exported
 from coordinator.domain.ids import ActionId, Digest, RequestId, SagaId
 from coordinator.domain.inputs import check_input
-from coordinator.domain.jsontext import JsonValue, canonical, digest
+from coordinator.domain.jsontext import JsonValue, canonical, digest, size_bytes
 from coordinator.domain.machine import Decision, decide
 from coordinator.domain.saga import SAGA_INPUT_BYTES_MAX, Saga, Status
 from coordinator.domain.shown_plan import ShownPlan, shown_plan
@@ -122,12 +122,13 @@ class Sagas:
             RequestIdTaken, DefinitionNotFound, InvalidRequest, Overloaded, Draining: nothing was written.
             JournalUnavailable: the saga may or may not be durable; the same request joins it if it is.
         """
-        content = _content(wanted)
+        text = canonical(wanted.input)
+        content = _content(wanted, text)
         saga_id = self._tools.chance.saga_id()
         request_id = wanted.request_id or RequestId(self._tools.chance.saga_id())
         request = Request(wanted.front_door, request_id, content, saga_id)
         try:
-            holder, summary = await self._launched(wanted, request)
+            holder, summary = await self._launched(wanted, text, request)
         except (RequestIdTaken, JournalUnavailable):
             raise
         except SagaError as refused:
@@ -332,27 +333,28 @@ class Sagas:
             evaluate = aside.on_loop(self._tools.expressions.evaluate)
             return await aside.run(told, evaluate=evaluate)
 
-    async def _launched(self, wanted: Wanted, request: Request) -> tuple[Request, SagaSummary | None]:
+    async def _launched(
+        self, wanted: Wanted, text: str, request: Request
+    ) -> tuple[Request, SagaSummary | None]:
         """Who holds the request id, and the new saga's summary; None where it is not new."""
         trace = self._tools.tracing.begin()
         while True:
             definition = await self._catalog.get(wanted.saga_name, wanted.version)
-            born = self._born(definition, wanted.input, request, trace)
+            born = self._born(definition, wanted.input, text, request, trace)
             # If the definition was retired or replaced on the way, what there is by now is chosen.
             with suppress(DefinitionMoved):
                 return await self._pool.launch(definition, born, request)
 
     def _born(
-        self, definition: SagaDefinition, given: JsonValue, request: Request, trace: str
+        self, definition: SagaDefinition, given: JsonValue, text: str, request: Request, trace: str
     ) -> SagaStarted:
-        """The first event of a saga that may be started.
+        """The first event of a saga that may be started, whose input is *given*, and *text* in canonical form.
 
         Raises:
             InvalidRequest: the input is not what the definition asks for.
         """
-        text = canonical(given)
         violations = check_input(definition, given)
-        if len(text.encode()) > SAGA_INPUT_BYTES_MAX:
+        if size_bytes(text) > SAGA_INPUT_BYTES_MAX:
             violations.append(
                 Violation("$", f"expected at most {SAGA_INPUT_BYTES_MAX} bytes in canonical form")
             )
@@ -389,9 +391,10 @@ def _refusal(refused: Draining | Overloaded) -> str:
     return "DRAINING" if isinstance(refused, Draining) else "OVERLOADED"
 
 
-def _content(wanted: Wanted) -> Digest:
-    """What must be equal for two requests with one id to be the same request."""
+def _content(wanted: Wanted, text: str) -> Digest:
+    """What must be equal for two requests with one id to be the same request; *text* is the input in canonical
+    form."""
     named: JsonValue = (
         {"name": wanted.saga_name, "version": wanted.version} if wanted.names_definition else None
     )
-    return digest(canonical({"definition": named, "input": wanted.input}))
+    return digest(f'{{"definition":{canonical(named)},"input":{text}}}')

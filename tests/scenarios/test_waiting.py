@@ -14,7 +14,8 @@ from coordinator.domain.errors import (
     WaitTimedOut,
 )
 from coordinator.domain.events import Event
-from coordinator.domain.ids import Digest, SagaId
+from coordinator.domain.ids import Digest, RequestId, SagaId
+from coordinator.domain.jsontext import JsonValue, canonical, digest
 from coordinator.domain.machine import Decision, decide
 from coordinator.domain.saga import Saga, Status
 from coordinator.engine.sagas import Accepted
@@ -36,6 +37,17 @@ async def test_the_same_request_started_many_times_at_once_is_one_saga() -> None
         await house.end(accepted[0].summary.id)
         assert house.services.sent() == ["do a", "do b"]
         assert house.pool._open == 0
+
+
+@pytest.mark.parametrize("value", [1, 0.1, 1e300, "null", ['"', {"b": None, "a": "ä"}], 1 << 70])
+async def test_what_was_asked_for_is_told_apart_as_in_every_release(value: JsonValue) -> None:
+    async with House(define("a")) as house:
+        wanted = house.wanted(request_id="r", value=value)
+        await house.accept(request_id="r", value=value)
+        request = await house.store.requested(wanted.front_door, RequestId("r"))
+        assert request is not None
+        named: JsonValue = {"name": wanted.saga_name, "version": None} if wanted.names_definition else None
+        assert request.content == digest(canonical({"definition": named, "input": wanted.input}))
 
 
 async def test_a_second_caller_joins_a_saga_that_is_being_written_though_no_room_is_left() -> None:

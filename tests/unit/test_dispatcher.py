@@ -166,24 +166,27 @@ async def test_the_slot_of_a_call_is_free_when_it_is_over_however_it_ended() -> 
     recorder = Recorder()
     dispatcher = Dispatcher(recorder, NoTelemetry(), calls_per_service_max=1)
     call = sent(Tale(define("a")).begins())
+    over: list[asyncio.Future[Answer]] = []
 
     assert dispatcher.try_slot("a_service")
-    never_ran = dispatcher.send(call, timeout_s=1)
+    never_ran = dispatcher.send(call, timeout_s=1, over=over.append)
     never_ran.cancel()
     await asyncio.wait([never_ran])
     assert dispatcher.try_slot("a_service")
 
-    abandoned = dispatcher.send(call, timeout_s=1)
+    abandoned = dispatcher.send(call, timeout_s=1, over=over.append)
     await asyncio.sleep(0)
     abandoned.cancel()
     await asyncio.wait([abandoned])
     assert dispatcher.try_slot("a_service")
 
     recorder.go.set()
-    assert await dispatcher.send(call, timeout_s=2.5) == Succeeded("null")
+    answered = dispatcher.send(call, timeout_s=2.5, over=over.append)
+    assert await answered == Succeeded("null")
     assert recorder.calls[-1] == (call, 2.5)
     await asyncio.sleep(0)
     assert dispatcher.try_slot("a_service")
+    assert over == [never_ran, abandoned, answered]
 
 
 async def test_an_attempt_is_told_once_with_the_time_from_its_sending_to_its_answer(
@@ -200,7 +203,7 @@ async def test_an_attempt_is_told_once_with_the_time_from_its_sending_to_its_ans
         assert dispatcher.try_slot("a_service")
         recorder.go.clear()
         now += 40.0
-        task = dispatcher.send(call, timeout_s=1)
+        task = dispatcher.send(call, timeout_s=1, over=lambda _: None)
         task.add_done_callback(lambda _: told_when_answered.append(len(counts.told)))
         while len(recorder.calls) <= len(told_when_answered):
             await asyncio.sleep(0)
@@ -218,7 +221,7 @@ async def test_a_call_that_is_abandoned_is_no_attempt_that_ended() -> None:
     recorder, counts = Recorder(), Counts()
     dispatcher = Dispatcher(recorder, counts, calls_per_service_max=1)
     assert dispatcher.try_slot("a_service")
-    task = dispatcher.send(sent(Tale(define("a")).begins()), timeout_s=1)
+    task = dispatcher.send(sent(Tale(define("a")).begins()), timeout_s=1, over=lambda _: None)
     await asyncio.sleep(0)
     task.cancel()
     await asyncio.wait([task])

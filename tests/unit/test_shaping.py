@@ -95,7 +95,7 @@ def test_what_a_sagas_undos_are_given_is_bounded_in_all_and_apart_from_its_steps
 def test_an_output_that_a_person_gives_must_go_out_with_what_its_undo_is_given() -> None:
     tale = Tale(define(step("a", input={"n": "input.n"}), "b")).begins()
     large = replace(tale.step("a"), input="x" * SHAPED_BYTES_MAX)
-    saga = tale.saga.with_step(large)
+    saga = tale.saga.with_step(large, tale.saga.updated_at)
     fits = '"' + "x" * (CALL_BYTES_MAX - SHAPED_BYTES_MAX - 2) + '"'
     asked = Action(ActionId("act-1"), "ada", "why", 2, Verb.COMPLETE, StepName("a"), fits)
     assert action_event(saga, asked, seq=2, at=BORN_AT) is not None

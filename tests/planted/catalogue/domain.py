@@ -524,11 +524,14 @@ _GRAPH: Final = (
         "A step begins when one of those that it depends on is passed.",
         (
             _saga(
-                "if step.outcome is None and not parents[place] & open_places",
-                "if step.outcome is None and (not parents[place] or parents[place] & ~open_places)",
+                "if step.outcome is None and not graph.parents[place] & open_places",
+                (
+                    "parents = graph.parents[place]\n"
+                    "            if step.outcome is None and (not parents or parents & ~open_places)"
+                ),
             ),
             _saga(
-                "return all(self.steps[place].is_passed for place in places(parents))",
+                "return all([self.steps[place].is_passed for place in places(parents)])",
                 "return not parents or any(self.steps[place].is_passed for place in places(parents))",
             ),
         ),

@@ -129,11 +129,8 @@ _TIME: Final = (
         "Nobody wakes up for a deadline: it is found when something else happens.",
         (
             _driver(
-                """
-                if saga.heading is Heading.FORWARD and not saga.is_overdue:
-                    moments.append(saga.deadline_at)
-                """,
-                "",
+                "saga.deadline_at if saga.heading is Heading.FORWARD and not saga.is_overdue else None",
+                "None",
             ),
         ),
     ),
@@ -166,8 +163,8 @@ _TIME: Final = (
         "A saga wakes for a step that is due and finds no room, again and again.",
         (
             _driver(
-                "waiting = self._decision.commands if self._has_room else ()",
-                "waiting = self._decision.commands",
+                "for command in self._decision.commands if self._has_room else ():",
+                "for command in self._decision.commands:",
             ),
         ),
     ),
@@ -368,8 +365,8 @@ _ADMISSION: Final = (
         "Two requests are the same if they name the same definition.",
         (
             _sagas(
-                'return digest(canonical({"definition": named, "input": wanted.input}))',
-                'return digest(canonical({"definition": named}))',
+                """return digest(f'{{"definition":{canonical(named)},"input":{text}}}')""",
+                "return digest(canonical(named))",
             ),
         ),
     ),
@@ -408,10 +405,10 @@ _ADMISSION: Final = (
             _pool(
                 """
                 self._open -= 1
-                launching.set_result((holder, None))
+                return holder, None
                 """,
                 """
-                launching.set_result((holder, None))
+                return holder, None
                 """,
             ),
         ),
@@ -481,10 +478,12 @@ _SLOTS: Final = (
             _dispatcher(
                 """
                 self.free_slot(call.service)
+                over(answer)
                 if answer.cancelled() or answer.exception() is not None:
                     return
                 """,
                 """
+                over(answer)
                 if answer.cancelled() or answer.exception() is not None:
                     return
                 self.free_slot(call.service)

@@ -42,7 +42,7 @@ def row(came_of_it: Rehearsed, step: str, op: Op, outcome: Outcome = "applied") 
 
 def changed(saga: Saga, name: str, **how: object) -> Saga:
     step: StepState = saga.step(StepName(name))
-    return saga.with_step(replace(step, **how))  # type: ignore[arg-type]
+    return saga.with_step(replace(step, **how), saga.updated_at)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
