@@ -13,7 +13,7 @@ import time
 from asyncio import CancelledError
 from collections.abc import Awaitable, Callable, Mapping
 from contextvars import copy_context
-from functools import partial
+from functools import lru_cache, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final, Self, TypeVar
 
@@ -28,7 +28,7 @@ from participants.requests import NAME_LENGTH_MAX
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span
+    from opentelemetry.trace import Span, Tracer, TracerProvider
 
 API: Final = "opentelemetry.trace"
 SCOPE: Final = "participants"
@@ -60,8 +60,10 @@ Answered = TypeVar("Answered")
 class Traced:
     """One call while it is served; this one is part of no trace, and costs nothing."""
 
-    trace = ""
-    """The span of the call, as a `traceparent`."""
+    @property
+    def trace(self) -> str:
+        """The span of the call, as a `traceparent`."""
+        return ""
 
     def __enter__(self) -> Self:
         return self
@@ -95,7 +97,7 @@ def served(context: grpc.aio.ServicerContext[Any, Any], operation: Operation) ->
     current = get_current_span()
     if _is_of_the_same_call(current, caller):
         return _Joined(current)
-    return _Spanned(_start(operation, caller), partial(_code_of_served, context))
+    return _spanned(operation, caller, partial(_code_of_served, context))
 
 
 def streamed(traceparent: str, operation: Operation, time_left_s: float | None) -> Traced:
@@ -104,9 +106,7 @@ def streamed(traceparent: str, operation: Operation, time_left_s: float | None) 
     if sys.modules.get(API) is None:
         return _UNTRACED
     deadline_at = math.inf if time_left_s is None else time.monotonic() + time_left_s
-    return _Spanned(
-        _start(operation, _extracted({HEADER: traceparent})), partial(_code_of_streamed, deadline_at)
-    )
+    return _spanned(operation, _extracted({HEADER: traceparent}), partial(_code_of_streamed, deadline_at))
 
 
 def within(business: Business) -> Business:
@@ -126,12 +126,37 @@ def within(business: Business) -> Business:
     return run
 
 
-class _Joined(Traced):
-    """A call whose span is another's, such as an instrumentation's: it is told what it cannot know."""
+class _Followed(Traced):
+    """A call that has a place in a trace."""
 
     def __init__(self, span: Span) -> None:
         self._span = span
-        self.trace = _header(span)
+
+    @property
+    def trace(self) -> str:
+        return _header(self._span)
+
+
+class _Carried(_Followed):
+    """A call whose place is the current one while it is served, and which shows nothing."""
+
+    def __enter__(self) -> Self:
+        from opentelemetry.context import attach
+        from opentelemetry.trace import set_span_in_context
+
+        self._token = attach(set_span_in_context(self._span))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        from opentelemetry.context import detach
+
+        detach(self._token)
+
+
+class _Joined(_Followed):
+    """A call whose span is another's, such as an instrumentation's: it is told what it cannot know."""
 
     def concerns(self, call: Call) -> None:
         self._span.set_attributes(
@@ -160,27 +185,19 @@ class _Joined(Traced):
             raise
 
 
-class _Spanned(_Joined):
-    """A call with a span of ours, which is the current one while it is served."""
+class _Spanned(_Joined, _Carried):
+    """A call with a span of ours."""
 
     def __init__(self, span: Span, code_of: Callable[[BaseException], StatusCode]) -> None:
         super().__init__(span)
         self._code_of = code_of
 
-    def __enter__(self) -> Self:
-        from opentelemetry.context import attach
-        from opentelemetry.trace import set_span_in_context
-
-        self._token = attach(set_span_in_context(self._span))
-        return self
-
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         from opentelemetry import trace as api
-        from opentelemetry.context import detach
 
-        detach(self._token)
+        super().__exit__(kind, error, trace)
         code = StatusCode.OK if error is None else self._code_of(error)
         self._span.set_attribute("rpc.response.status_code", code.name)
         if code in FAILURES:
@@ -190,12 +207,20 @@ class _Spanned(_Joined):
         self._span.end()
 
 
-def _start(operation: Operation, caller: Context) -> Span:
-    from opentelemetry.trace import SpanKind, get_tracer
+def _spanned(operation: Operation, caller: Context, code_of: Callable[[BaseException], StatusCode]) -> Traced:
+    from opentelemetry.trace import SpanKind, get_tracer_provider
 
     method = METHODS[operation]
     attributes = {"rpc.system.name": "grpc", "rpc.method": method}
-    return get_tracer(SCOPE).start_span(method, context=caller, kind=SpanKind.SERVER, attributes=attributes)
+    tracer = _tracer_of(get_tracer_provider())
+    span = tracer.start_span(method, context=caller, kind=SpanKind.SERVER, attributes=attributes)
+    return _Spanned(span, code_of) if span.is_recording() else _Carried(span)
+
+
+@lru_cache(maxsize=1)
+def _tracer_of(provider: TracerProvider) -> Tracer:
+    """Made once: to make one is most of the price of a span that is not recorded."""
+    return provider.get_tracer(SCOPE)
 
 
 def _code_of_served(served: grpc.aio.ServicerContext[Any, Any], error: BaseException) -> StatusCode:

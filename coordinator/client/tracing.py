@@ -8,6 +8,8 @@ or an id that the caller made.
 import re
 import sys
 from asyncio import CancelledError
+from collections.abc import Mapping
+from functools import lru_cache
 from types import TracebackType
 from typing import TYPE_CHECKING, Final, Self
 
@@ -19,7 +21,7 @@ from coordinator.client.model import Order, SagaStatus
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
-    from opentelemetry.trace import Span, SpanKind
+    from opentelemetry.trace import Span, SpanKind, Tracer, TracerProvider
 
 Metadata = tuple[tuple[str, str], ...]
 
@@ -39,13 +41,16 @@ _SOCKET: Final = re.compile(r"unix:(?://)?(?P<path>/.+)")
 class Traced:
     """Something of a client's while it lasts; this one is part of no trace, and costs nothing."""
 
-    metadata: Metadata | None = None
-    """What makes the coordinator go on with the trace."""
+    @property
+    def metadata(self) -> Metadata | None:
+        """What makes the coordinator go on with the trace."""
+        return None
 
     @property
     def traceparent(self) -> str:
         """The same, for a call that has no headers of its own; empty for nothing."""
-        return self.metadata[0][1] if self.metadata else ""
+        metadata = self.metadata
+        return metadata[0][1] if metadata else ""
 
     def __enter__(self) -> Self:
         return self
@@ -74,7 +79,8 @@ def call(name: str, request: Message, target: str) -> Traced:
     method = wire.full_method(name, request)
     attributes = {"rpc.system.name": "grpc", "rpc.method": method, **_server(target)}
     span = _started(method, SpanKind.CLIENT, attributes)
-    return _Call(span, _alone(set_span_in_context(span)))
+    context = _alone(set_span_in_context(span))
+    return _Call(span, context) if span.is_recording() else _Carried(context)
 
 
 def order() -> Traced:
@@ -84,7 +90,8 @@ def order() -> Traced:
     from opentelemetry.trace import SpanKind, set_span_in_context
 
     span = _started("place_order", SpanKind.INTERNAL, {})
-    return _Spanned(span, set_span_in_context(span))
+    context = set_span_in_context(span)
+    return _Spanned(span, context) if span.is_recording() else _Carried(context)
 
 
 def stream() -> Traced:
@@ -102,7 +109,10 @@ class _Carried(Traced):
 
     def __init__(self, context: "Context") -> None:
         self._context = context
-        self.metadata = _metadata(context)
+
+    @property
+    def metadata(self) -> Metadata | None:
+        return _metadata(self._context)
 
     def __enter__(self) -> Self:
         from opentelemetry.context import attach
@@ -175,9 +185,15 @@ class _Call(_Spanned):
 
 
 def _started(name: str, kind: "SpanKind", attributes: dict[str, str | int]) -> "Span":
-    from opentelemetry.trace import get_tracer
+    from opentelemetry.trace import get_tracer_provider
 
-    return get_tracer(_SCOPE).start_span(name, kind=kind, attributes=attributes)
+    return _tracer_of(get_tracer_provider()).start_span(name, kind=kind, attributes=attributes)
+
+
+@lru_cache(maxsize=1)
+def _tracer_of(provider: "TracerProvider") -> "Tracer":
+    """Made once: to make one is most of the price of a span that is not recorded."""
+    return provider.get_tracer(_SCOPE)
 
 
 def _alone(context: "Context") -> "Context":
@@ -197,7 +213,8 @@ def _metadata(context: "Context") -> Metadata | None:
     return ((_HEADER, carrier[_HEADER]),) if _HEADER in carrier else None
 
 
-def _server(target: str) -> dict[str, str | int]:
+@lru_cache(maxsize=8)
+def _server(target: str) -> Mapping[str, str | int]:
     """Where a target leads, if that is to one place, and else the target itself."""
     if (one := _ONE_SERVER.fullmatch(target)) is not None:
         return {"server.address": one["v6"] or one["host"], "server.port": int(one["port"])}

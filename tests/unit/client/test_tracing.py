@@ -5,6 +5,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
+from unittest.mock import Mock
 
 import grpc
 import grpc.aio
@@ -13,6 +14,7 @@ from google.protobuf.any_pb2 import Any as AnyMessage
 from google.rpc import error_details_pb2, status_pb2
 from opentelemetry import baggage, context, trace
 from opentelemetry.instrumentation.grpc import GrpcAioInstrumentorClient, GrpcInstrumentorClient
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 from opentelemetry.trace import NonRecordingSpan, SpanContext, SpanKind, StatusCode, TraceFlags, TraceState
 
 from coordinator.client import BlockingClient, Broken, Client, ClientError, Closed, Operator, tracing, wire
@@ -163,6 +165,37 @@ async def test_an_order_is_a_span_around_that_of_its_call_and_the_coordinator_go
         "saga.id": "saga-1",
     }
     assert {span.status.status_code for span in recorded.spans} == {StatusCode.UNSET}
+
+
+@both
+async def test_an_order_that_is_not_recorded_is_one_trace_all_the_same(kind: Any) -> None:
+    def answer(number: int, called: Any) -> Any:
+        if number != 1:
+            return PLACED
+        return no(called, grpc.StatusCode.DEADLINE_EXCEEDED, "SAGA_UNDECIDED", status="RUNNING")
+
+    with recording(ALWAYS_OFF) as recorded:
+        async with serving(answer) as server, client_of(kind, server.address) as client:
+            await place(client)
+            with called_from(OUTSIDE):
+                await place(client)
+            assert not trace.get_current_span().get_span_context().is_valid
+    (first,), (again,), (called,) = server.traces()
+    assert first[:36] == again[:36] != called[:36] == f"00-{0xA1:032x}-"
+    assert len({first, again, called}) == 3
+    assert not any(int(carried[-2:], 16) & TraceFlags.SAMPLED for carried in (first, again, called))
+    assert recorded.spans == ()
+
+
+@both
+async def test_a_tracer_is_made_once(kind: Any, recorded: Recorded, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = Mock(wraps=recorded.provider.get_tracer)
+    monkeypatch.setattr(recorded.provider, "get_tracer", made)
+    async with serving(lambda number, called: PLACED) as server, client_of(kind, server.address) as client:
+        for _ in range(3):
+            await place(client)
+    assert len(recorded.spans) == 6
+    made.assert_called_once()
 
 
 @both

@@ -13,6 +13,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import grpc
 import pytest
@@ -223,6 +224,18 @@ async def test_a_trace_that_is_not_sampled_is_carried_on_without_spans(
         await client.execute(trace=f"{TRACE[:-1]}0")
     assert [found for _, found, _ in till.was_in] == ["a" * 32]
     assert recorded.spans == ()
+
+
+async def test_a_tracer_is_made_once(
+    tmp_path: Path, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = Mock(wraps=recorded.provider.get_tracer)
+    monkeypatch.setattr(recorded.provider, "get_tracer", made)
+    async with a_till(tmp_path) as client:
+        await client.execute("saga-1", trace=TRACE)
+        await client.execute("saga-2", trace=TRACE)
+    assert len(recorded.spans) == 2
+    made.assert_called_once()
 
 
 async def test_with_the_api_alone_the_callers_context_reaches_the_business_code(
