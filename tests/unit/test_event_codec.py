@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from coordinator.adapters.event_codec import EVENT_TYPES, UnreadableEvent, decode, encode
 from coordinator.api.convert import to_exported_record
-from coordinator.domain.events import Cause, Event, SagaStarted, StepBegun, StepFaulted
+from coordinator.domain.events import Cause, Event, SagaStarted, StepBegun, StepFaulted, Verb
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId, StepName
 from coordinator.ports.journal import Record
 
@@ -82,6 +82,13 @@ def test_the_names_and_fields_on_disk_are_those_of_version_4() -> None:
     }
 
 
+def test_the_words_on_disk_are_those_of_version_4() -> None:
+    assert {kind.__name__: " ".join(kind) for kind in (Cause, Verb)} == {
+        "Cause": "FAULTED UNKNOWN PERMANENT BROKEN_CONTRACT KEY_REUSED BARRED",
+        "Verb": "RETRY SKIP COMPLETE FAIL CANCEL TERMINATE",
+    }
+
+
 def test_a_payload_is_compact_json() -> None:
     event = StepFaulted(1.5, StepName("reserve"), 2, Cause.UNKNOWN, "UNAVAILABLE", "no «answer»", None)
     type_name, payload = encode(event)
@@ -93,9 +100,7 @@ def test_a_payload_is_compact_json() -> None:
 
 
 def test_a_field_with_a_default_may_be_missing_so_that_one_can_be_added() -> None:
-    started = SagaStarted(
-        1.0, SagaId("s"), "Order", Digest("d"), "{}", "front", RequestId("r"), deadline_at=None
-    )
+    started = SagaStarted(1.0, SagaId("s"), "Order", Digest("d"), "{}", "front", RequestId("r"), None, "")
     type_name, payload = encode(started)
     # As format 2 has it, which knew no trace.
     assert decode(type_name, payload.replace(',"trace":""', "")) == started
