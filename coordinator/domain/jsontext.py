@@ -107,7 +107,7 @@ def canonical(value: JsonValue) -> str:
     return text.decode() if is_alike else _CANONICAL.encode(value)
 
 
-def canonical_form(text: str, *, source: str = "$", depth_max: int = DEPTH_MAX) -> str:
+def canonical_form(text: str, *, depth_max: int = DEPTH_MAX) -> str:
     """What `canonical` makes of what `loads` reads.
 
     Raises:
@@ -123,7 +123,7 @@ def canonical_form(text: str, *, source: str = "$", depth_max: int = DEPTH_MAX) 
                 return text
         except orjson.JSONDecodeError:
             pass  # what is wrong with it is told below
-    return canonical(loads(text, source=source, depth_max=depth_max))
+    return canonical(loads(text, depth_max=depth_max))
 
 
 def digest(text: str) -> Digest:

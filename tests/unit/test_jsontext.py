@@ -299,8 +299,9 @@ def test_what_can_be_written_in_several_ways_has_one_canonical_form(text: str) -
 
 def test_the_depth_that_is_asked_for_holds_for_short_texts_too() -> None:
     assert jsontext.canonical_form("[[[]]]", depth_max=3) == "[[[]]]"
-    with pytest.raises(InvalidJson):
-        jsontext.canonical_form("[[[]]]", depth_max=2)
+    for deeper in ("[[[]]]", '[[{"a":{}}]]', '[{"a":[{}]}]', '{"a":{"b":[[]]}}'):
+        with pytest.raises(InvalidJson, match="nested deeper than 2 levels"):
+            jsontext.canonical_form(deeper, depth_max=2)
 
 
 @pytest.mark.parametrize(

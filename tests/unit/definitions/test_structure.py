@@ -78,6 +78,11 @@ def test_so_many_steps_are_at_work_at_the_same_time_as_it_says_or_ten() -> None:
     assert parsed(next_in_row("a"), maxParallel=3).parallel_max == 3
 
 
+def test_it_has_conditions_if_any_of_its_steps_has_one() -> None:
+    assert not parsed(next_in_row("a"), next_in_row("b")).has_conditions
+    assert parsed(next_in_row("a"), next_in_row("b", when="true")).has_conditions
+
+
 def test_an_entry_of_input_may_take_the_output_of_all_that_the_step_depends_on_and_of_no_other() -> None:
     steps = [written("a"), written("b", "a"), written("c"), written("d", "b", input=["outputs.a"])]
     assert parsed(*steps).step(StepName("d")).input == ("outputs.a",)
