@@ -6,7 +6,8 @@ as they are: at run time they do nothing, or everything.
 """
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import takewhile
 from types import CodeType
@@ -79,6 +80,8 @@ class Mutant:
     know its class (`super`)."""
     lines: tuple[int, ...]
     """Of what changes; the first line of its statement comes last."""
+    names: frozenset[str]
+    """What its statement gives a value."""
     before: str
     after: str
     owner: ast.AST
@@ -108,6 +111,10 @@ class Module:
         self._members = members
         self._tree = ast.parse(source, filename)
         self._code = compile(self._tree, filename, "exec", dont_inherit=True)
+        self._lines = defaultdict[str, list[int]](list)
+        for node in ast.walk(self._tree):
+            if isinstance(node, ast.Name | ast.Attribute):
+                self._lines[node.id if isinstance(node, ast.Name) else node.attr].append(node.lineno)
 
     def compiled(self, mutant: Mutant | None = None) -> CodeType:
         """Its code, or that of *mutant*."""
@@ -116,6 +123,10 @@ class Module:
         with _Changed(mutant.owner, mutant.field, mutant.value):
             tree = ast.fix_missing_locations(self._tree)
             return compile(tree, self.filename, "exec", dont_inherit=True)
+
+    def lines_with(self, names: Collection[str]) -> set[int]:
+        """Where one of *names* is written."""
+        return {line for name in names for line in self._lines.get(name, ())}
 
     def mutants(self) -> list[Mutant]:
         """All of them, in the order of the text. Where two read alike, the later ones are numbered."""
@@ -185,9 +196,39 @@ def _mutant(
     first: int = getattr(part, "lineno", place.statement.lineno)
     last: int = getattr(part, "end_lineno", first)
     lines = (*range(first, last + 1), place.statement.lineno)
+    told = _excerpts(before, after)
     return Mutant(
-        module, place.function, place.is_loaded, lines, *_excerpts(before, after), owner, field, value
+        module=module,
+        function=place.function,
+        is_loaded=place.is_loaded,
+        lines=lines,
+        names=_names_given(place.statement),
+        before=told[0],
+        after=told[1],
+        owner=owner,
+        field=field,
+        value=value,
     )
+
+
+def _names_given(statement: ast.stmt) -> frozenset[str]:
+    match statement:
+        case ast.Assign(targets=targets):
+            return frozenset(name for target in targets for name in _names(target))
+        case ast.AnnAssign(target=target):
+            return frozenset(_names(target))
+        case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
+            return frozenset({name})
+    return frozenset()
+
+
+def _names(tree: ast.AST) -> Iterator[str]:
+    """The names, and those of attributes, in *tree*."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
 
 
 def _inside(node: ast.AST, field: str, place: _Place) -> _Place:

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -84,14 +84,24 @@ class Survey:
     failed: Sequence[str]
     """The tests that fail though nothing is wrong: most of them look at how long something takes."""
 
-    def tests(self, mutant: Mutant, *, anew: bool) -> list[str]:
+    def tests(self, mutant: Mutant, modules: Mapping[str, Module], *, anew: bool) -> list[str]:
         """The tests that reach *mutant*, quickest first; if all is loaded *anew*, with the others of their
-        files, for one may look at what was made when those were loaded."""
+        files, for one may look at what was made when those were loaded. Those that reach what reads the names
+        that it gives another value come before."""
         found = self._names(mutant)
-        if anew:
-            files = set(map(_file, found))
-            found = {test for test in self.seconds if _file(test) in files}
-        return sorted(found & self.seconds.keys(), key=lambda test: (self.seconds[test], test))
+        if not anew:
+            return self._quickest_first(found)
+        files = set(map(_file, found))
+        reading = set[str]()
+        for name, module in modules.items():
+            by_line = self.reached.get(name, {})
+            for line in module.lines_with(mutant.names):
+                reading.update(by_line.get(line, ()))
+        others = {test for test in self.seconds if _file(test) in files} - reading
+        return [*self._quickest_first(reading), *self._quickest_first(others)]
+
+    def _quickest_first(self, tests: Set[str]) -> list[str]:
+        return sorted(tests & self.seconds.keys(), key=lambda test: (self.seconds[test], test))
 
     def runs_at_load(self, mutant: Mutant) -> bool:
         """Whether *mutant* is reached when tests are loaded."""
@@ -218,7 +228,7 @@ class _Crew:
             item.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
 
     def _chosen(self, mutant: Mutant, recent: "_Recent", *, anew: bool) -> list[str]:
-        tests = self.survey.tests(mutant, anew=anew)
+        tests = self.survey.tests(mutant, self.modules, anew=anew)
         first = recent.of(mutant, tests)
         chosen, seconds = list[str](), 0.0
         for test in (*first, *(test for test in tests if test not in first)):

@@ -147,6 +147,20 @@ def test_a_mutant_is_called_by_its_function_and_what_stands_around() -> None:
     assert mutants[2].lines[-1] == 6
 
 
+def test_what_is_given_a_value_is_known_and_where_it_is_read() -> None:
+    source = """
+        LIMIT = 3
+        class C:
+            size: int = 3
+            def f(self, a=LIMIT):
+                return a < LIMIT + self.size
+        """
+    module = Module("m", dedent(source), "m.py", {})
+    assert [set(mutant.names) for mutant in module.mutants()][:2] == [{"LIMIT"}, {"size"}]
+    assert module.lines_with({"LIMIT"}) == {2, 5, 6}
+    assert module.lines_with({"size", "nothing"}) == {4, 6}
+
+
 def test_a_function_that_knows_its_class_is_loaded_with_it() -> None:
     source = """
         class C:
