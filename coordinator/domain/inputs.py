@@ -61,11 +61,7 @@ def step_input_fields(
 
 def _texts(saga_input: str) -> Mapping[str, str]:
     """The canonical text of each field of a saga's input."""
-    size = len(saga_input)
-    for chars_max, kept in _KEPT:
-        if size <= chars_max:
-            break
-    return kept(saga_input)
+    return next(kept(saga_input) for chars_max, kept in _KEPT if len(saga_input) <= chars_max)
 
 
 def _read_texts(saga_input: str) -> Mapping[str, str]:

@@ -279,7 +279,7 @@ class Saga:
         if self.abort is not None or self.termination is not None or step.outcome is not None:
             return False
         parents = self.definition.graph.parents[self.definition.positions[step.name]]
-        return all([self.steps[place].is_passed for place in places(parents)])
+        return all(self.steps[place].is_passed for place in places(parents))
 
     @remembered
     def at_work(self) -> tuple[StepState, ...]:

@@ -108,8 +108,8 @@ class Dispatcher:
     def send(
         self, call: Call, *, timeout_s: float, over: Callable[[asyncio.Future[Answer]], None]
     ) -> asyncio.Future[Answer]:
-        """Start *call* in a slot that the caller has taken; when the call is over, the slot is freed and *over*
-        is called.
+        """Start *call* in a slot that the caller has taken; when the call is over, the slot is freed and
+        *over* is called.
 
         The caller owns what comes back; cancelling it abandons the call.
         """

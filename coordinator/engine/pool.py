@@ -23,10 +23,10 @@ from coordinator.domain.events import SagaStarted
 from coordinator.domain.ids import RequestId, SagaId
 from coordinator.domain.machine import Decision, start
 from coordinator.domain.summary import SagaSummary, summarize
-from coordinator.domain.values import frozen
 from coordinator.engine.archive import Archive
 from coordinator.engine.driver import Driver, Superseded, Tools
-from coordinator.engine.timers import SagaClock, sleep_until
+from coordinator.engine.sleepers import Sleepers
+from coordinator.engine.timers import SagaClock
 from coordinator.ports.clock import Clock
 from coordinator.ports.journal import OpenSaga, Quarantine, Request, SagaIndex
 
@@ -36,15 +36,6 @@ _log = logging.getLogger(__name__)
 
 _Result = TypeVar("_Result")
 _Launched = tuple[Request, SagaSummary | None]
-
-
-@frozen
-class _Sleeper:
-    """A saga that will be taken up when it is due, or when `awake` is set. `task` ends when it has been."""
-
-    saga: OpenSaga
-    awake: asyncio.Event
-    task: asyncio.Task[None]
 
 
 class Pool:
@@ -58,13 +49,13 @@ class Pool:
         self._drivers: dict[SagaId, Driver] = {}
         self._launching: dict[SagaId, asyncio.Event] = {}
         self._requested: dict[tuple[str, RequestId], asyncio.Event] = {}
-        self._sleepers: dict[SagaId, _Sleeper] = {}
+        self._sleepers = Sleepers(tools.clock, self._wake_up)
+        self._alarm: asyncio.Task[None] | None = None
+        self._taking_up: dict[SagaId, asyncio.Task[None]] = {}
         self._waking: dict[SagaId, asyncio.Task[bool]] = {}
         self._setting_aside: dict[SagaId, asyncio.Event] = {}
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._draining = False
-        self._opened_at = tools.clock.now()
-        """Every saga that is found in the journal at the start lives on from this moment, also asleep."""
         self.archive = Archive(index)
         self.failed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         """Ends with a sentence when the journal, or memory, can no longer be had: the process must stop."""
@@ -83,12 +74,9 @@ class Pool:
         driver = self._drivers.get(saga_id)
         if driver is not None:
             return driver.clock
-        if saga_id in self._sleepers:
-            return self._clock_of_found(updated_at)
+        if saga_id in self._sleepers or saga_id in self._taking_up:
+            return self._sleepers.clock_of(updated_at)
         return SagaClock(self._tools.clock, updated_at)
-
-    def _clock_of_found(self, updated_at: float) -> Clock:
-        return SagaClock(self._tools.clock, updated_at, since=self._opened_at)
 
     async def launch(
         self, definition: SagaDefinition, born: SagaStarted, request: Request
@@ -134,15 +122,10 @@ class Pool:
         Returns how many. What cannot be read becomes a dead letter with the reason.
         """
         sagas = await self._index.open_sagas()
-        due = []
-        for saga in sagas:
-            self._open += 1
-            if saga.due_at is None or saga.due_at <= self._clock_of_found(saga.updated_at).now():
-                due.append(saga)
-            else:
-                awake = asyncio.Event()
-                task = self._spawn(self._sleep_then_take_up(saga, awake))
-                self._sleepers[saga.saga_id] = _Sleeper(saga, awake, task)
+        self._open += len(sagas)
+        due = [saga for saga in sagas if not self._sleepers.add(saga)]
+        self._alarm = self._spawn(self._sleepers.wake_when_due())
+        self._alarm.set_name("wake sleepers")
         # Each waits for its turn on a loop that those before it keep busy: one by one, that would take long.
         for first in range(0, len(due), _TAKEN_UP_AT_ONCE):
             await asyncio.gather(*map(self._take_up, due[first : first + _TAKEN_UP_AT_ONCE]))
@@ -152,8 +135,8 @@ class Pool:
 
     def rouse(self, saga_id: SagaId) -> None:
         """Take up a saga that sleeps, before it is due: what is wrong with it is to be known now."""
-        if saga_id in self._sleepers:
-            self._sleepers[saga_id].awake.set()
+        if not self._draining:
+            self._sleepers.rouse(saga_id)
 
     async def _look_at_sleepers(self) -> None:
         """Read each once, after the start and one at a time: a damaged one needs its person long before it
@@ -201,8 +184,10 @@ class Pool:
         Every saga that is still open is taken up again at the next start.
         """
         self.refuse_new()
-        for sleeper in self._sleepers.values():
-            sleeper.task.cancel()
+        if self._alarm is not None:
+            self._alarm.cancel()
+        for taking_up in self._taking_up.values():
+            taking_up.cancel()
         for driver in self._drivers.values():
             driver.park()
         try:
@@ -222,7 +207,8 @@ class Pool:
                 await self._launching[saga_id].wait()
             elif saga_id in self._sleepers and not self._draining:
                 self.rouse(saga_id)
-                await asyncio.wait([self._sleepers[saga_id].task])
+            elif saga_id in self._taking_up and not self._draining:
+                await asyncio.wait([self._taking_up[saga_id]])
             elif saga_id in self._waking:
                 await asyncio.wait([self._waking[saga_id]])
             elif saga_id in self._setting_aside:
@@ -232,7 +218,7 @@ class Pool:
                 return self._drivers.get(saga_id)
 
     async def _act(self, saga_id: SagaId, action: Action) -> bool:
-        asleep = self._roused(saga_id)
+        asleep = None if self._draining else self._sleepers.take(saga_id)
         driver = None if asleep is not None else await self._driver(saga_id)
         if self._draining:
             raise Draining("the coordinator is shutting down; nothing was written, ask again")
@@ -255,14 +241,10 @@ class Pool:
             )
         return done
 
-    def _roused(self, saga_id: SagaId) -> OpenSaga | None:
-        """The saga, if it was asleep until this moment; its caller takes it up now."""
-        sleeper = self._sleepers.get(saga_id)
-        if sleeper is None or self._draining or sleeper.awake.is_set():
-            return None  # with `awake` set it is being taken up already
-        del self._sleepers[saga_id]
-        sleeper.task.cancel()
-        return sleeper.saga
+    def _wake_up(self, saga: OpenSaga) -> None:
+        """Take up one that slept."""
+        taking_up = self._taking_up[saga.saga_id] = self._spawn(self._take_up(saga))
+        taking_up.add_done_callback(lambda _: self._taking_up.pop(saga.saga_id))
 
     def _wake(self, saga_id: SagaId, work: Coroutine[Any, Any, bool]) -> asyncio.Task[bool]:
         """Take up a saga for the sake of an action; one at a time, so that it has one owner."""
@@ -383,21 +365,6 @@ class Pool:
         self._take_over(driver, born.saga_id)
         return holder, driver
 
-    async def _sleep_then_take_up(self, saga: OpenSaga, awake: asyncio.Event) -> None:
-        async def alarm() -> None:
-            await sleep_until(self._clock_of_found(saga.updated_at), saga.due_at or 0.0)
-            awake.set()
-
-        timer = asyncio.create_task(alarm())
-        try:
-            await awake.wait()
-        finally:
-            timer.cancel()
-        try:
-            await self._take_up(saga)
-        finally:
-            del self._sleepers[saga.saga_id]
-
     async def _take_up(self, saga: OpenSaga) -> None:
         """Rebuild a saga from its journal and drive it on."""
         driver = await self._taken_up(saga)
@@ -414,10 +381,10 @@ class Pool:
         except Exception as error:  # also a bug of ours: this saga costs no other one its recovery
             _log.exception("a saga cannot be read back", extra={"saga_id": saga_id})
             self._open -= 1
-            clock = self._clock_of_found(saga.updated_at)
+            clock = self._sleepers.clock_of(saga.updated_at)
             await self._quarantine(saga_id, f"It cannot be read back: {_told(error)}.", clock)
         else:
-            return Driver.resumed(decision, seq, self._tools, since=self._opened_at)
+            return Driver.resumed(decision, seq, self._tools, since=self._sleepers.found_at)
         return None
 
     async def _read_back(self, saga_id: SagaId) -> tuple[Decision, int]:

@@ -348,7 +348,7 @@ class Sagas:
     def _born(
         self, definition: SagaDefinition, given: JsonValue, text: str, request: Request, trace: str
     ) -> SagaStarted:
-        """The first event of a saga that may be started, whose input is *given*, and *text* in canonical form.
+        """The first event of a saga that may be started; *text* is *given* in canonical form.
 
         Raises:
             InvalidRequest: the input is not what the definition asks for.
@@ -392,8 +392,8 @@ def _refusal(refused: Draining | Overloaded) -> str:
 
 
 def _content(wanted: Wanted, text: str) -> Digest:
-    """What must be equal for two requests with one id to be the same request; *text* is the input in canonical
-    form."""
+    """What must be equal for two requests with one id to be the same request; *text* is the input of this one
+    in canonical form."""
     named: JsonValue = (
         {"name": wanted.saga_name, "version": wanted.version} if wanted.names_definition else None
     )

@@ -517,11 +517,10 @@ async def test_whoever_was_woken_for_an_action_is_not_woken_again_when_it_is_due
     house, saga_id = await asleep(Services())
     async with house:
         held = house.services.hold("c")
-        sleeper = house.pool._sleepers[saga_id]
         await act(house, saga_id, Verb.SKIP, "b")
         await soon(held.arrived)
         before = await house.told(saga_id)
-        sleeper.awake.set()  # its time has come
+        house.pool.rouse(saga_id)  # its time has come
         await settled()
         assert await house.told(saga_id) == before
         check_that_nothing_is_left(house)
@@ -1088,7 +1087,7 @@ async def test_an_action_that_comes_when_a_sleeper_is_just_waking_finds_one_owne
     house, saga_id = await asleep(Services())
     async with house:
         wanted = await action(house, saga_id, Verb.RETRY, "b")
-        house.pool._sleepers[saga_id].awake.set()  # its time has come
+        house.pool.rouse(saga_id)  # its time has come
         with pytest.raises(SagaMoved):
             await house.pool.act(saga_id, wanted)
         check_that_nothing_is_left(house)

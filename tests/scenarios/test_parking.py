@@ -168,7 +168,7 @@ async def test_a_saga_that_is_due_later_sleeps_until_then() -> None:
         assert next_house.pool.live(saga_id) is None
         assert len(next_house.services.calls) == 2
         assert (await next_house.end(saga_id)).status is Status.COMPLETED
-        assert next_house.pool._sleepers == {}
+        assert not next_house.pool._sleepers
 
 
 async def house_told(house: House, saga_id: SagaId) -> list[str]:
@@ -182,7 +182,7 @@ async def test_a_sleeping_saga_is_woken_by_its_cancel() -> None:
         view = await next_house.sagas.cancel(saga_id, "no longer wanted")
         assert view.summary.status is Status.COMPENSATING
         assert (await next_house.end(saga_id)).status is Status.COMPENSATED
-        assert next_house.pool._sleepers == {}
+        assert not next_house.pool._sleepers
 
 
 async def test_two_cancels_of_a_sleeping_saga_wake_it_once() -> None:

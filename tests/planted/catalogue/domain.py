@@ -531,7 +531,7 @@ _GRAPH: Final = (
                 ),
             ),
             _saga(
-                "return all([self.steps[place].is_passed for place in places(parents)])",
+                "return all(self.steps[place].is_passed for place in places(parents))",
                 "return not parents or any(self.steps[place].is_passed for place in places(parents))",
             ),
         ),

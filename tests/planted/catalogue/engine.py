@@ -9,6 +9,7 @@ _driver = partial(Swap, "coordinator/engine/driver.py")
 _calls = partial(Swap, "coordinator/engine/calls.py")
 _dispatcher = partial(Swap, "coordinator/engine/dispatcher.py")
 _pool = partial(Swap, "coordinator/engine/pool.py")
+_sleepers = partial(Swap, "coordinator/engine/sleepers.py")
 _sagas = partial(Swap, "coordinator/engine/sagas.py")
 _timers = partial(Swap, "coordinator/engine/timers.py")
 _feed = partial(Swap, "coordinator/engine/feed.py")
@@ -227,12 +228,12 @@ _RESTARTS: Final = (
                 """
                     await self._quarantine(saga_id, f"It cannot be read back: {_told(error)}.", clock)
                 else:
-                    return Driver.resumed(decision, seq, self._tools, since=self._opened_at)
+                    return Driver.resumed(decision, seq, self._tools, since=self._sleepers.found_at)
                 """,
                 """
                     del clock
                 else:
-                    return Driver.resumed(decision, seq, self._tools, since=self._opened_at)
+                    return Driver.resumed(decision, seq, self._tools, since=self._sleepers.found_at)
                 """,
             ),
         ),
@@ -247,13 +248,13 @@ _RESTARTS: Final = (
         "sleepers-not-woken",
         "A saga that sleeps at a restart is not taken up when it is due.",
         (
-            _pool(
+            _sleepers(
                 """
-                await sleep_until(self._clock_of_found(saga.updated_at), saga.due_at or 0.0)
-                awake.set()
+                await sleep_until(self.clock_of(saga.updated_at), saga.due_at or 0.0)
+                self.rouse(saga_id)
                 """,
                 """
-                await sleep_until(self._clock_of_found(saga.updated_at), saga.due_at or 0.0)
+                await sleep_until(self.clock_of(saga.updated_at), saga.due_at or 0.0)
                 """,
             ),
         ),
@@ -263,16 +264,8 @@ _RESTARTS: Final = (
         "At recovery a saga that waits for nothing is passed over.",
         (
             _pool(
-                """
-                self._open += 1
-                if saga.due_at is None or saga.due_at <= self._clock_of_found(saga.updated_at).now():
-                """,
-                """
-                self._open += 1
-                if saga.due_at is None:
-                    continue
-                if saga.due_at <= self._clock_of_found(saga.updated_at).now():
-                """,
+                "due = [saga for saga in sagas if not self._sleepers.add(saga)]",
+                "due = [saga for saga in sagas if not self._sleepers.add(saga) and saga.due_at is not None]",
             ),
         ),
     ),
@@ -286,24 +279,9 @@ _RESTARTS: Final = (
         "two-owners-of-a-sleeper",
         "A saga that is taken up for an action is taken up once more when it is due.",
         (
-            _pool(
-                """
-                del self._sleepers[saga_id]
-                sleeper.task.cancel()
-                """,
-                """
-                del self._sleepers[saga_id]
-                """,
-            ),
-            _pool(
-                """
-                finally:
-                    del self._sleepers[saga.saga_id]
-                """,
-                """
-                finally:
-                    self._sleepers.pop(saga.saga_id, None)
-                """,
+            _sleepers(
+                "return self._sleeping.pop(saga_id, None)",
+                "return self._sleeping.get(saga_id)",
             ),
         ),
         tests="tests/scenarios/test_operators.py",
