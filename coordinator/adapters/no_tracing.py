@@ -32,6 +32,8 @@ class NoTracing:
 class NoAttempt:
     """A call that is part of no trace, or of one that is not recorded."""
 
+    __slots__ = ("trace",)
+
     def __init__(self, trace: str = "") -> None:
         self.trace = trace
 

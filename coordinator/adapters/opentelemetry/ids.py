@@ -16,6 +16,9 @@ unrecorded: Final = ContextVar("unrecorded", default="")
 such a call."""
 
 
+_UNRECORDED: Final = "-00"
+
+
 class ChosenIds(RandomIdGenerator):
     """Ids by chance, but for those of a span that is about to be started: they were known before it."""
 
@@ -40,8 +43,11 @@ def written(context: SpanContext) -> str:
 
 
 def recorded(text: str) -> TraceContext | None:
-    """The place that *text* names, if its trace is recorded."""
-    context = parse_trace(text) if text else None
+    """The place that *text* names, which is a saga's own, if its trace is recorded."""
+    # So it is written where it is not, which is what is asked for most.
+    if not text or text.endswith(_UNRECORDED):
+        return None
+    context = parse_trace(text)
     return context if context is not None and context.sampled else None
 
 
