@@ -5,8 +5,6 @@ To compile them anew for each world takes longer than many a world does.
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
-from functools import cached_property
 from threading import local
 from typing import Any, Final, Generic, TypeVar
 
@@ -21,13 +19,20 @@ class Databases(local, Generic[_D]):
         self._kind: Final = kind
         self._lay_out = lay_out
         self._idle: list[_D] = []
+        self._content: Mapping[str, Sequence[Sequence[Any]]] = {}
+        """What is in each table of a new one."""
 
     def take(self) -> _D:
         """One that holds what a new one does."""
         if self._idle:
             return self._idle.pop()
         database = sqlite3.connect(":memory:", isolation_level=None, factory=self._kind)
-        database.deserialize(self._new)
+        self._lay_out(database)
+        tables = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
+        self._content = {
+            table: database.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608  # our own names
+            for (table,) in tables
+        }
         return database
 
     def give_back(self, database: _D) -> None:
@@ -39,21 +44,3 @@ class Databases(local, Generic[_D]):
             for row in rows:
                 database.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
         self._idle.append(database)
-
-    @cached_property
-    def _new(self) -> bytes:
-        """A new one: to make it takes twenty times as long as to copy it."""
-        with closing(sqlite3.connect(":memory:", isolation_level=None)) as database:
-            self._lay_out(database)
-            return database.serialize()
-
-    @cached_property
-    def _content(self) -> Mapping[str, Sequence[Sequence[Any]]]:
-        """What is in each table of a new one."""
-        with closing(sqlite3.connect(":memory:")) as database:
-            database.deserialize(self._new)
-            tables = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
-            return {
-                table: database.execute(f"SELECT * FROM {table}").fetchall()  # noqa: S608  # our own names
-                for (table,) in tables
-            }

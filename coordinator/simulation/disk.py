@@ -151,19 +151,21 @@ class _Database(sqlite3.Connection):
     statements_left: int | None = None
 
     def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        self._count()
+        self.statements += 1
+        if self.statements_left is not None:
+            self._spend()
         return super().execute(sql, parameters)
 
     def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
-        self._count()
-        return super().executemany(sql, parameters)
-
-    def _count(self) -> None:
         self.statements += 1
         if self.statements_left is not None:
-            if self.statements_left == 0:
-                raise _Cut
-            self.statements_left -= 1
+            self._spend()
+        return super().executemany(sql, parameters)
+
+    def _spend(self) -> None:
+        if not self.statements_left:
+            raise _Cut
+        self.statements_left -= 1
 
 
 class _NoLock:

@@ -234,8 +234,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         self.call_exception_handler(context)
 
-    def get_debug(self) -> bool:
-        return False
+    # Each future asks for it: of all that answers False, this does so quickest.
+    get_debug = staticmethod(bool)
 
     def is_running(self) -> bool:
         return not self._is_closed

@@ -89,7 +89,7 @@ class Tale:
 
 
 def reached(world: World) -> Iterator[str]:
-    """The names of the rare states that the run of *world* has come to."""
+    """The names of the rare states that the run of *world* has come to, each once."""
     yield from (name for name, is_reached in _OF_WORLDS.items() if is_reached(world))
     rows: dict[str, list[Row]] = defaultdict(list)
     for row in world.happened.rows:
@@ -97,10 +97,13 @@ def reached(world: World) -> Iterator[str]:
     sends: dict[str, list[Send]] = defaultdict(list)
     for send in world.happened.sends:
         sends[send.call.saga_id].append(send)
+    missing = dict(_OF_SAGAS)
     for saga_id, view in world.happened.views.items():
         if view.saga is not None:
             tale = Tale(view, rows[saga_id], sends[saga_id], world)
-            yield from (name for name, is_reached in _OF_SAGAS.items() if is_reached(tale))
+            for name in [name for name, is_reached in missing.items() if is_reached(tale)]:
+                del missing[name]
+                yield name
 
 
 def _null_compensation(tale: Tale) -> bool:
