@@ -1,8 +1,11 @@
-"""Events as the journal keeps them on disk: a type name, and a payload in compact JSON.
+"""Events as the journal keeps them on disk: a type, and a payload in compact JSON.
 
-The names in the table below are the disk format, whatever the classes come to be called. Any change of an
-event's shape is a new FORMAT_VERSION, since older releases refuse what they do not know; a field that is
-added with a default lets this release read what they wrote.
+A payload is a list of the event's values in the order of its fields: without `at`, which stands beside it,
+and without those at the end that are as the fields' defaults say. Until format 4 it was an object of them.
+
+The table below and the order of fields are the disk format, whatever the classes come to be called. Any
+change of an event's shape is a new FORMAT_VERSION, since older releases refuse what they do not know; a field
+that is added as the last one, with a default, lets this release read what they wrote.
 """
 
 import math
@@ -38,7 +41,7 @@ from coordinator.domain.events import (
     UndoRefused,
 )
 
-FORMAT_VERSION: Final = 4
+FORMAT_VERSION: Final = 5
 """A journal keeps the newest version that wrote it; a newer one is refused when it is opened."""
 
 EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
@@ -62,6 +65,8 @@ EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
     "UndoFaulted": UndoFaulted,
     "OperatorActed": OperatorActed,
 }
+TYPE_NUMBERS: Final[Mapping[str, int]] = {name: number for number, name in enumerate(EVENT_TYPES, start=1)}
+"""What stands for a type's name on disk, by the table `event_types`: its place above. New ones go last."""
 
 
 class UnreadableEvent(ValueError):
@@ -75,22 +80,28 @@ def encode(event: Event) -> tuple[str, str]:
         ValueError: a value can not be kept: a float that is no number, text that is not Unicode.
     """
     shape = _SHAPES[type(event)]
-    values: dict[str, Any] = dict(zip(shape.fields, shape.read(event), strict=True))
-    for name in shape.floats:
-        # orjson writes NaN and infinity as null, which would come back as "none given".
-        if values[name] is not None and not math.isfinite(values[name]):
-            raise ValueError(f"{shape.type_name}.{name} is {values[name]}, which is no moment")
-    for name, default in shape.defaults:
-        if values[name] == default:
-            del values[name]
+    values = shape.read(event)
+    # orjson writes NaN and infinity as null, which would come back as "none given".
+    if not math.isfinite(event.at):
+        raise ValueError(f"{shape.type_name}.at is {event.at}, which is no moment")
+    for place in shape.moments:
+        moment = values[place]
+        if moment is not None and not math.isfinite(moment):
+            raise ValueError(f"{shape.type_name}.{shape.names[place]} is {moment}, which is no moment")
+    kept = len(values)
+    for default in shape.defaults:
+        if values[kept - 1] != default:
+            break
+        kept -= 1
     try:
-        return shape.type_name, orjson.dumps(values).decode()
+        return shape.type_name, orjson.dumps(values[:kept]).decode()
     except TypeError as error:
         raise ValueError(f"{shape.type_name} can not be kept: {error}") from None
 
 
-def decode(type_name: str, payload: str) -> Event:
-    """The event that `encode` wrote.
+def decode(type_name: str, payload: str, at: float | None = None) -> Event:
+    """The event that `encode` wrote, or an older release, or that was exported. *at* stands beside the first
+    of these; the others hold it.
 
     Raises:
         UnreadableEvent: the type, a field or a value is none that this version knows; named.
@@ -103,8 +114,12 @@ def decode(type_name: str, payload: str) -> Event:
         values = orjson.loads(payload)
     except orjson.JSONDecodeError:
         raise UnreadableEvent(f"the payload of {type_name} is not JSON") from None
-    if not isinstance(values, dict):
-        raise UnreadableEvent(f"the payload of {type_name} is not a JSON object")
+    if isinstance(values, list):
+        if len(values) > len(shape.names):
+            raise UnreadableEvent(f"{type_name} has more values than this version knows fields")
+        values = {"at": at, **dict(zip(shape.names, values, strict=False))}
+    elif not isinstance(values, dict):
+        raise UnreadableEvent(f"the payload of {type_name} is neither a list nor an object")
     return shape.make(**_read_fields(shape, values))
 
 
@@ -138,28 +153,43 @@ class _Shape:
     make: Callable[..., Event]
     fields: Mapping[str, Callable[[object], object]]
     """For each field, what checks and restores its value."""
-    read: Callable[[Event], tuple[object, ...]]
-    """The values of `fields`, in that order."""
-    defaults: tuple[tuple[str, object], ...]
-    """What is not written where a field is just that: it is read back so."""
-    floats: tuple[str, ...]
     required: frozenset[str]
+    names: tuple[str, ...]
+    """The fields whose values are written, in that order."""
+    read: Callable[[Event], tuple[Any, ...]]
+    """The values of `names`."""
+    moments: tuple[int, ...]
+    """Where there are floats among them."""
+    defaults: tuple[object, ...]
+    """Those of the last fields, the last one first: what is just that is not written, and is read back so."""
 
 
 def _shape(type_name: str, event_type: type[Event]) -> _Shape:
     hints = get_type_hints(event_type)
-    names = [field.name for field in fields(event_type)]
-    read = attrgetter(*names)
+    names = tuple(field.name for field in fields(event_type) if field.name != "at")
     return _Shape(
         type_name,
         make=event_type,
-        fields={name: _restorer(hints[name]) for name in names},
-        # Of a single name it makes no tuple.
-        read=read if len(names) > 1 else lambda event: (read(event),),
-        defaults=tuple((f.name, f.default) for f in fields(event_type) if f.default is not MISSING),
-        floats=tuple(name for name, hint in hints.items() if float in (hint, *get_args(hint))),
-        required=frozenset(f.name for f in fields(event_type) if f.default is MISSING),
+        fields={field.name: _restorer(hints[field.name]) for field in fields(event_type)},
+        required=frozenset(field.name for field in fields(event_type) if field.default is MISSING),
+        names=names,
+        read=_reader(names),
+        moments=tuple(
+            place for place, name in enumerate(names) if float in (hints[name], *get_args(hints[name]))
+        ),
+        defaults=tuple(f.default for f in reversed(fields(event_type)) if f.default is not MISSING),
     )
+
+
+def _reader(names: tuple[str, ...]) -> Callable[[Event], tuple[Any, ...]]:
+    match names:
+        case ():
+            return lambda _: ()
+        case (name,):
+            # Of a single one it makes no tuple.
+            return lambda event: (getattr(event, name),)
+        case _:
+            return attrgetter(*names)
 
 
 def _restorer(hint: object) -> Callable[[object], object]:

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from heapq import nlargest
+from operator import itemgetter
 
 from coordinator.adapters.event_codec import encode
 from coordinator.domain.definition import SagaDefinition
@@ -148,9 +149,14 @@ class MemoryJournal:
 
     async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
         store = self._store()
-        shown = (_shown(store, row) for row in store.rows.values())
-        behind = (row for row in shown if after is None or _place(row) < (after.started_at, after.saga_id))
-        return nlargest(limit, (row for row in behind if _meets(row, condition)), key=_place)
+        # A saga keeps its place among the rows.
+        placed = [((row.started_at, number), row) for number, row in enumerate(store.rows.values())]
+        if after is not None:
+            place = after.started_at, list(store.rows).index(after.saga_id)
+            placed = [(its, row) for its, row in placed if its < place]
+        shown = ((its, _shown(store, row)) for its, row in placed)
+        chosen = nlargest(limit, (pair for pair in shown if _meets(pair[1], condition)), key=itemgetter(0))
+        return [row for _, row in chosen]
 
     async def open_sagas(self) -> Sequence[OpenSaga]:
         store = self._store()
@@ -275,10 +281,6 @@ def _alike(rows: Iterable[SagaSummary]) -> tuple[Alike, ...]:
     alike = [Alike(saga_name, signature, sagas) for (saga_name, signature), sagas in counts.items()]
     alike.sort(key=lambda a: (-a.sagas, a.saga_name, a.signature.step or "", a.signature.cause))
     return tuple(alike[:SIGNATURES_MAX])
-
-
-def _place(row: SagaSummary) -> tuple[float, SagaId]:
-    return row.started_at, row.id
 
 
 def _meets(row: SagaSummary, condition: SagaFilter) -> bool:

@@ -103,7 +103,8 @@ class SagaFilter:
 
 @frozen
 class Cursor:
-    """Where a page ends. Lists are ordered by (started_at, id), newest first."""
+    """Where a page ends. Lists are ordered by `started_at`, newest first; of one moment, who was written last
+    comes first."""
 
     started_at: float
     saga_id: SagaId

@@ -177,7 +177,9 @@ class _Stage:
     def _came_so_far(self) -> Iterator[str]:
         """What is known of a rehearsal that comes to no end, for whoever asks why."""
         yield from (f"{number} {passed}" for number, passed in enumerate(self._boundaries.passed, 1))
-        records = self._disk.database.execute("SELECT seq, token, type, payload FROM records")
+        records = self._disk.database.execute(
+            "SELECT seq, token, name, payload FROM records JOIN event_types ON number = type"
+        )
         yield from (
             f"record {seq} under token {token}: {kind} {payload}" for seq, token, kind, payload in records
         )
@@ -246,7 +248,9 @@ class _Stage:
 
     def _look(self) -> None:
         """Something is durable: how far has the saga come?"""
-        row = self._disk.database.execute("SELECT seq, status FROM sagas").fetchone()
+        row = self._disk.database.execute(
+            "SELECT seq, status FROM sagas JOIN heads ON saga = number"
+        ).fetchone()
         if row is not None:
             self._seq, status = row
             self._is_resting = status not in ("RUNNING", "COMPENSATING")

@@ -174,7 +174,9 @@ class _Stage:
 
     def _look(self) -> None:
         """Something is durable: how far has the saga come?"""
-        row = self._disk.database.execute("SELECT seq, status FROM sagas").fetchone()
+        row = self._disk.database.execute(
+            "SELECT seq, status FROM sagas JOIN heads ON saga = number"
+        ).fetchone()
         if row is not None:
             self._seq, status = row
             self._is_resting = status not in ("RUNNING", "COMPENSATING")

@@ -318,10 +318,12 @@ class TestReadingOneSaga:
 
 
 class TestLists:
-    async def test_they_are_newest_first_and_ties_go_by_id(self, journal: AnyJournal) -> None:
+    async def test_they_are_newest_first_and_of_one_moment_by_who_was_written_last(
+        self, journal: AnyJournal
+    ) -> None:
         for name, at in [("b", 2.0), ("a", 2.0), ("d", 1.0), ("c", 3.0), ("e", 2.0)]:
             await a_saga(name, at).start(journal)
-        assert await listed(journal) == ["saga-c", "saga-e", "saga-b", "saga-a", "saga-d"]
+        assert await listed(journal) == ["saga-c", "saga-e", "saga-a", "saga-b", "saga-d"]
 
     @pytest.mark.parametrize("limit", [1, 2, 3, 7, 50])
     async def test_pages_hold_every_saga_once_whatever_their_size(

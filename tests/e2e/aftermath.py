@@ -1,6 +1,5 @@
 """What a drill leaves: files of participants and journal, downtimes, and all of it together as evidence."""
 
-import json
 import random
 import shutil
 import socket
@@ -14,6 +13,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from coordinator.adapters.event_codec import decode
+from coordinator.domain.events import (
+    StepBegun,
+    StepCompensated,
+    StepFaulted,
+    StepRefused,
+    StepSucceeded,
+    UndoBegun,
+    UndoFaulted,
+    UndoRefused,
+)
 from participants import audit
 from participants.database import open_readonly
 from scripts.cluster import SERVICES, Cluster
@@ -29,11 +39,10 @@ _APPLIED_EXECUTES: Final = (
     "SELECT saga_id, step, output_json FROM saga_answers WHERE operation = 1 AND outcome = 1"
 )
 _RECORDS_OF_OPEN_SAGAS: Final = (
-    "SELECT saga_id, type, payload FROM records JOIN sagas ON sagas.id = saga_id"
-    " WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY saga_id, records.seq"
+    "SELECT id, event_types.name, payload, at"
+    " FROM records JOIN sagas ON sagas.number = saga JOIN event_types ON event_types.number = type"
+    " WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY saga, seq"
 )
-_SETTLING: Final = frozenset({"StepSucceeded", "StepRefused", "StepCompensated", "UndoRefused"})
-_FAILING: Final = frozenset({"StepFaulted", "UndoFaulted"})
 
 
 class Downtimes:
@@ -177,12 +186,16 @@ def begun_and_unsettled(journal: Path) -> int:
         with closing(sqlite3.connect(copy)) as db:
             records = db.execute(_RECORDS_OF_OPEN_SAGAS).fetchall()
     unsettled: set[tuple[str, str]] = set()
-    for saga_id, kind, payload in records:
-        content = json.loads(payload)
-        if kind in ("StepBegun", "PivotBegun", "UndoBegun"):
-            unsettled.add((saga_id, content["step"]))
-        elif kind in _SETTLING or (kind in _FAILING and content["retry_at"] is None):
-            unsettled.discard((saga_id, content["step"]))
+    for saga_id, kind, payload, at in records:
+        match decode(kind, payload, at):
+            case StepBegun(step=step) | UndoBegun(step=step):
+                unsettled.add((saga_id, step))
+            case StepSucceeded(step=step) | StepRefused(step=step):
+                unsettled.discard((saga_id, step))
+            case StepCompensated(step=step) | UndoRefused(step=step):
+                unsettled.discard((saga_id, step))
+            case StepFaulted(step=step, retry_at=None) | UndoFaulted(step=step, retry_at=None):
+                unsettled.discard((saga_id, step))
     return len(unsettled)
 
 

@@ -273,7 +273,11 @@ def test_a_damaged_record_is_found_and_named(tmp_path: Path) -> None:
         shell = Shell(damaged.address)
         saga_id = a_dead_letter(shell, "p-12")
         with closing(sqlite3.connect(damaged.journal)) as database, database:
-            database.execute("UPDATE records SET at = at + 1 WHERE saga_id = ? AND seq = 3", (saga_id,))
+            database.execute(
+                "UPDATE records SET at = at + 1"
+                " WHERE seq = 3 AND saga = (SELECT number FROM sagas WHERE id = ?)",
+                (saga_id,),
+            )
         table = shell.saga("journal", "verify")
         assert table.code == 1
         assert saga_id in table.out

@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 
 from coordinator.adapters.sqlite import SqliteJournal, files
-from coordinator.adapters.sqlite.connection import READER_PRAGMAS, WRITER_PRAGMAS, read_back
+from coordinator.adapters.sqlite.connection import PAGE_BYTES, READER_PRAGMAS, WRITER_PRAGMAS, read_back
 from coordinator.adapters.sqlite.files import APPLICATION_ID
 from coordinator.adapters.sqlite.migrations import Migration, migrate, packaged
 from coordinator.domain.errors import StartupFailed
@@ -346,7 +346,7 @@ class TestRefusals:
         await made(path)
         with closing(sqlite3.connect(path)) as db, db:
             db.execute("UPDATE journal SET format = 99")
-        assert "a newer release (its format is number 99, this release knows 4)" in await refusal(path)
+        assert "a newer release (its format is number 99, this release knows 5)" in await refusal(path)
 
     async def test_an_edited_migration(self, path: Path) -> None:
         await made(path)
@@ -426,6 +426,18 @@ class TestPermissions:
 
 
 class TestSettings:
+    async def test_the_pages_of_a_new_journal_are_small_and_an_older_one_keeps_its_own(
+        self, path: Path
+    ) -> None:
+        other = path.with_name("other.db")
+        with closing(sqlite3.connect(other)) as db:
+            db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
+        for file, size in ((path, PAGE_BYTES), (other, 4_096)):
+            await made(file)
+            with closing(sqlite3.connect(file)) as db:
+                assert read_back(db, "page_size") == size
+        assert PAGE_BYTES == 1_024
+
     async def test_what_sqlite_was_told_is_what_it_does(self, path: Path) -> None:
         async with await SqliteJournal.open(path) as journal:
             for connection, pragmas in (

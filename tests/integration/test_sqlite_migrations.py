@@ -1,16 +1,23 @@
 """A journal that an older release wrote opens, and reads as if this one had written it."""
 
+import json
+import logging
+import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import asdict, fields
+from enum import StrEnum
 from pathlib import Path
+from typing import get_args, get_type_hints
 
 import pytest
 
+from coordinator.adapters.event_codec import EVENT_TYPES
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.adapters.sqlite.files import APPLICATION_ID
 from coordinator.adapters.sqlite.migrations import migrate, packaged
-from coordinator.adapters.sqlite.rows import CHAIN_START, chained, lines
+from coordinator.adapters.sqlite.rows import CHAIN_START, Line, chained
 from coordinator.domain.errors import StartupFailed, VersionTaken
 from coordinator.domain.events import (
     CancelRequested,
@@ -29,7 +36,7 @@ from coordinator.domain.registration import Registered, Registration
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE, SagaSummary
 from coordinator.engine.upkeep import verify
-from coordinator.ports.journal import Quarantine
+from coordinator.ports.journal import Quarantine, SagaFilter
 from tests.contract.sagas import (
     PAY,
     RESERVE,
@@ -59,7 +66,7 @@ def written_by_release(number: int, path: Path, sagas: Sequence[Told]) -> None:
         db.execute("PRAGMA journal_mode = wal")
         db.execute("BEGIN")
         migrate(db, packaged()[:number], "journal")
-        db.execute("INSERT INTO journal VALUES (1, ?, ?)", (number, TOKEN))
+        db.execute("INSERT INTO journal VALUES (1, ?, ?)", (min(number, 4), TOKEN))
         for definition in {saga.definition.digest: saga.definition for saga in sagas}.values():
             db.execute(
                 "INSERT INTO definitions VALUES (?, ?, ?)",
@@ -72,7 +79,8 @@ def written_by_release(number: int, path: Path, sagas: Sequence[Told]) -> None:
 
 def put(db: sqlite3.Connection, saga: Told, release: int) -> None:
     digest, records = CHAIN_START, []
-    for seq, line in enumerate(lines(saga.events), start=1):
+    for seq, event in enumerate(saga.events, start=1):
+        line = as_object(event, release)
         digest = chained(digest, saga.id, seq, TOKEN, line)
         records.append((saga.id, seq, TOKEN, line.at, line.type, line.payload, digest))
     row, request = saga.summary, saga.request
@@ -99,6 +107,11 @@ def put(db: sqlite3.Connection, saga: Told, release: int) -> None:
         held["turned_back"] = int(row.turned_back_at is not None)
     else:
         held |= {"turned_back_at": row.turned_back_at, "forced": int(row.forced)}
+    if release > 2:
+        signature = row.signature
+        held["signature"] = None if signature is None else f"{signature.step} {signature.cause}"
+    if release > 3:
+        held["trace"] = row.trace
     marks = ", ".join("?" for _ in held)
     db.execute(f"INSERT INTO sagas ({', '.join(held)}) VALUES ({marks})", tuple(held.values()))
     db.executemany("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", records)
@@ -106,6 +119,15 @@ def put(db: sqlite3.Connection, saga: Told, release: int) -> None:
         "INSERT INTO requests VALUES (?, ?, ?, ?)",
         (request.front_door, request.request_id, request.content, saga.id),
     )
+
+
+def as_object(event: Event, release: int) -> Line:
+    """The record as releases before the seventh had it."""
+    values = asdict(event)
+    if release > 4:
+        defaults = {field.name: field.default for field in fields(event)}
+        values = {name: value for name, value in values.items() if value != defaults[name]}
+    return Line(event.at, type(event).__name__, json.dumps(values, ensure_ascii=False, separators=(",", ":")))
 
 
 def faulted(at: float, retry_at: float | None) -> Event:
@@ -146,10 +168,17 @@ def told(name: str, history: Sequence[Event]) -> Told:
     return saga
 
 
+@pytest.fixture(params=[1, 6])
+def release(request: pytest.FixtureRequest) -> int:
+    """The oldest one, and the last one before sagas had numbers."""
+    number: int = request.param
+    return number
+
+
 @pytest.fixture
-def sagas(path: Path) -> list[Told]:
+def sagas(path: Path, release: int) -> list[Told]:
     made = [told(name, history) for name, history in HISTORIES.items()]
-    written_by_release(1, path, made)
+    written_by_release(release, path, made)
     return made
 
 
@@ -194,9 +223,91 @@ async def test_once_open_it_is_of_this_releases_format(path: Path, sagas: list[T
     async with await SqliteJournal.open(path):
         pass
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("SELECT format FROM journal").fetchone() == (4,)
+        assert db.execute("SELECT format FROM journal").fetchone() == (5,)
 
 
+async def test_its_lists_stay_in_their_order(path: Path) -> None:
+    # As they were written, which was not as they began.
+    made = [a_saga(name, at=at) for name, at in [("d", 3.0), ("b", 2.0), ("c", 2.0), ("a", 1.0)]]
+    written_by_release(6, path, made)
+    async with await SqliteJournal.open(path) as journal:
+        rows = await journal.page(SagaFilter(), after=None, limit=10)
+        assert [row.id for row in rows] == ["saga-d", "saga-c", "saga-b", "saga-a"]
+        for saga in made:
+            assert await journal.requested(saga.front_door, saga.request_id) == saga.request
+            (row,) = await journal.page(SagaFilter(request_id=saga.request_id), after=None, limit=10)
+            assert row == saga.summary
+
+
+async def test_every_type_of_record_is_read(path: Path) -> None:
+    """Whether a history makes sense is not asked where it is read."""
+    saga = a_saga()
+    texts = {"input": "{}", "output": "{}", "receipt": None}
+    makers: Sequence[Callable[..., Event]] = list(EVENT_TYPES.values())[1:]
+    for make in makers:
+        hints = get_type_hints(make)
+        saga.events.append(make(**{name: texts.get(name, value_of(hint)) for name, hint in hints.items()}))
+    written_by_release(6, path, [saga])
+    async with await SqliteJournal.open(path) as journal:
+        records = await journal.history(saga.id)
+        assert [record.event for record in records] == saga.events
+        assert {record.token for record in records} == {TOKEN}
+
+
+def value_of(hint: object) -> object:
+    """Some value of a field."""
+    if get_args(hint):
+        return value_of(get_args(hint)[0])
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        return next(iter(hint))
+    return 1 if hint is int else 1_001.5 if hint is float else "text"
+
+
+async def test_one_that_is_set_aside_stays_so(path: Path) -> None:
+    saga, sound = a_saga("1"), a_saga("2")
+    written_by_release(6, path, [saga, sound])
+    quarantine = in_quarantine(path, saga)
+    async with await SqliteJournal.open(path) as journal:
+        row = await journal.find(saga.id)
+        assert row is not None
+        assert (row.status, row.error_message) == (Status.DEAD_LETTERED, quarantine.reason)
+        assert [found.saga_id for found in await journal.open_sagas()] == [sound.id]
+        await saga.goes_on(journal, acted(Verb.RETRY))
+        assert await journal.find(saga.id) == saga.summary
+
+
+async def test_records_that_belong_to_no_saga_stop_the_start_rather_than_being_forgotten(path: Path) -> None:
+    saga, lost = a_saga("1"), a_saga("2")
+    written_by_release(6, path, [saga, lost])
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM sagas WHERE id = ?", (lost.id,))
+    with pytest.raises(StartupFailed, match=r"NOT NULL .*records\.saga.*: it is damaged; put back a copy"):
+        await SqliteJournal.open(path)
+    with closing(sqlite3.connect(path)) as db, db:
+        assert db.execute("SELECT count(*) FROM records").fetchone() == (2,)
+        db.execute("DELETE FROM records WHERE saga_id = ?", (lost.id,))
+    async with await SqliteJournal.open(path) as journal:
+        assert await journal.find(saga.id) == saga.summary
+
+
+async def test_how_long_it_took_is_told_but_not_of_a_new_journal(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="coordinator.adapters.sqlite")
+    async with await SqliteJournal.open(path.with_name("new.db")):
+        pass
+    assert not [line for line in caplog.messages if "schema" in line]
+    written_by_release(6, path, [a_saga()])
+    for _ in range(2):
+        async with await SqliteJournal.open(path):
+            pass
+    before, after = [line for line in caplog.messages if "schema" in line]
+    newest = len(packaged())
+    assert before == f"the journal {path} goes from schema 6 to {newest} before it is served"
+    assert re.fullmatch(rf"the journal .*journal\.db is of schema {newest} after \d+\.\d s", after)
+
+
+@pytest.mark.parametrize("release", [1], indirect=True)
 async def test_a_migration_that_fails_leaves_the_file_as_it_was(path: Path, sagas: list[Told]) -> None:
     with closing(sqlite3.connect(path)) as db, db:
         # The migration's own index finds its name taken.

@@ -41,6 +41,9 @@ def change(path: Path, statement: str, *values: object) -> None:
         db.execute(statement, values)
 
 
+OF_THE_SAGA = "saga = (SELECT number FROM sagas WHERE id = ?)"
+
+
 def terminating(seq: int) -> Action:
     return Action(ActionId("act-1"), "ada", "she knows", seq, Verb.TERMINATE)
 
@@ -48,13 +51,13 @@ def terminating(seq: int) -> Action:
 @pytest.mark.parametrize(
     "damage",
     [
-        "UPDATE records SET at = at + 1 WHERE seq = 3 AND saga_id = ?",
-        "UPDATE records SET digest = zeroblob(16) WHERE seq = 1 AND saga_id = ?",
-        "DELETE FROM records WHERE seq = 1 AND saga_id = ?",
-        "DELETE FROM records WHERE seq = 2 AND saga_id = ?",
-        "DELETE FROM records WHERE seq > 2 AND saga_id = ?",
-        "DELETE FROM records WHERE saga_id = ?",
-        "UPDATE sagas SET digest = zeroblob(16) WHERE id = ?",
+        f"UPDATE records SET at = at + 1 WHERE seq = 3 AND {OF_THE_SAGA}",
+        f"UPDATE records SET digest = zeroblob(16) WHERE seq = 1 AND {OF_THE_SAGA}",
+        f"DELETE FROM records WHERE seq = 1 AND {OF_THE_SAGA}",
+        f"DELETE FROM records WHERE seq = 2 AND {OF_THE_SAGA}",
+        f"DELETE FROM records WHERE seq > 2 AND {OF_THE_SAGA}",
+        f"DELETE FROM records WHERE {OF_THE_SAGA}",
+        f"UPDATE heads SET digest = zeroblob(16) WHERE {OF_THE_SAGA}",
     ],
 )
 async def test_a_saga_whose_records_are_damaged_is_closed_by_hand_and_stays_closed(
@@ -91,7 +94,7 @@ async def test_a_saga_whose_row_knows_less_than_its_records_is_set_aside_and_can
 ) -> None:
     path, services, dice = tmp_path / "journal.db", Services(), Dice()
     damaged, sound = await two_running_sagas(path, services, dice)
-    change(path, "UPDATE sagas SET seq = seq - 1 WHERE id = ?", damaged)
+    change(path, f"UPDATE heads SET seq = seq - 1 WHERE {OF_THE_SAGA}", damaged)
     async with await SqliteJournal.open(path) as journal, house_of(journal, services, dice) as house:
         assert await house.pool.recover() == 2
         row = await house.sagas.wait(damaged, timeout_s=20)
@@ -110,7 +113,7 @@ async def test_an_operator_who_decides_on_a_damaged_dead_letter_stops_nothing_el
     services.plan("a", "undo", Refused("NO", "no"))
     async with await SqliteJournal.open(path) as journal, house_of(journal, services, dice) as house:
         dead = (await house.run()).id
-    change(path, "UPDATE sagas SET seq = seq - 1 WHERE id = ?", dead)
+    change(path, f"UPDATE heads SET seq = seq - 1 WHERE {OF_THE_SAGA}", dead)
     async with await SqliteJournal.open(path) as journal, house_of(journal, services, dice) as house:
         row = await journal.find(dead)
         assert row is not None

@@ -12,6 +12,7 @@ from coordinator.ports.journal import Quarantine
 from tests.contract.sagas import ORDER, a_saga, completed, dead_lettered, reserved
 
 DAMAGED = a_saga("2").id
+OF_THE_SAGA = f"saga = (SELECT number FROM sagas WHERE id = '{DAMAGED}')"
 COUNT = 5
 
 
@@ -67,16 +68,19 @@ async def test_a_sound_journal_has_no_faults(path: Path) -> None:
         ("turned_back_at", "2000.0", "turned_back_at 2000.0, its records say None"),
         ("forced", "1", "forced True, its records say False"),
         ("started_at", "1000.5", "started_at 1000.5, its records say 1002.0"),
-        ("due_at", "2000.0", "due_at 2000.0, its records say None"),
         ("deadline_at", "2000.0", "deadline_at 2000.0, its records say None"),
         ("error_message", "'no'", "error_message 'no', its records say ''"),
         ("saga_name", "'Trip'", "saga_name 'Trip', its records say 'Order'"),
+        ("due_at", "2000.0", "due_at 2000.0, its records say None"),
+        ("updated_at", "2000.5", "updated_at 2000.5, its records say 2000.0"),
     ],
 )
 async def test_a_plausible_wrong_value_in_a_row_is_named(
     path: Path, column: str, value: str, said: str
 ) -> None:
-    damage(path, f"UPDATE sagas SET {column} = {value} WHERE id = '{DAMAGED}'")
+    of_the_head = column in ("due_at", "updated_at")
+    table, which = ("heads", OF_THE_SAGA) if of_the_head else ("sagas", f"id = '{DAMAGED}'")
+    damage(path, f"UPDATE {table} SET {column} = {value} WHERE {which}")
     (fault,) = await found_in(path)
     assert fault.saga_id == DAMAGED
     assert fault.sentence.startswith(f"the saga's row says {said}")
@@ -85,13 +89,16 @@ async def test_a_plausible_wrong_value_in_a_row_is_named(
 @pytest.mark.parametrize(
     ("statement", "sentence"),
     [
-        ("UPDATE records SET payload = replace(payload, '7', '8') WHERE saga_id = ? AND seq = 3", "record 3"),
-        ("DELETE FROM records WHERE saga_id = ? AND seq = 2", "record 2 is damaged (it is missing)"),
-        ("DELETE FROM records WHERE saga_id = ? AND seq = 5", "record 5 is damaged (it is not the newest"),
+        (
+            f"UPDATE records SET payload = replace(payload, '7', '8') WHERE {OF_THE_SAGA} AND seq = 3",
+            "record 3",
+        ),
+        (f"DELETE FROM records WHERE {OF_THE_SAGA} AND seq = 2", "record 2 is damaged (it is missing)"),
+        (f"DELETE FROM records WHERE {OF_THE_SAGA} AND seq = 5", "record 5 is damaged (it is not the newest"),
     ],
 )
 async def test_a_changed_or_missing_record_is_named(path: Path, statement: str, sentence: str) -> None:
-    damage(path, statement.replace("?", f"'{DAMAGED}'"))
+    damage(path, statement)
     (fault,) = await found_in(path)
     assert fault.saga_id == DAMAGED
     assert sentence in fault.sentence
@@ -99,8 +106,8 @@ async def test_a_changed_or_missing_record_is_named(path: Path, statement: str, 
 
 async def test_a_flipped_byte_in_a_record_is_named(path: Path) -> None:
     content = bytearray(path.read_bytes())
-    where = content.index(b'{"at":2000.0,"step":"reserve"')
-    content[where + 6] ^= 1
+    where = content.index(b'["reserve",1,')
+    content[where + 2] ^= 1
     path.write_bytes(content)
     (fault,) = await found_in(path)
     assert fault.saga_id is not None
@@ -149,7 +156,7 @@ async def test_where_the_list_cannot_go_on_that_is_said(path: Path) -> None:
     damage(
         path,
         f"UPDATE sagas SET status = 'ASLEEP' WHERE id = '{DAMAGED}'",
-        f"DELETE FROM records WHERE saga_id = '{DAMAGED}' AND seq = 1",
+        f"DELETE FROM records WHERE {OF_THE_SAGA} AND seq = 1",
     )
     *of_the_saga, last = await found_in(path)
     assert {fault.saga_id for fault in of_the_saga} == {DAMAGED}
@@ -160,7 +167,17 @@ async def test_a_saga_whose_row_is_gone_is_found_by_its_records(path: Path) -> N
     damage(path, "PRAGMA foreign_keys = off", f"DELETE FROM sagas WHERE id = '{DAMAGED}'")
     faults = await found_in(path)
     assert {fault.saga_id for fault in faults} == {None}
-    assert sum("without the row of sagas that it belongs to" in fault.sentence for fault in faults) == 5
+    for table, rows in (("records", 5), ("heads", 1)):
+        of_the_table = [fault for fault in faults if f"the table {table} has row" in fault.sentence]
+        assert len(of_the_table) == rows
+        assert all("the row of sagas that it belongs to" in fault.sentence for fault in of_the_table)
+
+
+async def test_a_saga_of_which_nothing_tells_the_newest_record_is_named(path: Path) -> None:
+    damage(path, f"DELETE FROM heads WHERE {OF_THE_SAGA}")
+    faults = await found_in(path)
+    assert faults[0].saga_id == DAMAGED
+    assert "the saga's row: what tells its newest record is missing" in faults[0].sentence
 
 
 async def test_a_request_id_that_was_removed_or_moved_is_named(path: Path) -> None:

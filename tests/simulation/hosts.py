@@ -22,7 +22,10 @@ GRACE_S: Final = 2.0
 
 _OPEN: Final = "SELECT id FROM sagas WHERE status IN ('RUNNING', 'COMPENSATING')"
 _REQUESTED: Final = "SELECT saga_id FROM requests WHERE request_id = ?"
-_DAMAGE: Final = "UPDATE records SET payload = payload || ' ' WHERE saga_id = ? AND seq = 1"
+_DAMAGE: Final = (
+    "UPDATE records SET payload = payload || ' '"
+    " WHERE seq = 1 AND saga = (SELECT number FROM sagas WHERE id = ?)"
+)
 _EXPRESSIONS: Final = CelExpressions()
 ORDER: Final[ContextVar[int]] = ContextVar("order", default=0)
 """The number of the order that is being served: the ids that are made begin with it."""

@@ -17,6 +17,7 @@ _READ = (
     "SELECT local_seq, saga_id, step, operation, name, idempotency_key, outcome, request_hash, result_hash,"
     " fencing_token, arrived_ns FROM saga_ledger ORDER BY local_seq"
 )
+_QUARANTINES = "FROM quarantines JOIN sagas ON number = saga"
 
 
 GRACE_S: Final = 0.1
@@ -129,7 +130,8 @@ def _clock_was_set(world: World) -> bool:
 
 def _still_open(world: World) -> str:
     found = world.journal.execute(
-        "SELECT id, status, due_at FROM sagas WHERE status IN ('RUNNING', 'COMPENSATING')"
+        "SELECT id, status, due_at FROM sagas JOIN heads ON saga = number"
+        " WHERE status IN ('RUNNING', 'COMPENSATING')"
     ).fetchall()
     return (
         ", ".join(f"{saga_id} {status} due {due_at}" for saga_id, status, due_at in found) or "nobody is up"
@@ -153,7 +155,7 @@ def _unlike(world: World) -> Iterator[str]:
 
 def _set_aside(world: World) -> Iterator[str]:
     """Here a saga that cannot be read or driven is a fault of ours, if it is not damaged."""
-    for saga_id, reason in world.journal.execute("SELECT saga_id, reason FROM quarantines"):
+    for saga_id, reason in world.journal.execute(f"SELECT id, reason {_QUARANTINES}"):
         if saga_id not in world.happened.damaged:
             yield f"I22: saga {SagaId(saga_id)} was set aside: {reason}"
 
@@ -162,7 +164,7 @@ def _damaged(world: World) -> Iterator[str]:
     """I22: a damaged saga that has to be taken up is put before a person instead, and nothing of it is sent
     any more. Only whoever drives it already may bring it to its end."""
     happened = world.happened
-    set_aside = dict(world.journal.execute("SELECT saga_id, at FROM quarantines"))
+    set_aside = dict(world.journal.execute(f"SELECT id, at {_QUARANTINES}"))
     rows = {row[0]: row[1:] for row in world.journal.execute("SELECT id, status, needs_person FROM sagas")}
     for saga_id, was_taken_up in happened.damaged.items():
         status, needs_person = rows[saga_id]

@@ -169,7 +169,9 @@ class People:
 
     def _look_at_disk(self, told: SagaSummary) -> None:
         """I1: nobody is told of what is not durable. A damaged row may lag behind."""
-        found = self._hosts.disk.database.execute("SELECT seq FROM sagas WHERE id = ?", (told.id,)).fetchone()
+        found = self._hosts.disk.database.execute(
+            "SELECT seq FROM sagas JOIN heads ON saga = number WHERE id = ?", (told.id,)
+        ).fetchone()
         if found is None or found[0] < told.seq:
             self._notes.wrong(
                 f"saga {told.id}: I1: somebody is told of record {told.seq}, and it is not durable"

@@ -209,7 +209,7 @@ class World:
             self._looked_at = self.journal.total_changes
             (self._has_open,) = self.journal.execute(
                 "SELECT EXISTS (SELECT 1 FROM sagas WHERE status IN ('RUNNING', 'COMPENSATING')"
-                " AND id NOT IN (SELECT saga_id FROM quarantines))"
+                " AND number NOT IN (SELECT saga FROM quarantines))"
             ).fetchone()
         return not self._has_open
 

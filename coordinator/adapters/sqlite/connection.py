@@ -21,6 +21,8 @@ _T = TypeVar("_T")
 SQLITE_MIN: Final = (3, 38, 0)
 BUSY_MS: Final = 5_000
 WAL_BYTES_MAX: Final = 64 << 20
+PAGE_BYTES: Final = 1024
+"""Of a new journal; an older one keeps its own. Pages are written whole, and most of them change a little."""
 
 WRITER_PRAGMAS: Final[Mapping[str, str | int]] = {
     "journal_mode": "wal",
@@ -33,6 +35,8 @@ WRITER_PRAGMAS: Final[Mapping[str, str | int]] = {
     "journal_size_limit": WAL_BYTES_MAX,
     "cell_size_check": 1,
     "trusted_schema": 0,
+    # What a statement may have to undo is kept in memory: SQLite's files for it were a fifth of all writes.
+    "temp_store": 2,
 }
 READER_PRAGMAS: Final[Mapping[str, str | int]] = {
     "query_only": 1,
@@ -121,6 +125,8 @@ def open_writer(path: Path) -> sqlite3.Connection:
         )
     db = _connect(path, "rw")
     try:
+        # Before anything is written; of what has pages already it changes nothing.
+        db.execute(f"PRAGMA page_size = {PAGE_BYTES}").close()
         _claim(db)
         _apply(db, WRITER_PRAGMAS, path)
     except BaseException:

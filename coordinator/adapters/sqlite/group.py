@@ -8,15 +8,19 @@ group is taken once more, and what a row says of its saga is not believed.
 
 import sqlite3
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
 from typing import Final, assert_never
 
+from coordinator.adapters.event_codec import TYPE_NUMBERS
 from coordinator.adapters.sqlite.registrations import Register, Registrations, Retire, TakeUpFiles
 from coordinator.adapters.sqlite.rows import (
     CHAIN_START,
-    SUMMARY_COLUMNS,
+    DIGEST_BYTES,
+    FIXED_COLUMNS,
+    SAGAS,
+    STANDING_COLUMNS,
     Line,
     Parameters,
     Row,
@@ -59,6 +63,7 @@ class Start:
     request: Request
     definition: SagaDefinition
     lines: tuple[Line, ...]
+    fixed: Parameters
     row: Row
 
 
@@ -68,50 +73,54 @@ Outcome = Request | Registered | Registration | Sequence[Registered | VersionTak
 error: refused. Else what became of a definition, or of files."""
 
 _HEAD: Final = (
-    "SELECT sagas.seq, sagas.digest, quarantines.reason, quarantines.at"
-    " FROM sagas LEFT JOIN quarantines ON quarantines.saga_id = sagas.id WHERE sagas.id = ?"
+    f"SELECT number, coalesce(seq, 0), coalesce(digest, zeroblob({DIGEST_BYTES})), reason, at"  # noqa: S608  # our own names
+    f" FROM {SAGAS} LEFT JOIN quarantines ON quarantines.saga = number WHERE id = ?"
 )
-_NEWEST: Final = "SELECT max(seq) FROM records WHERE saga_id = ?"
+_NEWEST: Final = "SELECT max(seq) FROM records WHERE saga = ?"
+# Records that have lost their row do not become those of another saga.
+_NEWEST_SAGA: Final = (
+    "SELECT max(coalesce((SELECT max(number) FROM sagas), 0), coalesce((SELECT max(saga) FROM records), 0))"
+)
 _REQUEST: Final = "SELECT content, saga_id FROM requests WHERE front_door = ? AND request_id = ?"
 _ADD_DEFINITION: Final = "INSERT INTO definitions VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-_ADD_REQUESTS: Final = "INSERT INTO requests VALUES {rows}"
+_ADD_REQUESTS: Final = "INSERT INTO requests (front_door, request_id, content, saga_id) VALUES {rows}"
 _ADD_RECORDS: Final = "INSERT INTO records VALUES {rows}"
-_PUT_SAGAS: Final = (
-    f"INSERT INTO sagas ({SUMMARY_COLUMNS}, digest)"  # noqa: S608  # our own names
+_ADD_SAGAS: Final = (
+    f"INSERT INTO sagas (number, {FIXED_COLUMNS}, {STANDING_COLUMNS})"  # noqa: S608  # our own names
     " VALUES {rows}"
-    " ON CONFLICT (id) DO UPDATE SET status = excluded.status, turned_back_at = excluded.turned_back_at,"
-    " needs_person = excluded.needs_person,"
-    " error_message = excluded.error_message, updated_at = excluded.updated_at,"
-    " deadline_at = excluded.deadline_at, due_at = excluded.due_at, seq = excluded.seq,"
-    " flags = excluded.flags, forced = excluded.forced, signature = excluded.signature,"
-    " digest = excluded.digest"
 )
-# Of most sagas nothing else changes from one write to the next, and the indexes over it are left alone.
-_ADVANCE_SAGAS: Final = (
-    "UPDATE sagas SET updated_at = news.column2, due_at = news.column3, seq = news.column4,"
-    " digest = news.column5 FROM (VALUES {rows}) AS news WHERE sagas.id = news.column1"
+_CHANGE_SAGAS: Final = (
+    f"UPDATE sagas SET ({STANDING_COLUMNS}) = ("  # noqa: S608  # our own names
+    + ", ".join(f"news.column{place}" for place in range(2, 2 + len(STANDING_COLUMNS.split(","))))
+    + ") FROM (VALUES {rows}) AS news WHERE number = news.column1"
 )
-_LIFT_QUARANTINE: Final = "DELETE FROM quarantines WHERE saga_id = ?"
+# Of most sagas nothing else changes from one write to the next, and their rows and indexes are left alone.
+_PUT_HEADS: Final = "REPLACE INTO heads VALUES {rows}"
+_LIFT_QUARANTINE: Final = "DELETE FROM quarantines WHERE saga = ?"
 _ADD_QUARANTINE: Final = "INSERT INTO quarantines VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _OPEN: Final = tuple(status.value for status in Status if status.is_open)
-# Its row may know less than the records do. What a person does to the saga must have a number behind theirs.
 _SHOW_QUARANTINE: Final = (
-    "UPDATE sagas SET status = ?, needs_person = 1, signature = ?, error_message = ?, updated_at = ?,"
-    " due_at = NULL,"
-    " seq = max(seq, coalesce((SELECT max(seq) FROM records WHERE saga_id = sagas.id), 0))"
-    " WHERE id = ?"
+    "UPDATE sagas SET status = ?, needs_person = 1, signature = ?, error_message = ? WHERE number = ?"
+)
+# It may know less than the records do. What a person does to the saga must have a number behind theirs.
+_PUT_HEAD_OF_QUARANTINED: Final = (
+    "REPLACE INTO heads SELECT ?1, ?2, NULL, max(?3, coalesce(max(seq), 0)), ?4 FROM records WHERE saga = ?1"
 )
 
 
 @dataclass(slots=True)
 class Head:
-    """The newest record of a saga, why it is in quarantine, if it is, and what its row says besides."""
+    """A saga's number, its newest record, why it is in quarantine, if so, and what its row says besides."""
 
+    number: int
     seq: int
     digest: bytes
     quarantine: Quarantine | None
     standing: Parameters | None
     """As in `Row`; None where it is not known."""
+
+    def copy(self) -> "Head":
+        return Head(self.number, self.seq, self.digest, self.quarantine, self.standing)
 
 
 class Heads:
@@ -126,7 +135,7 @@ class Heads:
     def get(self, saga_id: SagaId) -> Head | None:
         """A copy of its head, if that is kept."""
         kept = self._kept.get(saga_id)
-        return None if kept is None else replace(kept)
+        return None if kept is None else kept.copy()
 
     def keep(self, saga_id: SagaId, head: Head, *, is_open: bool) -> None:
         """What is durable of it by now."""
@@ -193,8 +202,10 @@ class _Group:
         self._registrations = Registrations(db)
         self._requests: dict[tuple[str, RequestId], Request] = {}
         self._records: list[Parameters] = []
-        self._rows: dict[SagaId, Row] = {}
-        self._advances: dict[SagaId, Row] = {}
+        self._newest: int | None = None
+        self._started: dict[SagaId, Parameters] = {}
+        self._changed: dict[SagaId, Parameters] = {}
+        self._advanced: dict[SagaId, Row] = {}
         self._quarantines: dict[SagaId, Quarantine] = {}
         self._lifted: dict[SagaId, None] = {}
 
@@ -237,36 +248,45 @@ class _Group:
         many(_ADD_DEFINITION, ((d.digest, d.name, d.text) for d in self._definitions.values()))
         requests = self._requests.values()
         self._insert(_ADD_REQUESTS, [(r.front_door, r.request_id, r.content, r.saga_id) for r in requests])
-        heads = self._heads
-        self._insert(_PUT_SAGAS, [(*row.whole, heads[saga_id].digest) for saga_id, row in self._rows.items()])
+        heads, changed = self._heads, self._changed
         self._insert(
-            _ADVANCE_SAGAS,
+            _ADD_SAGAS,
             [
-                (saga_id, row.updated_at, row.due_at, row.seq, heads[saga_id].digest)
-                for saga_id, row in self._advances.items()
+                (heads[saga_id].number, *fixed, *changed.pop(saga_id))
+                for saga_id, fixed in self._started.items()
+            ],
+        )
+        self._insert(
+            _CHANGE_SAGAS, [(heads[saga_id].number, *standing) for saga_id, standing in changed.items()]
+        )
+        self._insert(
+            _PUT_HEADS,
+            [
+                ((head := heads[saga_id]).number, row.updated_at, row.due_at, row.seq, head.digest)
+                for saga_id, row in self._advanced.items()
             ],
         )
         self._insert(_ADD_RECORDS, self._records)
         # Before those that are new: a saga may have been lifted out of one and put into another.
-        many(_LIFT_QUARANTINE, ((saga_id,) for saga_id in self._lifted))
-        many(_ADD_QUARANTINE, ((q.saga_id, q.reason, q.at) for q in self._quarantines.values()))
-        set_aside = signature_text(SET_ASIDE)
+        many(_LIFT_QUARANTINE, ((heads[saga_id].number,) for saga_id in self._lifted))
+        new = self._quarantines.values()
+        many(_ADD_QUARANTINE, ((heads[q.saga_id].number, q.reason, q.at) for q in new))
         # After the rows, which would show the saga as if it were not in quarantine.
+        set_aside = signature_text(SET_ASIDE)
+        shown = [(head, head.quarantine) for head in heads.values() if head.quarantine is not None]
         many(
             _SHOW_QUARANTINE,
-            (
-                (Status.DEAD_LETTERED.value, set_aside, head.quarantine.reason, head.quarantine.at, saga_id)
-                for saga_id, head in self._heads.items()
-                if head.quarantine is not None
-            ),
+            ((Status.DEAD_LETTERED.value, set_aside, q.reason, head.number) for head, q in shown),
         )
+        many(_PUT_HEAD_OF_QUARANTINED, ((head.number, q.at, head.seq, head.digest) for head, q in shown))
         self._registrations.write()
         for written in (
             self._definitions,
             self._requests,
             self._records,
-            self._rows,
-            self._advances,
+            self._started,
+            self._changed,
+            self._advanced,
             self._quarantines,
             self._lifted,
         ):
@@ -291,13 +311,12 @@ class _Group:
             return Overloaded(sentence)
         if self._head(request.saga_id) is not None:
             return JournalConflict(request.saga_id, 0)
-        if (damage := self._damage(request.saga_id, 0)) is not None:
-            return damage
         if (moved := self._registrations.start(entry.definition, entry.lines[0].at)) is not None:
             return moved
         self._definitions[entry.definition.digest] = entry.definition
         self._requests[request.front_door, request.request_id] = request
-        head = self._heads[request.saga_id] = Head(0, CHAIN_START, None, None)
+        self._started[request.saga_id] = entry.fixed
+        head = self._heads[request.saga_id] = Head(self._next_number(), 0, CHAIN_START, None, None)
         self._chain(request.saga_id, head, entry.lines, entry.row)
         return None
 
@@ -305,7 +324,7 @@ class _Group:
         head = self._head(entry.saga_id)
         if head is None or head.seq != entry.seq_expected:
             return JournalConflict(entry.saga_id, entry.seq_expected)
-        if (damage := self._damage(entry.saga_id, head.seq)) is not None:
+        if (damage := self._damage(entry.saga_id, head)) is not None:
             return damage
         if entry.lifts and head.quarantine is not None:
             # Its row says what the quarantine says, whatever was written meanwhile: it is to be put anew.
@@ -329,25 +348,30 @@ class _Group:
         for line in lines:
             head.seq += 1
             head.digest = chained(head.digest, saga_id, head.seq, self._token, line)
+            at, type_name, payload = line
             self._records.append(
-                (saga_id, head.seq, self._token, line.at, line.type, line.payload, head.digest)
+                (head.number, head.seq, self._token, at, TYPE_NUMBERS[type_name], payload, head.digest)
             )
-        if saga_id in self._rows or head.standing != row.standing:
-            self._advances.pop(saga_id, None)
-            self._rows[saga_id] = row
-            head.standing = row.standing
-        else:
-            self._advances[saga_id] = row
+        self._advanced[saga_id] = row
+        if head.standing != row.standing:
+            head.standing = self._changed[saga_id] = row.standing
 
-    def _damage(self, saga_id: SagaId, seq: int) -> JournalCorrupt | None:
-        """Whether the saga has records in the file beyond number *seq*, where its next one belongs."""
+    def _next_number(self) -> int:
+        """That of the next saga."""
+        if self._newest is None:
+            (self._newest,) = self._db.execute(_NEWEST_SAGA).fetchone()
+        self._newest += 1
+        return self._newest
+
+    def _damage(self, saga_id: SagaId, head: Head) -> JournalCorrupt | None:
+        """Whether the saga has records in the file beyond the one that is said to be its newest."""
         if self._believes_rows:
             return None
         # Those of this group are not in the file yet.
-        (newest,) = self._db.execute(_NEWEST, (saga_id,)).fetchone()
-        if newest is None or newest <= seq:
+        (newest,) = self._db.execute(_NEWEST, (head.number,)).fetchone()
+        if newest is None or newest <= head.seq:
             return None
-        return JournalCorrupt(saga_id, newest, f"the saga's row says that record {seq} is the newest")
+        return JournalCorrupt(saga_id, newest, f"the saga's row says that record {head.seq} is the newest")
 
     def _head(self, saga_id: SagaId) -> Head | None:
         head = self._heads.get(saga_id)
@@ -361,8 +385,9 @@ class _Group:
         found = self._db.execute(_HEAD, (saga_id,)).fetchone()
         if found is None:
             return None
-        seq, digest, reason, at = found
-        return Head(seq, digest, None if reason is None else Quarantine(saga_id, reason, at), None)
+        number, seq, digest, reason, at = found
+        quarantine = None if reason is None else Quarantine(saga_id, reason, at)
+        return Head(number, seq, digest, quarantine, None)
 
     def _requested(self, request: Request) -> Request | None:
         key = request.front_door, request.request_id

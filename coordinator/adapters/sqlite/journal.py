@@ -22,7 +22,7 @@ from coordinator.adapters.sqlite.files import claim, sync_folder, wal_path
 from coordinator.adapters.sqlite.group import Append, Start
 from coordinator.adapters.sqlite.migrations import migrate, packaged
 from coordinator.adapters.sqlite.reader import READ_LIMIT_S, Reader
-from coordinator.adapters.sqlite.rows import check_text, lines, summary_row
+from coordinator.adapters.sqlite.rows import check_text, fixed_row, lines, summary_row
 from coordinator.adapters.sqlite.upkeep import SqliteUpkeep
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.definition import SagaDefinition
@@ -147,7 +147,7 @@ class SqliteJournal:
     ) -> Request:
         _check_numbers(events, summary, seq_expected=0)
         check_text(request.front_door, request.request_id, request.content)
-        entry = Start(request, definition, lines(events), summary_row(summary))
+        entry = Start(request, definition, lines(events), fixed_row(summary), summary_row(summary))
         return await self._writer.write(entry) or request
 
     async def append(
@@ -266,7 +266,7 @@ def _check_numbers(events: Sequence[Event], summary: SagaSummary, seq_expected: 
 
 def _startup_failed(path: Path, error: Exception) -> StartupFailed:
     match getattr(error, "sqlite_errorcode", 0) & 0xFF:
-        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT:
+        case sqlite3.SQLITE_NOTADB | sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_CONSTRAINT:
             advice = "it is damaged; put back a copy, or move it away to begin a new journal"
         case sqlite3.SQLITE_FULL:
             advice = "make room on its disk"

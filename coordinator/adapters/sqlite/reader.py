@@ -10,11 +10,12 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from coordinator.adapters.clock import stopwatch_s
-from coordinator.adapters.event_codec import UnreadableEvent, decode
+from coordinator.adapters.event_codec import TYPE_NUMBERS, UnreadableEvent, decode
 from coordinator.adapters.sqlite.connection import Database
 from coordinator.adapters.sqlite.registrations import REGISTRATION_COLUMNS, registration_of
 from coordinator.adapters.sqlite.rows import (
     CHAIN_START,
+    SAGAS,
     SUMMARY_COLUMNS,
     Line,
     Parameters,
@@ -44,6 +45,8 @@ from coordinator.ports.journal import (
     SagaFilter,
 )
 
+_TYPE_NAMES: Final = {number: name for name, number in TYPE_NUMBERS.items()}
+
 _log = logging.getLogger(__name__)
 
 _T = TypeVar("_T")
@@ -52,14 +55,20 @@ READ_LIMIT_S: Final = 2.0
 _STEPS_BETWEEN_LOOKS: Final = 1_000
 """Virtual machine steps of SQLite between two looks at the time, some ten microseconds."""
 
-_HEAD: Final = "SELECT seq, digest FROM sagas WHERE id = ?"
-_RECORDS: Final = "SELECT seq, token, at, type, payload, digest FROM records WHERE saga_id = ? ORDER BY seq"
-_SAGAS: Final = f"SELECT {SUMMARY_COLUMNS} FROM sagas"  # noqa: S608  # our own names
-# The condition is word for word the index's. Left to itself, SQLite takes another index and sorts.
-OPEN_SAGAS: Final = (
-    "SELECT id, due_at, updated_at FROM sagas INDEXED BY sagas_open"
-    " WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY due_at, id"
+_HEAD: Final = f"SELECT number, seq, digest FROM {SAGAS} WHERE id = ?"  # noqa: S608  # our own names
+_RECORDS: Final = "SELECT seq, token, at, type, payload, digest FROM records WHERE saga = ? ORDER BY seq"
+_SAGAS: Final = f"SELECT {SUMMARY_COLUMNS} FROM {SAGAS}"  # noqa: S608  # as above
+# One for each front door, at most. Left to itself, SQLite goes through all sagas of one status instead.
+_SAGAS_OF_REQUEST: Final = (
+    f"SELECT {SUMMARY_COLUMNS} FROM (SELECT saga_id FROM requests WHERE request_id = ?)"  # noqa: S608  # as above
+    f" CROSS JOIN {SAGAS}"
 )
+# The condition is word for word the index's. One without its head is taken up, and found to be damaged.
+OPEN_SAGAS: Final = """
+    SELECT id, due_at, coalesce(updated_at, 0.0)
+    FROM sagas INDEXED BY sagas_open LEFT JOIN heads ON heads.saga = sagas.number
+    WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY due_at, id
+"""
 # Each number from a partial index or the first entry of a stretch of another: what has ended costs nothing.
 CENSUS: Final = """
     SELECT
@@ -70,7 +79,8 @@ CENSUS: Final = """
         (SELECT min(started_at) FROM sagas INDEXED BY sagas_by_status WHERE status = 'RUNNING'),
         (SELECT min(started_at) FROM sagas INDEXED BY sagas_by_status WHERE status = 'COMPENSATING'),
         (SELECT min(turned_back_at) FROM sagas INDEXED BY sagas_undoing WHERE status = 'COMPENSATING')
-    FROM sagas INDEXED BY sagas_open WHERE status IN ('RUNNING', 'COMPENSATING')
+    FROM sagas INDEXED BY sagas_open LEFT JOIN heads ON heads.saga = sagas.number
+    WHERE status IN ('RUNNING', 'COMPENSATING')
 """
 # The index holds them group by group, so that only the groups are sorted.
 SIGNATURES: Final = """
@@ -200,13 +210,13 @@ class _Damaged(JournalUnavailable):
 
 
 def page_query(condition: SagaFilter, after: Cursor | None, limit: int) -> tuple[str, Parameters]:
-    """The statement and values of one page: a stretch of one index, read backwards."""
+    """The statement and values of one page: a stretch of one index, read backwards. Only those of one request
+    id are sorted."""
     wanted = [
         (f"{column} {comparison} ?", value)
         for column, comparison, value in (
             ("status", "=", condition.status and condition.status.value),
             ("saga_name", "=", condition.saga_name),
-            ("request_id", "=", condition.request_id),
             ("started_at", ">=", condition.started_from),
             ("started_at", "<", condition.started_before),
         )
@@ -214,14 +224,19 @@ def page_query(condition: SagaFilter, after: Cursor | None, limit: int) -> tuple
     ]
     clauses = [clause for clause, _ in wanted]
     values: list[str | int | float] = [value for _, value in wanted]
+    select = _SAGAS
+    if condition.request_id is not None:
+        select = _SAGAS_OF_REQUEST
+        clauses.append("id = saga_id")
+        values.insert(0, condition.request_id)
     if condition.needs_person is not None:
         # Written out, because a partial index is not used for a value that comes later.
         clauses.append("needs_person = 1" if condition.needs_person else "needs_person = 0")
     if after is not None:
-        clauses.append("(started_at, id) < (?, ?)")
+        clauses.append("(started_at, number) < (?, (SELECT number FROM sagas WHERE id = ?))")
         values += (after.started_at, after.saga_id)
     where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
-    return f"{_SAGAS}{where} ORDER BY started_at DESC, id DESC LIMIT ?", (*values, limit)
+    return f"{select}{where} ORDER BY started_at DESC, number DESC LIMIT ?", (*values, limit)
 
 
 def _limited(work: Callable[[sqlite3.Connection], _T], limit_s: float) -> Callable[[sqlite3.Connection], _T]:
@@ -249,13 +264,14 @@ def _alike(groups: Sequence[Sequence[Any]]) -> Iterator[Alike]:
             yield Alike(saga_name, signature_of(text or ""), sagas)
 
 
-_Head = tuple[int, bytes]
-_Row = tuple[int, FencingToken, float, str, str, bytes]
+_Head = tuple[int, int | None, bytes | None]
+_Row = tuple[int, FencingToken, float, int, str, bytes]
 
 
 def _head_and_records(db: sqlite3.Connection, saga_id: SagaId) -> tuple[_Head | None, Sequence[_Row]]:
     with _one_moment(db):
-        return db.execute(_HEAD, (saga_id,)).fetchone(), db.execute(_RECORDS, (saga_id,)).fetchall()
+        head = db.execute(_HEAD, (saga_id,)).fetchone()
+        return head, [] if head is None else db.execute(_RECORDS, head[:1]).fetchall()
 
 
 @contextmanager
@@ -270,24 +286,26 @@ def _one_moment(db: sqlite3.Connection) -> Iterator[None]:
 
 def _verified(saga_id: SagaId, head: _Head | None, rows: Sequence[_Row]) -> Sequence[Record]:
     if head is None:
-        if rows:
-            raise JournalCorrupt(saga_id, len(rows), "the saga's row is missing")
         raise SagaNotFound(saga_id)
     digest = CHAIN_START
     records = []
-    for number, (seq, token, at, type_name, payload, kept) in enumerate(rows, start=1):
+    for number, (seq, token, at, type_number, payload, kept) in enumerate(rows, start=1):
         if seq != number:
             raise JournalCorrupt(saga_id, number, "it is missing")
+        type_name = _TYPE_NAMES.get(type_number)
+        if type_name is None:
+            raise JournalCorrupt(saga_id, seq, f"its type {type_number} is unknown to this version")
         digest = chained(digest, saga_id, seq, token, Line(at, type_name, payload))
         if digest != kept:
             raise JournalCorrupt(saga_id, seq, "its digest does not match")
         try:
-            records.append(Record(seq, token, decode(type_name, payload)))
+            records.append(Record(seq, token, decode(type_name, payload, at)))
         except UnreadableEvent as error:
             raise JournalCorrupt(saga_id, seq, str(error)) from None
-    if (len(records), digest) != head:
+    _, newest, newest_digest = head
+    if (len(records), digest) != (newest, newest_digest):
         raise JournalCorrupt(
-            saga_id, head[0], f"it is not the newest of the {len(records)} records that are there"
+            saga_id, newest or 0, f"it is not the newest of the {len(records)} records that are there"
         )
     return records
 

@@ -2,8 +2,8 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Final
+from dataclasses import fields
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -15,15 +15,22 @@ from coordinator.domain.summary import DeadLetterCause, SagaSummary, Signature
 
 _SUMMARY_FIELDS: Final = tuple(field.name for field in fields(SagaSummary))
 SUMMARY_COLUMNS: Final = ", ".join(_SUMMARY_FIELDS)
-"""Columns of the table `sagas` have the names of the fields that they hold."""
+"""Columns of the tables `sagas` and `heads` have the names of the fields that they hold."""
+FIXED_COLUMNS: Final = (
+    "id, saga_name, definition_version, definition_digest, front_door, request_id, trace, started_at"
+)
+STANDING_COLUMNS: Final = (
+    "status, turned_back_at, needs_person, error_message, deadline_at, flags, forced, signature"
+)
+SAGAS: Final = "sagas LEFT JOIN heads ON heads.saga = sagas.number"
+"""Each row whole. One without its head is damaged, but it is there."""
 DIGEST_BYTES: Final = 16
 CHAIN_START: Final = bytes(DIGEST_BYTES)
 
 Parameters = tuple[str | int | float | bytes | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """A record before its place in the chain is known."""
 
     at: float
@@ -49,71 +56,60 @@ def chained(previous: bytes, saga_id: SagaId, seq: int, token: FencingToken, lin
     return hashlib.blake2b(previous + text, digest_size=DIGEST_BYTES).digest()
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """A saga's row as it is to stand: `whole` are the values of SUMMARY_COLUMNS."""
+class Row(NamedTuple):
+    """A saga's row as it is to stand, without what is fixed when it starts."""
 
-    whole: Parameters
     standing: Parameters
-    """What changes in it now and then, the status first. All else is fixed at the start, or one of these:"""
+    """What changes in it now and then, as STANDING_COLUMNS, the status first."""
     updated_at: float
     due_at: float | None
     seq: int
 
 
 def summary_row(summary: SagaSummary) -> Row:
-    """*summary* as it will stand in the journal.
+    """*summary* as it will stand in the journal, without what is fixed.
 
     Raises:
         ValueError: one of its values cannot be kept.
     """
-    status = summary.status.value
-    flags = orjson.dumps(summary.flags).decode() if summary.flags else "[]"
-    signature = None if summary.signature is None else signature_text(summary.signature)
-    standing: Parameters = (
-        status,
+    error_message, flags, signature = summary.error_message, "[]", None
+    if summary.flags:
+        flags = orjson.dumps(summary.flags).decode()
+    if summary.signature is not None:
+        signature = signature_text(summary.signature)
+        check_text(signature)
+    if error_message:
+        check_text(error_message)
+    standing = (
+        summary.status.value,
         summary.turned_back_at,
-        summary.needs_person,
-        summary.error_message,
+        int(summary.needs_person),
+        error_message,
         summary.deadline_at,
         flags,
-        summary.forced,
+        int(summary.forced),
         signature,
     )
-    whole: Parameters = (
+    return Row(standing, summary.updated_at, summary.due_at, summary.seq)
+
+
+def fixed_row(summary: SagaSummary) -> Parameters:
+    """What of *summary* is fixed when its saga starts, as it will stand in the journal: FIXED_COLUMNS.
+
+    Raises:
+        ValueError: one of its values cannot be kept.
+    """
+    texts = (
         summary.id,
         summary.saga_name,
         summary.definition_version,
         summary.definition_digest,
         summary.front_door,
         summary.request_id,
-        status,
-        summary.turned_back_at,
-        int(summary.needs_person),
-        summary.error_message,
-        summary.started_at,
-        summary.updated_at,
-        summary.deadline_at,
-        summary.due_at,
-        summary.seq,
-        flags,
-        int(summary.forced),
-        signature,
         summary.trace,
     )
-    check_text(
-        summary.id,
-        summary.saga_name,
-        summary.definition_version or "",
-        summary.definition_digest,
-        summary.front_door,
-        summary.request_id,
-        summary.error_message,
-        flags,
-        signature or "",
-        summary.trace,
-    )
-    return Row(whole, standing, summary.updated_at, summary.due_at, summary.seq)
+    check_text(*(text or "" for text in texts))
+    return (*texts, summary.started_at)
 
 
 def check_text(*texts: str) -> None:
@@ -128,6 +124,8 @@ def summary_of(row: Sequence[object]) -> SagaSummary:
         ValueError: the row is damaged.
     """
     given: dict[str, Any] = dict(zip(_SUMMARY_FIELDS, row, strict=True))
+    if given["seq"] is None:
+        raise ValueError("what tells its newest record is missing")
     given["status"] = Status(given["status"])
     for name in ("needs_person", "forced"):
         given[name] = bool(given[name])

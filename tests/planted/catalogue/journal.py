@@ -7,6 +7,7 @@ from tests.planted.bugs import Bug, Swap
 
 _writer = partial(Swap, "coordinator/adapters/sqlite/writer.py")
 _group = partial(Swap, "coordinator/adapters/sqlite/group.py")
+_rows = partial(Swap, "coordinator/adapters/sqlite/rows.py")
 _reader = partial(Swap, "coordinator/adapters/sqlite/reader.py")
 _journal = partial(Swap, "coordinator/adapters/sqlite/journal.py")
 
@@ -103,35 +104,25 @@ BUGS: Final = (
     Bug(
         "row-keeps-its-status",
         "The row of a saga keeps its first status.",
-        (_group("SET status = excluded.status, turned_back_at", "SET turned_back_at"),),
+        (
+            _group(
+                'f"news.column{place}" for place',
+                '("status" if place == 2 else f"news.column{place}") for place',
+            ),
+        ),
     ),
     Bug(
         "row-forgets-its-person",
         "That a saga needs a person is not written to its row.",
-        (
-            _group(
-                """
-                " needs_person = excluded.needs_person,"
-                """,
-                """
-                ""
-                """,
-            ),
-        ),
+        (_rows("int(summary.needs_person),", "0,"),),
     ),
     Bug(
         "quarantine-not-shown",
         "A saga that is set aside keeps the row that it had, as if it were driven.",
         (
             _group(
-                """
-                    if head.quarantine is not None
-                ),
-                """,
-                """
-                    if head.quarantine is not None and head.quarantine.at < 0
-                ),
-                """,
+                "for head in heads.values() if head.quarantine is not None]",
+                "for head in heads.values() if head.quarantine and head.quarantine.at < 0]",
             ),
         ),
     ),
@@ -141,7 +132,7 @@ BUGS: Final = (
         (
             _group(
                 """
-                many(_ADD_QUARANTINE, ((q.saga_id, q.reason, q.at) for q in self._quarantines.values()))
+                many(_ADD_QUARANTINE, ((heads[q.saga_id].number, q.reason, q.at) for q in new))
                 """,
                 "",
             ),
@@ -227,38 +218,31 @@ BUGS: Final = (
         "A saga's row keeps its status when only that is news, until it is read from the file again.",
         (
             _group(
-                "if saga_id in self._rows or head.standing != row.standing:",
-                "if saga_id in self._rows or head.standing is None:",
+                "if head.standing != row.standing:",
+                "if head.standing is None:",
             ),
         ),
     ),
     Bug(
-        "advance-behind-its-change",
-        "A row that changes after it was advanced in the same group goes back to the number before.",
+        "head-of-the-first-write",
+        "What tells a saga's newest record stays as its first write left it.",
+        (_group("REPLACE INTO heads VALUES {rows}", "INSERT OR IGNORE INTO heads VALUES {rows}"),),
+    ),
+    Bug(
+        "number-of-what-lost-its-row",
+        "A new saga gets the number of one that lost its row, and with it what is left of its records.",
         (
             _group(
-                """
-                self._advances.pop(saga_id, None)
-                self._rows[saga_id] = row
-                """,
-                """
-                self._rows[saga_id] = row
-                """,
+                ", coalesce((SELECT max(saga) FROM records), 0))",
+                ", 0)",
             ),
         ),
-        tests="tests/contract/test_journal_contract.py",
+        tests="tests/integration/test_sqlite_damage.py",
     ),
     Bug(
         "head-without-its-quarantine",
-        "The head of a saga that is set aside is kept as it was: its row is believed to say nothing of that.",
-        (
-            _group(
-                """
-                head.standing = None
-                """,
-                "",
-            ),
-        ),
+        "The row of a saga that leaves its quarantine is believed to say what it said before.",
+        (_group("head.quarantine = head.standing = None", "head.quarantine = None"),),
         tests="tests/contract/test_journal_contract.py",
     ),
     Bug(
@@ -271,7 +255,7 @@ BUGS: Final = (
                 """,
                 "",
             ),
-            _group("return None if kept is None else replace(kept)", "return kept"),
+            _group("return None if kept is None else kept.copy()", "return kept"),
         ),
         tests="tests/integration/test_sqlite_damage.py",
     ),
