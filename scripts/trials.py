@@ -58,6 +58,7 @@ _LIBRARIES = (
 )
 """Those that take longest to load: each is loaded once, and not for each mutant."""
 _RECENT_MAX = 5
+_FIRST = 200
 _FAILED = 1
 
 Tell = Callable[[object], None]
@@ -86,8 +87,8 @@ class Survey:
 
     def tests(self, mutant: Mutant, modules: Mapping[str, Module], *, anew: bool) -> list[str]:
         """The tests that reach *mutant*, quickest first; if all is loaded *anew*, with the others of their
-        files, for one may look at what was made when those were loaded. Those that reach what reads the names
-        that it gives another value come before."""
+        files, for one may look at what was made when those were loaded. Before come those that reach what
+        reads the names that it gives another value, and those in files that are called after its module."""
         found = self._names(mutant)
         if not anew:
             return self._quickest_first(found)
@@ -98,7 +99,9 @@ class Survey:
             for line in module.lines_with(mutant.names):
                 reading.update(by_line.get(line, ()))
         others = {test for test in self.seconds if _file(test) in files} - reading
-        return [*self._quickest_first(reading), *self._quickest_first(others)]
+        called_after = {test for test in others if mutant.module.rstrip("s") in _file(test)}
+        groups = (reading, called_after, others - called_after)
+        return [test for tests in groups for test in self._quickest_first(tests)]
 
     def _quickest_first(self, tests: Set[str]) -> list[str]:
         return sorted(tests & self.seconds.keys(), key=lambda test: (self.seconds[test], test))
@@ -407,8 +410,10 @@ def _caches() -> list[Callable[[], None]]:
 
 
 def _of_few_files(tests: Sequence[str]) -> list[str]:
-    """Those of *tests* that are in the file of the first, or with most others: files take long to load."""
-    files = [*map(_file, tests[:1]), *(file for file, _ in Counter(map(_file, tests)).most_common(2))]
+    """Those of *tests* that are in the file of the first, or where most of the first are: files take long to
+    load."""
+    common = Counter(map(_file, tests[:_FIRST])).most_common(2)
+    files = [*map(_file, tests[:1]), *(file for file, _ in common)]
     return [test for test in tests if _file(test) in files]
 
 
