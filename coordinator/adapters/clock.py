@@ -25,7 +25,8 @@ class SystemClock:
         # next call repairs; in the other order it would stay too large for good.
         system_s = time.time()
         monotonic_s = time.monotonic()
-        self._offset_s = max(self._offset_s, system_s - monotonic_s)
+        if system_s - monotonic_s > self._offset_s:
+            self._offset_s = system_s - monotonic_s
         return monotonic_s + self._offset_s
 
 

@@ -4,7 +4,6 @@ A step's input is a function of what the journal holds before the step begins, s
 text however often it is computed: one idempotency key, one content.
 """
 
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
@@ -31,18 +30,18 @@ def step_input(
 
     *outputs* may hold later steps and *step* itself: only what earlier steps answered is used.
     """
-    texts = _texts(saga_input)
+    entries = _entries(saga_input)
     fields, wanted = _wanted(definition, definition.positions[step.name])
-    chosen = texts if fields is None else {field: texts[field] for field in fields}
+    chosen = entries if fields is None else {field: entries[field] for field in fields}
     if wanted is not None:
-        outputs_text = _object({name: outputs[name] for name in wanted if name in outputs})
-        chosen = {**chosen, OUTPUTS: outputs_text}
-    return _object(chosen)
+        told = ",".join([_entry(name, outputs[name]) for name in wanted if name in outputs])
+        chosen = {**chosen, OUTPUTS: _entry(OUTPUTS, f"{{{told}}}")}
+    return f"{{{','.join([chosen[name] for name in sorted(chosen)])}}}"
 
 
-def _object(texts: Mapping[str, str]) -> str:
-    """The canonical text of an object, of whose entries these are the canonical texts."""
-    return "{" + ",".join([f"{_key(name)}:{texts[name]}" for name in sorted(texts)]) + "}"
+def _entry(name: str, text: str) -> str:
+    """The canonical text of an object's entry, of whose value *text* is that."""
+    return f"{_key(name)}:{text}"
 
 
 @lru_cache(maxsize=4096)
@@ -59,21 +58,25 @@ def step_input_fields(
     return tuple(sorted(named if outputs is None else (*named, OUTPUTS)))
 
 
-def _texts(saga_input: str) -> Mapping[str, str]:
-    """The canonical text of each field of a saga's input."""
-    return next(kept(saga_input) for chars_max, kept in _KEPT if len(saga_input) <= chars_max)
+def _entries(saga_input: str) -> Mapping[str, str]:
+    """The canonical text of each entry of a saga's input, by its name."""
+    size = len(saga_input)
+    kept = _kept_short if size <= _SHORT_CHARS_MAX else _kept_long if size <= _LONG_CHARS_MAX else _kept_huge
+    return kept(saga_input)
 
 
-def _read_texts(saga_input: str) -> Mapping[str, str]:
-    return {field: jsontext.canonical(value) for field, value in input_fields(saga_input).items()}
+def _read_entries(saga_input: str) -> Mapping[str, str]:
+    fields = input_fields(saga_input)
+    return {field: _entry(field, jsontext.canonical(value)) for field, value in fields.items()}
 
 
 # Each step needs them, and many sagas take turns: of those that are short all are kept, of the longest a few,
 # so that none of the three holds more than some 16 MiB.
-_KEPT: Final = tuple(
-    (chars_max, lru_cache(maxsize=many)(_read_texts))
-    for chars_max, many in ((1 << 13, 2_048), (1 << 17, 128), (sys.maxsize, 16))
-)
+_SHORT_CHARS_MAX: Final = 1 << 13
+_LONG_CHARS_MAX: Final = 1 << 17
+_kept_short = lru_cache(maxsize=2_048)(_read_entries)
+_kept_long = lru_cache(maxsize=128)(_read_entries)
+_kept_huge = lru_cache(maxsize=16)(_read_entries)
 
 
 @lru_cache(maxsize=16)
@@ -104,11 +107,11 @@ def check_input(definition: SagaDefinition, saga_input: JsonValue) -> list[Viola
 @lru_cache(maxsize=4_096)
 def _wanted(definition: SagaDefinition, place: int) -> tuple[Sequence[str] | None, Sequence[StepName] | None]:
     """What the step in that *place* gets: those fields of the saga's input, None for all of them, and the
-    outputs of those earlier steps, None for no `outputs` at all."""
+    outputs of those earlier steps, by their names, None for no `outputs` at all."""
     step = definition.steps[place]
     fields = [entry for entry in step.input_entries if not is_output(entry)]
     if step.input is None or OUTPUTS in step.input:
-        outputs = [earlier.name for earlier in definition.ancestors(step.name)]
+        outputs = sorted(earlier.name for earlier in definition.ancestors(step.name))
         return None if step.input is None else fields, outputs
     named = [entry for entry in step.input_entries if entry.startswith(OUTPUT_OF)]
-    return fields, [StepName(entry.removeprefix(OUTPUT_OF)) for entry in named] or None
+    return fields, sorted(StepName(entry.removeprefix(OUTPUT_OF)) for entry in named) or None

@@ -93,8 +93,10 @@ class Driver:
     """Drives one saga from where *decision* left it until no automatic work is left, or it is parked."""
 
     def __init__(
-        self, decision: Decision, summary: SagaSummary, tools: Tools, *, since: float | None = None
+        self, decision: Decision, summary: SagaSummary | None, tools: Tools, *, since: float | None = None
     ) -> None:
+        """*summary* is what is durable of it: None before it is born."""
+        definition = decision.saga.definition
         self._decision = decision
         self._tools = tools
         self.clock = SagaClock(tools.clock, decision.saga.updated_at, since=since)
@@ -109,9 +111,13 @@ class Driver:
         """Steps not begun whose condition was found true: it stays so."""
         self._parking = False
         self._is_broken = False
-        self._was_resting = not summary.status.is_open
-        self.summary = summary
-        """The newest durable summary: the only state that may be shown."""
+        self._has_expressions = definition.has_conditions or definition.output is not None
+        self._was_resting = False
+        self.summary: SagaSummary
+        """The newest durable summary: the only state that may be shown. There is none before it is born."""
+        if summary is not None:
+            self._was_resting = not summary.status.is_open
+            self.summary = summary
 
     @classmethod
     def resumed(cls, decision: Decision, seq: int, tools: Tools, *, since: float) -> "Driver":
@@ -301,7 +307,8 @@ class Driver:
     def _begin_what_is_due(self, now: float) -> None:
         """Take a slot for each command that is due, and note the first call of each step as begun."""
         while True:
-            self._settle_conditions(now)
+            if self._has_expressions:
+                self._settle_conditions(now)
             commands = () if self._parking else self._decision.commands
             if self._calls.has_slots:
                 self._calls.give_back_slots(wanted={command.key for command in commands})

@@ -352,7 +352,7 @@ class Pool:
     ) -> tuple[Request, Driver | None]:
         """Who holds the request id, and who drives the new saga; None where another one holds that."""
         decision = start(self.archive.keep(definition), born)
-        driver = Driver(decision, summarize(decision, 0), self._tools)
+        driver = Driver(decision, None, self._tools)
         holder = await driver.be_born(born, request)
         if holder != request:
             self._open -= 1

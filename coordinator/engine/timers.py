@@ -30,7 +30,8 @@ class SagaClock:
 
     def now(self) -> float:
         # A sum may be rounded to just before the moment that it is to begin with.
-        return max(self._clock.now() + self._behind_s, self._updated_at)
+        now = self._clock.now() + self._behind_s
+        return now if now > self._updated_at else self._updated_at
 
 
 def slice_s(clock: Clock, moment: float) -> float:

@@ -743,7 +743,7 @@ _TEXTS: Final = (
     Bug(
         "fields-as-they-came",
         "A step's input has its fields in the order in which they were chosen.",
-        (_inputs("for name in sorted(texts)", "for name in texts"),),
+        (_inputs("for name in sorted(chosen)", "for name in chosen"),),
     ),
     Bug(
         "twice-and-taken",

@@ -153,11 +153,7 @@ _TIME: Final = (
     Bug(
         "timers-in-wall-time",
         "A saga lives by the machine's clock, which may be set back between two processes.",
-        (
-            _timers(
-                "return max(self._clock.now() + self._behind_s, self._updated_at)", "return self._clock.now()"
-            ),
-        ),
+        (_timers("return now if now > self._updated_at else self._updated_at", "return self._clock.now()"),),
     ),
     Bug(
         "wakes-without-room",
