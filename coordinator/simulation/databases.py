@@ -5,14 +5,13 @@ To compile them anew for each world takes longer than many a world does.
 
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
-from threading import local
 from typing import Any, Final, Generic, TypeVar
 
 _D = TypeVar("_D", bound=sqlite3.Connection)
 
 
-class Databases(local, Generic[_D]):
-    """Those of one layout, for each thread its own: SQLite's connections do not change it."""
+class Databases(Generic[_D]):
+    """Those of one layout."""
 
     def __init__(self, kind: type[_D], lay_out: Callable[[sqlite3.Connection], object]) -> None:
         """*lay_out* makes the tables, and whatever is in them from the beginning."""
@@ -26,7 +25,10 @@ class Databases(local, Generic[_D]):
         """One that holds what a new one does."""
         if self._idle:
             return self._idle.pop()
-        database = sqlite3.connect(":memory:", isolation_level=None, factory=self._kind)
+        # The next world may be another thread's.
+        database = sqlite3.connect(
+            ":memory:", isolation_level=None, factory=self._kind, check_same_thread=False
+        )
         self._lay_out(database)
         tables = database.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
         self._content = {

@@ -17,6 +17,7 @@ from coordinator.engine.driver import Driver
 from coordinator.ports.participants import Call
 from coordinator.simulation import disk
 from coordinator.simulation.boundaries import Kill
+from coordinator.simulation.databases import Databases
 from coordinator.simulation.rehearsal import Rehearsed, rehearse
 from coordinator.simulation.world import SUCCEEDS, Reply, Row
 from tests.crash.laws import End, Straight, end_of, hold
@@ -242,10 +243,10 @@ def test_a_group_that_can_be_torn_is_found_out(monkeypatch: pytest.MonkeyPatch) 
     class Database(disk._Database):
         def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
             cursor = super().execute(sql, parameters)
-            if sql.startswith(("INSERT", "UPDATE")):
+            if sql.startswith(("INSERT", "UPDATE")) and self.in_transaction:
                 super().execute("COMMIT")
                 super().execute("BEGIN")
             return cursor
 
-    monkeypatch.setattr(disk, "_Database", Database)
+    monkeypatch.setattr(disk, "_DATABASES", Databases(Database, disk._lay_out))
     _is_found_out("one step", "torn after")

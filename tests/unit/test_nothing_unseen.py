@@ -30,6 +30,7 @@ ALLOWED: Final[Mapping[str, tuple[str, ...]]] = {
     SIMULATION: (DURATION, SEEDED),
     # SQLite in memory; the path only names it.
     f"{SIMULATION}/disk.py": ("sqlite3", "pathlib.Path"),
+    f"{SIMULATION}/databases.py": ("sqlite3",),
 }
 
 

@@ -54,13 +54,12 @@ def test_two_worlds_at_a_time_have_two_databases() -> None:
         assert other.execute("SELECT count(*) FROM kept").fetchone() == (2,)
 
 
-def test_another_thread_is_given_one_that_it_can_use() -> None:
+def test_a_world_of_another_thread_can_use_one_too() -> None:
     databases = Databases(sqlite3.Connection, _lay_out)
     counted = list[int]()
 
     def count() -> None:
-        with closing(databases.take()) as other:
-            counted.extend(other.execute("SELECT count(*) FROM kept").fetchone())
+        counted.extend(databases.take().execute("SELECT count(*) FROM kept").fetchone())
 
     with closing(databases.take()) as mine:
         databases.give_back(mine)
