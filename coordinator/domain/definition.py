@@ -70,10 +70,10 @@ def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
 _Duration = Annotated[
     float,
     BeforeValidator(_read_duration),
-    PlainSerializer(durations.format_duration, return_type=str),
+    PlainSerializer(durations.format_duration),
     WithJsonSchema({"type": "string", "pattern": f"^{durations.WRITTEN}$"}),
 ]
-_Multiplier = Annotated[float, Field(strict=True, ge=1, le=100, allow_inf_nan=False)]
+_Multiplier = Annotated[float, Field(strict=True, ge=1, le=100)]
 _Name = Annotated[str, Field(strict=True, pattern=f"^{NAME}$")]
 _StepName = Annotated[StepName, Field(strict=True, pattern=f"^{NAME}$")]
 _Version = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]{0,99}$")]
