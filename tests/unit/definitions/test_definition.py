@@ -1,6 +1,7 @@
 """Definitions that are right: their defaults, their one text, and what is pinned to it."""
 
 import json
+import math
 from pathlib import Path
 from typing import Final
 
@@ -151,6 +152,31 @@ def test_a_definition_made_in_code_is_held_to_the_same_rules() -> None:
         RetryPolicy(initial_backoff_s=6)
     with pytest.raises(ValidationError, match="a duration"):
         RetryPolicy(initial_backoff_s=0)
+
+
+@pytest.mark.parametrize("growth", [0.5, 100.5, math.nan, math.inf])
+def test_pauses_grow_and_not_without_measure(growth: float) -> None:
+    with pytest.raises(ValidationError, match="multiplier"):
+        RetryPolicy(multiplier=growth)
+
+
+@pytest.mark.parametrize(
+    ("of_saga", "of_step"),
+    [
+        ({"name": b"Trip"}, {}),
+        ({"version": b"1"}, {}),
+        ({}, {"service": b"Hotel"}),
+        ({}, {"name": b"book"}),
+        ({}, {"input": (b"card",)}),
+        ({}, {"when": b"true"}),
+    ],
+)
+def test_a_text_is_a_text_and_nothing_that_could_be_read_as_one(
+    of_saga: dict[str, object], of_step: dict[str, object]
+) -> None:
+    step = {"service": "Hotel", "transaction": "book", "compensation": None}
+    with pytest.raises(ValidationError, match="should be a valid string"):
+        SagaDefinition.model_validate({"name": "Trip", "steps": ({**step, **of_step},), **of_saga})
 
 
 NAMES = st.from_regex(r"[A-Za-z][A-Za-z0-9_.-]{0,20}", fullmatch=True)
