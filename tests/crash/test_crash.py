@@ -233,7 +233,8 @@ def test_a_call_that_is_sent_before_it_is_durable_that_it_begins_is_found_out(
 
 def test_an_answer_that_is_given_before_it_is_durable_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
     async def write(writer: Writer, entry: Any) -> None:
-        writer._queue.put_nowait((entry, asyncio.get_running_loop().create_future()))
+        writer._queue.append((entry, asyncio.get_running_loop().create_future()))
+        writer._news.set()
 
     monkeypatch.setattr(Writer, "write", write)
     _is_found_out("one step", "I1: ")

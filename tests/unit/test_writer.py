@@ -64,11 +64,16 @@ async def ends(waiting: Sequence[asyncio.Task[None]]) -> list[type | None]:
     return [None if end is None else type(end) for end in told]
 
 
+async def end(opened: Writer) -> None:
+    async with asyncio.timeout(PATIENCE_S):
+        await opened.drain()
+
+
 async def test_each_of_a_group_is_told_what_became_of_its_own_entry(disk: Disk) -> None:
     waiting = queue(opened := a_writer(disk), "a", LOST, "c")
     assert await ends(waiting) == [None, SagaNotFound, None]
     assert disk.groups == [["a", LOST, "c"]]
-    await opened.drain()
+    await end(opened)
 
 
 async def test_one_who_left_is_written_and_disturbs_nobody(disk: Disk) -> None:
@@ -79,7 +84,7 @@ async def test_one_who_left_is_written_and_disturbs_nobody(disk: Disk) -> None:
     assert await ends([left, stayed]) == [asyncio.CancelledError, None]
     assert await ends(queue(opened, "later")) == [None]
     assert disk.groups == [["left", "stayed"], ["later"]]
-    await opened.drain()
+    await end(opened)
 
 
 async def test_all_of_a_group_that_fails_are_told_and_those_who_come_later(disk: Disk) -> None:
@@ -94,7 +99,6 @@ async def test_it_ends_behind_what_was_queued(disk: Disk) -> None:
     opened = a_writer(disk)
     waiting = queue(opened, "a", "b")
     await asyncio.sleep(0)
-    async with asyncio.timeout(PATIENCE_S):
-        await opened.drain()
+    await end(opened)
     assert await ends(waiting) == [None, None]
     assert await ends(queue(opened, "later")) == [JournalUnavailable]

@@ -345,13 +345,13 @@ class _Group:
         return None
 
     def _chain(self, saga_id: SagaId, head: Head, lines: tuple[Line, ...], row: Row) -> None:
+        number, seq, digest, token = head.number, head.seq, head.digest, self._token
         for line in lines:
-            head.seq += 1
-            head.digest = chained(head.digest, saga_id, head.seq, self._token, line)
+            seq += 1
+            digest = chained(digest, saga_id, seq, token, line)
             at, type_name, payload = line
-            self._records.append(
-                (head.number, head.seq, self._token, at, TYPE_NUMBERS[type_name], payload, head.digest)
-            )
+            self._records.append((number, seq, token, at, TYPE_NUMBERS[type_name], payload, digest))
+        head.seq, head.digest = seq, digest
         self._advanced[saga_id] = row
         if head.standing != row.standing:
             head.standing = self._changed[saga_id] = row.standing

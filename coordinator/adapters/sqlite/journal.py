@@ -154,7 +154,7 @@ class SqliteJournal:
         self, saga_id: SagaId, events: Sequence[Event], *, summary: SagaSummary, seq_expected: int
     ) -> int:
         _check_numbers(events, summary, seq_expected)
-        lifts = any(isinstance(event, OperatorActed) for event in events)
+        lifts = OperatorActed in map(type, events)
         await self._writer.write(Append(saga_id, lines(events), summary_row(summary), seq_expected, lifts))
         return summary.seq
 

@@ -49,12 +49,14 @@ class Writer:
         self._shortage = shortage
         self._log_bytes = log_bytes
         self._on_commit = on_commit
-        self._queue: asyncio.Queue[tuple[Entry, _Waiter] | None] = asyncio.Queue()
+        self._queue: list[tuple[Entry, _Waiter]] = []
+        self._news = asyncio.Event()
         self._heads = Heads()
         self._entries_since_checkpoint = 0
         self._long_reads = 0
         self._closing = False
-        self.failed: Final[asyncio.Future[str]] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self.failed: Final[asyncio.Future[str]] = self._loop.create_future()
         self._task = asyncio.create_task(self._run(), name="journal writer")
 
     @overload
@@ -77,8 +79,9 @@ class Writer:
             SagaError: what the entry met; JournalUnavailable where the store failed.
         """
         self.check()
-        waiter: _Waiter = asyncio.get_running_loop().create_future()
-        self._queue.put_nowait((entry, waiter))
+        waiter: _Waiter = self._loop.create_future()
+        self._queue.append((entry, waiter))
+        self._news.set()
         outcome = await waiter
         if isinstance(outcome, SagaError):
             raise outcome
@@ -100,15 +103,15 @@ class Writer:
             "may or may not be durable, nothing more is written, and a restart recovers"
         )
         _log.error("the journal failed", exc_info=error)
-        while not self._queue.empty():
-            if (queued := self._queue.get_nowait()) is not None:
-                self._wake_in_vain(queued[1])
-        self._queue.put_nowait(None)
+        for _, waiter in self._queue:
+            self._wake_in_vain(waiter)
+        self._queue.clear()
+        self._news.set()
 
     async def drain(self) -> None:
         """Write what is queued, take nothing more, and end the task."""
         self._closing = True
-        self._queue.put_nowait(None)
+        self._news.set()
         await asyncio.wait([self._task])
 
     @asynccontextmanager
@@ -150,16 +153,12 @@ class Writer:
 
     async def _gather(self) -> list[tuple[Entry, _Waiter]]:
         """Everything that is queued, at least one entry; nothing when there will be no more."""
-        first = await self._queue.get()
-        if first is None:
-            return []
-        group = [first]
-        while not self._queue.empty():
-            queued = self._queue.get_nowait()
-            if queued is None:
-                self._queue.put_nowait(None)
-                break
-            group.append(queued)
+        while not self._queue:
+            if self._closing or self.failed.done():
+                return []
+            self._news.clear()
+            await self._news.wait()
+        group, self._queue = self._queue, []
         return group
 
     def _work(

@@ -260,18 +260,16 @@ BUGS: Final = (
         tests="tests/integration/test_sqlite_damage.py",
     ),
     Bug(
-        "end-of-the-queue-lost",
-        "A writer that finds the end behind a group waits for more: closing does not end.",
+        "end-not-told",
+        "A writer that has nothing to write is not told of the end: closing does not end.",
         (
             _writer(
                 """
-                if queued is None:
-                    self._queue.put_nowait(None)
-                    break
+                self._closing = True
+                self._news.set()
                 """,
                 """
-                if queued is None:
-                    break
+                self._closing = True
                 """,
             ),
         ),
