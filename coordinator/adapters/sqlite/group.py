@@ -95,7 +95,11 @@ _CHANGE_SAGAS: Final = (
     + ") FROM (VALUES {rows}) AS news WHERE number = news.column1"
 )
 # Of most sagas nothing else changes from one write to the next, and their rows and indexes are left alone.
-_PUT_HEADS: Final = "REPLACE INTO heads VALUES {rows}"
+_PUT_HEADS: Final = (
+    "INSERT INTO heads VALUES {rows}"
+    " ON CONFLICT DO UPDATE SET updated_at = excluded.updated_at, due_at = excluded.due_at,"
+    " seq = excluded.seq, digest = excluded.digest"
+)
 _LIFT_QUARANTINE: Final = "DELETE FROM quarantines WHERE saga = ?"
 _ADD_QUARANTINE: Final = "INSERT INTO quarantines VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _OPEN: Final = tuple(status.value for status in Status if status.is_open)

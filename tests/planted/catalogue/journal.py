@@ -226,7 +226,7 @@ BUGS: Final = (
     Bug(
         "head-of-the-first-write",
         "What tells a saga's newest record stays as its first write left it.",
-        (_group("REPLACE INTO heads VALUES {rows}", "INSERT OR IGNORE INTO heads VALUES {rows}"),),
+        (_group('"INSERT INTO heads VALUES {rows}"', '"INSERT OR IGNORE INTO heads VALUES {rows} --"'),),
     ),
     Bug(
         "number-of-what-lost-its-row",
