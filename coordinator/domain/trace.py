@@ -7,7 +7,9 @@ from typing import Final
 from coordinator.domain.values import frozen
 
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
+_OF_THIS_VERSION: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 _SAMPLED: Final = 1
+_UNRECORDED: Final = "-00"
 _CHARS: Final = 55
 """Of all that this version writes."""
 
@@ -28,6 +30,21 @@ def parse_trace(text: str) -> TraceContext | None:
     """What *text* names; None where it is empty, or breaks a rule of the recommendation (3.2.2)."""
     # A saga's own is asked for at each of its steps. What is longer is a stranger's, of any length.
     return _kept(text) if len(text) <= _CHARS else _parse(text)
+
+
+def recorded_trace(text: str) -> TraceContext | None:
+    """The place that *text* names, which was written here, if its trace is recorded."""
+    # Most are not, and end so: that is seen at a glance.
+    if not text or text.endswith(_UNRECORDED):
+        return None
+    context = parse_trace(text)
+    return context if context is not None and context.sampled else None
+
+
+def trace_ids(text: str) -> tuple[str, str] | None:
+    """The trace id and the span id of *text*, for those who ask once; None where it was not written here."""
+    match = _OF_THIS_VERSION.fullmatch(text)
+    return None if match is None else (match[1], match[2])
 
 
 def _parse(text: str) -> TraceContext | None:

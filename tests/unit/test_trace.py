@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from coordinator.domain.trace import TraceContext, parse_trace
+from coordinator.domain.trace import TraceContext, parse_trace, recorded_trace, trace_ids
 
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -24,6 +24,15 @@ TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 )
 def test_what_is_one(text: str, sampled: bool) -> None:
     assert parse_trace(text) == TraceContext(TRACE_ID, SPAN_ID, sampled)
+    assert trace_ids(text) == ((TRACE_ID, SPAN_ID) if text.startswith("00") else None)
+
+
+def test_a_place_that_is_recorded_is_found_and_no_other() -> None:
+    recorded, other = (TraceContext(TRACE_ID, SPAN_ID, sampled) for sampled in (True, False))
+    assert recorded_trace(str(recorded)) == recorded
+    assert recorded_trace(str(other)) is None
+    for text in ("", "x", f"00-{TRACE_ID}-{SPAN_ID}-fe", f"00-{'0' * 32}-{SPAN_ID}-01"):
+        assert recorded_trace(text) is None
 
 
 @pytest.mark.parametrize(
@@ -49,6 +58,7 @@ def test_what_is_one(text: str, sampled: bool) -> None:
 )
 def test_what_is_none(text: str) -> None:
     assert parse_trace(text) is None
+    assert trace_ids(text) is None
 
 
 def test_what_a_saga_asks_for_at_each_step_is_read_once_and_what_a_stranger_sends_is_not_kept() -> None:

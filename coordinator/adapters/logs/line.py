@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final, TypeAlias
 
-from coordinator.domain.trace import parse_trace
+from coordinator.domain.trace import trace_ids
 
 Value: TypeAlias = str | int | float | tuple[str, ...]
 
@@ -79,10 +79,9 @@ def _fields(record: logging.LogRecord, current_trace: Callable[[], str] | None) 
     for name in _FIELDS:
         if name in given and (value := given[name]) is not None:
             fields[name] = value if type(value) is str else _value(value)
-    trace = parse_trace(_trace(given.get("trace"), current_trace))
-    if trace is not None:
-        fields["trace_id"] = trace.trace_id
-        fields["span_id"] = trace.span_id
+    ids = trace_ids(trace) if (trace := _trace(given.get("trace"), current_trace)) else None
+    if ids is not None:
+        fields["trace_id"], fields["span_id"] = ids
     if record.exc_info:
         fields["traceback"] = _frames(record)
     return fields

@@ -9,14 +9,11 @@ from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
 from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
 
 from coordinator.domain.ids import IdempotencyKey
-from coordinator.domain.trace import TraceContext, parse_trace
+from coordinator.domain.trace import TraceContext
 
 unrecorded: Final = ContextVar("unrecorded", default="")
 """Where the call that is being handled is in its trace, if nobody records that: the library knows nothing of
 such a call."""
-
-
-_UNRECORDED: Final = "-00"
 
 
 class ChosenIds(RandomIdGenerator):
@@ -40,15 +37,6 @@ def written(context: SpanContext) -> str:
     return str(
         TraceContext(f"{context.trace_id:032x}", f"{context.span_id:016x}", context.trace_flags.sampled)
     )
-
-
-def recorded(text: str) -> TraceContext | None:
-    """The place that *text* names, which is a saga's own, if its trace is recorded."""
-    # So it is written where it is not, which is what is asked for most.
-    if not text or text.endswith(_UNRECORDED):
-        return None
-    context = parse_trace(text)
-    return context if context is not None and context.sampled else None
 
 
 def span_context(trace_id: str, span_id: int) -> SpanContext:

@@ -19,7 +19,6 @@ from coordinator.adapters.opentelemetry.attempt import AttemptSpan, add_conseque
 from coordinator.adapters.opentelemetry.ids import (
     ChosenIds,
     execute_span_id,
-    recorded,
     span_context,
     under,
     unrecorded,
@@ -37,7 +36,7 @@ from coordinator.domain.ids import execute_key
 from coordinator.domain.saga import Saga, StepOutcome, StepState
 from coordinator.domain.saga import Status as SagaStatus
 from coordinator.domain.summary import SagaSummary
-from coordinator.domain.trace import TraceContext
+from coordinator.domain.trace import TraceContext, recorded_trace
 from coordinator.ports.participants import Call, ExecuteCall
 from coordinator.ports.tracing import Attempt
 
@@ -71,7 +70,7 @@ class SagaSpans:
         return str(TraceContext(f"{trace_id:032x}", f"{self._ids.generate_span_id():016x}", sampled))
 
     def started(self, saga: Saga) -> None:
-        context = recorded(saga.trace)
+        context = recorded_trace(saga.trace)
         if context is None:
             return
         get_current_span().set_attribute("saga.id", saga.id)
@@ -86,7 +85,7 @@ class SagaSpans:
         ).end()
 
     def concerns(self, trace: str) -> None:
-        context = recorded(trace)
+        context = recorded_trace(trace)
         if context is None:
             return
         handled = get_current_span()
@@ -96,7 +95,7 @@ class SagaSpans:
             handled.add_link(span_context(context.trace_id, int(context.span_id, 16)))
 
     def attempt(self, saga: Saga, call: Call) -> Attempt:
-        context = recorded(saga.trace)
+        context = recorded_trace(saga.trace)
         if context is None:
             return NoAttempt(saga.trace)
         step = saga.step(call.step)
@@ -130,7 +129,7 @@ class SagaSpans:
         return AttemptSpan(span)
 
     def happened(self, saga: Saga, event: Event) -> None:
-        context = recorded(saga.trace)
+        context = recorded_trace(saga.trace)
         if context is None:
             return
         attributes = _about(saga.id, saga.definition.name)
@@ -162,7 +161,7 @@ class SagaSpans:
         span.end()
 
     def rested(self, summary: SagaSummary) -> None:
-        context = recorded(summary.trace)
+        context = recorded_trace(summary.trace)
         if context is None:
             return
         attributes = _about(summary.id, summary.saga_name)

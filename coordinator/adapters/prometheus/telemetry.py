@@ -46,7 +46,7 @@ from coordinator.domain.outcomes import (
 )
 from coordinator.domain.relations import NAME
 from coordinator.domain.saga import Status
-from coordinator.domain.trace import parse_trace
+from coordinator.domain.trace import recorded_trace
 from coordinator.engine.dispatcher import Load
 from coordinator.ports.clock import Clock
 
@@ -177,8 +177,8 @@ class PrometheusTelemetry:
 
     def _example(self, trace: str, value: float) -> Example | None:
         """What leads from a number to a trace; only to one that is recorded, or nobody finds it."""
-        context = parse_trace(trace) if trace else None
-        if context is None or not context.sampled:
+        context = recorded_trace(trace)
+        if context is None:
             return None
         return Example(context.trace_id, context.span_id, value, self._clock.now())
 
