@@ -360,6 +360,10 @@ class SagaDefinition(_Document):
     def __hash__(self) -> int:
         return hash(self.digest)
 
+    def __eq__(self, other: object) -> bool:
+        # Asked often of one that was read twice: pydantic's own would compare all that stands in them.
+        return isinstance(other, SagaDefinition) and self.digest == other.digest
+
     @cached_property
     def positions(self) -> Mapping[StepName, int]:
         """Each step's place in `steps`, by its name."""

@@ -248,8 +248,7 @@ class _Group:
 
     def _write(self) -> None:
         """Parents before children: the foreign keys are checked row by row."""
-        many = self._db.executemany
-        many(_ADD_DEFINITION, ((d.digest, d.name, d.text) for d in self._definitions.values()))
+        self._each(_ADD_DEFINITION, [(d.digest, d.name, d.text) for d in self._definitions.values()])
         requests = self._requests.values()
         self._insert(_ADD_REQUESTS, [(r.front_door, r.request_id, r.content, r.saga_id) for r in requests])
         heads, changed = self._heads, self._changed
@@ -272,17 +271,19 @@ class _Group:
         )
         self._insert(_ADD_RECORDS, self._records)
         # Before those that are new: a saga may have been lifted out of one and put into another.
-        many(_LIFT_QUARANTINE, ((heads[saga_id].number,) for saga_id in self._lifted))
+        self._each(_LIFT_QUARANTINE, [(heads[saga_id].number,) for saga_id in self._lifted])
         new = self._quarantines.values()
-        many(_ADD_QUARANTINE, ((heads[q.saga_id].number, q.reason, q.at) for q in new))
+        self._each(_ADD_QUARANTINE, [(heads[q.saga_id].number, q.reason, q.at) for q in new])
         # After the rows, which would show the saga as if it were not in quarantine.
         set_aside = signature_text(SET_ASIDE)
         shown = [(head, head.quarantine) for head in heads.values() if head.quarantine is not None]
-        many(
+        self._each(
             _SHOW_QUARANTINE,
-            ((Status.DEAD_LETTERED.value, set_aside, q.reason, head.number) for head, q in shown),
+            [(Status.DEAD_LETTERED.value, set_aside, q.reason, head.number) for head, q in shown],
         )
-        many(_PUT_HEAD_OF_QUARANTINED, ((head.number, q.at, head.seq, head.digest) for head, q in shown))
+        self._each(
+            _PUT_HEAD_OF_QUARANTINED, [(head.number, q.at, head.seq, head.digest) for head, q in shown]
+        )
         self._registrations.write()
         for written in (
             self._definitions,
@@ -295,6 +296,11 @@ class _Group:
             self._lifted,
         ):
             written.clear()
+
+    def _each(self, statement: str, rows: Sequence[Parameters]) -> None:
+        """One row a statement. Most groups have none, and are not to pay for those that have."""
+        if rows:
+            self._db.executemany(statement, rows)
 
     def _insert(self, statement: str, rows: Sequence[Parameters]) -> None:
         """Many rows a statement: each gives the interpreter's lock away, and waits to have it back."""

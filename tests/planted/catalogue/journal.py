@@ -132,7 +132,7 @@ BUGS: Final = (
         (
             _group(
                 """
-                many(_ADD_QUARANTINE, ((heads[q.saga_id].number, q.reason, q.at) for q in new))
+                self._each(_ADD_QUARANTINE, [(heads[q.saga_id].number, q.reason, q.at) for q in new])
                 """,
                 "",
             ),
