@@ -59,6 +59,8 @@ def test_all_steps_that_wait_for_nothing_are_at_hand_and_others_when_all_they_wa
 def test_steps_are_at_hand_in_the_order_of_the_definition_not_in_that_of_the_graph() -> None:
     tale = Tale(define(after("d", "a"), after("c", "a"), after("a"), after("b", "a")))
     assert tale.passes("a").at_hand == ["d", "c", "b"]
+    two = Tale(define(after("late", "a"), after("free"), after("a")))
+    assert two.passes("a").at_hand == ["late", "free"]
 
 
 def test_side_by_side_each_step_counts_its_own_attempts_and_waits_its_own_time() -> None:
