@@ -211,24 +211,17 @@ def _mutant(
     )
 
 
-def _names_given(statement: ast.stmt) -> frozenset[str]:
+def _names_given(statement: ast.AST) -> frozenset[str]:
     match statement:
-        case ast.Assign(targets=targets):
-            return frozenset(name for target in targets for name in _names(target))
+        case ast.Assign(targets=targets) | ast.Tuple(elts=targets):
+            return frozenset[str]().union(*map(_names_given, targets))
         case ast.AnnAssign(target=target):
-            return frozenset(_names(target))
+            return _names_given(target)
+        case ast.Name(id=name) | ast.Attribute(attr=name):
+            return frozenset({name})
         case ast.FunctionDef(name=name) | ast.AsyncFunctionDef(name=name) | ast.ClassDef(name=name):
             return frozenset({name})
     return frozenset()
-
-
-def _names(tree: ast.AST) -> Iterator[str]:
-    """The names, and those of attributes, in *tree*."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name):
-            yield node.id
-        elif isinstance(node, ast.Attribute):
-            yield node.attr
 
 
 def _inside(node: ast.AST, field: str, place: _Place) -> _Place:

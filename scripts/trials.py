@@ -87,8 +87,8 @@ class Survey:
 
     def tests(self, mutant: Mutant, modules: Mapping[str, Module], *, anew: bool) -> list[str]:
         """The tests that reach *mutant*, quickest first; if all is loaded *anew*, with the others of their
-        files, for one may look at what was made when those were loaded. Before come those that reach what
-        reads the names that it gives another value, and those in files that are called after its module."""
+        files, for one may look at what was made when those were loaded. Before come those in files that are
+        called after its module, and those that reach what reads the names that it gives another value."""
         found = self._names(mutant)
         if not anew:
             return self._quickest_first(found)
@@ -98,10 +98,10 @@ class Survey:
             by_line = self.reached.get(name, {})
             for line in module.lines_with(mutant.names):
                 reading.update(by_line.get(line, ()))
-        others = {test for test in self.seconds if _file(test) in files} - reading
-        called_after = {test for test in others if mutant.module.rstrip("s") in _file(test)}
-        groups = (reading, called_after, others - called_after)
-        return [test for tests in groups for test in self._quickest_first(tests)]
+        tests = {test for test in self.seconds if _file(test) in files}
+        called_after = {test for test in tests if mutant.module.rstrip("s") in _file(test)}
+        groups = (called_after & reading, called_after, reading, tests)
+        return [*dict.fromkeys(test for group in groups for test in self._quickest_first(group))]
 
     def _quickest_first(self, tests: Set[str]) -> list[str]:
         return sorted(tests & self.seconds.keys(), key=lambda test: (self.seconds[test], test))
