@@ -38,6 +38,11 @@ A_DAY = 1_700_000_000.0
             {"violations": (Violation("$.a", "is missing"), Violation("$.b", "is 1", "rule", 3, 7))},
         ),
         (
+            InvalidText("$.a", "is wrong"),
+            "$.a: is wrong",
+            {"loc": None, "line": 0, "column": 0, "violation": Violation("$.a", "is wrong", "", 0, 0)},
+        ),
+        (
             InvalidText("$.a", "is wrong", loc=("a",), line=3, column=7),
             "$.a: is wrong at line 3, column 7",
             {"path": "$.a", "sentence": "is wrong", "loc": ("a",), "line": 3, "column": 7},
