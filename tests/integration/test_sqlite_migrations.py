@@ -272,6 +272,11 @@ async def test_one_that_is_set_aside_stays_so(path: Path) -> None:
         assert row is not None
         assert (row.status, row.error_message) == (Status.DEAD_LETTERED, quarantine.reason)
         assert [found.saga_id for found in await journal.open_sagas()] == [sound.id]
+        # What is still written of it does not end that; a person does.
+        await saga.goes_on(journal, StepBegun(9_001.0, RESERVE))
+        row = await journal.find(saga.id)
+        assert row is not None
+        assert (row.status, row.error_message, row.seq) == (Status.DEAD_LETTERED, quarantine.reason, 2)
         await saga.goes_on(journal, acted(Verb.RETRY))
         assert await journal.find(saga.id) == saga.summary
 

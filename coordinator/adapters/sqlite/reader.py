@@ -58,7 +58,7 @@ _STEPS_BETWEEN_LOOKS: Final = 1_000
 _HEAD: Final = f"SELECT number, seq, digest FROM {SAGAS} WHERE id = ?"  # noqa: S608  # our own names
 _RECORDS: Final = "SELECT seq, token, at, type, payload, digest FROM records WHERE saga = ? ORDER BY seq"
 _SAGAS: Final = f"SELECT {SUMMARY_COLUMNS} FROM {SAGAS}"  # noqa: S608  # as above
-# One for each front door, at most. Left to itself, SQLite goes through all sagas of one status instead.
+# One for each front door, at most. CROSS: SQLite begins with these, and not with all sagas of one status.
 _SAGAS_OF_REQUEST: Final = (
     f"SELECT {SUMMARY_COLUMNS} FROM (SELECT saga_id FROM requests WHERE request_id = ?)"  # noqa: S608  # as above
     f" CROSS JOIN {SAGAS}"
