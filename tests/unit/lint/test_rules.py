@@ -10,7 +10,7 @@ HEADING: Final = "| rule | what holds, or is amiss | cure |\n|---|---|---|\n"
 
 
 def test_the_documents_tell_each_rule_and_its_cure() -> None:
-    table = LANGUAGE.read_text().partition(HEADING)[2].partition("\n\n")[0]
+    table = LANGUAGE.read_text().partition(HEADING)[2].partition("<!-- rules: end -->")[0]
     rows = [f"| `{name}` | {rule.sentence} | {rule.cure} |" for name, rule in RULES.items()]
     assert table.splitlines() == rows
 
