@@ -13,6 +13,7 @@ from coordinator.domain.registration import (
     retire,
     take_up_files,
 )
+from saga.v1 import coordinator_pb2 as pb
 from tests.unit.machine.tale import define
 
 A, B = define("a", version="1"), define("b", version="1")
@@ -57,3 +58,8 @@ def test_a_file_restores_nothing_that_was_retired() -> None:
         (taken_up,), _ = take_up_files({KEY: held}, [A], at=2.0, number=2)
         assert isinstance(taken_up, Registered)
         assert (taken_up.outcome, taken_up.registration) == (outcome, replace(held, file_digest=A.digest))
+
+
+def test_what_a_registration_came_to_has_a_name_in_the_api() -> None:
+    _, *known = pb.RegistrationOutcome.keys()
+    assert [f"REGISTRATION_OUTCOME_{outcome}" for outcome in Outcome] == known

@@ -78,6 +78,12 @@ SAID: Final[list[tuple[list[dict[str, Any]], dict[str, object], str, str]]] = [
         "pay is the pivot: after 3 failed attempts it would be left to a person",
     ),
     (
+        [PIVOT, {**LASTING, "retry": {"maxAttempts": 3}}],
+        {},
+        "$.steps[1].retry.maxAttempts bounded-after-pivot",
+        "tell is retriable: after 3 failed attempts it would be left to a person",
+    ),
+    (
         [PIVOT, {**LASTING, "compensation": "untell"}],
         {},
         "$.steps[1].compensation dead-compensation",
