@@ -154,6 +154,14 @@ def test_brackets_and_commas_inside_strings_count_for_nothing() -> None:
 def test_the_source_stands_in_front_of_the_path() -> None:
     with pytest.raises(InvalidJson, match=r"^\$\.input_json\.a: is NaN"):
         jsontext.loads('{"a": NaN}', source="$.input_json")
+    with pytest.raises(InvalidJson, match=r"^\$\.input_json: holds a NUL character"):
+        jsontext.loads("\0", source="$.input_json")
+
+
+def test_a_text_of_just_so_many_bytes_as_may_be_is_taken() -> None:
+    assert jsontext.decode("é", bytes_max=2) == "é"
+    with pytest.raises(InvalidJson, match="is larger than 2 bytes"):
+        jsontext.decode("éa", bytes_max=2)
 
 
 def test_a_long_or_strange_key_is_shortened_and_escaped() -> None:

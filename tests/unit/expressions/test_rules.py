@@ -160,6 +160,12 @@ def test_a_list_of_names_holds_no_expressions() -> None:
     assert not faults(step("a", input=["not an expression", "outputs"]))
 
 
+@pytest.mark.parametrize("word", ["in", "true", "false", "null"])
+def test_a_step_that_is_called_as_a_word_of_cel_cannot_be_named(word: str) -> None:
+    assert not expression_rules.is_nameable(word)
+    assert expression_rules.is_nameable(f"{word}_")
+
+
 def test_more_expressions_than_can_be_compiled_at_once_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(expression_rules, "EXPRESSIONS_MAX", 2)
     assert not faults(step("a", input={"a": "1", "b": "2"}))
