@@ -14,13 +14,13 @@ Digest = NewType("Digest", str)
 REQUEST_ID_CHARS_MAX: Final = 128
 
 
-def execute_key(saga_id: SagaId, step: StepName, round_number: int = 1) -> IdempotencyKey:
+def execute_key(saga_id: SagaId, step: StepName, round_number: int) -> IdempotencyKey:
     """The key of a step's forward transaction: fixed per saga, step and direction, never per attempt. Only an
     operator's retry of a refusal, which its participant has stored under the key, begins another round."""
     return _key(saga_id, step, "execute", round_number)
 
 
-def compensate_key(saga_id: SagaId, step: StepName, round_number: int = 1) -> IdempotencyKey:
+def compensate_key(saga_id: SagaId, step: StepName, round_number: int) -> IdempotencyKey:
     """The key of a step's compensation, in rounds as that of its forward transaction."""
     return _key(saga_id, step, "compensate", round_number)
 

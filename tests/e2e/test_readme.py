@@ -74,7 +74,7 @@ async def test_the_participant_shown_runs_and_books_a_seat_once(tmp_path: Path) 
 
 def a_booking(saga_id: str) -> ExecuteCall:
     return ExecuteCall(
-        key=execute_key(SagaId(saga_id), StepName("bookSeat")),
+        key=execute_key(SagaId(saga_id), StepName("bookSeat"), 1),
         saga_id=SagaId(saga_id),
         saga_name="Trip",
         service="SeatService",
