@@ -102,7 +102,6 @@ class _Document(BaseModel):
         frozen=True,
         extra="forbid",
         alias_generator=_json_key,
-        validate_by_alias=True,
         validate_by_name=True,
     )
 
