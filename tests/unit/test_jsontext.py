@@ -151,6 +151,12 @@ def test_brackets_and_commas_inside_strings_count_for_nothing() -> None:
     assert jsontext.loads('{"a": "' + '[,\\"{' * 200 + '"}', depth_max=1, values_max=2)
 
 
+def test_what_is_closed_again_makes_what_follows_no_less_deep() -> None:
+    assert jsontext.loads("[[],[],[[]]]", depth_max=3) == [[], [], [[]]]
+    with pytest.raises(InvalidJson, match="nested deeper than 3 levels"):
+        jsontext.loads("[[],[],[[[]]]]", depth_max=3)
+
+
 def test_the_source_stands_in_front_of_the_path() -> None:
     with pytest.raises(InvalidJson, match=r"^\$\.input_json\.a: is NaN"):
         jsontext.loads('{"a": NaN}', source="$.input_json")
