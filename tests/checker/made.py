@@ -217,7 +217,7 @@ class Told:
                 definition_digest=self._definition.digest,
                 request_id=self.request_id,
                 status=status,
-                error_message="",
+                error_message="Its undo needs a person." if status == "DEAD_LETTERED" else "",
                 created_ns=self._created_ns,
                 expires_ns=self._created_ns + TTL_NS,
                 seq=len(self._timeline),

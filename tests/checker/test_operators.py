@@ -255,6 +255,7 @@ CHANGES: dict[str, tuple[Change, set[str]]] = {
         {"I22"},
     ),
     "a dead letter says that it needs nobody": (read("dead", 3, needs_person=False), {"I22"}),
+    "a dead letter does not say what for": (read("dead", 3, error_message=""), {"I22"}),
     "a step is tried early without an operator": (
         unrecorded("vouched", "RETRY", "SAGA_STARTED"),
         {"I24", "I25", "I27"},

@@ -89,7 +89,7 @@ def i22_dead_letters_are_exact(index: Index) -> Finding:
     it cannot go on.
 
     Not one that a person has decided about since. Those that need a person are all in the list of them, and
-    no others; nobody leaves it but by one recorded action.
+    no others, and say what for; nobody leaves it but by one recorded action.
     """
     finding = Finding("I22")
     for saga_id, read in index.last.items():
@@ -99,6 +99,9 @@ def i22_dead_letters_are_exact(index: Index) -> Finding:
         needs_person = deeds.termination is None and (bool(failed) or given_up)
         sentence = f"{'needs' if needs_person else 'needs no'} person, and says otherwise"
         finding.look(read.needs_person is needs_person, saga_id, sentence, read)
+        finding.look(
+            bool(read.error_message) or not needs_person, saga_id, "needs a person unexplained", read
+        )
         if index.evidence.dead_letters is not None:
             listed = saga_id in index.evidence.dead_letters
             sentence = f"{'needs' if needs_person else 'needs no'} person, and the list says otherwise"
