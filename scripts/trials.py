@@ -38,6 +38,8 @@ from scripts.mutants import Module, Mutant
 
 TESTS_S = 10.0
 """A mutant meets no more tests than computed for so long when nothing was wrong."""
+ANEW_S = 20.0
+"""The same for one that runs at loading, of which less is known."""
 SLOWDOWN = 4.0
 PATIENCE_S = 1.0
 """So much more than it computed when nothing was wrong, slowed down, a test computes only without an end."""
@@ -100,7 +102,7 @@ class Survey:
                 reading.update(by_line.get(line, ()))
         tests = {test for test in self.seconds if _file(test) in files}
         called_after = {test for test in tests if mutant.module.rstrip("s") in _file(test)}
-        groups = (called_after & reading, called_after, reading, tests)
+        groups = (called_after, reading, tests)
         return [*dict.fromkeys(test for group in groups for test in self._quickest_first(group))]
 
     def _quickest_first(self, tests: Set[str]) -> list[str]:
@@ -236,7 +238,7 @@ class _Crew:
         chosen, seconds = list[str](), 0.0
         for test in (*first, *(test for test in tests if test not in first)):
             seconds += self.survey.seconds[test]
-            if chosen and seconds > TESTS_S:
+            if chosen and seconds > (ANEW_S if anew else TESTS_S):
                 break
             chosen.append(test)
         return chosen
