@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from coordinator.adapters.yaml_text import read_yaml
 from coordinator.domain.definition import parse_definition
-from coordinator.domain.documents import read_json
+from coordinator.domain.documents import position, read_json
 from coordinator.domain.errors import InvalidDefinition, InvalidJson, Loc, Violation
 from coordinator.domain.jsontext import JsonValue
 from tests.unit.definitions.test_wrong_definitions import SERVICES, WRONG
@@ -35,6 +35,13 @@ TRIP: Final = """{
   ]
 }
 """
+
+
+@pytest.mark.parametrize(
+    ("offset", "line", "column"), [(0, 1, 1), (1, 2, 1), (2, 2, 2), (3, 2, 3), (4, 3, 1)]
+)
+def test_a_character_is_counted_from_the_first_line_on(offset: int, line: int, column: int) -> None:
+    assert position("\nab\nc", offset) == (line, column)
 
 
 def behind(text: str, line: int, column: int) -> str:
