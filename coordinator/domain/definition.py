@@ -266,7 +266,7 @@ class StepDefinition(_Document):
     @classmethod
     def _lasts(cls, value: object, info: ValidationInfo) -> object:
         if isinstance(value, dict) and _is_lasting(info.data.get("kind")):
-            return {**_default_retry(info.data["kind"]).model_dump(mode="json", by_alias=True), **value}
+            return {**_default_retry(info.data["kind"]).model_dump(by_alias=True), **value}
         return value
 
     @property
@@ -458,7 +458,7 @@ def check_definition(
         value = {**value, "steps": steps}
     definition: SagaDefinition | None = None
     try:
-        definition = SagaDefinition.model_validate(value, by_alias=True, by_name=False, context=_FROM_JSON)
+        definition = SagaDefinition.model_validate(value, by_name=False, context=_FROM_JSON)
         faults += _pinned_text_faults(definition)
     except ValidationError as error:
         faults += [Fault(loc, sentence) for loc, sentence in sentences(SagaDefinition, error)]
