@@ -152,6 +152,20 @@ def test_a_definition_made_in_code_is_held_to_the_same_rules() -> None:
         RetryPolicy(initial_backoff_s=6)
     with pytest.raises(ValidationError, match="a duration"):
         RetryPolicy(initial_backoff_s=0)
+    for wrong in (True, None):
+        with pytest.raises(ValidationError, match="a duration"):
+            RetryPolicy.model_validate({"initial_backoff_s": wrong})
+
+
+def test_lists_of_names_are_read_as_they_stand() -> None:
+    step = {"service": "Hotel", "transaction": "book", "compensation": None, "allow": ["b", "a"]}
+    text = json.dumps({"sagaName": "Trip", "sensitive": ["z", "y"], "steps": [step]})
+    definition = parse_definition(text, source="x")
+    assert (definition.sensitive, definition.steps[0].allow) == (("z", "y"), ("b", "a"))
+
+
+def test_definitions_of_the_same_text_are_one_to_whoever_collects_them() -> None:
+    assert len({parse_definition(SMALLEST, source=source) for source in ("x", "y")}) == 1
 
 
 @pytest.mark.parametrize("growth", [0.5, 100.5, math.nan, math.inf])

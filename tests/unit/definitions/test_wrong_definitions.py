@@ -429,6 +429,28 @@ def test_faults_of_a_hostile_file_are_counted_but_not_all_listed() -> None:
     assert str(refusal.value.violations[-1]) == "$: has 901 more faults, which are not listed"
 
 
+@pytest.mark.parametrize("wrong", [VIOLATIONS_MAX, VIOLATIONS_MAX + 1])
+def test_as_many_faults_as_may_be_listed_are_and_no_more_are_told_of(wrong: int) -> None:
+    with pytest.raises(InvalidDefinition) as refusal:
+        parse_definition(saga(*([3] * wrong)), source="trip.json")
+    violations = [str(violation) for violation in refusal.value.violations]
+    more = [] if wrong == VIOLATIONS_MAX else ["$: has 1 more faults, which are not listed"]
+    assert violations[VIOLATIONS_MAX:] == more
+
+
+def test_of_very_many_faults_those_of_the_saga_and_of_its_first_steps_are_listed() -> None:
+    def listed(*steps: object, **others: object) -> list[str]:
+        with pytest.raises(InvalidDefinition) as refusal:
+            parse_definition(saga(*steps, **others), source="trip.json", services=["Order"])
+        return [violation.path for violation in refusal.value.violations]
+
+    many = [3] * VIOLATIONS_MAX
+    assert "$.steps[0].service" in listed({**STEP, "service": "Nowhere"}, *many)
+    assert listed(3, {**STEP, "service": "Nowhere"}, *many)[:2] == ["$.steps[0]", "$.steps[1].service"]
+    full = {**STEP, **{f"key{number}": 1 for number in range(VIOLATIONS_MAX)}}
+    assert "$.ttl" in listed(full, ttl="soon")
+
+
 def test_an_entry_may_mean_an_earlier_step_whose_name_can_not_be_read() -> None:
     text = saga({**STEP, "name": "a step"}, {**OTHER, "input": ["outputs.a-step"]})
     with pytest.raises(InvalidDefinition) as refusal:
