@@ -67,8 +67,9 @@ def i9_completed_means_all_done(index: Index) -> Finding:
                 for step, rows in per_step.items()
                 if step not in omitted
             ]
-            # Where no step declares an undo, all of them may well stand.
-            has_undo = any(step.compensation is not None for step in definition.steps)
+            # Where none of those that were to be done declares an undo, all of them may well stand.
+            to_be_done = (step for step in definition.steps if step.name not in omitted)
+            has_undo = any(step.compensation is not None for step in to_be_done)
             untouched = has_undo and bool(stands) and all(stands) and not timeline.deeds.settled
             finding.look(not untouched, read.saga_id, "all its steps stand, but it is COMPENSATED", read)
     return finding
