@@ -244,3 +244,11 @@ def test_parsing_the_text_of_a_definition_gives_it_back(definition: SagaDefiniti
     assert again == definition
     assert again.text == definition.text
     assert again.digest == definition.digest
+
+
+def test_definitions_are_equal_if_they_say_the_same() -> None:
+    text = '{"sagaName":"Order","steps":[{"service":"Shop","transaction":"reserve","compensation":null}]}'
+    one = parse_definition(text, source="one")
+    assert one == parse_definition(f" {text} ", source="another")
+    assert one != parse_definition(text.replace("reserve", "release"), source="one")
+    assert one != one.digest
