@@ -49,6 +49,7 @@ def test_what_was_left_in_the_midst_of_a_transaction_is_as_new_too() -> None:
 
 def test_two_worlds_at_a_time_have_two_databases() -> None:
     databases = Databases(sqlite3.Connection, _lay_out)
+    databases.give_back(databases.take())
     with closing(databases.take()) as one, closing(databases.take()) as other:
         one.execute("DELETE FROM kept")
         assert other.execute("SELECT count(*) FROM kept").fetchone() == (2,)
