@@ -1,32 +1,21 @@
 """The HTTP port: metrics and probes, for machines. It reads, runs no saga, and owns no number it shows.
 
-Whoever connects is a stranger: connections are few and short, requests small, and the connection that was
-silent longest makes room for a new one. None of it takes files or time from the gRPC port.
+Whoever connects is a stranger. None of it takes files or time from the gRPC port.
 """
 
 import asyncio
-import contextlib
 import errno
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Iterator
-from typing import Any, Final, Literal
-
-import uvicorn
-from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
-from uvicorn.protocols.http.h11_impl import H11Protocol
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Final, Literal
 
 from coordinator.domain.errors import StartupFailed
 
+if TYPE_CHECKING:
+    from coordinator.api.http_server import HttpServer
+
 CONNECTIONS_MAX: Final = 64
-ANSWER_S: Final = 10.0
-"""What a connection has from its opening, or its last answer, to its next answer; then it is cut."""
-IDLE_S: Final = 5
-REQUEST_BYTES_MAX: Final = 8 << 10
-"""Of the request line and the headers. A body is not read."""
 SETTLE_S: Final = 1.0
 """What an answer under way has when the port stops."""
 
@@ -45,31 +34,7 @@ class HttpPort:
         self._standing: Literal["recovering", "ready", "draining"] = "recovering"
         self._sockets: list[socket.socket] = []
         self._task: asyncio.Task[None] | None = None
-        app = Starlette(
-            routes=[
-                Route("/metrics", self._metrics),
-                Route("/healthz", self._healthz),
-                Route("/readyz", self._readyz),
-            ]
-        )
-        # It would lead a caller to wherever the header Host says.
-        app.router.redirect_slashes = False
-        self._server = _Server(
-            uvicorn.Config(
-                app,
-                http=_Connection,
-                ws="none",
-                lifespan="off",
-                interface="asgi3",
-                log_config=None,
-                access_log=False,
-                proxy_headers=False,
-                server_header=False,
-                backlog=CONNECTIONS_MAX,
-                timeout_keep_alive=IDLE_S,
-                h11_max_incomplete_event_size=REQUEST_BYTES_MAX,
-            )
-        )
+        self._server: HttpServer | None = None
 
     async def bind(self, listen: str) -> str:
         """Take the address *listen* ("host:port", port 0 for any); return what was taken. Empty: none.
@@ -112,6 +77,10 @@ class HttpPort:
         """Answer probes: alive, and not ready. Without an address nobody asks."""
         if not self._sockets:
             return
+        # Loaded here, because it takes its time, and nobody pays for a port that is off.
+        from coordinator.api.http_server import HttpServer
+
+        self._server = HttpServer(self._page, alive=self._alive, ready=self._ready)
         self._task = asyncio.create_task(self._server.serve(sockets=self._sockets), name="http port")
         self._task.add_done_callback(_tell_why)
 
@@ -125,78 +94,27 @@ class HttpPort:
 
     async def stop(self, grace_s: float) -> None:
         """Take no new connections, let answers under way end for at most *grace_s*, then cut them."""
-        if self._task is None:
+        if self._task is None or self._server is None:
             return
         self._server.should_exit = True
         done, _ = await asyncio.wait([self._task], timeout=min(grace_s, SETTLE_S))
         if not done:
-            self._server.force_exit = True
-            for connection in list(self._server.server_state.connections):
-                connection.transport.abort()
+            self._server.cut()
             await asyncio.wait([self._task])
 
-    async def _metrics(self, request: Request) -> Response:
-        page, content_type = await self._page(", ".join(request.headers.getlist("accept")))
-        # Not as `media_type`: that would add a charset of its own.
-        return Response(page, headers={"content-type": content_type})
-
-    async def _healthz(self, request: Request) -> Response:
+    def _alive(self) -> tuple[str, int]:
         """That this is answered shows that the event loop runs."""
-        return _word("failed", 503) if self._has_failed() else _word("ok")
+        return ("failed", 503) if self._has_failed() else ("ok", 200)
 
-    async def _readyz(self, request: Request) -> Response:
+    def _ready(self) -> tuple[str, int]:
         if self._has_failed():
-            return _word("failed", 503)
-        return _word(self._standing, 200 if self._standing == "ready" else 503)
+            return "failed", 503
+        return self._standing, 200 if self._standing == "ready" else 503
 
     def _let_go(self) -> None:
         for one in self._sockets:
             one.close()
         self._sockets.clear()
-
-
-class _Server(uvicorn.Server):
-    """The process's signals are not its own."""
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-class _Connection(H11Protocol):
-    """One connection. The library times only the pause after an answer: not a request that never comes or
-    never ends, and not an answer that is never read."""
-
-    since = 0.0
-    _limit: asyncio.TimerHandle | None = None
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
-        self._begin_limit()
-        if len(self.connections) > CONNECTIONS_MAX:
-            oldest: Any = min(self.connections, key=lambda connection: getattr(connection, "since", 0.0))
-            # At once, and not when the loop gets to it: the next one may be here before that.
-            self.connections.discard(oldest)
-            oldest.transport.abort()
-
-    def on_response_complete(self) -> None:
-        self._begin_limit()
-        super().on_response_complete()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
-        super().connection_lost(exc)
-
-    def _begin_limit(self) -> None:
-        if self._limit is not None:
-            self._limit.cancel()
-        self.since = self.loop.time()
-        self._limit = self.loop.call_later(ANSWER_S, self.transport.abort)
-
-
-def _word(word: str, status: int = 200) -> Response:
-    return PlainTextResponse(f"{word}\n", status)
 
 
 def _refused(listen: str, why: str) -> StartupFailed:

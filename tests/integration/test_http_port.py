@@ -25,8 +25,8 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 from coordinator import bootstrap
 from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.prometheus import MetricsPage, PrometheusTelemetry
-from coordinator.api import http as port_module
-from coordinator.api.http import HttpPort
+from coordinator.api import http_server
+from coordinator.api.http import CONNECTIONS_MAX, HttpPort
 from coordinator.domain.errors import StartupFailed
 from coordinator.domain.outcomes import Answer, Faulted, Refused, Succeeded
 from coordinator.engine.pool import Pool
@@ -49,14 +49,23 @@ class Served:
         self.failed = False
         self.accepted: list[str] = []
         self.page = b"saga_open 1\n"
+        self.error: Exception | None = None
         self.let = asyncio.Event()
         self.let.set()
         self.port = HttpPort(self._text, has_failed=lambda: self.failed)
         self.address = ""
 
+    @property
+    def connections(self) -> int:
+        """How many are open."""
+        assert self.port._server is not None
+        return len(self.port._server.server_state.connections)
+
     async def _text(self, accept: str) -> tuple[bytes, str]:
         self.accepted.append(accept)
         await self.let.wait()
+        if self.error is not None:
+            raise self.error
         return self.page, "text/plain; version=0.0.4; charset=utf-8"
 
     async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
@@ -84,7 +93,7 @@ def read_answer(answer: bytes) -> tuple[int, dict[str, str], bytes]:
 @pytest.fixture
 async def served(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Served]:
     # Else what is kept open by mistake would be cut all the same before a test is out of patience.
-    monkeypatch.setattr(port_module, "ANSWER_S", 1000.0)
+    monkeypatch.setattr(http_server, "ANSWER_S", 1000.0)
     it = Served()
     it.address = await it.port.bind("127.0.0.1:0")
     it.port.start()
@@ -158,13 +167,8 @@ async def test_every_accept_header_counts(served: Served) -> None:
     assert served.accepted == ["text/plain, application/openmetrics-text", ""]
 
 
-async def test_a_page_that_cannot_be_made_says_nothing_of_why(
-    served: Served, caplog: pytest.LogCaptureFixture
-) -> None:
-    async def broken(accept: str) -> tuple[bytes, str]:
-        raise RuntimeError(TOKEN)
-
-    served.port._page = broken
+async def test_a_page_that_cannot_be_made_says_nothing_of_why(served: Served) -> None:
+    served.error = RuntimeError(TOKEN)
     status, _, body = await served.ask("/metrics")
     assert (status, body) == (500, b"Internal Server Error")
     assert (await served.ask("/healthz"))[0] == 200
@@ -237,26 +241,26 @@ async def test_a_connection_that_brings_no_request_to_its_end_is_cut(
     served: Served,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(port_module, "ANSWER_S", 0.3)
+    monkeypatch.setattr(http_server, "ANSWER_S", 0.3)
     reader, writer = await served.connect()
     async with asyncio.timeout(PATIENCE_S):
         await stranger(reader, writer)
     writer.close()
-    await until(lambda: not served.port._server.server_state.connections)
+    await until(lambda: served.connections == 0)
 
 
 async def test_an_answer_that_nobody_reads_is_cut(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(port_module, "ANSWER_S", 0.3)
+    monkeypatch.setattr(http_server, "ANSWER_S", 0.3)
     served.page = b"x" * (64 << 20)
     _, writer = await served.connect()
     writer.write(b"GET /metrics HTTP/1.1\r\nhost: test\r\n\r\n")
     await until(lambda: len(served.accepted) == 1)
-    await until(lambda: not served.port._server.server_state.connections)
+    await until(lambda: served.connections == 0)
     writer.close()
 
 
 async def test_a_connection_in_use_stays_open(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(port_module, "ANSWER_S", 1.0)
+    monkeypatch.setattr(http_server, "ANSWER_S", 1.0)
     reader, writer = await served.connect()
     for _ in range(8):
         writer.write(b"GET /healthz HTTP/1.1\r\nhost: test\r\n\r\n")
@@ -267,10 +271,10 @@ async def test_a_connection_in_use_stays_open(served: Served, monkeypatch: pytes
 
 
 async def test_whoever_holds_many_connections_makes_room_for_the_next(served: Served) -> None:
-    most = port_module.CONNECTIONS_MAX
+    most = CONNECTIONS_MAX
     held = [await served.connect() for _ in range(3 * most)]
     assert (await served.ask("/healthz"))[0] == 200
-    await until(lambda: len(served.port._server.server_state.connections) <= most)
+    await until(lambda: served.connections <= most)
     ended = await asyncio.gather(*(is_cut(reader) for reader, _ in held))
     # The oldest were cut, in their order.
     assert ended == sorted(ended, reverse=True)
