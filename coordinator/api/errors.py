@@ -25,6 +25,7 @@ from coordinator.domain.errors import (
     InvalidRequest,
     JournalConflict,
     JournalCorrupt,
+    JournalDamaged,
     JournalUnavailable,
     Overloaded,
     RequestIdTaken,
@@ -98,6 +99,13 @@ STATUS: Final = (  # most specific first, the first match wins
     Row(JournalConflict, StatusCode.ABORTED, "JOURNAL_CONFLICT"),
     Row(Conflict, StatusCode.ABORTED, "CONFLICT"),
     Row(JournalCorrupt, StatusCode.INTERNAL, "JOURNAL_CORRUPT"),
+    Row(
+        JournalDamaged,
+        StatusCode.INTERNAL,
+        "JOURNAL_DAMAGED",
+        "the journal is damaged where this stands, and nothing was changed: asking again does not help until "
+        "a copy of it is put back",
+    ),
     Row(SagaError, StatusCode.INTERNAL, "INTERNAL"),
 )
 

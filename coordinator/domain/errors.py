@@ -268,6 +268,13 @@ class JournalCorrupt(SagaError):
         super().__init__(f"saga {saga_id}: journal record {seq} is damaged ({what})")
 
 
+class JournalDamaged(SagaError):
+    """What stands in one place of the store makes no sense, and is out of reach; the rest is not."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"the journal is damaged: {what}")
+
+
 class StartupFailed(SagaError):
     """The coordinator can not start; the text is one sentence for the person who started it."""
 

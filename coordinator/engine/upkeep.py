@@ -7,7 +7,13 @@ import logging
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import fields
 
-from coordinator.domain.errors import JournalCorrupt, JournalUnavailable, SagaError, Unavailable
+from coordinator.domain.errors import (
+    JournalCorrupt,
+    JournalDamaged,
+    JournalUnavailable,
+    SagaError,
+    Unavailable,
+)
 from coordinator.domain.ids import SagaId
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE, SagaSummary, summarize
@@ -49,7 +55,7 @@ async def verify(index: SagaIndex, journal: Journal, upkeep: Upkeep) -> AsyncGen
     while not verifier.is_through:
         try:
             progress = await verifier.next_page()
-        except JournalUnavailable as error:
+        except (JournalDamaged, JournalUnavailable) as error:
             # It may be one damaged page. If it is the journal, then what follows cannot be had either.
             list_faults.append(Fault(None, f"the sagas cannot be listed to their end: {error}"))
             break
@@ -133,7 +139,7 @@ class _Verifier:
         """A request id that has lost its saga would start a second one."""
         try:
             request = await self._index.requested(row.front_door, row.request_id)
-        except JournalUnavailable as error:
+        except (JournalDamaged, JournalUnavailable) as error:
             return [f"its request id cannot be looked up: {error}"]
         if request is None:
             return [

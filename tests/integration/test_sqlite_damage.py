@@ -13,12 +13,18 @@ from coordinator.adapters.event_codec import TYPE_NUMBERS
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.adapters.sqlite.reader import CENSUS, OPEN_SAGAS, SIGNATURES, page_query
 from coordinator.domain.actions import Action, end_unreadable
-from coordinator.domain.errors import JournalConflict, JournalCorrupt, StartupFailed
+from coordinator.domain.errors import (
+    JournalConflict,
+    JournalCorrupt,
+    JournalDamaged,
+    JournalUnavailable,
+    StartupFailed,
+)
 from coordinator.domain.events import CancelRequested, SagaResumed, Verb
 from coordinator.domain.ids import ActionId, RequestId, SagaId
 from coordinator.domain.saga import Status
 from coordinator.ports.journal import Cursor, Quarantine, SagaFilter
-from tests.contract.sagas import ORDER, a_saga, dead_lettered, reserved
+from tests.contract.sagas import ORDER, Told, a_saga, completed, dead_lettered, reserved
 
 TERMINATED = Action(ActionId("act-1"), "ada", "she knows", 4, Verb.TERMINATE)
 DAMAGED, SOUND = SagaId("saga-1"), SagaId("saga-2")
@@ -131,6 +137,121 @@ async def test_a_page_that_makes_no_sense_is_the_sagas_fault_only(path: Path) ->
         assert row is not None
         await journal.quarantine(Quarantine(DAMAGED, "damaged", 2_000.0))
         assert not journal.failed.done()
+
+
+MANY = 200
+"""So many sagas that each table has several pages."""
+
+
+def leaves(path: Path, table: str) -> list[int]:
+    """The pages that hold the rows of *table*, below its root."""
+    with closing(sqlite3.connect(path)) as db:
+        (root,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    content = path.read_bytes()
+    page = content[(root - 1) * size : root * size]
+    assert page[0] in (2, 5)  # one that leads to others
+    cells = [int.from_bytes(page[12 + 2 * n : 14 + 2 * n]) for n in range(int.from_bytes(page[3:5]))]
+    return [*(int.from_bytes(page[at : at + 4]) for at in cells), int.from_bytes(page[8:12])]
+
+
+def destroy(path: Path, page: int) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        (size,) = db.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
+async def many(path: Path) -> dict[SagaId, Told]:
+    """As many sagas as there is room for on several pages, every other one of which is over; their journal is
+    closed."""
+    path.unlink()
+    sagas = [a_saga(f"{number:03}") for number in range(MANY)]
+    async with await SqliteJournal.open(path) as journal:
+        await asyncio.gather(*(saga.start(journal) for saga in sagas))
+        await asyncio.gather(*(saga.goes_on(journal, *completed()) for saga in sagas[::2]))
+        await asyncio.gather(*(saga.goes_on(journal, *reserved()) for saga in sagas[1::2]))
+    return {saga.id: saga for saga in sagas}
+
+
+@pytest.mark.parametrize("place", [0, -1], ids=["oldest", "newest"])
+async def test_a_damaged_page_of_heads_costs_the_open_sagas_on_it_and_nobody_else(
+    path: Path, place: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    sagas = await many(path)
+    destroy(path, leaves(path, "heads")[place])
+    async with await SqliteJournal.open(path) as journal:
+        still_open = {saga.saga_id for saga in await journal.open_sagas()}
+        assert still_open == {saga_id for saga_id, saga in sagas.items() if saga.summary.status.is_open}
+        lost = []
+        for saga_id, saga in sagas.items():
+            if saga_id not in still_open:
+                assert await journal.find(saga_id) == saga.summary
+                assert len(await journal.history(saga_id)) == len(saga.events)
+                continue
+            try:
+                await journal.history(saga_id)
+            except JournalCorrupt:
+                lost.append(saga_id)
+                await journal.quarantine(Quarantine(saga_id, "damaged", 2_000.0))
+            else:
+                await saga.goes_on(journal, SagaResumed(1_003.0))
+        assert 0 < len(lost) < len(still_open) / 2
+        assert len(await journal.page(SagaFilter(needs_person=True), after=None, limit=MANY)) == len(lost)
+        assert len(await journal.page(SagaFilter(), after=None, limit=2 * MANY)) == MANY
+        await a_saga("new").start(journal)
+    (told,) = [line for line in caplog.messages if "which record is the newest" in line]
+    assert f" {2 * len(lost)} sagas " in told or f" {2 * len(lost) - 1} sagas " in told
+    # Once is enough.
+    caplog.clear()
+    async with await SqliteJournal.open(path) as journal:
+        assert len(await journal.open_sagas()) == len(still_open) - len(lost) + 1
+    assert not caplog.messages
+
+
+async def test_where_only_ended_sagas_are_on_it_new_ones_are_written_all_the_same(path: Path) -> None:
+    async with await SqliteJournal.open(path) as journal:
+        for saga in (a_saga("3"), a_saga("4")):
+            await saga.start(journal)
+            await saga.goes_on(journal, *completed())
+    change(path, "UPDATE sagas SET status = 'COMPLETED'")
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'heads'").fetchone()
+    destroy(path, page)
+    async with await SqliteJournal.open(path) as journal:
+        new = a_saga("5"), a_saga("6")
+        await asyncio.gather(*(saga.start(journal) for saga in new))
+        assert {found.saga_id for found in await journal.open_sagas()} == {saga.id for saga in new}
+        row = await journal.find(saga.id)
+        assert row == saga.summary
+
+
+async def test_a_request_that_meets_a_damaged_page_is_refused_and_stops_nothing(path: Path) -> None:
+    sagas = await many(path)
+    destroy(path, leaves(path, "sqlite_autoindex_requests_1")[0])
+    async with await SqliteJournal.open(path) as journal:
+        first, last = next(iter(sagas.values())), list(sagas.values())[-1]
+        joins = first.start(journal), last.start(journal), last.goes_on(journal, SagaResumed(1_003.0))
+        refused, joined, seq = await asyncio.gather(*joins, return_exceptions=True)
+        assert isinstance(refused, JournalDamaged)
+        assert joined == last.request
+        assert seq == last.summary.seq
+        assert not journal.failed.done()
+        with pytest.raises(JournalDamaged):
+            await journal.requested(first.front_door, first.request_id)
+        await last.goes_on(journal, SagaResumed(1_004.0))
+
+
+async def test_a_record_that_meets_a_damaged_page_stops_the_journal_and_a_restart_is_no_advice(
+    path: Path,
+) -> None:
+    sagas = await many(path)
+    destroy(path, leaves(path, "records")[-1])
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(JournalUnavailable, match=r"put back a copy, for it is damaged$"):
+            await sagas[SagaId("saga-001")].goes_on(journal, SagaResumed(1_003.0))
+        assert journal.failed.done()
 
 
 async def test_a_damaged_page_of_definitions_is_a_lost_definition_and_no_failure_of_the_journal(

@@ -3,9 +3,11 @@
 What an entry meets in the journal is decided by reading, inside the transaction, in the order of the
 queue: an entry that must not be written gets its error and nothing else, so it cannot fail the others.
 The tables' keys verify it. A clash that reaches them means that the file is not what it should be: then the
-group is taken once more, and what a row says of its saga is not believed.
+group is taken once more, and what a row says of its saga is not believed. Where it meets a damaged page each
+entry is taken by itself: one that would only begin something is refused there, and holds up no other.
 """
 
+import logging
 import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from itertools import chain
 from typing import Final, assert_never
 
 from coordinator.adapters.event_codec import TYPE_NUMBERS
+from coordinator.adapters.sqlite.damage import is_damage, mend_heads
 from coordinator.adapters.sqlite.registrations import Register, Registrations, Retire, TakeUpFiles
 from coordinator.adapters.sqlite.rows import (
     CHAIN_START,
@@ -31,6 +34,7 @@ from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import (
     JournalConflict,
     JournalCorrupt,
+    JournalDamaged,
     Overloaded,
     RequestIdTaken,
     SagaError,
@@ -42,6 +46,8 @@ from coordinator.domain.registration import Registered, Registration
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE
 from coordinator.ports.journal import Quarantine, Request
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,10 +73,15 @@ class Start:
     row: Row
 
 
-Entry = Start | Append | Quarantine | TakeUpFiles | Register | Retire
-Outcome = Request | Registered | Registration | Sequence[Registered | VersionTaken] | SagaError | None
+@dataclass(frozen=True, slots=True)
+class MendHeads:
+    """Something could not be read: if it may be for want of heads, these are put anew."""
+
+
+Entry = Start | Append | Quarantine | TakeUpFiles | Register | Retire | MendHeads
+Outcome = Request | Registered | Registration | Sequence[Registered | VersionTaken] | SagaError | bool | None
 """None: written, or there was nothing to retire. A request: it was taken before, with the same content. An
-error: refused. Else what became of a definition, or of files."""
+error: refused. Whether something was mended. Else what became of a definition, or of files."""
 
 _HEAD: Final = (
     f"SELECT number, coalesce(seq, 0), coalesce(digest, zeroblob({DIGEST_BYTES})), reason, at"  # noqa: S608  # our own names
@@ -135,6 +146,9 @@ class Heads:
 
     def __init__(self) -> None:
         self._kept: dict[SagaId, Head] = {}
+        self.were_damaged: bool | None = None
+        """Whether those in the file could not all be read, and were put anew. None: nobody has looked. That
+        takes long, and a second time would help no more than the first."""
 
     def get(self, saga_id: SagaId) -> Head | None:
         """A copy of its head, if that is kept."""
@@ -169,19 +183,68 @@ def write_group(
         sqlite3.Error: it is not known what became durable. Nothing may be written after that.
     """
     db.execute("BEGIN IMMEDIATE")
+    group = _Group(db, token, shortage, heads)
     try:
-        group = _Group(db, token, shortage, heads)
         outcomes = group.take_all(entries)
     except sqlite3.IntegrityError:
         # Only now: to look for it each time would cost every group a read for each of its sagas.
-        db.execute("ROLLBACK")
-        heads.forget()
+        _roll_back(db, heads)
         db.execute("BEGIN IMMEDIATE")
         group = _Group(db, token, shortage, heads, believes_rows=False)
         outcomes = group.take_all(entries)
+    except (sqlite3.DatabaseError, _NotAmongOthers) as error:
+        if isinstance(error, sqlite3.Error) and not is_damage(error):
+            raise
+        _roll_back(db, heads)
+        _mend_heads(db, token, heads)
+        return [_write_alone(db, entry, token, shortage, heads) for entry in entries]
     db.execute("COMMIT")
     group.keep_heads()
     return outcomes
+
+
+def _write_alone(
+    db: sqlite3.Connection,
+    entry: Entry,
+    token: FencingToken,
+    shortage: Callable[[], str | None],
+    heads: Heads,
+) -> Outcome:
+    """Write *entry*, if it may be written, in a transaction of its own.
+
+    Raises:
+        sqlite3.Error: as `write_group`; of damage only where something would be lost that was begun.
+    """
+    if isinstance(entry, MendHeads):
+        return heads.were_damaged
+    db.execute("BEGIN IMMEDIATE")
+    group = _Group(db, token, shortage, heads)
+    try:
+        (outcome,) = group.take_all([entry])
+    except sqlite3.DatabaseError as error:
+        if not (is_damage(error) and isinstance(entry, Start | Register | Retire)):
+            raise
+        _roll_back(db, heads)
+        damaged = JournalDamaged(str(error))
+        _log.error("%s: put back a copy of it", damaged)
+        return damaged
+    db.execute("COMMIT")
+    group.keep_heads()
+    return outcome
+
+
+class _NotAmongOthers(Exception):
+    """An entry is to be taken by itself."""
+
+
+def _mend_heads(db: sqlite3.Connection, token: FencingToken, heads: Heads) -> None:
+    if heads.were_damaged is None:
+        heads.were_damaged = mend_heads(db, token)
+
+
+def _roll_back(db: sqlite3.Connection, heads: Heads) -> None:
+    db.execute("ROLLBACK")
+    heads.forget()
 
 
 class _Group:
@@ -243,6 +306,8 @@ class _Group:
                 # It may count rows.
                 self._write()
                 return self._registrations.retire(entry)
+            case MendHeads():
+                raise _NotAmongOthers
             case _:
                 assert_never(entry)
 

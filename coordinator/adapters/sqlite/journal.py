@@ -8,31 +8,33 @@ close, unlock.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import TracebackType
-from typing import Final, Protocol, Self
+from typing import Final, Protocol, Self, TypeVar
 
 from coordinator.adapters.event_codec import FORMAT_VERSION
 from coordinator.adapters.sqlite.connection import Connection, open_reader, open_writer
 from coordinator.adapters.sqlite.definitions import SqliteDefinitions
 from coordinator.adapters.sqlite.disk import DiskGauge, free_bytes
 from coordinator.adapters.sqlite.files import claim, sync_folder, wal_path
-from coordinator.adapters.sqlite.group import Append, Start
+from coordinator.adapters.sqlite.group import Append, MendHeads, Start
 from coordinator.adapters.sqlite.migrations import migrate, packaged
 from coordinator.adapters.sqlite.reader import READ_LIMIT_S, Reader
 from coordinator.adapters.sqlite.rows import check_text, fixed_row, lines, summary_row
 from coordinator.adapters.sqlite.upkeep import SqliteUpkeep
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.definition import SagaDefinition
-from coordinator.domain.errors import StartupFailed
+from coordinator.domain.errors import JournalDamaged, StartupFailed
 from coordinator.domain.events import Event, OperatorActed
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.summary import SagaSummary
 from coordinator.ports.journal import Census, Cursor, OpenSaga, Piece, Quarantine, Record, Request, SagaFilter
 
 DISK_FREE_MIN_BYTES: Final = 64 << 20
+
+_T = TypeVar("_T")
 
 _log = logging.getLogger(__name__)
 
@@ -167,8 +169,7 @@ class SqliteJournal:
         return await self._reader.history(saga_id)
 
     async def find(self, saga_id: SagaId) -> SagaSummary | None:
-        self._writer.check()
-        return await self._reader.find(saga_id)
+        return await self._read(lambda: self._reader.find(saga_id))
 
     async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
         """As the port says.
@@ -176,12 +177,10 @@ class SqliteJournal:
         Raises:
             Overloaded: the list took too long and was stopped.
         """
-        self._writer.check()
-        return await self._reader.page(condition, after=after, limit=limit)
+        return await self._read(lambda: self._reader.page(condition, after=after, limit=limit))
 
     async def open_sagas(self) -> Sequence[OpenSaga]:
-        self._writer.check()
-        return await self._reader.open_sagas()
+        return await self._read(lambda: self._reader.open_sagas())
 
     async def requested(self, front_door: str, request_id: RequestId) -> Request | None:
         self._writer.check()
@@ -192,14 +191,23 @@ class SqliteJournal:
         return await self._reader.definition(digest)
 
     async def census(self, now: float) -> Census:
-        self._writer.check()
-        return await self._reader.census(now)
+        return await self._read(lambda: self._reader.census(now))
 
     def backup(self) -> AsyncGenerator[Piece, None]:
         return self._upkeep.backup()
 
     async def faults(self) -> Sequence[str]:
         return await self._upkeep.faults()
+
+    async def _read(self, read: Callable[[], Awaitable[_T]]) -> _T:
+        """What *read* yields, also where it has to do with heads that are damaged."""
+        self._writer.check()
+        try:
+            return await read()
+        except JournalDamaged:
+            if not await self._writer.write(MendHeads()):
+                raise
+            return await read()
 
     async def _close(self) -> None:
         await self._upkeep.close()

@@ -26,6 +26,7 @@ from coordinator.adapters.sqlite.rows import (
 from coordinator.domain import jsontext
 from coordinator.domain.errors import (
     JournalCorrupt,
+    JournalDamaged,
     JournalUnavailable,
     Overloaded,
     SagaError,
@@ -122,14 +123,14 @@ class Reader:
     async def history(self, saga_id: SagaId) -> Sequence[Record]:
         try:
             head, rows = await self._read(lambda db: _head_and_records(db, saga_id))
-        except _Damaged as error:
-            raise JournalCorrupt(saga_id, 0, f"the database page that holds it: {error}") from None
+        except JournalDamaged as error:
+            raise JournalCorrupt(saga_id, 0, f"the database page that holds it: {error.__cause__}") from None
         return _verified(saga_id, head, rows)
 
     async def definition(self, digest: Digest) -> str | None:
         try:
             row = await self._first(_DEFINITION, digest)
-        except _Damaged:
+        except JournalDamaged:
             raise DefinitionCorrupt(digest) from None
         if row is None:
             return None
@@ -198,15 +199,12 @@ class Reader:
                     ) from None
                 case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
                     # One damaged page is no reason to stop the sagas that are not on it.
-                    _log.error("the journal is damaged (%s): put back a copy of it", error)
-                    raise _Damaged(f"the journal could not be read: {error}") from error
+                    damaged = JournalDamaged(str(error))
+                    _log.error("%s: put back a copy of it", damaged)
+                    raise damaged from error
                 case _:
                     self._broken(error)
                     raise JournalUnavailable(f"the journal could not be read: {error}") from error
-
-
-class _Damaged(JournalUnavailable):
-    """SQLite found a page of the database that makes no sense."""
 
 
 def page_query(condition: SagaFilter, after: Cursor | None, limit: int) -> tuple[str, Parameters]:

@@ -14,7 +14,8 @@ from typing import Any, Final, overload
 
 from coordinator.adapters.clock import stopwatch_s
 from coordinator.adapters.sqlite.connection import WAL_BYTES_MAX, Database
-from coordinator.adapters.sqlite.group import Append, Entry, Heads, Outcome, Start, write_group
+from coordinator.adapters.sqlite.damage import is_damage
+from coordinator.adapters.sqlite.group import Append, Entry, Heads, MendHeads, Outcome, Start, write_group
 from coordinator.adapters.sqlite.registrations import Register, Retire, TakeUpFiles
 from coordinator.domain.errors import JournalUnavailable, SagaError, VersionTaken
 from coordinator.domain.ids import FencingToken
@@ -68,6 +69,8 @@ class Writer:
     @overload
     async def write(self, entry: Retire) -> Registration | None: ...
     @overload
+    async def write(self, entry: MendHeads) -> bool: ...
+    @overload
     async def write(self, entry: TakeUpFiles) -> Sequence[Registered | VersionTaken]: ...
 
     async def write(self, entry: Entry) -> Any:
@@ -98,9 +101,11 @@ class Writer:
         """Take nothing any more, wake everybody who queues, and let the owner stop the process."""
         if self.failed.done():
             return
+        # A restart would come to the same page again.
+        advice = "put back a copy, for it is damaged" if is_damage(error) else "a restart recovers"
         self.failed.set_result(
             f"the journal {self._path} failed ({str(error) or type(error).__name__}): what was being written "
-            "may or may not be durable, nothing more is written, and a restart recovers"
+            f"may or may not be durable, nothing more is written, and {advice}"
         )
         _log.error("the journal failed", exc_info=error)
         for _, waiter in self._queue:
