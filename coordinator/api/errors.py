@@ -26,6 +26,7 @@ from coordinator.domain.errors import (
     JournalConflict,
     JournalCorrupt,
     JournalDamaged,
+    JournalNotWhole,
     JournalUnavailable,
     Overloaded,
     RequestIdTaken,
@@ -86,6 +87,7 @@ STATUS: Final = (  # most specific first, the first match wins
     Row(Draining, StatusCode.UNAVAILABLE, "DRAINING"),
     Row(NotReady, StatusCode.UNAVAILABLE, "NOT_READY"),
     Row(FrontDoorClosed, StatusCode.UNAVAILABLE, "FRONT_DOOR_CLOSED"),
+    Row(JournalNotWhole, StatusCode.UNAVAILABLE, "JOURNAL_NOT_WHOLE"),
     Row(
         JournalUnavailable,
         StatusCode.UNAVAILABLE,

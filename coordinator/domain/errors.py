@@ -259,6 +259,10 @@ class JournalUnavailable(Unavailable):
     """The store failed; what was being written may or may not be durable."""
 
 
+class JournalNotWhole(JournalUnavailable):
+    """A copy or a check of the whole store was not made; an operator asked for it, and is told why."""
+
+
 class JournalCorrupt(SagaError):
     """A record's digest does not match its content or the record before it."""
 

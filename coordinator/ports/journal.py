@@ -222,7 +222,7 @@ class Upkeep(Protocol):
 
         Raises:
             Overloaded: another copy is being made or read; nothing waits for it.
-            JournalUnavailable: the copy could not be made; the message says why.
+            JournalNotWhole: the copy could not be made; the message says why.
         """
         ...
 

@@ -218,6 +218,17 @@ class TestOneAtATime:
             pieces = [piece async for piece in again]
             assert sum(len(piece.data) for piece in pieces) == pieces[-1].total_bytes
 
+    async def test_a_client_is_told_why_there_is_none(self, path: Path) -> None:
+        async with await SqliteJournal.open(path) as journal:
+            await filled(journal)
+        damage_page(path, "records")
+        async with await SqliteJournal.open(path) as journal, coordinator() as c:
+            c.operations._upkeep = journal
+            operator = operator_pb2_grpc.OperatorServiceStub(c.channel)
+            refused = await refusal(anext(aiter(operator.BackupJournal(operator_pb2.BackupJournalRequest()))))
+        assert (refused.code, refused.reason) == (grpc.StatusCode.UNAVAILABLE, "JOURNAL_NOT_WHOLE")
+        assert "is damaged, and so is its copy: SQLite" in refused.message
+
     async def test_one_that_waits_for_a_check_is_the_one(
         self, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -27,7 +27,7 @@ from coordinator.adapters.sqlite.disk import DiskGauge
 from coordinator.adapters.sqlite.files import create_copy, mark_copy, remove_copy
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain import jsontext
-from coordinator.domain.errors import JournalUnavailable, Overloaded, StartupFailed
+from coordinator.domain.errors import JournalNotWhole, Overloaded, StartupFailed
 from coordinator.ports.journal import Piece
 
 _T = TypeVar("_T")
@@ -78,7 +78,7 @@ class SqliteUpkeep:
         """As the port says.
 
         Raises:
-            JournalUnavailable: the files could not be read at all.
+            JournalNotWhole: the files could not be read at all.
         """
         # The whole check of each table and not only the quick one: a saga that an index of open sagas lacks
         # would be forgotten by the next recovery. The quick one sees what belongs to no table.
@@ -113,10 +113,10 @@ class SqliteUpkeep:
                         watch.stop()
                         db.abandon()
             except (sqlite3.Error, OSError, StartupFailed) as error:
-                raise JournalUnavailable(f"the journal {self._path} cannot be read whole: {error}") from error
+                raise JournalNotWhole(f"the journal {self._path} cannot be read whole: {error}") from error
 
 
-class _Stopped(JournalUnavailable):
+class _Stopped(JournalNotWhole):
     def __init__(self) -> None:
         super().__init__("the journal is being closed: what was asked of it was broken off")
 
@@ -137,12 +137,12 @@ class _Watch:
                 db.interrupt()
 
     def look(self, more_bytes: int = 0) -> None:
-        """Raise JournalUnavailable unless the work may go on, and write so many bytes."""
+        """Raise JournalNotWhole unless the work may go on, and write so many bytes."""
         if self._stopped.is_set():
             raise _Stopped
         shortage = self._gauge.shortage_for(more_bytes)
         if shortage is not None:
-            raise JournalUnavailable(f"the journal cannot be read whole: {shortage}")
+            raise JournalNotWhole(f"the journal cannot be read whole: {shortage}")
 
     @contextmanager
     def over(self, db: sqlite3.Connection) -> Iterator[None]:
@@ -173,7 +173,7 @@ def _copy(db: sqlite3.Connection, journal: Path, watch: _Watch) -> BinaryIO:
         with closing(open_finished_copy(path)) as copy:
             unsound = _complaints(copy, watch, check="quick_check")
         if unsound:
-            raise JournalUnavailable(f"the journal {journal} is damaged, and so is its copy: {unsound[0]}")
+            raise JournalNotWhole(f"the journal {journal} is damaged, and so is its copy: {unsound[0]}")
         return path.open("rb")
     finally:
         # Open or not: so nothing is left of it when it is closed, even by a kill.
