@@ -84,7 +84,16 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{len(mutants)} mutants, {len(found.seconds)} tests", flush=True)
         for test in found.failed:
             print(f"fails though nothing is wrong, and is left out: {test}", flush=True)
-        tried = trials(mutants, modules, PACKAGE, found, tests=chosen.tests, jobs=chosen.jobs, log=log)
+        tried = trials(
+            mutants,
+            modules,
+            PACKAGE,
+            found,
+            explained=explained,
+            tests=chosen.tests,
+            jobs=chosen.jobs,
+            log=log,
+        )
         outcomes = follow(tried, mutants, explained, survivors)
     except Broken as wrong:
         print(f"mutate: {wrong}", file=sys.stderr)

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
@@ -40,6 +40,8 @@ TESTS_S = 10.0
 """A mutant meets no more tests than computed for so long when nothing was wrong."""
 ANEW_S = 20.0
 """The same for one that runs at loading, of which less is known."""
+EXPLAINED_S = 1.0
+"""The same for one of which it is explained that no test notices it: most of the time went to these."""
 SLOWDOWN = 4.0
 PATIENCE_S = 1.0
 """So much more than it computed when nothing was wrong, slowed down, a test computes only without an end."""
@@ -59,6 +61,8 @@ _LIBRARIES = (
     *("pytest_asyncio.plugin", "anyio.pytest_plugin", "xdist.plugin", "_pytest.junitxml"),
 )
 """Those that take longest to load: each is loaded once, and not for each mutant."""
+BEFORE = ""
+"""Who reaches what is reached before the first file of tests is loaded."""
 _RECENT_MAX = 5
 _FIRST = 200
 _FAILED = 1
@@ -82,8 +86,8 @@ class Survey:
 
     seconds: Mapping[str, float]
     reached: Mapping[str, Mapping[int, Sequence[str]]]
-    """By module and line: the tests, and the files of tests that reach it when they are loaded. By line 0:
-    the files that name the module. It is loaded but once, for the first of them."""
+    """By module and line: the tests, and the files of tests that reach it when they are loaded; `BEFORE`, if
+    it was reached before. By line 0: the files that name the module. It is loaded but once, for the first."""
     failed: Sequence[str]
     """The tests that fail though nothing is wrong: most of them look at how long something takes."""
 
@@ -94,6 +98,8 @@ class Survey:
         found = self._names(mutant)
         if not anew:
             return self._quickest_first(found)
+        if found == {BEFORE}:
+            found = self._names_of_all(mutant)
         files = set(map(_file, found))
         reading = set[str]()
         for name, module in modules.items():
@@ -113,9 +119,14 @@ class Survey:
         return any("::" not in name for name in self._names(mutant))
 
     def _names(self, mutant: Mutant) -> set[str]:
+        if mutant.is_loaded:
+            return self._names_of_all(mutant)
         by_line = self.reached.get(mutant.module, {})
-        reaching = by_line.values() if mutant.is_loaded else [by_line.get(line, ()) for line in mutant.lines]
-        return {name for names in reaching for name in names}
+        return {name for line in mutant.lines for name in by_line.get(line, ())}
+
+    def _names_of_all(self, mutant: Mutant) -> set[str]:
+        """Who reaches anything in the module of *mutant*."""
+        return {name for names in self.reached.get(mutant.module, {}).values() for name in names}
 
 
 def survey(tests: Sequence[str], modules: Mapping[str, Module], package: str, log: Path) -> Survey:
@@ -148,14 +159,16 @@ def trials(
     package: str,
     found: Survey,
     *,
+    explained: Collection[str],
     tests: Sequence[str],
     jobs: int,
     log: Path,
 ) -> Iterator[tuple[int, Outcome]]:
-    """What comes of each of the *mutants*, by its place among them, as it becomes known."""
+    """What comes of each of the *mutants*, by its place among them, as it becomes known. Those that are
+    *explained*, by their keys, meet few tests."""
     for library in _LIBRARIES:
         import_module(library)
-    crew = _Crew(mutants, modules, package, found, tests, log)
+    crew = _Crew(mutants, modules, package, found, explained, tests, log)
     shares = [range(first, len(mutants), jobs) for first in range(jobs)]
     for index, outcome in _told_by(*(partial(crew.try_all, share) for share in shares if share), log=log):
         yield index, Outcome(outcome)
@@ -167,6 +180,7 @@ class _Crew:
     modules: Mapping[str, Module]
     package: str
     survey: Survey
+    explained: Collection[str]
     tests: Sequence[str]
     log: Path
 
@@ -235,10 +249,11 @@ class _Crew:
     def _chosen(self, mutant: Mutant, recent: "_Recent", *, anew: bool) -> list[str]:
         tests = self.survey.tests(mutant, self.modules, anew=anew)
         first = recent.of(mutant, tests)
+        most = EXPLAINED_S if mutant.key in self.explained else ANEW_S if anew else TESTS_S
         chosen, seconds = list[str](), 0.0
         for test in (*first, *(test for test in tests if test not in first)):
             seconds += self.survey.seconds[test]
-            if chosen and seconds > (ANEW_S if anew else TESTS_S):
+            if chosen and seconds > most:
                 break
             chosen.append(test)
         return chosen

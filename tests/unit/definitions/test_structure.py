@@ -259,6 +259,7 @@ def test_a_definition_made_in_code_is_held_to_the_same_structure() -> None:
             r"\$\.steps\[0\].dependsOn expected steps that do not wait",
         ),
         ((retriable("a"),), r"\$\.steps\[0\].kind expected .* there is no pivot"),
+        ((pivot("a", when="true"),), r"\$\.steps\[0\].when expected none: a pivot is the decision"),
         ((pivot("a"), step("b")), r"\$\.steps\[1\] expected .*after the pivot a"),
     ):
         with pytest.raises(ValidationError, match=sentence):
