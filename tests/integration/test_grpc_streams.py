@@ -573,6 +573,20 @@ async def test_an_answer_that_comes_too_late_is_nobodys() -> None:
         assert await second == success_of(a_call(2))
 
 
+@pytest.mark.parametrize("first_s", [PATIENCE_S, 0.001])
+async def test_each_call_has_a_deadline_of_its_own(first_s: float) -> None:
+    async with served(mute) as (adapter, _):
+        calls = [adapter.perform(a_call(number), timeout_s=first_s) for number in range(2)]
+        for soon_s in (0.1, 0.05, 0.2):
+            calls.append(adapter.perform(a_call(len(calls)), timeout_s=soon_s))
+        async with asyncio.timeout(PATIENCE_S / 2):
+            answers = await asyncio.gather(*(calls[2:] if first_s == PATIENCE_S else calls))
+        assert {code_of(answer) for answer in answers} == {"DEADLINE_EXCEEDED"}
+        for call in calls[:2]:
+            assert call.done() == (first_s != PATIENCE_S)
+            call.cancel()
+
+
 @pytest.mark.parametrize("timeout_s", [1e-9, 1e-6, 0.001])
 async def test_a_deadline_that_is_soon_costs_its_own_call_alone(timeout_s: float) -> None:
     async with served(well) as (adapter, service):

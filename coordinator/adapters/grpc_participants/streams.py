@@ -141,40 +141,31 @@ class _Answer(asyncio.Future[Answer]):
     """The answer to one call of a stream."""
 
     call: Call
+    sent_at: float
+    deadline_at: float
+    """By the clock of the event loop, as `sent_at`."""
     _give_up: Callable[[], None]
-    _timer: asyncio.TimerHandle
     _task: asyncio.Task[Answer] | None = None
 
-    def expect(self, call: Call, timer: asyncio.TimerHandle, give_up: Callable[[], None]) -> None:
-        self.call, self._timer, self._give_up = call, timer, give_up
+    def expect(self, call: Call, sent_at: float, timeout_s: float, give_up: Callable[[], None]) -> None:
+        self.call, self.sent_at, self.deadline_at = call, sent_at, sent_at + timeout_s
+        self._give_up = give_up
 
     def cancel(self, msg: Any | None = None) -> bool:
         if not super().cancel(msg):
             return False
-        self._timer.cancel()
         if self._task is not None:
             self._task.cancel()
         else:
             self._give_up()
         return True
 
-    def settle(self, answer: Answer) -> None:
-        """It is this."""
-        self._timer.cancel()
-        self.set_result(answer)
-
-    def fail(self, error: Exception) -> None:
-        """There is none, for a mistake of ours."""
-        self._timer.cancel()
-        self.set_exception(error)
-
     def left_s(self) -> float:
         """For how long it is still waited for."""
-        return max(self._timer.when() - self.get_loop().time(), 0.0)
+        return max(self.deadline_at - self.get_loop().time(), 0.0)
 
     def follow(self, task: asyncio.Task[Answer]) -> None:
         """It is what *task* yields."""
-        self._timer.cancel()
         self._task = task
         task.add_done_callback(self._followed)
 
@@ -210,6 +201,8 @@ class _Stream:
         self._given_up: list[int] = []
         self._answered_at = 0.0
         self._retired = False
+        # One for all calls: hardly one of them is ever out of time.
+        self._timer: asyncio.TimerHandle | None = None
         self._news = asyncio.Event()
         self._greeted = asyncio.Event()
         self._greeting = self._loop.call_later(GREETING_S, self._not_greeted)
@@ -231,9 +224,9 @@ class _Stream:
         number = self._number
         self._outgoing[number] = to_numbered(call, number, timeout_s)
         answer = _Answer(loop=self._loop)
-        timer = self._loop.call_later(timeout_s, self._expire, number, self._loop.time())
-        answer.expect(call, timer, lambda: self._give_up(number))
+        answer.expect(call, self._loop.time(), timeout_s, lambda: self._give_up(number))
         self._waiting[number] = answer
+        self._look_at(answer.deadline_at)
         self._news.set()
         return answer
 
@@ -245,11 +238,14 @@ class _Stream:
     def take_waiting(self) -> list[_Answer]:
         """The calls without an answer, which are no more this stream's."""
         waiting, self._waiting = list(self._waiting.values()), {}
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
         return waiting
 
     def tell_waiting(self, answer: Answer) -> None:
         for waiting in self.take_waiting():
-            waiting.settle(answer)
+            waiting.set_result(answer)
 
     async def close(self) -> None:
         self._cut()
@@ -279,11 +275,26 @@ class _Stream:
             self._news.set()
         self._end_if_idle()
 
-    def _expire(self, number: int, sent_at: float) -> None:
-        answer = self._waiting.pop(number)
-        answer.settle(_OUT_OF_TIME)
-        self._give_up(number)
-        if self.is_up and self._answered_at < sent_at and not self._retired:
+    def _look_at(self, deadline_at: float) -> None:
+        """See to it that somebody looks when *deadline_at* has come, if not earlier."""
+        if self._timer is not None:
+            if self._timer.when() <= deadline_at:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(deadline_at, self._end_those_out_of_time)
+
+    def _end_those_out_of_time(self) -> None:
+        self._timer = None
+        now = self._loop.time()
+        late = {number: answer for number, answer in self._waiting.items() if answer.deadline_at <= now}
+        for number, answer in late.items():
+            del self._waiting[number]
+            answer.set_result(_OUT_OF_TIME)
+            self._give_up(number)
+        if self._waiting:
+            self._look_at(min(answer.deadline_at for answer in self._waiting.values()))
+        newest_at = max((answer.sent_at for answer in late.values()), default=0.0)
+        if self.is_up and self._answered_at < newest_at and not self._retired:
             # Nothing at all was answered meanwhile: it may be stuck, which another one need not be.
             self._stuck(self)
 
@@ -343,7 +354,7 @@ class _Stream:
             if answer is None:
                 continue
             try:
-                answer.settle(to_numbered_answer(answer.call, numbered))
+                answer.set_result(to_numbered_answer(answer.call, numbered))
             except Exception as error:  # a bug of ours: it costs this call's saga, and no other
-                answer.fail(error)
+                answer.set_exception(error)
         self._end_if_idle()

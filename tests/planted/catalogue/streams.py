@@ -140,8 +140,8 @@ BUGS: Final = (
         "A stream that answers nothing gets all later calls too.",
         (
             _streams(
-                "if self.is_up and self._answered_at < sent_at and not self._retired:",
-                "if not self.is_up and self._answered_at > sent_at:",
+                "if self.is_up and self._answered_at < newest_at and not self._retired:",
+                "if not self.is_up and self._answered_at > newest_at:",
             ),
         ),
     ),
