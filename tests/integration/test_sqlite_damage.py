@@ -86,6 +86,35 @@ async def test_a_changed_or_missing_record_is_noticed(path: Path, statement: str
         assert not journal.failed.done()
 
 
+NO_TEXT = "CAST(x'5bff5d' AS TEXT)"
+
+
+async def test_a_text_that_is_none_is_damage_that_is_quoted_nowhere_and_stops_nothing(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    change(
+        path,
+        f"UPDATE records SET payload = {NO_TEXT} WHERE saga = 1 AND seq = 4",
+        f"UPDATE requests SET content = {NO_TEXT} WHERE saga_id = 'saga-1'",
+        f"UPDATE sagas SET error_message = {NO_TEXT} WHERE id = 'saga-1'",
+    )
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(JournalCorrupt, match=r"saga-1: .*a text in it is not UTF-8"):
+            await journal.history(DAMAGED)
+        with pytest.raises(JournalDamaged, match="a text in it is not UTF-8"):
+            await journal.find(DAMAGED)
+        with pytest.raises(JournalDamaged, match="a text in it is not UTF-8"):
+            await a_saga("1").start(journal)
+        await journal.quarantine(Quarantine(DAMAGED, "damaged", 2_000.0))
+        row = await journal.find(DAMAGED)
+        assert row is not None
+        assert (row.status, row.error_message) == (Status.DEAD_LETTERED, "damaged")
+        assert len(await journal.history(SOUND)) == 4
+        assert not journal.failed.done()
+    assert "\ufffd" not in caplog.text
+    assert "[" not in caplog.text
+
+
 async def test_records_of_another_saga_are_not_taken_for_its_own(path: Path) -> None:
     change(
         path,

@@ -177,13 +177,30 @@ def read_back(db: sqlite3.Connection, name: str) -> Any:
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
-    return sqlite3.connect(
+    db = sqlite3.connect(
         f"file:{quote(str(path))}?mode={mode}",
         uri=True,
         timeout=BUSY_MS / 1000,
         # Transactions begin and end where our code says so.
         isolation_level=None,
     )
+    db.text_factory = _text
+    return db
+
+
+def _text(raw: bytes) -> str:
+    """A text of the database. The library's own error for one that is none quotes it, and is not told from a
+    store that has failed.
+
+    Raises:
+        sqlite3.DatabaseError: it is damaged; with the code that SQLite has for that.
+    """
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        error = sqlite3.DatabaseError("a text in it is not UTF-8")
+        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
+        raise error from None
 
 
 def _claim(db: sqlite3.Connection) -> None:
