@@ -57,5 +57,7 @@ class Archive:
             text = await self._index.definition(digest)
             if text is None:
                 raise SagaError(f"the definition {digest} that it is pinned to is not in the journal")
-            self._remember(digest, parse_definition(text, source=f"the journal's definition {digest}"))
+            # Many sagas are taken up at once after a crash, and mostly by the same few definitions.
+            if digest not in self._definitions:
+                self._remember(digest, parse_definition(text, source=f"the journal's definition {digest}"))
         return self._definitions[digest]

@@ -1,5 +1,7 @@
 """Replaying sagas: of the definitions that they are pinned to, the newest are kept."""
 
+import asyncio
+
 import pytest
 
 from coordinator.adapters.memory import MemoryJournal
@@ -20,6 +22,7 @@ class Counted(MemoryJournal):
 
     async def definition(self, digest: Digest) -> str | None:
         self.asked.append(digest)
+        await asyncio.sleep(0)
         return await super().definition(digest)
 
 
@@ -46,6 +49,15 @@ async def test_of_many_definitions_the_oldest_is_let_go_and_read_again(
 async def test_a_definition_is_one_object_for_all_sagas_that_are_pinned_to_it() -> None:
     kept = Archive(MemoryJournal())
     assert kept.keep(a_definition("A")) is kept.keep(a_definition("A"))
+
+
+async def test_sagas_that_are_replayed_at_once_share_it_too() -> None:
+    journal, definition = Counted(), a_definition("A")
+    sagas = [await begun(journal, definition) for _ in range(3)]
+    histories = [await journal.history(saga.id) for saga in sagas]
+    kept = Archive(journal)
+    replayed = await asyncio.gather(*(kept.replayed(records) for records in histories))
+    assert len({id(decision.saga.definition) for decision in replayed}) == 1
 
 
 async def test_a_history_without_its_beginning_is_told_from_a_bug_of_ours() -> None:
