@@ -20,7 +20,7 @@ IN_FLIGHT: Final = 1_000
 ENDED_BEFORE: Final = 16_000
 _TIMEOUT_S: Final = 90.0
 _ACCEPTING_PAUSE_S: Final = 0.5
-_ENDING_PAUSE_S: Final = 0.02
+_ENDING_PAUSE_S: Final = 0.05
 
 
 def measure_start(open_sagas: int, ended_sagas: int) -> dict[str, float]:
