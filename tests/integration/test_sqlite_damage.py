@@ -56,6 +56,29 @@ def flip_bit(path: Path, where: bytes) -> None:
     path.write_bytes(content)
 
 
+def root_of(path: Path, table: str) -> int:
+    with closing(sqlite3.connect(path)) as db:
+        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
+    return int(page)
+
+
+def leaves(path: Path, table: str) -> list[int]:
+    """The pages that hold the rows of *table*, below its root."""
+    root, content = root_of(path, table), path.read_bytes()
+    size = int.from_bytes(content[16:18])
+    page = content[(root - 1) * size : root * size]
+    assert page[0] in (2, 5)  # one that leads to others
+    cells = [int.from_bytes(page[12 + 2 * n : 14 + 2 * n]) for n in range(int.from_bytes(page[3:5]))]
+    return [*(int.from_bytes(page[at : at + 4]) for at in cells), int.from_bytes(page[8:12])]
+
+
+def destroy(path: Path, page: int) -> None:
+    with path.open("r+b") as file:
+        size = int.from_bytes(file.read(18)[16:])
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+
+
 @pytest.mark.parametrize(
     ("statement", "sentence"),
     [
@@ -153,12 +176,7 @@ async def test_one_flipped_bit_in_the_file_is_noticed(path: Path) -> None:
 
 
 async def test_a_page_that_makes_no_sense_is_the_sagas_fault_only(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'records'").fetchone()
-        (size,) = db.execute("PRAGMA page_size").fetchone()
-    with path.open("r+b") as file:
-        file.seek((page - 1) * size)
-        file.write(b"\xff" * size)
+    destroy(path, root_of(path, "records"))
     async with await SqliteJournal.open(path) as journal:
         with pytest.raises(JournalCorrupt, match=r"saga-1.*malformed"):
             await journal.history(DAMAGED)
@@ -170,26 +188,6 @@ async def test_a_page_that_makes_no_sense_is_the_sagas_fault_only(path: Path) ->
 
 MANY = 200
 """So many sagas that each table has several pages."""
-
-
-def leaves(path: Path, table: str) -> list[int]:
-    """The pages that hold the rows of *table*, below its root."""
-    with closing(sqlite3.connect(path)) as db:
-        (root,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
-        (size,) = db.execute("PRAGMA page_size").fetchone()
-    content = path.read_bytes()
-    page = content[(root - 1) * size : root * size]
-    assert page[0] in (2, 5)  # one that leads to others
-    cells = [int.from_bytes(page[12 + 2 * n : 14 + 2 * n]) for n in range(int.from_bytes(page[3:5]))]
-    return [*(int.from_bytes(page[at : at + 4]) for at in cells), int.from_bytes(page[8:12])]
-
-
-def destroy(path: Path, page: int) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        (size,) = db.execute("PRAGMA page_size").fetchone()
-    with path.open("r+b") as file:
-        file.seek((page - 1) * size)
-        file.write(b"\xff" * size)
 
 
 async def many(path: Path) -> dict[SagaId, Told]:
@@ -245,9 +243,7 @@ async def test_where_only_ended_sagas_are_on_it_new_ones_are_written_all_the_sam
             await saga.start(journal)
             await saga.goes_on(journal, *completed())
     change(path, "UPDATE sagas SET status = 'COMPLETED'")
-    with closing(sqlite3.connect(path)) as db:
-        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'heads'").fetchone()
-    destroy(path, page)
+    destroy(path, root_of(path, "heads"))
     async with await SqliteJournal.open(path) as journal:
         new = a_saga("5"), a_saga("6")
         await asyncio.gather(*(saga.start(journal) for saga in new))
@@ -283,15 +279,12 @@ async def test_a_record_that_meets_a_damaged_page_stops_the_journal_and_a_restar
         assert journal.failed.done()
 
 
-async def test_a_damaged_page_of_definitions_is_a_lost_definition_and_no_failure_of_the_journal(
-    path: Path,
-) -> None:
-    with closing(sqlite3.connect(path)) as db:
-        (page,) = db.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'definitions'").fetchone()
-        (size,) = db.execute("PRAGMA page_size").fetchone()
-    with path.open("r+b") as file:
-        file.seek((page - 1) * size)
-        file.write(b"\xff" * size)
+async def test_a_damaged_page_of_definitions_loses_none_that_is_registered(path: Path) -> None:
+    destroy(path, root_of(path, "definitions"))
+    async with await SqliteJournal.open(path) as journal:
+        assert await journal.definition(ORDER.digest) == ORDER.text
+        assert not journal.failed.done()
+    destroy(path, root_of(path, "registrations"))
     async with await SqliteJournal.open(path) as journal:
         with pytest.raises(JournalCorrupt, match=f"definition {ORDER.digest} is damaged"):
             await journal.definition(ORDER.digest)
@@ -389,11 +382,15 @@ async def test_the_file_says_what_its_types_are(path: Path) -> None:
         assert dict(db.execute("SELECT name, number FROM event_types")) == TYPE_NUMBERS
 
 
-async def test_a_definition_with_another_text_is_noticed(path: Path) -> None:
-    change(path, "UPDATE definitions SET text = replace(text, 'release', 'keep')")
-    async with await SqliteJournal.open(path) as journal:
-        with pytest.raises(JournalCorrupt, match=f"definition {ORDER.digest} is damaged"):
-            await journal.definition(ORDER.digest)
+async def test_a_definition_with_another_text_is_noticed_and_one_of_two_is_enough(path: Path) -> None:
+    for table in ("definitions", "registrations"):
+        change(path, f"UPDATE {table} SET text = replace(text, 'release', 'keep')")
+        async with await SqliteJournal.open(path) as journal:
+            if table == "definitions":
+                assert await journal.definition(ORDER.digest) == ORDER.text
+                continue
+            with pytest.raises(JournalCorrupt, match=f"definition {ORDER.digest} is damaged"):
+                await journal.definition(ORDER.digest)
 
 
 @pytest.mark.parametrize("change_to", ["status = 'ASLEEP'", "flags = 'no list'"])

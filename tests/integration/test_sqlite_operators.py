@@ -134,7 +134,8 @@ async def test_a_saga_whose_definition_was_lost_is_driven_on_once_it_is_back(tmp
     lost, _ = await two_running_sagas(path, services, dice)
     with closing(sqlite3.connect(path)) as db:
         (text,) = db.execute("SELECT text FROM definitions").fetchone()
-    change(path, "UPDATE definitions SET text = 'nonsense'")
+    for table in ("definitions", "registrations"):
+        change(path, f"UPDATE {table} SET text = 'nonsense'")
     retry = Action(ActionId("act-1"), "ada", "it is back", 0, Verb.RETRY)
     async with (
         await SqliteJournal.open(path) as journal,

@@ -120,12 +120,16 @@ async def test_a_registered_definition_with_another_text_is_named(path: Path) ->
     assert fault == Fault(None, "the definition 'Order' is damaged (its text has another digest)")
 
 
-async def test_a_definition_that_is_lost_or_has_another_text_is_named_for_each_saga(path: Path) -> None:
+async def test_a_definition_that_is_lost_or_has_another_text_is_named_and_so_is_each_saga_that_it_stops(
+    path: Path,
+) -> None:
     damage(path, "UPDATE definitions SET text = replace(text, 'release', 'keep')")
+    sentence = f"the journal's definition {ORDER.digest} is damaged (its text has another digest)"
+    # Registered it is sound.
+    assert await found_in(path) == [Fault(None, sentence)]
+    damage(path, "DELETE FROM registrations")
     faults = await found_in(path)
-    assert [fault.sentence for fault in faults] == [
-        f"the journal's definition {ORDER.digest} is damaged (its text has another digest)"
-    ] * COUNT
+    assert [fault.sentence for fault in faults] == [sentence] * (COUNT + 1)
     damage(path, "PRAGMA foreign_keys = off", "DELETE FROM definitions")
     faults = await found_in(path)
     assert sum("that it is pinned to is not in the journal" in fault.sentence for fault in faults) == COUNT

@@ -91,6 +91,7 @@ SIGNATURES: Final = """
 """
 _REQUEST: Final = "SELECT content, saga_id FROM requests WHERE front_door = ? AND request_id = ?"
 _DEFINITION: Final = "SELECT text FROM definitions WHERE digest = ?"
+_REGISTERED_AS: Final = "SELECT text FROM registrations WHERE digest = ?"
 _REGISTRATIONS: Final = f"SELECT {REGISTRATION_COLUMNS} FROM registrations ORDER BY number"  # noqa: S608  # our own names
 _REGISTERED: Final = "SELECT text FROM registrations WHERE name = ? AND version = ?"
 _OPEN_ON: Final = (
@@ -128,16 +129,21 @@ class Reader:
         return _verified(saga_id, head, rows)
 
     async def definition(self, digest: Digest) -> str | None:
-        try:
-            row = await self._first(_DEFINITION, digest)
-        except JournalDamaged:
-            raise DefinitionCorrupt(digest) from None
-        if row is None:
-            return None
-        (text,) = row
-        if jsontext.digest(text) != digest:
+        """What stands under *digest*, or else what is registered with it: many sagas hang on one of them."""
+        is_known = False
+        for place in (_DEFINITION, _REGISTERED_AS):
+            try:
+                row = await self._first(place, digest)
+            except JournalDamaged:
+                is_known = True
+                continue
+            if row is not None:
+                is_known = True
+                if jsontext.digest(row[0]) == digest:
+                    return str(row[0])
+        if is_known:
             raise DefinitionCorrupt(digest)
-        return str(text)
+        return None
 
     async def registrations(self) -> Sequence[Registration]:
         rows = await self._read(lambda db: db.execute(_REGISTRATIONS).fetchall())

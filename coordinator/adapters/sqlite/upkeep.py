@@ -9,7 +9,7 @@ import asyncio
 import os
 import sqlite3
 import threading
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from functools import partial
 from itertools import islice
@@ -86,7 +86,7 @@ class SqliteUpkeep:
         for table in await self._apart(_tables):
             found += await self._apart(partial(_complaints, check=f"integrity_check('{table}')"))
             found += await self._apart(partial(_orphans, table=table))
-        found += await self._apart(_damaged_registrations)
+        found += await self._apart(_damaged_definitions)
         return list(dict.fromkeys(found))[:FAULTS_TOLD_MAX]
 
     async def close(self) -> None:
@@ -226,19 +226,28 @@ def _orphans(db: sqlite3.Connection, watch: _Watch, *, table: str) -> Sequence[s
     ]
 
 
-def _damaged_registrations(db: sqlite3.Connection, watch: _Watch) -> Sequence[str]:
-    """Those that sagas are pinned to are judged with these; one that is only registered would be missed."""
+def _damaged_definitions(db: sqlite3.Connection, watch: _Watch) -> Sequence[str]:
+    """A saga is read with either, so judging sagas alone would miss the one that is damaged."""
     try:
         with watch.over(db):
-            rows = db.execute("SELECT name, version, digest, text FROM registrations")
-            return [
-                f"the definition {name!r}{f' in version {version!r}' if version else ''} is damaged "
-                "(its text has another digest)"
-                for name, version, digest, text in rows
-                if jsontext.digest(text) != digest
-            ]
+            pinned = db.execute(
+                "SELECT 'the journal''s definition ' || digest, digest, text FROM definitions"
+            )
+            found = [*_with_another_text(pinned)]
+            registered = db.execute("SELECT name, version, digest, text FROM registrations")
+            found += _with_another_text(
+                (f"the definition {name!r}{f' in version {version!r}' if version else ''}", digest, text)
+                for name, version, digest, text in registered
+            )
+            return found
     except sqlite3.DatabaseError as error:
         return _only_of_damage(error)
+
+
+def _with_another_text(definitions: Iterable[tuple[str, str, str]]) -> Iterator[str]:
+    for which, digest, text in definitions:
+        if jsontext.digest(text) != digest:
+            yield f"{which} is damaged (its text has another digest)"
 
 
 def _only_of_damage(error: sqlite3.DatabaseError) -> Sequence[str]:
