@@ -12,6 +12,7 @@ from coordinator.domain.errors import (
     JournalDamaged,
     JournalUnavailable,
     SagaError,
+    SagaNotFound,
     Unavailable,
 )
 from coordinator.domain.ids import SagaId
@@ -107,7 +108,7 @@ class _Verifier:
         """Go on behind a saga whose row cannot be read: its first record tells where it is in the list."""
         try:
             records = await self._journal.history(saga_id)
-        except JournalCorrupt as error:
+        except (JournalCorrupt, SagaNotFound) as error:
             faults.append(Fault(saga_id, str(error)))
             records = ()
         self.records += len(records)

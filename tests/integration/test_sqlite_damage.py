@@ -124,7 +124,7 @@ async def test_a_text_that_is_none_is_damage_that_is_quoted_nowhere_and_stops_no
     async with await SqliteJournal.open(path) as journal:
         with pytest.raises(JournalCorrupt, match=r"saga-1: .*a text in it is not UTF-8"):
             await journal.history(DAMAGED)
-        with pytest.raises(JournalDamaged, match="a text in it is not UTF-8"):
+        with pytest.raises(JournalCorrupt, match=r"saga-1: .*the saga's row: a text in it is not UTF-8"):
             await journal.find(DAMAGED)
         with pytest.raises(JournalDamaged, match="a text in it is not UTF-8"):
             await a_saga("1").start(journal)

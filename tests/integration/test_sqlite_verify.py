@@ -136,7 +136,14 @@ async def test_a_definition_that_is_lost_or_has_another_text_is_named_and_so_is_
 
 
 @pytest.mark.parametrize(
-    "change", ["status = 'ASLEEP'", "signature = 'pay'", "flags = 'no list'", "flags = '7'"]
+    "change",
+    [
+        "status = 'ASLEEP'",
+        "signature = 'pay'",
+        "flags = 'no list'",
+        "flags = '7'",
+        "error_message = CAST(x'ff' AS TEXT)",
+    ],
 )
 async def test_a_row_that_makes_no_sense_hides_none_of_the_others(path: Path, change: str) -> None:
     damage(
@@ -165,6 +172,13 @@ async def test_where_the_list_cannot_go_on_that_is_said(path: Path) -> None:
     *of_the_saga, last = await found_in(path)
     assert {fault.saga_id for fault in of_the_saga} == {DAMAGED}
     assert last == Fault(None, f"the sagas that were started before {DAMAGED} cannot be listed")
+
+
+async def test_where_not_even_the_id_of_a_row_is_one_that_is_said_too(path: Path) -> None:
+    damage(path, f"UPDATE sagas SET id = CAST(x'ff' AS TEXT) WHERE id = '{DAMAGED}'")
+    faults = [fault.sentence for fault in await found_in(path)]
+    assert "saga ?: journal record 0 is damaged (the saga's row: a text in it is not UTF-8)" in faults
+    assert "the sagas that were started before ? cannot be listed" in faults
 
 
 async def test_a_saga_whose_row_is_gone_is_found_by_its_records(path: Path) -> None:

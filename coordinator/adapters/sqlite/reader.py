@@ -166,12 +166,12 @@ class Reader:
         return None if row is None else Request(front_door, request_id, *row)
 
     async def find(self, saga_id: SagaId) -> SagaSummary | None:
-        row = await self._first(f"{_SAGAS} WHERE id = ?", saga_id)
-        return None if row is None else _summary(row)
+        rows = await self._read(lambda db: _summary_rows(db, f"{_SAGAS} WHERE id = ?", (saga_id,)))
+        return _summary(rows[0]) if rows else None
 
     async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
         sql, values = page_query(condition, after, limit)
-        rows = await self._read(_limited(lambda db: db.execute(sql, values).fetchall(), self._limit_s))
+        rows = await self._read(_limited(lambda db: _summary_rows(db, sql, values), self._limit_s))
         return [_summary(row) for row in rows]
 
     async def census(self, now: float) -> Census:
@@ -255,6 +255,16 @@ def _limited(work: Callable[[sqlite3.Connection], _T], limit_s: float) -> Callab
     return watched
 
 
+def _summary_rows(db: sqlite3.Connection, sql: str, values: Parameters) -> Sequence[Sequence[object]]:
+    """What `_summary` reads. A text that is none is the fault of its row, which can be named then."""
+    strict = db.text_factory
+    db.text_factory = lambda raw: raw.decode(errors="surrogateescape")
+    try:
+        return db.execute(sql, values).fetchall()
+    finally:
+        db.text_factory = strict
+
+
 def _census_rows(db: sqlite3.Connection, now: float) -> tuple[Sequence[Any], Sequence[Sequence[Any]]]:
     with _one_moment(db):
         (row,) = db.execute(CENSUS, (now,)).fetchall()
@@ -318,4 +328,5 @@ def _summary(row: Sequence[object]) -> SagaSummary:
     try:
         return summary_of(row)
     except (ValueError, TypeError) as error:
-        raise JournalCorrupt(SagaId(str(row[0])), 0, f"the saga's row: {error}") from None
+        saga_id = str(row[0]).encode(errors="replace").decode()
+        raise JournalCorrupt(SagaId(saga_id), 0, f"the saga's row: {error}") from None

@@ -123,6 +123,10 @@ def summary_of(row: Sequence[object]) -> SagaSummary:
     Raises:
         ValueError: the row is damaged.
     """
+    try:
+        check_text(*(value for value in row if isinstance(value, str)))
+    except UnicodeEncodeError:
+        raise ValueError("a text in it is not UTF-8") from None
     given: dict[str, Any] = dict(zip(_SUMMARY_FIELDS, row, strict=True))
     if given["seq"] is None:
         raise ValueError("what tells its newest record is missing")
