@@ -1,17 +1,28 @@
 """Sagas as the journal tells them: their records, replayed under the definition that they are pinned to."""
 
 from collections.abc import Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Final
 
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.errors import SagaError
 from coordinator.domain.events import SagaStarted
 from coordinator.domain.ids import Digest
-from coordinator.domain.machine import Decision, decide, start
+from coordinator.domain.machine import Decision, evolve, start
 from coordinator.ports.journal import Record, SagaIndex
 
 DEFINITIONS_KEPT: Final = 256
+
+
+@lru_cache(maxsize=DEFINITIONS_KEPT)
+def pinned_definition(text: str, digest: Digest) -> SagaDefinition:
+    """The definition that a journal keeps as *text*, which has that *digest*. It is read once in a process:
+    simulated coordinators start in it by the thousand.
+
+    Raises:
+        SagaError: it is none.
+    """
+    return parse_definition(text, source=f"the journal's definition {digest}")
 
 
 class Archive:
@@ -28,7 +39,8 @@ class Archive:
             SagaError: they contradict our rules, or the definition is lost.
         """
         born = await self.born(records[0])
-        return reduce(lambda decision, record: decide(decision.saga, record.event), records[1:], born)
+        events = [record.event for record in records[1:]]
+        return Decision(reduce(evolve, events, born.saga))
 
     async def born(self, first: Record) -> Decision:
         """What follows from the first record of a saga.
@@ -59,5 +71,5 @@ class Archive:
                 raise SagaError(f"the definition {digest} that it is pinned to is not in the journal")
             # Many sagas are taken up at once after a crash, and mostly by the same few definitions.
             if digest not in self._definitions:
-                self._remember(digest, parse_definition(text, source=f"the journal's definition {digest}"))
+                self._remember(digest, pinned_definition(text, digest))
         return self._definitions[digest]

@@ -8,7 +8,9 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from coordinator.api.convert import to_saga_with_timeline
-from coordinator.domain.definition import SagaDefinition, parse_definition
+from coordinator.domain.definition import SagaDefinition
+from coordinator.domain.jsontext import digest
+from coordinator.engine.archive import pinned_definition
 from coordinator.engine.sagas import SagaView
 from coordinator.ports.journal import SagaFilter
 from coordinator.simulation.boundaries import Kill as BoundaryKill
@@ -60,7 +62,7 @@ class World:
         self.loop = simulated_loop(shuffle=random.Random(f"shuffle {plan.salt}") if plan.shuffled else None)
         self.notes = Notes(self.loop)
         self._watch = watch
-        self.definitions = [parse_definition(text, source="the plan") for text in plan.definitions]
+        self.definitions = [pinned_definition(text, digest(text)) for text in plan.definitions]
         self._shelf = Shelf(self.definitions)
         tricks = {(f.order, f.step, f.way, f.call): f for f in plan.faults if isinstance(f, Trick)}
         echoes = {(f.order, f.step, f.way, f.call): f for f in plan.faults if isinstance(f, Echo)}
@@ -140,7 +142,7 @@ class World:
         hosts, services = self.hosts, self.services
         match fault:
             case Edit():
-                self._edit(parse_definition(fault.text, source="the plan"))
+                self._edit(pinned_definition(fault.text, digest(fault.text)))
             case Outage(silent=True):
                 services.silent.add(fault.service)
                 self.loop.tell_later(None, fault.for_s, services.silent.discard, fault.service)
