@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from coordinator.simulation.loop import Process
 
@@ -55,7 +56,7 @@ class Boundaries:
         """*killed* ends a process; with *keep* all that are passed are remembered in `passed`."""
         self._kills = kills
         self._killed = killed
-        self._keep = keep
+        self.keeps: Final = keep
         self.count = 0
         self.passed: list[Passed] = []
 
@@ -68,7 +69,7 @@ class Boundaries:
     ) -> None:
         """*process* comes to *boundary*; it may be dead after this."""
         self.count += 1
-        if self._keep:
+        if self.keeps:
             self.passed.append(Passed(boundary, about(), statements))
         if (kill := self._kills.get(self.count)) is not None:
             self._killed(process, kill)

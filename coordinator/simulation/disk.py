@@ -5,9 +5,8 @@ killed in the second one leaves it lost, kept or torn. A disk that is opened by 
 one before no more.
 """
 
-import asyncio
 import sqlite3
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -19,7 +18,7 @@ from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.ids import FencingToken
 from coordinator.simulation.boundaries import Boundaries, Boundary, Kill, Unsynced
 from coordinator.simulation.databases import Databases
-from coordinator.simulation.loop import Process
+from coordinator.simulation.loop import Process, for_ever, pause
 
 _T = TypeVar("_T")
 
@@ -34,7 +33,7 @@ class SimulatedDisk:
         self._boundaries = boundaries
         self._pace = pace
         self._token = FencingToken(0)
-        self._unsynced: Callable[[], object] | None = None
+        self._unsynced: Callable[[Any], object] | None = None
         self.database = _DATABASES.take()
         self.holder: Process | None = None
         self.shortage: str | None = None
@@ -49,13 +48,13 @@ class SimulatedDisk:
         self.holder = process
         self._token = take_token(self.database, PATH, token_before=self._token)
         writer = Writer(
-            _Connection(self, process, self._write),
+            _Writing(self, process),
             PATH,
             self._token,
             shortage=lambda: self.shortage,
             log_bytes=lambda: 0,
         )
-        reader = Reader(_Connection(self, process, self._read), writer.fail)
+        reader = Reader(_Reading(self, process), writer.fail)
         gauge = DiskGauge(PATH, 0, lambda _: 1)
         return SqliteJournal(_NoLock(), writer, reader, SqliteUpkeep(PATH, writer, gauge))
 
@@ -70,13 +69,14 @@ class SimulatedDisk:
         work, self._unsynced = self._unsynced, None
         if work is None or kill.unsynced is Unsynced.LOST:
             return
-        self.database.statements_left = kill.statements if kill.unsynced is Unsynced.TORN else None
         try:
-            work()
+            if kill.unsynced is Unsynced.TORN:
+                work(_Counting(self.database, kill.statements))
+            else:
+                work(self.database)
         except _Cut:
             pass
         finally:
-            self.database.statements_left = None
             if self.database.in_transaction:
                 self.database.rollback()
         # Of a torn one, too: if it was more than one transaction, some of it is there.
@@ -87,85 +87,95 @@ class SimulatedDisk:
         self.holder = None
         _DATABASES.give_back(self.database)
 
-    async def _write(self, process: Process, work: Callable[[], _T]) -> _T:
-        await self._reach(process, Boundary.UNWRITTEN)
+    async def _write(self, process: Process, work: Callable[[Any], _T]) -> _T:
+        boundaries = self._boundaries
+        boundaries.reach(process, Boundary.UNWRITTEN, _about_write)
+        if process.is_dead:
+            await for_ever()
         fails = self.fails()
         if fails is not None:
             if fails:
-                work()
+                work(self.database)
                 self.committed()
             raise sqlite3.OperationalError("disk I/O error")
         self._unsynced = work
-        await asyncio.sleep(self._pace())
+        await pause(self._pace())
         self._check(process)
-        await self._reach(process, Boundary.UNSYNCED)
+        boundaries.reach(process, Boundary.UNSYNCED, _about_write)
+        if process.is_dead:
+            await for_ever()
         self._unsynced = None
-        before = self.database.statements
-        result = work()
-        statements = self.database.statements - before
+        statements = 0
+        if boundaries.keeps:
+            counting = _Counting(self.database)
+            result = work(counting)
+            statements = counting.statements
+        else:
+            result = work(self.database)
         self.committed()
-        await self._reach(process, Boundary.SYNCED, statements=statements)
-        return result
-
-    async def _read(self, process: Process, work: Callable[[], _T]) -> _T:
-        result = work()
-        await asyncio.sleep(self._pace() / 4)
+        boundaries.reach(process, Boundary.SYNCED, _about_write, statements=statements)
+        if process.is_dead:
+            await for_ever()
         return result
 
     def _check(self, process: Process) -> None:
         if self.holder is not process:
             raise sqlite3.OperationalError("disk I/O error: it was attached to another machine")
 
-    async def _reach(self, process: Process, boundary: Boundary, *, statements: int = 0) -> None:
-        self._boundaries.reach(process, boundary, lambda: "write", statements=statements)
-        if process.is_dead:
-            await asyncio.get_running_loop().create_future()  # for ever
-
 
 class _Connection:
     """One process's way to the disk."""
 
-    def __init__(
-        self, disk: SimulatedDisk, process: Process, way: Callable[[Process, Callable[[], Any]], Any]
-    ) -> None:
-        self._disk, self._process, self._way = disk, process, way
-
-    async def run(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        self._disk._check(self._process)
-        result: _T = await self._way(self._process, lambda: work(self._disk.database))
-        return result
+    def __init__(self, disk: SimulatedDisk, process: Process) -> None:
+        self._disk, self._process = disk, process
 
     async def close(self) -> None:
         """The database outlives its connections."""
+
+
+class _Writing(_Connection):
+    async def run(self, work: Callable[[Any], _T]) -> _T:
+        self._disk._check(self._process)
+        return await self._disk._write(self._process, work)
+
+
+class _Reading(_Connection):
+    async def run(self, work: Callable[[Any], _T]) -> _T:
+        self._disk._check(self._process)
+        result = work(self._disk.database)
+        await pause(self._disk._pace() / 4)
+        return result
+
+
+def _about_write() -> str:
+    return "write"
 
 
 class _Cut(Exception):
     """The power is gone."""
 
 
-class _Database(sqlite3.Connection):
-    """A database that a power cut can stop between two statements."""
+class _Counting:
+    """Stands for a database during one write, and counts its statements: the power is cut before the one that
+    follows *left* of them."""
 
-    statements = 0
-    """How many it was given, ever."""
-    statements_left: int | None = None
+    def __init__(self, database: sqlite3.Connection, left: int | None = None) -> None:
+        self._database = database
+        self._left = left
+        self.statements = 0
 
-    def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
-        self.statements += 1
-        if self.statements_left is not None:
-            self._spend()
-        return super().execute(sql, parameters)
+    def execute(self, sql: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        self._count()
+        return self._database.execute(sql, parameters)
 
-    def executemany(self, sql: str, parameters: Iterable[Any], /) -> sqlite3.Cursor:
-        self.statements += 1
-        if self.statements_left is not None:
-            self._spend()
-        return super().executemany(sql, parameters)
+    def executemany(self, sql: str, parameters: Iterable[Any]) -> sqlite3.Cursor:
+        self._count()
+        return self._database.executemany(sql, parameters)
 
-    def _spend(self) -> None:
-        if not self.statements_left:
+    def _count(self) -> None:
+        if self.statements == self._left:
             raise _Cut
-        self.statements_left -= 1
+        self.statements += 1
 
 
 class _NoLock:
@@ -184,4 +194,4 @@ def _lay_out(database: sqlite3.Connection) -> None:
     database.execute("UPDATE journal SET token = 0")
 
 
-_DATABASES: Final = Databases(_Database, _lay_out)
+_DATABASES: Final = Databases(sqlite3.Connection, _lay_out)

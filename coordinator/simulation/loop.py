@@ -9,7 +9,6 @@ import asyncio
 import heapq
 import logging
 import random
-from collections import deque
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import Context, ContextVar, copy_context
 from itertools import count
@@ -108,8 +107,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         # a part to be added to it.
         self._now_s = 0.0
         self._shuffle = shuffle
-        self._ready: deque[_Handle] = deque()
-        self._timers: list[tuple[float, int, _Handle]] = []
+        self._ready: list[_Handle] = []
+        self._timers: list[tuple[float, int, _Handle | asyncio.Future[None]]] = []
         self._numbers = count()
         self._processes: list[Process] = []
         self._is_closed = False
@@ -130,9 +129,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def own(self, process: Process, work: Coroutine[Any, Any, object]) -> None:
         """Begin *work* in *process*, which keeps it: nobody waits for it, so what it raises is a fault."""
-        task = self.begin(process, work)
-        task.add_done_callback(self._hear)
-        process._tasks.append(task)
+        self.begin(process, work).add_done_callback(self._hear)
 
     def tell(self, process: Process | None, callback: Callable[..., object], *args: object) -> None:
         """Call *callback* soon, as a step of *process*."""
@@ -164,10 +161,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         last = self.steps + steps_max
         try:
             while until is None or not until():
-                if self._ready:
-                    self._take_steps()
-                elif not self._wait(until_s):
+                if not self._ready and not self._wait(until_s):
                     return False
+                self._take_steps()
                 if self.steps > last:
                     raise GoesInCircles(f"{steps_max} steps did not get it there, at {self._now_s} s")
         finally:
@@ -257,11 +253,9 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def _take_steps(self) -> None:
         """Take the steps that are ready now; what they make ready comes after them."""
-        ready, self._ready = self._ready, deque()
+        ready, self._ready = self._ready, []
         if self._shuffle is not None and len(ready) > 1:
-            handles = list(ready)
-            self._shuffle.shuffle(handles)
-            ready = deque(handles)
+            self._shuffle.shuffle(ready)
         for handle in ready:
             if handle._cancelled:
                 continue
@@ -282,7 +276,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def _wait(self, until_s: float | None) -> bool:
         """Let time pass until something is to be done; False if nothing is, or not before *until_s*."""
         timers = self._timers
-        while timers and timers[0][2]._cancelled:
+        while timers and timers[0][2].cancelled():
             heapq.heappop(timers)
         if not timers or (until_s is not None and timers[0][0] > until_s):
             if until_s is not None:
@@ -290,9 +284,11 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             return False
         self._now_s = max(self._now_s, timers[0][0])
         while timers and timers[0][0] <= self._now_s:
-            handle = heapq.heappop(timers)[2]
-            if not handle._cancelled:
-                self._ready.append(handle)
+            due = heapq.heappop(timers)[2]
+            if isinstance(due, _Handle):
+                self._ready.append(due)
+            elif not due.done():
+                due.set_result(None)
         return True
 
 
@@ -326,6 +322,20 @@ for _name in (
     "subprocess_shell",
 ):
     setattr(SimulatedLoop, _name, _refuse(_name))
+
+
+def pause(delay_s: float) -> asyncio.Future[None]:
+    """What to wait for to go on so much later: as `asyncio.sleep`, and a step less for a simulated loop."""
+    loop = asyncio.get_running_loop()
+    assert isinstance(loop, SimulatedLoop)
+    awaited: asyncio.Future[None] = asyncio.Future(loop=loop)
+    heapq.heappush(loop._timers, (loop._now_s + delay_s, next(loop._numbers), awaited))
+    return awaited
+
+
+def for_ever() -> asyncio.Future[None]:
+    """What never comes: nobody goes on behind it."""
+    return asyncio.Future()
 
 
 def simulated_loop(*, shuffle: random.Random | None = None) -> SimulatedLoop:

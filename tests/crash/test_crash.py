@@ -241,7 +241,7 @@ def test_an_answer_that_is_given_before_it_is_durable_is_found_out(monkeypatch: 
 
 
 def test_a_group_that_can_be_torn_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    class Database(disk._Database):
+    class Database(sqlite3.Connection):
         def execute(self, sql: str, parameters: Any = (), /) -> sqlite3.Cursor:
             cursor = super().execute(sql, parameters)
             if sql.startswith(("INSERT", "UPDATE")) and self.in_transaction:

@@ -66,6 +66,7 @@ class Hosts:
         self._away_s = {f.boundary: f.away_s for f in plan.faults if isinstance(f, Kill)}
         self._boundaries = Boundaries(kills, self._killed_at_boundary)
         self._paces = self._written = 0
+        self._pace_s = services.spreading(DISK_S, "disk")
         self._bad_writes = {f.write: f.kept for f in plan.faults if isinstance(f, BadWrite)}
         self._disk_slower_s = 0.0
         self.disk = SimulatedDisk(self._boundaries, self._pace)
@@ -269,7 +270,7 @@ class Hosts:
 
     def _pace(self) -> float:
         self._paces += 1
-        return self._services.spread(DISK_S, "disk", self._paces) + self._disk_slower_s
+        return self._pace_s(self._paces) + self._disk_slower_s
 
     def _write_fails(self) -> bool | None:
         self._written += 1

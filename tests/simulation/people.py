@@ -14,7 +14,7 @@ from coordinator.domain.jsontext import digest, loads
 from coordinator.domain.summary import SagaSummary
 from coordinator.engine.sagas import SagaView, Wanted
 from coordinator.simulation.coordinator import SimulatedCoordinator
-from coordinator.simulation.loop import SimulatedLoop
+from coordinator.simulation.loop import SimulatedLoop, pause
 from tests.checker.evidence import ClientCall, OperatorCall
 from tests.simulation.hosts import ORDER, Away, Hosts
 from tests.simulation.notes import Notes, ns
@@ -230,7 +230,7 @@ class People:
         """Have the coordinator *serve*, as a gRPC call does: whoever leaves ends it there."""
         self._askings += 1
         number = self._askings
-        await asyncio.sleep(self._services.spread(0.002, "ask", number, about))
+        await pause(self._services.spread(0.002, "ask", number, about))
         coordinator = self._hosts.current
         if coordinator is None or not coordinator.serving.is_set():
             raise Away("UNAVAILABLE")
@@ -249,13 +249,14 @@ class People:
                 self._loop.tell(None, _answer_once, answer, result)
 
         task = self._loop.begin(process, serving())
+        leaves = self._loop.call_later(patience_s, _fail_once, answer, TimeoutError())
         try:
-            async with asyncio.timeout(patience_s):
-                return await answer
+            return await answer
         except TimeoutError:
             self._loop.tell(process, task.cancel)
             raise Away("DEADLINE_EXCEEDED") from None
         finally:
+            leaves.cancel()
             self._hosts.asked.get(process, {}).pop(number, None)
 
 
@@ -264,6 +265,6 @@ def _answer_once(answer: asyncio.Future[_T], result: _T) -> None:
         answer.set_result(result)
 
 
-def _fail_once(answer: asyncio.Future[Any], error: SagaError) -> None:
+def _fail_once(answer: asyncio.Future[Any], error: SagaError | TimeoutError) -> None:
     if not answer.done():
         answer.set_exception(error)

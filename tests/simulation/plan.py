@@ -9,11 +9,12 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Final, Literal
 
 from coordinator.domain.jsontext import canonical
+from coordinator.domain.values import frozen
 
 Way = Literal["do", "undo"]
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Again:
     """The client asks once more, so long after the first time; with *other* for something else."""
 
@@ -22,7 +23,7 @@ class Again:
     other: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Order:
     """A saga that a client asks for and waits for."""
 
@@ -35,7 +36,7 @@ class Order:
     again: tuple[Again, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Trick:
     """What becomes of the call of that number, from 0 on, of all that were sent for a step and a way."""
 
@@ -71,7 +72,7 @@ WHAT_MAY_HAPPEN: Final[Mapping[str, str]] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Echo:
     """The request of that call arrives once more, so much after it was sent, whatever becomes of it."""
 
@@ -82,7 +83,7 @@ class Echo:
     after_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Kill:
     """kill -9 of the coordinator, at a moment or at a boundary; so much later there is another one."""
 
@@ -93,7 +94,7 @@ class Kill:
     statements: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Stop:
     """SIGTERM: the coordinator parks what it is at, and ends."""
 
@@ -101,7 +102,7 @@ class Stop:
     away_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Freeze:
     """SIGSTOP, and SIGCONT so much later."""
 
@@ -109,7 +110,7 @@ class Freeze:
     for_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Takeover:
     """The coordinator freezes, its disk is given to another one, and so much later it goes on."""
 
@@ -118,7 +119,7 @@ class Takeover:
     unsynced: Literal["lost", "kept"] = "lost"
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Outage:
     """A service is down, and what it was at is broken off; or it is up, and nothing reaches it."""
 
@@ -128,7 +129,7 @@ class Outage:
     silent: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BadWrite:
     """The journal's write of that number, from 1 on, fails, and is kept all the same or not."""
 
@@ -136,7 +137,7 @@ class BadWrite:
     kept: bool
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class FullDisk:
     """The journal's disk is nearly full."""
 
@@ -144,7 +145,7 @@ class FullDisk:
     for_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class SlowDisk:
     """Each write and read of the journal takes so much longer."""
 
@@ -153,7 +154,7 @@ class SlowDisk:
     by_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class ClockJump:
     """The clock of the coordinator's machine is set."""
 
@@ -161,7 +162,7 @@ class ClockJump:
     by_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Edit:
     """New sagas of that definition's name begin with another content."""
 
@@ -170,7 +171,7 @@ class Edit:
     text: str
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Hand:
     """An operator acts on a saga, or a client cancels it ("cancel"). `step` "?": one that needs a person, if
     any does. `stale`: they have seen an older state of it. `twice`: the same action is asked for again."""
@@ -183,7 +184,7 @@ class Hand:
     twice: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Look:
     """A client reads a saga."""
 
@@ -191,7 +192,7 @@ class Look:
     order: int
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Rot:
     """The first record of a saga is damaged on the journal's disk."""
 

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import pairwise
+from itertools import chain, pairwise
 from typing import Any, Final, TypeVar
 
 from coordinator.domain.definition import StepKind
@@ -61,7 +61,14 @@ class Tale:
     def events(self) -> Sequence[Event]:
         return [record.event for record in self.view.records]
 
+    @cached_property
+    def kinds(self) -> frozenset[type]:
+        """What kinds of events there are among its own."""
+        return frozenset(chain.from_iterable(kind.__mro__ for kind in set(map(type, self.events))))
+
     def all(self, kind: type[_E]) -> Sequence[_E]:
+        if kind not in self.kinds:
+            return ()
         return [event for event in self.events if isinstance(event, kind)]
 
     @property
@@ -280,7 +287,7 @@ def _heard(code: str) -> Callable[[Tale], bool]:
 
 
 def _has(kind: type[Event]) -> Callable[[Tale], bool]:
-    return lambda tale: bool(tale.all(kind))
+    return lambda tale: kind in tale.kinds
 
 
 def _clock_was_set(world: World) -> bool:

@@ -25,10 +25,11 @@ from coordinator.adapters.grpc_participants.answers import (
     to_request,
 )
 from coordinator.domain.outcomes import Answer, NoProof, Unproved, status_kind
+from coordinator.domain.values import frozen
 from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from coordinator.simulation.boundaries import Boundaries, Boundary
 from coordinator.simulation.databases import Databases
-from coordinator.simulation.loop import Process, SimulatedLoop
+from coordinator.simulation.loop import Process, SimulatedLoop, for_ever, pause
 from participants import barrier, calls, ledger
 from participants.base import Output
 from participants.errors import Rejected
@@ -48,7 +49,7 @@ _REASONS: Final = {"KEY_REUSED": "ALREADY_EXISTS", "BARRED": "FAILED_PRECONDITIO
 Reply = bytes | NoProof
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Row:
     """A line of the ledger, in the order of all services."""
 
@@ -125,6 +126,11 @@ class Services:
         """How long something takes: the same whenever it is asked about the same."""
         return longest_s * (zlib.crc32(f"{about!r})".encode(), self._salted) / 2**32)
 
+    def spreading(self, longest_s: float, about: object) -> Callable[[int], float]:
+        """`spread` of *about* and a number, for what is asked about very often."""
+        salted = zlib.crc32(f"({about!r}, ".encode(), self._salted)
+        return lambda number: longest_s * (zlib.crc32(b"%d))" % number, salted) / 2**32)
+
     def is_on_stream(self, call: Call) -> bool:
         """Whether this attempt goes on a stream, and not alone."""
         return self.spread(1.0, call.key, call.attempt, "on a stream") < 0.5
@@ -195,7 +201,7 @@ class Services:
         try:
             async with self._turns[call.service].take(call.saga_id, call.step, timeout_s):
                 longer_s = trick.s if trick is not None and what == "long" else 0.0
-                await asyncio.sleep(self.spread(WORK_S, number) + longer_s)
+                await pause(self.spread(WORK_S, number) + longer_s)
                 reply = self._perform(call, trick)
         except TurnNotReached:
             reply = _response(call, calls.Faulted("STEP_BUSY", "an earlier call is still being performed"))
@@ -283,20 +289,24 @@ class Wire:
         self._sent = sent
 
     async def perform(self, call: Call, *, timeout_s: float) -> Answer:
-        await self._reach(Boundary.UNSENT, call)
+        process = self._process
+        self._reach(Boundary.UNSENT, call)
+        if process.is_dead:
+            await for_ever()
         loop = asyncio.get_running_loop()
-        send = Send(loop.time(), call, timeout_s, self._process.name)
+        send = Send(loop.time(), call, timeout_s, process.name)
         self._sent(send)
         reply: asyncio.Future[Reply] = loop.create_future()
         self._services.deliver(
             call, self._services.trick_for(call), partial(_answer_once, reply), timeout_s=timeout_s
         )
-        try:
-            async with asyncio.timeout(timeout_s):
-                answer = self._services.read(call, await reply)
-        except TimeoutError:
-            answer = NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
-        await self._reach(Boundary.UNTAKEN, call)
+        late = loop.call_later(timeout_s, _answer_once, reply, _TOO_LATE)
+        came = await reply
+        late.cancel()
+        answer = came if came is _TOO_LATE else self._services.read(call, came)
+        self._reach(Boundary.UNTAKEN, call)
+        if process.is_dead:
+            await for_ever()
         send.heard_at_s = loop.time()
         send.heard = getattr(answer, "code", "")
         send.answer = answer
@@ -308,13 +318,12 @@ class Wire:
     async def describe(self, service: str) -> Description:
         return Description(Told.UNIMPLEMENTED)
 
-    async def _reach(self, boundary: Boundary, call: Call) -> None:
+    def _reach(self, boundary: Boundary, call: Call) -> None:
         self._boundaries.reach(self._process, boundary, lambda: f"{call.key}, attempt {call.attempt}")
-        if self._process.is_dead:
-            await asyncio.get_running_loop().create_future()  # for ever
 
 
 _UNAVAILABLE: Final = NoProof(Unproved.TRANSIENT, "UNAVAILABLE", "")
+_TOO_LATE: Final = NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
 
 
 def _heard_on_stream(call: Call) -> pb.ExecuteRequest | pb.CompensateRequest:
