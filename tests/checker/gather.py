@@ -33,6 +33,18 @@ _UNITS_NS: Final = {
 }
 
 
+def _names(values: Iterable[tuple[str, int]], prefix: str) -> dict[int, str]:
+    """The names of an enum's *values*, without what all of them begin with."""
+    return {number: name.removeprefix(prefix) for name, number in values}
+
+
+_SAGA_STATUSES: Final = _names(types_pb2.SagaStatus.items(), "SAGA_STATUS_")
+_STEP_STATUSES: Final = _names(types_pb2.StepStatus.items(), "STEP_STATUS_")
+_EVENT_TYPES: Final = _names(types_pb2.EventType.items(), "EVENT_TYPE_")
+_VERBS: Final = _names(types_pb2.OperatorVerb.items(), "OPERATOR_VERB_")
+_OUTCOMES: Final = _names(ledger_pb2.LedgerOutcome.items(), "LEDGER_OUTCOME_")
+
+
 def ledger_rows(messages: Iterable[ledger_pb2.LedgerEntry]) -> tuple[LedgerRow, ...]:
     """The rows of participants' ledgers, of as many services as there are."""
     return tuple(map(_ledger_row, messages))
@@ -46,7 +58,7 @@ def saga_read(message: types_pb2.Saga, read_at: int) -> SagaRead:
         saga_name=message.saga_name,
         definition_digest=message.definition_digest,
         request_id=message.request_id,
-        status=types_pb2.SagaStatus.Name(message.status).removeprefix("SAGA_STATUS_"),
+        status=_SAGA_STATUSES[message.status],
         error_message=message.error_message,
         created_ns=_ns(message.create_time),
         expires_ns=_ns(message.expire_time) if message.HasField("expire_time") else None,
@@ -92,7 +104,7 @@ def _ledger_row(message: ledger_pb2.LedgerEntry) -> LedgerRow:
         operation=_OPERATIONS[message.operation],
         transaction=message.transaction,
         key=message.idempotency_key,
-        outcome=ledger_pb2.LedgerOutcome.Name(message.outcome).removeprefix("LEDGER_OUTCOME_").lower(),
+        outcome=_OUTCOMES[message.outcome].lower(),
         request_hash=message.request_hash,
         result_hash=message.result_hash,
         token=message.fencing_token,
@@ -107,7 +119,7 @@ def _step(message: types_pb2.Step) -> StepRead:
         service=message.service,
         transaction=message.transaction,
         compensation=message.compensation if message.HasField("compensation") else None,
-        status=types_pb2.StepStatus.Name(message.status).removeprefix("STEP_STATUS_"),
+        status=_STEP_STATUSES[message.status],
         attempts=message.attempts,
         undo_attempts=message.undo_attempts,
         by_hand=message.by_hand,
@@ -118,7 +130,7 @@ def _entry(message: types_pb2.TimelineEntry) -> TimelineRead:
     return TimelineRead(
         seq=message.seq,
         time_ns=_ns(message.time),
-        type=types_pb2.EventType.Name(message.type).removeprefix("EVENT_TYPE_"),
+        type=_EVENT_TYPES[message.type],
         step=message.step,
         attempt=message.attempt,
         code=message.code,
@@ -130,7 +142,7 @@ def _entry(message: types_pb2.TimelineEntry) -> TimelineRead:
 
 def _action(message: types_pb2.OperatorAction) -> ActionRead:
     return ActionRead(
-        verb=types_pb2.OperatorVerb.Name(message.verb).removeprefix("OPERATOR_VERB_"),
+        verb=_VERBS[message.verb],
         action_id=message.action_id,
         actor=message.actor,
         reason=message.reason,

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 from tests.checker.deeds import deeds
 from tests.checker.dependence import Dependence
@@ -53,6 +54,9 @@ class StepRows:
         return [row for row in self.compensates if row.outcome in ("applied", "null")]
 
 
+_NO_ROWS: Final = StepRows()
+
+
 class Timeline:
     """One saga's records, by type and step."""
 
@@ -69,7 +73,8 @@ class Timeline:
         return self._by.get((kind, step), [])
 
     def first(self, kind: str, step: str = "") -> TimelineRead | None:
-        return next(iter(self.all(kind, step)), None)
+        found = self._by.get((kind, step))
+        return found[0] if found else None
 
     def begun(self, step: str) -> TimelineRead | None:
         """The record that a step began, as the pivot or as any other."""
@@ -142,7 +147,9 @@ class Index:
 
     def rows(self, saga_id: str, step: str) -> StepRows:
         """The rows of a step; empty where it has none."""
-        return self.by_step.get(saga_id, {}).get(step) or StepRows()
+        of_saga = self.by_step.get(saga_id)
+        rows = None if of_saga is None else of_saga.get(step)
+        return _NO_ROWS if rows is None else rows
 
     def asked_ns(self, saga_id: str, act: TimelineRead) -> int | None:
         """When the operator behind a record first asked for it, if that was written down."""

@@ -125,6 +125,8 @@ class _Source:
     ) -> None:
         self._index, self._definition = index, definition
         self.read, self.timeline, self.fields = read, timeline, fields
+        self._texts: dict[str, str | None] = {}
+        """By step, what `_text` found."""
 
     def input(self, rule: StepRule) -> Any:
         """The input of a step; NotTold where an answer that it needs is not known."""
@@ -159,14 +161,20 @@ class _Source:
 
     def named(self, steps: Iterable[StepRule]) -> dict[str, Any]:
         """What stands for the outputs of *steps* in expressions, as far as it is known."""
-        found = []
-        for step in steps:
+        return _parsed((step.name, self._text(step)) for step in steps)
+
+    def _text(self, step: StepRule) -> str | None:
+        """What stands for its output, as JSON text; None where nothing does, or it is not told: then nor is
+        what names it."""
+        if step.name not in self._texts:
+            text = None
             if self._is_silent(step):
-                found.append((step.name, step.default_output))
-                continue
-            with suppress(NotTold):  # what names it is not told either
-                found.append((step.name, self._answer(step)))
-        return _parsed(found)
+                text = step.default_output
+            else:
+                with suppress(NotTold):
+                    text = self._answer(step)
+            self._texts[step.name] = text
+        return self._texts[step.name]
 
     def _ancestors(self, rule: StepRule) -> Iterator[StepRule]:
         ancestors = self._index.dependence(self._definition).ancestors[rule.name]
