@@ -168,6 +168,7 @@ def trials(
     *explained*, by their keys, meet few tests."""
     for library in _LIBRARIES:
         import_module(library)
+    gc.freeze()  # whatever looks for garbage in the processes to come finds none here
     crew = _Crew(mutants, modules, package, found, explained, tests, log)
     shares = [range(first, len(mutants), jobs) for first in range(jobs)]
     for index, outcome in _told_by(*(partial(crew.try_all, share) for share in shares if share), log=log):
