@@ -7,6 +7,7 @@ import asyncio
 import errno
 import logging
 import os
+import re
 import shutil
 import socket
 import sqlite3
@@ -233,6 +234,19 @@ class TestLoss:
         path.with_name("journal.db-shm").unlink()
         await made(path)
         assert "its write-ahead log is gone: what was not yet in the database is lost" in caplog.text
+
+    async def test_a_log_that_was_damaged_stops_the_start_until_it_is_cut_off(self, path: Path) -> None:
+        killed(path)
+        wal = path.with_name("journal.db-wal")
+        content = bytearray(wal.read_bytes())
+        content[len(content) // 2] ^= 1
+        wal.write_bytes(content)
+        told = await refusal(path)
+        found = re.search(rf"journal.db-wal is damaged at byte (\d+), .*truncate -s \1 {wal}", told)
+        assert found is not None
+        assert wal.read_bytes() == content
+        os.truncate(wal, int(found[1]))
+        await made(path)
 
     async def test_an_older_copy(self, path: Path, caplog: pytest.LogCaptureFixture) -> None:
         await made(path)

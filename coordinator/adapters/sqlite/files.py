@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
+from coordinator.adapters.sqlite.wal import damaged_at
 from coordinator.domain.errors import StartupFailed
 from coordinator.domain.ids import FencingToken
 
@@ -252,6 +253,13 @@ def _mend_wal(path: Path, before: LastOpening) -> None:
         size,
     )
     try:
+        # First, while nothing was touched: SQLite would drop what is behind the damage, and write over it.
+        if (at := damaged_at(wal)) is not None:
+            raise StartupFailed(
+                f"the journal's write-ahead log {wal} is damaged at byte {at}, and what was recorded behind "
+                "that would be forgotten: put back a copy of the journal; or, to go on without it, keep a "
+                f"copy of the log and cut it off there (truncate -s {at} {wal})"
+            )
         _rewrite(wal)
     except OSError as error:
         raise StartupFailed(
