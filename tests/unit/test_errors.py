@@ -13,6 +13,7 @@ from coordinator.domain.errors import (
     InvalidText,
     JournalConflict,
     JournalCorrupt,
+    JournalDamaged,
     NotEvaluated,
     RequestIdTaken,
     SagaError,
@@ -138,6 +139,7 @@ A_DAY = 1_700_000_000.0
             "saga saga-1: journal record 5 is damaged (its digest)",
             {"saga_id": SAGA, "seq": 5},
         ),
+        (JournalDamaged("no page 7"), "the journal is damaged: no page 7", {}),
     ],
     ids=lambda value: type(value).__name__ if isinstance(value, SagaError) else "",
 )
