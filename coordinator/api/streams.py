@@ -21,10 +21,12 @@ from grpc import aio
 from coordinator.api import requests
 from coordinator.api.errors import proto_of, to_proto
 from coordinator.api.interceptor import check_readable
-from coordinator.domain.errors import Draining, InvalidRequest, Violation
+from coordinator.domain.errors import Draining, InvalidRequest, Overloaded, Violation
 
 ANSWERS_BYTES_MAX: Final = 1 << 20
 """Well below what any client takes as one message; an answer that is larger leaves by itself."""
+FULL_STREAMS_MAX: Final = 4
+"""As much as so many full streams have may be under way in all: one that is full leaves room for others."""
 
 _TRACEPARENT: Final = "traceparent"
 
@@ -47,6 +49,14 @@ class Kind:
     answer: str
 
 
+class _Room:
+    """For entries of all streams together."""
+
+    def __init__(self, entries_max: int) -> None:
+        self.entries_max: Final = entries_max
+        self.taken = 0
+
+
 class Streams:
     """All streams that are open; each of them has at most *entries_max* entries under way."""
 
@@ -54,6 +64,7 @@ class Streams:
         """*around* stand around each entry as they do around a call, the outermost first."""
         self._around = around
         self._entries_max = entries_max
+        self._room = _Room(FULL_STREAMS_MAX * entries_max)
         self._open: set[_Stream] = set()
         self._is_draining = False
 
@@ -70,7 +81,8 @@ class Streams:
             InvalidRequest: numbers do not rise, or a batch cannot be read.
             Draining: this coordinator stops; what was read is answered.
         """
-        stream = _Stream(kind, await self._intercepted(kind.method, method), context, self._entries_max)
+        call = await self._intercepted(kind.method, method)
+        stream = _Stream(kind, call, context, self._entries_max, self._room)
         if self._is_draining:
             raise _draining()
         self._open.add(stream)
@@ -103,13 +115,16 @@ class Streams:
 class _Stream:
     """One stream. It owns a task for each entry under way and one that reads; none outlives it."""
 
-    def __init__(self, kind: Kind, call: _Call, context: _Context, entries_max: int) -> None:
+    def __init__(
+        self, kind: Kind, call: _Call, context: _Context, entries_max: int, room_of_all: _Room
+    ) -> None:
         self._kind = kind
         self._call = call
         self._context = context
         # gRPC makes them anew for whoever asks. What place in a trace each entry has it says itself.
         self._metadata = [item for item in context.invocation_metadata() or () if item[0] != _TRACEPARENT]
         self._entries_max = entries_max
+        self._room_of_all = room_of_all
         self._number = 0
         self._open: dict[int, asyncio.Task[None]] = {}
         self._ready: deque[tuple[int, str, Message]] = deque()
@@ -137,6 +152,9 @@ class _Stream:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            # Those that were not yet begun.
+            self._room_of_all.taken -= len(self._open)
+            self._open.clear()
 
     def drain(self) -> None:
         """Read no more."""
@@ -153,7 +171,11 @@ class _Stream:
                     self._room.clear()
                     await self._room.wait()
                 self._check_number(index, entry.number)
-                self._open[entry.number] = loop.create_task(self._answer(entry, loop.time()))
+                if self._room_of_all.taken < self._room_of_all.entries_max:
+                    self._room_of_all.taken += 1
+                    self._open[entry.number] = loop.create_task(self._answer(entry, loop.time()))
+                else:
+                    self._refuse(entry.number)
             for number in batch.left:
                 if (task := self._open.get(number)) is not None:
                     task.cancel()
@@ -165,6 +187,14 @@ class _Stream:
             path = f"{self._kind.entries}[{index}].number"
             raise InvalidRequest([Violation(path, f"expected more than {self._number}, found {number}")])
         self._number = number
+
+    def _refuse(self, number: int) -> None:
+        full = Overloaded(
+            f"{self._room_of_all.entries_max} calls of streams are under way, which is this coordinator's "
+            "limit; nothing was written, try again later"
+        )
+        self._ready.append((number, "status", to_proto(full)))
+        self._news.set()
 
     async def _answer(self, entry: Any, arrived_at: float) -> None:
         kind, number = self._kind, entry.number
@@ -181,7 +211,8 @@ class _Stream:
             self._ended(number)
 
     def _ended(self, number: int, *_: object) -> None:
-        self._open.pop(number, None)
+        if self._open.pop(number, None) is not None:
+            self._room_of_all.taken -= 1
         self._news.set()
         self._room.set()
 

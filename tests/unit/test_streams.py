@@ -54,9 +54,17 @@ async def streaming(
     *around: grpc.aio.ServerInterceptor,
     entries_max: int = 10,
 ) -> AsyncIterator[tuple[Requests, AsyncGenerator[Any, None]]]:
+    async with on(Streams(around, entries_max=entries_max), method) as stream:
+        yield stream
+
+
+@asynccontextmanager
+async def on(
+    streams: Streams, method: Callable[[Any, Any], Awaitable[Any]]
+) -> AsyncIterator[tuple[Requests, AsyncGenerator[Any, None]]]:
+    """One of several streams."""
     requests: Requests = asyncio.Queue()
-    made = Streams(around, entries_max=entries_max)
-    async with aclosing(made.answers(ORDERS, method, read_all(requests), NoContext())) as answers:
+    async with aclosing(streams.answers(ORDERS, method, read_all(requests), NoContext())) as answers:
         yield requests, answers
 
 
@@ -109,6 +117,43 @@ async def test_answers_that_are_large_together_leave_apart(monkeypatch: pytest.M
             [2, 3],
             [4, 5],
         ]
+
+
+async def test_what_is_under_way_on_all_streams_together_is_bounded_and_room_comes_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "FULL_STREAMS_MAX", 2)
+    orders, house = Orders(), Streams((), entries_max=2)
+    async with on(house, orders.place) as (calm, answers):
+        async with (
+            on(house, orders.place) as (one, one_first),
+            on(house, orders.place) as (other, other_first),
+        ):
+            waiting = [asyncio.ensure_future(anext(each)) for each in (one_first, other_first)]
+            for number, flood in enumerate((one, other)):
+                flood.put_nowait(batch(f"{number}-a", f"{number}-b", f"{number}-c"))
+            await turns()
+            assert set(orders.asked) == {"0-a", "0-b", "1-a", "1-b"}
+            calm.put_nowait(batch("x"))
+            (refused,) = (await anext(answers)).orders
+            assert refused.status.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+            assert refused.status.message.startswith("4 calls of streams are under way")
+            # One that ends, one that is left before it begins, and those of streams that are over.
+            orders.answer("0-a")
+            await turns()
+            assert "0-c" in orders.asked
+            other.put_nowait(batch(left=(1, 2)))
+            for each in waiting:
+                each.cancel()
+            await asyncio.gather(*waiting, return_exceptions=True)
+            one.put_nowait(batch("0-d", first=4))
+        calm.put_nowait(batch("y", "z", first=2))
+        placed = asyncio.ensure_future(anext(answers))
+        await turns()
+        assert {"y", "z"} <= set(orders.asked)
+        orders.answer("y", "z")
+        assert numbers(await placed) == [2, 3]
+    assert house._room.taken == 0
 
 
 async def test_answers_that_nobody_takes_count_as_under_way() -> None:
