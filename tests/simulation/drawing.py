@@ -346,7 +346,10 @@ _TRICKS: Final[Mapping[str, Mapping[str, Sequence[Any]]]] = {
 
 
 def _trick(dice: random.Random, order: Order, step: str, way: Way, call: int, what: str) -> Trick:
-    details = {name: dice.choice(choices) for name, choices in _TRICKS[what].items()}
+    choices = _TRICKS[what]
+    if not choices:
+        return Trick(order.number, step, way, call, what)
+    details = {name: dice.choice(values) for name, values in choices.items()}
     return Trick(order.number, step, way, call, what, **details)
 
 

@@ -1,5 +1,6 @@
 """Many seeds, one after the other: what they came to, and the first that shows something wrong."""
 
+import asyncio
 import gc
 import logging
 import math
@@ -7,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from coordinator.simulation.loop import GoesInCircles
 from tests.simulation.drawing import draw_plan
@@ -117,6 +118,9 @@ def hunt(seeds: Iterable[int], *, until_s: float = math.inf, first_only: bool = 
     gc.collect()
     gc.freeze()
     gc.disable()
+    # asyncio lists all tasks for whoever asks for them, which nobody does here: that takes a fiftieth.
+    tasks = asyncio.tasks._all_tasks  # type: ignore[attr-defined]
+    tasks.add = _leave_out
     try:
         for number, seed in enumerate(seeds):
             if time.monotonic() >= until_s or (first_only and tally.failed):
@@ -125,6 +129,11 @@ def hunt(seeds: Iterable[int], *, until_s: float = math.inf, first_only: bool = 
             if number % WORLDS_BETWEEN_COLLECTIONS == 0:
                 gc.collect()
     finally:
+        del tasks.add
         gc.enable()
         gc.unfreeze()
     return tally
+
+
+def _leave_out(_: asyncio.Task[Any]) -> None:
+    """It goes into no list."""

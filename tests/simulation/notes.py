@@ -57,6 +57,7 @@ class Notes:
     def __init__(self, loop: SimulatedLoop) -> None:
         self._loop = loop
         self.happened = Happened()
+        self._faults, self._wrong = loop.faults, self.happened.wrong
 
     def line(self, line: str) -> None:
         """One more line of the trace."""
@@ -69,11 +70,11 @@ class Notes:
 
     def is_broken(self) -> bool:
         """Whether something must not be, what nobody has caught among it."""
-        if self._loop.faults:
-            for fault in self._loop.faults:
+        if self._faults:
+            for fault in self._faults:
                 self.wrong(f"unhandled: {type(fault).__name__}: {fault}")
-            self._loop.faults.clear()
-        return bool(self.happened.wrong)
+            self._faults.clear()
+        return bool(self._wrong)
 
 
 def ns(moment_s: float) -> int:
