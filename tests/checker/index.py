@@ -68,6 +68,7 @@ class Timeline:
         self.deeds = deeds(entries, pivot)
         """What was decided, by what happened and by people."""
         self.abort = self.deeds.abort
+        self._omitted = frozenset(entry.step for entry in entries if entry.type == "STEP_OMITTED")
 
     def all(self, kind: str, step: str = "") -> list[TimelineRead]:
         return self._by.get((kind, step), [])
@@ -82,7 +83,7 @@ class Timeline:
 
     def omitted(self) -> frozenset[str]:
         """The steps whose condition was false."""
-        return frozenset(entry.step for entry in self.entries if entry.type == "STEP_OMITTED")
+        return self._omitted
 
     def acts(self) -> list[TimelineRead]:
         """The records of operators."""
@@ -110,6 +111,10 @@ class Index:
         self.history: dict[str, list[SagaRead]] = defaultdict(list)
         for read in sorted(evidence.reads, key=lambda read: read.read_at):
             self.history[read.saga_id].append(read)
+        self._definitions = {
+            saga_id: evidence.definitions.get(reads[-1].definition_digest)
+            for saga_id, reads in self.history.items()
+        }
         newest = max((read.read_at for read in evidence.reads), default=0)
         self.last = {
             saga_id: reads[-1] for saga_id, reads in self.history.items() if reads[-1].read_at == newest
@@ -131,8 +136,7 @@ class Index:
 
     def definition(self, saga_id: str) -> Definition | None:
         """The definition that a saga is pinned to, if both are known."""
-        reads = self.history.get(saga_id)
-        return self.evidence.definitions.get(reads[-1].definition_digest) if reads else None
+        return self._definitions.get(saga_id)
 
     def pivot(self, saga_id: str) -> str | None:
         """The pivot that a saga's definition declares, if both are known."""
