@@ -80,20 +80,20 @@ def current_process() -> Process | None:
 class _Handle:
     """A callback that will be called, as `asyncio.TimerHandle`."""
 
-    __slots__ = ("_args", "_callback", "_cancelled", "_when", "context")
+    __slots__ = ("_when", "args", "callback", "context", "is_cancelled")
 
     def __init__(
         self, callback: Callable[..., object], args: tuple[Any, ...], context: Context, when: float
     ) -> None:
-        self._callback, self._args, self._when = callback, args, when
-        self._cancelled = False
-        self.context = context
+        self.callback, self.args, self.context = callback, args, context
+        self._when = when
+        self.is_cancelled = False
 
     def cancel(self) -> None:
-        self._cancelled = True
+        self.is_cancelled = True
 
     def cancelled(self) -> bool:
-        return self._cancelled
+        return self.is_cancelled
 
     def when(self) -> float:
         return self._when
@@ -111,6 +111,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self._timers: list[tuple[float, int, _Handle | asyncio.Future[None]]] = []
         self._numbers = count()
         self._processes: list[Process] = []
+        self._outside = copy_context()
+        self._outside.run(_PROCESS.set, None)
         self._is_closed = False
         self.steps = 0
         """How many were taken."""
@@ -247,6 +249,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             self.faults.append(error)
 
     def _inside(self, process: Process | None) -> Context:
+        if process is None:
+            return self._outside
         context = copy_context()
         context.run(_PROCESS.set, process)
         return context
@@ -257,7 +261,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         if self._shuffle is not None and len(ready) > 1:
             self._shuffle.shuffle(ready)
         for handle in ready:
-            if handle._cancelled:
+            if handle.is_cancelled:
                 continue
             context = handle.context
             process = context.get(_PROCESS)
@@ -269,21 +273,24 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
                     continue
             self.steps += 1
             try:
-                context.run(handle._callback, *handle._args)
+                context.run(handle.callback, *handle.args)
             except Exception as error:
                 self.faults.append(error)
 
     def _wait(self, until_s: float | None) -> bool:
         """Let time pass until something is to be done; False if nothing is, or not before *until_s*."""
         timers = self._timers
-        while timers and timers[0][2].cancelled():
+        while timers:
+            first = timers[0][2]
+            if not (first.is_cancelled if isinstance(first, _Handle) else first.done()):
+                break
             heapq.heappop(timers)
         if not timers or (until_s is not None and timers[0][0] > until_s):
             if until_s is not None:
                 self._now_s = max(self._now_s, until_s)
             return False
-        self._now_s = max(self._now_s, timers[0][0])
-        while timers and timers[0][0] <= self._now_s:
+        self._now_s = now_s = max(self._now_s, timers[0][0])
+        while timers and timers[0][0] <= now_s:
             due = heapq.heappop(timers)[2]
             if isinstance(due, _Handle):
                 self._ready.append(due)

@@ -48,14 +48,10 @@ class Tale:
     """One saga, with all that is known of it."""
 
     view: SagaView
+    saga: Saga
     rows: Sequence[Row]
     sends: Sequence[Send]
     world: World
-
-    @property
-    def saga(self) -> Saga:
-        assert self.view.saga is not None
-        return self.view.saga
 
     @cached_property
     def events(self) -> Sequence[Event]:
@@ -107,7 +103,7 @@ def reached(world: World) -> Iterator[str]:
     missing = dict(_OF_SAGAS)
     for saga_id, view in world.happened.views.items():
         if view.saga is not None:
-            tale = Tale(view, rows[saga_id], sends[saga_id], world)
+            tale = Tale(view, view.saga, rows[saga_id], sends[saga_id], world)
             for name in [name for name, is_reached in missing.items() if is_reached(tale)]:
                 del missing[name]
                 yield name
@@ -153,7 +149,7 @@ def _pivot_in_doubt_then(tale: Tale, end: type[Event]) -> bool:
 
 def _resumed_at(tale: Tale, where: Callable[[Tale, Sequence[Event], Event], bool]) -> bool:
     """Whether it was taken up at a place like that."""
-    return any(
+    return SagaResumed in tale.kinds and any(
         isinstance(event, SagaResumed) and where(tale, tale.events[:place], event)
         for place, event in enumerate(tale.events)
     )
