@@ -135,10 +135,11 @@ async def test_what_is_under_way_on_all_streams_together_is_bounded_and_room_com
             await turns()
             assert set(orders.asked) == {"0-a", "0-b", "1-a", "1-b"}
             calm.put_nowait(batch("x"))
-            (refused,) = (await anext(answers)).orders
+            async with asyncio.timeout(5):
+                (refused,) = (await anext(answers)).orders
             assert refused.status.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
             assert refused.status.message.startswith("4 calls of streams are under way")
-            # One that ends, one that is left before it begins, and those of streams that are over.
+            # Of one that ends, of two that are left, and of those of streams that are over.
             orders.answer("0-a")
             await turns()
             assert "0-c" in orders.asked
@@ -146,13 +147,26 @@ async def test_what_is_under_way_on_all_streams_together_is_bounded_and_room_com
             for each in waiting:
                 each.cancel()
             await asyncio.gather(*waiting, return_exceptions=True)
-            one.put_nowait(batch("0-d", first=4))
         calm.put_nowait(batch("y", "z", first=2))
         placed = asyncio.ensure_future(anext(answers))
         await turns()
         assert {"y", "z"} <= set(orders.asked)
         orders.answer("y", "z")
         assert numbers(await placed) == [2, 3]
+    assert house._room.taken == 0
+
+
+@pytest.mark.parametrize("turns_before", range(6))
+async def test_a_stream_that_ends_leaves_no_room_taken_whatever_was_begun(turns_before: int) -> None:
+    house = Streams((), entries_max=10)
+    async with on(house, Orders().place) as (requests, answers):
+        waiting = asyncio.ensure_future(anext(answers))
+        await turns()
+        requests.put_nowait(batch("a", "b"))
+        for _ in range(turns_before):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
     assert house._room.taken == 0
 
 
