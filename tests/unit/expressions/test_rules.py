@@ -50,6 +50,11 @@ def test_a_step_that_does_not_exist_is_told_by_its_place() -> None:
     assert fault.told == f"{fault.sentence} (at line 2, character 2 of the expression)"
 
 
+def test_a_fault_in_the_first_line_is_told_by_its_character_alone() -> None:
+    (fault,) = faults(step("a", when="1 < outputs.car.id"))
+    assert fault.told == f"{fault.sentence} (at character 5 of the expression)"
+
+
 def test_a_fault_at_the_beginning_is_told_without_a_place() -> None:
     (fault,) = faults(step("a", when="outputs.car.id"))
     assert fault.told == fault.sentence
