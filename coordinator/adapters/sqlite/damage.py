@@ -13,7 +13,7 @@ from coordinator.domain.saga import Status
 _log = logging.getLogger(__name__)
 
 _OPEN: Final = ", ".join(f"'{status}'" for status in Status if status.is_open)
-_ALL: Final = "SELECT total(seq + updated_at + length(digest)), count(due_at) FROM heads"
+_ALL: Final = "SELECT count(*), total(seq + updated_at + length(digest)), count(due_at) FROM heads"
 _LAYOUT: Final = "SELECT sql FROM sqlite_schema WHERE name = 'heads'"
 _SAGAS: Final = f"SELECT number, status IN ({_OPEN}) FROM sagas"  # noqa: S608  # our own names
 _HEAD: Final = "SELECT * FROM heads WHERE saga = ?"
@@ -34,10 +34,11 @@ def mend_heads(db: sqlite3.Connection, token: FencingToken) -> bool:
     knows whether its newest record is still there: so whoever takes it up finds it damaged.
     """
     # All of it first: once it has met damage, SQLite writes nothing more in that transaction.
-    if _first(db, _ALL) is not None:
+    sagas, sound = db.execute(_SAGAS).fetchall(), _first(db, _ALL)
+    if sound is not None and sound[0] == len(sagas):
         return False
     heads, lost = [], 0
-    for number, is_open in db.execute(_SAGAS).fetchall():
+    for number, is_open in sagas:
         head = _first(db, _HEAD, number)
         if head is None:
             lost += 1

@@ -70,6 +70,10 @@ OPEN_SAGAS: Final = """
     FROM sagas INDEXED BY sagas_open LEFT JOIN heads ON heads.saga = sagas.number
     WHERE status IN ('RUNNING', 'COMPENSATING') ORDER BY due_at, id
 """
+# By another index: what one of them has lost without a word, the other one still has.
+OPEN_COUNT: Final = (
+    "SELECT count(*) FROM sagas INDEXED BY sagas_by_status WHERE status IN ('RUNNING', 'COMPENSATING')"
+)
 # Each number from a partial index or the first entry of a stretch of another: what has ended costs nothing.
 CENSUS: Final = """
     SELECT
@@ -158,7 +162,9 @@ class Reader:
         return {(name, version): sagas for name, version, sagas in rows}
 
     async def open_sagas(self) -> Sequence[OpenSaga]:
-        rows = await self._read(lambda db: db.execute(OPEN_SAGAS).fetchall())
+        rows, count = await self._read(_open_rows)
+        if len(rows) != count:
+            raise JournalDamaged(f"one index has {len(rows)} open sagas, another one {count}")
         return [OpenSaga(*row) for row in rows]
 
     async def requested(self, front_door: str, request_id: RequestId) -> Request | None:
@@ -253,6 +259,12 @@ def _limited(work: Callable[[sqlite3.Connection], _T], limit_s: float) -> Callab
             db.set_progress_handler(None, 0)
 
     return watched
+
+
+def _open_rows(db: sqlite3.Connection) -> tuple[Sequence[Any], int]:
+    with _one_moment(db):
+        (count,) = db.execute(OPEN_COUNT).fetchone()
+        return db.execute(OPEN_SAGAS).fetchall(), count
 
 
 def _summary_rows(db: sqlite3.Connection, sql: str, values: Parameters) -> Sequence[Sequence[object]]:

@@ -101,8 +101,9 @@ class Writer:
         """Take nothing any more, wake everybody who queues, and let the owner stop the process."""
         if self.failed.done():
             return
-        # A restart would come to the same page again.
-        advice = "put back a copy, for it is damaged" if is_damage(error) else "a restart recovers"
+        # A restart would come to the same place again.
+        is_damaged = is_damage(error) or isinstance(error, sqlite3.IntegrityError)
+        advice = "put back a copy, for it is damaged" if is_damaged else "a restart recovers"
         self.failed.set_result(
             f"the journal {self._path} failed ({str(error) or type(error).__name__}): what was being written "
             f"may or may not be durable, nothing more is written, and {advice}"
