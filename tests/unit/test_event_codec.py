@@ -14,6 +14,7 @@ from coordinator.api.convert import to_exported_record
 from coordinator.domain.events import (
     Cause,
     Event,
+    OperatorActed,
     SagaResumed,
     SagaStarted,
     StepBegun,
@@ -167,6 +168,34 @@ def test_what_older_releases_wrote_is_read(event: Event, payload: str) -> None:
 def test_what_is_no_event_of_this_version_is_named(type_name: str, payload: str, sentence: str) -> None:
     with pytest.raises(UnreadableEvent, match=sentence):
         decode(type_name, payload)
+
+
+@pytest.mark.parametrize(
+    ("type_name", "payload", "sentence"),
+    [
+        ("StepBegun", "[]", "StepBegun lacks its field step"),
+        ("StepBegun", "[null]", "wrong kind in step"),
+        ("StepBegun", '["a",7]', "wrong kind in input"),
+        ("StepCompensated", '["a",true]', "wrong kind in attempt"),
+        ("StepCompensated", '["a",1.0]', "wrong kind in attempt"),
+        ("StepPending", '["a",1,"soon"]', "wrong kind in ask_at"),
+        ("UndoFaulted", '["a",1,"BAD_MOOD","","",null]', "wrong kind in cause"),
+        ("UndoFaulted", '["a",1,"UNKNOWN","","",1.5,2.5]', "more values than this version knows fields"),
+    ],
+)
+def test_what_is_wrong_in_a_list_is_named(type_name: str, payload: str, sentence: str) -> None:
+    with pytest.raises(UnreadableEvent, match=sentence):
+        decode(type_name, payload, 1.5)
+
+
+def test_words_and_moments_of_a_list_come_back_as_such() -> None:
+    fault = decode("StepFaulted", '["reserve",2,"UNKNOWN","UNAVAILABLE","no «answer»",7]', 1.5)
+    assert fault == replace(FAULT, retry_at=7.0)
+    assert isinstance(fault, StepFaulted)
+    assert (type(fault.cause), type(fault.retry_at)) == (Cause, float)
+    act = decode("OperatorActed", '["RETRY","x","ada","why"]', 1.5)
+    assert isinstance(act, OperatorActed)
+    assert type(act.verb) is Verb
 
 
 @pytest.mark.parametrize("moment", [float("nan"), float("inf"), float("-inf")])
