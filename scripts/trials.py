@@ -25,7 +25,7 @@ from importlib import import_module
 from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import spec_from_file_location
-from itertools import zip_longest
+from itertools import accumulate, zip_longest
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import Any
@@ -36,12 +36,9 @@ import pytest
 
 from scripts.mutants import Module, Mutant
 
-TESTS_S = 10.0
-"""A mutant meets no more tests than computed for so long when nothing was wrong."""
-ANEW_S = 20.0
-"""The same for one that runs at loading, of which less is known."""
 EXPLAINED_S = 1.0
-"""The same for one of which it is explained that no test notices it: most of the time went to these."""
+"""A mutant of which it is explained that no test notices it meets no more tests than computed for so long
+when nothing was wrong. If these met all, most of the time would go to them."""
 SLOWDOWN = 4.0
 PATIENCE_S = 1.0
 """So much more than it computed when nothing was wrong, slowed down, a test computes only without an end."""
@@ -250,14 +247,12 @@ class _Crew:
     def _chosen(self, mutant: Mutant, recent: "_Recent", *, anew: bool) -> list[str]:
         tests = self.survey.tests(mutant, self.modules, anew=anew)
         first = recent.of(mutant, tests)
-        most = EXPLAINED_S if mutant.key in self.explained else ANEW_S if anew else TESTS_S
-        chosen, seconds = list[str](), 0.0
-        for test in (*first, *(test for test in tests if test not in first)):
-            seconds += self.survey.seconds[test]
-            if chosen and seconds > most:
-                break
-            chosen.append(test)
-        return chosen
+        ordered = [*first, *(test for test in tests if test not in first)]
+        if mutant.key not in self.explained:
+            return ordered
+        spent = accumulate(self.survey.seconds[test] for test in ordered)
+        within = sum(seconds <= EXPLAINED_S for seconds in spent)
+        return ordered[: max(1, within)]
 
 
 class _Recent:

@@ -136,6 +136,8 @@ def test_bounds_hold_exactly() -> None:
         jsontext.loads("[1,2]", depth_max=0)
     with pytest.raises(InvalidJson):
         jsontext.loads("[1,2]", values_max=2)
+    with pytest.raises(InvalidJson, match="holds more than 3 values"):
+        jsontext.loads("[[[1]]]", values_max=3)
     with pytest.raises(InvalidJson):
         jsontext.loads("[1,2]", bytes_max=4)
 

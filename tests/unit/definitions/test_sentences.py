@@ -51,6 +51,11 @@ def test_a_number_is_told_with_its_digits_unless_they_are_too_many() -> None:
     assert found(10**40) == "a number of 41 digits"
 
 
+def test_a_list_of_code_is_told_as_one_of_json() -> None:
+    for some, none in (([1, 2], []), ((1, 2), ())):
+        assert (found(some), found(none)) == ("a list of 2", "an empty list")
+
+
 @pytest.mark.parametrize(
     ("names", "told"),
     [
@@ -58,6 +63,7 @@ def test_a_number_is_told_with_its_digits_unless_they_are_too_many() -> None:
         (["a"], "a"),
         (["a", "b", "c"], "a, b, c"),
         (["a", "b", "c", "d", "e"], "a, b, c and 2 more"),
+        (["a" * 40], "a" * 40),
         (["a" * 41], "a" * 39 + "…"),
     ],
 )

@@ -167,7 +167,7 @@ WRONG: Final[dict[str, tuple[list[Written], str, str]]] = {
         "expected a step name of its own, found 'a' as in $.steps[0]",
     ),
     "two pivots": (
-        [next_in_row("a", **PIVOT), next_in_row("b", **PIVOT)],
+        [next_in_row("a", **PIVOT), next_in_row("b", **PIVOT), next_in_row("c", **RETRIABLE)],
         "$.steps[1].kind second-pivot",
         "expected at most one pivot, found another one than a",
     ),
