@@ -9,7 +9,7 @@ from typing import Final
 
 import pytest
 
-from coordinator.adapters.sqlite.wal import damaged_at
+from coordinator.adapters.sqlite.wal import look_through
 
 PAGE_BYTES: Final = 1024
 HEADER_BYTES: Final = 32
@@ -60,6 +60,10 @@ def flip(log: Path, at: int) -> None:
     log.write_bytes(content)
 
 
+def damaged_at(log: Path) -> int | None:
+    return look_through(log).damaged_at
+
+
 def test_a_sound_one_is_not_damaged(log: Path) -> None:
     assert len(ends(log)) == TRANSACTIONS + 1
     assert damaged_at(log) is None
@@ -85,13 +89,15 @@ def test_so_is_one_in_the_header(log: Path, at: int) -> None:
 
 def test_a_transaction_that_was_being_written_is_none(log: Path) -> None:
     whole, (*_, before, _) = log.read_bytes(), ends(log)
-    for size in range(before + FRAME_BYTES, len(whole), 97):
+    before += FRAME_BYTES
+    for size in range(before, len(whole), 97):
         log.write_bytes(whole[:size])
-        assert damaged_at(log) is None
+        assert look_through(log) == (None, before)
     # Its frames may reach the disk in any order.
     log.write_bytes(whole)
-    flip(log, before + FRAME_BYTES + 30)
-    assert damaged_at(log) is None
+    assert look_through(log) == (None, len(whole))
+    flip(log, before + 30)
+    assert look_through(log) == (None, before)
 
 
 def test_what_is_left_of_a_log_that_was_begun_anew_is_none(tmp_path: Path) -> None:
@@ -109,4 +115,4 @@ def test_what_is_left_of_a_log_that_was_begun_anew_is_none(tmp_path: Path) -> No
 @pytest.mark.parametrize("content", [b"", b"\0" * 31, b"\0" * 5_000])
 def test_one_that_was_never_written_is_none(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "copy").write_bytes(content)
-    assert damaged_at(tmp_path / "copy") is None
+    assert look_through(tmp_path / "copy") == (None, 0)

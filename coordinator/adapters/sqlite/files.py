@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Self
 
-from coordinator.adapters.sqlite.wal import damaged_at
+from coordinator.adapters.sqlite.wal import look_through
 from coordinator.domain.errors import StartupFailed
 from coordinator.domain.ids import FencingToken
 
@@ -230,7 +230,8 @@ def _mend_wal(path: Path, before: LastOpening) -> None:
     """Write the log of a coordinator that did not close again, byte for byte, and sync it.
 
     After a failed fsync the kernel may hold its pages as clean although they never reached the disk;
-    SQLite would read them, take them for durable and check them into the database.
+    SQLite would read them, take them for durable and check them into the database. What was not durable is
+    cut off: SQLite leaves it there to be written over, and after one more crash it would look like damage.
     """
     wal = wal_path(path)
     try:
@@ -254,13 +255,14 @@ def _mend_wal(path: Path, before: LastOpening) -> None:
     )
     try:
         # First, while nothing was touched: SQLite would drop what is behind the damage, and write over it.
-        if (at := damaged_at(wal)) is not None:
+        found = look_through(wal)
+        if (at := found.damaged_at) is not None:
             raise StartupFailed(
                 f"the journal's write-ahead log {wal} is damaged at byte {at}, and what was recorded behind "
                 "that would be forgotten: put back a copy of the journal; or, to go on without it, keep a "
                 f"copy of the log and cut it off there (truncate -s {at} {wal})"
             )
-        _rewrite(wal)
+        _rewrite(wal, found.whole_until)
     except OSError as error:
         raise StartupFailed(
             f"the journal's write-ahead log {wal} cannot be made durable ({error.strerror}): "
@@ -276,9 +278,10 @@ def _clear_away(path: Path) -> None:
         raise _cannot_open(path, error) from None
 
 
-def _rewrite(path: Path) -> None:
+def _rewrite(path: Path, size: int) -> None:
     fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
+        os.ftruncate(fd, size)
         at = 0
         while chunk := os.pread(fd, _CHUNK_BYTES, at):
             at += os.pwrite(fd, chunk, at)

@@ -31,28 +31,39 @@ class _Frame(NamedTuple):
     page: bytes
 
 
-def damaged_at(path: Path) -> int | None:
-    """The byte of the log at *path* behind which SQLite would forget what was durable; None: there is none.
+class Found(NamedTuple):
+    """What there is in a log."""
+
+    damaged_at: int | None
+    """The byte behind which SQLite would forget what was durable; None: there is none."""
+    whole_until: int
+    """Where the last transaction ends that SQLite takes. What is behind it was not yet durable, or is left
+    over, if nothing is damaged."""
+
+
+def look_through(path: Path) -> Found:
+    """What there is in the log at *path*.
 
     Raises:
         OSError: it cannot be read.
     """
     with path.open("rb") as log:
-        return _damaged_at(log)
+        return _looked_through(log)
 
 
-def _damaged_at(log: BinaryIO) -> int | None:
+def _looked_through(log: BinaryIO) -> Found:
     raw = log.read(_HEADER.size)
     if len(raw) < _HEADER.size:
-        return None
+        return Found(None, 0)
     magic, _, page_bytes, _, *rest = _HEADER.unpack(raw)
     salts, sums = (rest[0], rest[1]), (rest[2], rest[3])
     words = ">" if magic & 1 else "<"
     is_sound = magic & ~1 == _MAGIC and _summed((0, 0), raw[:24], words) == sums
     if page_bytes not in _PAGE_BYTES:
         # No frame can be found in it. Of one that is all zeros nothing was synced yet.
-        return 0 if any(raw) else None
+        return Found(0 if any(raw) else None, 0)
     damage_at = None if is_sound else 0
+    whole_until = _HEADER.size if is_sound else 0
     is_behind = False
     for frame in _frames(log, page_bytes):
         if damage_at == 0 and frame.at == _HEADER.size:
@@ -60,14 +71,16 @@ def _damaged_at(log: BinaryIO) -> int | None:
         if damage_at is None:
             sums = _summed(_summed(sums, frame.begins_with, words), frame.page, words)
             if frame.salts == salts and frame.sums == sums:
+                if frame.ends_transaction:
+                    whole_until = frame.at + _FRAME.size + page_bytes
                 continue
             damage_at = frame.at
         # Frames of other salts are left over from before the log was begun anew.
         if frame.salts == salts:
             if is_behind:
-                return damage_at
+                return Found(damage_at, whole_until)
             is_behind = frame.ends_transaction
-    return None
+    return Found(None, whole_until)
 
 
 def _frames(log: BinaryIO, page_bytes: int) -> Iterator[_Frame]:

@@ -65,19 +65,25 @@ BUGS: Final = (
             _group(
                 """
                 db.execute("BEGIN IMMEDIATE")
+                group = _Group(db, token, shortage, heads)
                 try:
+                    outcomes
                 """,
                 """
+                group = _Group(db, token, shortage, heads)
                 try:
+                    outcomes
                 """,
             ),
             _group(
                 """
                 db.execute("COMMIT")
                 group.keep_heads()
+                return outcomes
                 """,
                 """
                 group.keep_heads()
+                return outcomes
                 """,
             ),
         ),
