@@ -67,12 +67,12 @@ BUGS: Final = (
                 db.execute("BEGIN IMMEDIATE")
                 group = _Group(db, token, shortage, heads)
                 try:
-                    outcomes
+                    outcomes = group.take_all(entries)
                 """,
                 """
                 group = _Group(db, token, shortage, heads)
                 try:
-                    outcomes
+                    outcomes = group.take_all(entries)
                 """,
             ),
             _group(
