@@ -12,7 +12,15 @@ from coordinator.domain.errors import (
     RequestIdTaken,
     SagaNotFound,
 )
-from coordinator.domain.events import CancelRequested, Cause, SagaResumed, StepBegun, UndoFaulted, Verb
+from coordinator.domain.events import (
+    CancelRequested,
+    Cause,
+    SagaResumed,
+    StepBegun,
+    StepFaulted,
+    UndoFaulted,
+    Verb,
+)
 from coordinator.domain.ids import RequestId, SagaId, StepName
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE, DeadLetterCause, SagaSummary, Signature
@@ -150,6 +158,14 @@ class TestAppending:
         await saga.goes_on(journal, *completed())
         assert await journal.find(saga.id) == saga.summary
         assert saga.summary.status is Status.COMPLETED
+
+    async def test_what_is_odd_about_a_saga_stays_in_its_row(self, journal: AnyJournal) -> None:
+        saga = a_saga()
+        await saga.start(journal)
+        odd = StepFaulted(1_001.0, RESERVE, 1, Cause.BROKEN_CONTRACT, "", "no such message", 1_002.0)
+        await saga.goes_on(journal, StepBegun(1_001.0, RESERVE), odd)
+        assert saga.summary.flags == ("reserve: BROKEN_CONTRACT",)
+        assert await journal.find(saga.id) == saga.summary
 
     @pytest.mark.parametrize("seq_expected", [0, 2, 4, 7])
     async def test_a_writer_that_is_not_up_to_date_writes_nothing(

@@ -12,7 +12,10 @@ import pytest
 
 from coordinator.adapters.event_codec import TYPE_NUMBERS
 from coordinator.adapters.sqlite import SqliteJournal
+from coordinator.adapters.sqlite.damage import mend_heads
+from coordinator.adapters.sqlite.group import Heads, write_group
 from coordinator.adapters.sqlite.reader import CENSUS, OPEN_COUNT, OPEN_SAGAS, SIGNATURES, page_query
+from coordinator.adapters.sqlite.rows import Line, chained
 from coordinator.domain.actions import Action, end_unreadable
 from coordinator.domain.errors import (
     JournalConflict,
@@ -22,7 +25,7 @@ from coordinator.domain.errors import (
     StartupFailed,
 )
 from coordinator.domain.events import CancelRequested, SagaResumed, Verb
-from coordinator.domain.ids import ActionId, RequestId, SagaId
+from coordinator.domain.ids import ActionId, FencingToken, RequestId, SagaId
 from coordinator.domain.saga import Status
 from coordinator.ports.journal import Cursor, Quarantine, SagaFilter
 from tests.contract.sagas import ORDER, Told, a_saga, completed, dead_lettered, reserved
@@ -304,6 +307,9 @@ async def test_a_request_that_meets_a_damaged_page_is_refused_and_stops_nothing(
         assert not journal.failed.done()
         with pytest.raises(JournalDamaged):
             await journal.requested(first.front_door, first.request_id)
+        # It was seen that heads are sound: nobody looks at all of them again.
+        with pytest.raises(JournalDamaged):
+            await list(sagas.values())[1].start(journal)
         await last.goes_on(journal, SagaResumed(1_004.0))
 
 
@@ -316,6 +322,28 @@ async def test_a_record_that_meets_a_damaged_page_stops_the_journal_and_a_restar
         with pytest.raises(JournalUnavailable, match=r"put back a copy, for it is damaged$"):
             await sagas[SagaId("saga-001")].goes_on(journal, SagaResumed(1_003.0))
         assert journal.failed.done()
+
+
+async def test_what_is_no_damage_is_not_taken_for_it() -> None:
+    with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
+        db.execute("CREATE TABLE sagas (number, status)")
+        with pytest.raises(sqlite3.OperationalError, match="no such table: heads"):
+            mend_heads(db, FencingToken(1))
+        with pytest.raises(sqlite3.OperationalError, match="no such table"):
+            write_group(db, [Quarantine(DAMAGED, "", 1.0)], FencingToken(1), lambda: None, Heads())
+
+
+async def test_of_very_many_open_sagas_the_heads_of_those_that_rest_longest_are_read_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Heads, "KEPT_MAX", 2)
+    sagas = [a_saga(f"{number}") for number in range(3, 8)]
+    async with await SqliteJournal.open(path) as journal:
+        for saga in sagas:
+            await saga.start(journal)
+        for saga in sagas:
+            assert await saga.goes_on(journal, *reserved()) == saga.seq
+        assert len(journal._writer._heads._kept) == 2
 
 
 async def test_a_damaged_page_of_definitions_loses_none_that_is_registered(path: Path) -> None:
@@ -413,6 +441,20 @@ async def test_an_event_of_an_unknown_type_is_named(path: Path) -> None:
     change(path, "UPDATE records SET type = 99 WHERE saga = 1 AND seq = 1")
     async with await SqliteJournal.open(path) as journal:
         with pytest.raises(JournalCorrupt, match=r"record 1 is damaged .its type 99 is unknown"):
+            await journal.history(DAMAGED)
+
+
+async def test_a_record_that_is_as_it_was_written_and_that_nobody_understands_is_named(path: Path) -> None:
+    with closing(sqlite3.connect(path)) as db:
+        (before,) = db.execute("SELECT digest FROM records WHERE saga = 1 AND seq = 3").fetchone()
+        token, at = db.execute("SELECT token, at FROM records WHERE saga = 1 AND seq = 4").fetchone()
+        digest = chained(before, DAMAGED, 4, token, Line(at, "CancelRequested", "[1]"))
+        db.execute("UPDATE records SET payload = '[1]', digest = ? WHERE saga = 1 AND seq = 4", (digest,))
+        db.commit()
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(
+            JournalCorrupt, match=r"record 4 .*CancelRequested has .* the wrong kind in reason"
+        ):
             await journal.history(DAMAGED)
 
 

@@ -115,6 +115,33 @@ async def test_when_the_journal_fails_a_start_fails_with_it() -> None:
         assert house.services.calls == []
 
 
+class Hangs(JournalAround):
+    """Takes its time with a start, and then fails."""
+
+    def __init__(self, inner: JournalAround) -> None:
+        super().__init__(inner)
+        self.arrived, self.fails = asyncio.Event(), asyncio.Event()
+
+    async def start(self, *args, **kwargs):  # type: ignore[no-untyped-def]
+        self.arrived.set()
+        await self.fails.wait()
+        raise JournalUnavailable("the disk is gone")
+
+
+async def test_a_start_that_fails_when_its_caller_has_left_is_told_to_the_process_all_the_same() -> None:
+    plain = House(define("a"))
+    journal = Hangs(JournalAround(plain.store))
+    async with House(define("a"), store=plain.store, journal=journal) as house:
+        starting = asyncio.ensure_future(house.start())
+        await soon(journal.arrived)
+        starting.cancel()
+        await asyncio.wait([starting])
+        journal.fails.set()
+        assert await asyncio.wait_for(house.pool.failed, 20) == "the disk is gone"
+        await settled()
+        assert house.pool._open == 0
+
+
 async def test_when_the_journal_fails_whoever_cancels_is_told_to_ask_again() -> None:
     house, journal = a_house_that_breaks("a", "b")
     async with house:

@@ -530,6 +530,17 @@ async def test_whoever_was_woken_for_an_action_is_not_woken_again_when_it_is_due
         check_that_nothing_is_left(house)
 
 
+async def test_whoever_sleeps_while_the_coordinator_leaves_is_left_to_the_next_one() -> None:
+    house, saga_id = await asleep(Services())
+    async with house:
+        house.pool.refuse_new()
+        before = await house.told(saga_id)
+        house.pool.rouse(saga_id)
+        await settled()
+        assert await house.told(saga_id) == before
+        assert saga_id in house.pool._sleepers
+
+
 async def test_an_action_that_is_refused_leaves_a_sleeper_to_its_driver() -> None:
     house, saga_id = await asleep(Services())
     async with house:

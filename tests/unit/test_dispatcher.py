@@ -1,6 +1,7 @@
 """Calls as they are sent, and the slots they are sent in."""
 
 import asyncio
+from collections.abc import Awaitable
 
 import pytest
 
@@ -120,6 +121,22 @@ def test_an_undo_is_not_sent_before_it_is_begun() -> None:
     tale = Tale(define("a", "b")).does("1").is_cancelled()
     with pytest.raises(ValueError, match="before it is begun"):
         sent(tale)
+
+
+class Broken(Recorder):
+    """A bug of ours."""
+
+    def perform(self, call: Call, *, timeout_s: float) -> Awaitable[Answer]:  # type: ignore[override]
+        raise RuntimeError("a bug")
+
+
+async def test_a_call_that_cannot_even_begin_keeps_no_slot() -> None:
+    dispatcher = Dispatcher(Broken(), NoTelemetry(), calls_per_service_max=1)
+    call = sent(Tale(define("a")).begins())
+    assert dispatcher.try_slot(call.service)
+    with pytest.raises(RuntimeError):
+        _ = dispatcher.send(call, timeout_s=1.0, over=lambda _: None)
+    assert dispatcher.loads() == {call.service: Load(in_flight=0, queued=0)}
 
 
 def test_slots_are_counted_per_service_and_handed_on_in_turn() -> None:

@@ -20,6 +20,7 @@ from coordinator.domain.events import (
     StepBegun,
     StepCompensated,
     StepFaulted,
+    StepPending,
     Verb,
 )
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId, StepName
@@ -202,6 +203,8 @@ def test_words_and_moments_of_a_list_come_back_as_such() -> None:
 def test_a_moment_that_is_no_number_is_not_written(moment: float) -> None:
     with pytest.raises(ValueError, match=r"StepBegun\.at is .*, which is no moment"):
         encode(StepBegun(moment, StepName("a")))
+    with pytest.raises(ValueError, match=r"StepPending\.ask_at is .*, which is no moment"):
+        encode(StepPending(1.0, StepName("a"), 1, moment))
 
 
 def test_half_a_character_is_not_written() -> None:

@@ -28,6 +28,7 @@ async def test_each_is_woken_in_its_turn_also_one_whose_time_is_ahead_of_the_clo
     taken = OpenSaga(SagaId("taken"), START + 0.05, START)
     assert all(sleepers.add(saga) for saga in (late, taken, ahead))
     waking = asyncio.ensure_future(sleepers.wake_when_due())
+    await asyncio.sleep(0)
     assert sleepers.take(taken.saga_id) == taken
     await waking
     assert woken == ["ahead", "late"]
