@@ -7,7 +7,9 @@ import pytest
 
 from tests.checker import made
 from tests.checker.check import check
-from tests.checker.evidence import ActionRead, Evidence, SagaRead, TimelineRead
+from tests.checker.evidence import ActionRead, Evidence, SagaRead, StepRule, TimelineRead
+from tests.checker.index import Timeline
+from tests.checker.laws.content import needs_undo
 from tests.checker.laws.flow import request_hash
 from tests.checker.made import (
     EPOCH_NS,
@@ -341,3 +343,17 @@ def test_without_operators_nothing_is_said_of_them() -> None:
     report = check(replace(run, actions=None, reads=tuple(quiet)))
     (operators,) = (verdict for verdict in report.verdicts if verdict.invariant == "I27")
     assert isinstance(operators.judged, NotYet)
+
+
+@pytest.mark.parametrize(("verb", "is_needed"), [("COMPLETE", False), ("SKIP", True)])
+def test_a_step_without_an_undo_is_barred_unless_a_person_vouched_for_it(verb: str, is_needed: bool) -> None:
+    rule = StepRule(name="b", service="b", transaction="do_b", compensation=None, attempts_max=1)
+    act = ActionRead(verb=verb, action_id="x", actor="Ada", reason="the bank called")
+    begun = TimelineRead(
+        seq=2, time_ns=0, type="STEP_BEGUN", step="b", attempt=1, code="", retry_ns=None, token=1
+    )
+    acted = replace(begun, seq=3, type="OPERATOR_ACTED", action=act)
+    undo = replace(begun, seq=4, type="UNDO_BEGUN", step="a")
+    assert needs_undo(rule, Timeline((begun, acted, undo)), undo) is is_needed
+    assert needs_undo(replace(rule, compensation="undo_b"), Timeline((begun, acted, undo)), undo)
+    assert needs_undo(rule, Timeline((begun, replace(acted, seq=5))), undo)

@@ -24,7 +24,7 @@ def i13_undone_in_reverse_order(index: Index) -> Finding:
             later = [rule for rule in definition.steps if rule.name in descendants[step.name]]
             later = [rule for rule in later if not _passed_over(rule, timeline)]
             for rule in later:
-                if begun is not None and _needs_undo(rule, timeline, begun):
+                if begun is not None and needs_undo(rule, timeline, begun):
                     settled = timeline.first("STEP_COMPENSATED", rule.name)
                     settled = settled or timeline.deeds.settled.get(rule.name)
                     in_order = settled is not None and settled.seq < begun.seq
@@ -193,7 +193,7 @@ def _passed_over(rule: StepRule, timeline: Timeline) -> bool:
     return rule.continues_on_failure and rule.name in timeline.deeds.undo_failed
 
 
-def _needs_undo(rule: StepRule, timeline: Timeline, at: TimelineRead) -> bool:
+def needs_undo(rule: StepRule, timeline: Timeline, at: TimelineRead) -> bool:
     """Whether, when *at* was written, the step may have had an effect that can be undone or barred."""
     begun = timeline.begun(rule.name)
     if begun is None or begun.seq > at.seq:
@@ -201,5 +201,12 @@ def _needs_undo(rule: StepRule, timeline: Timeline, at: TimelineRead) -> bool:
     refused = timeline.first("STEP_REFUSED", rule.name)
     if refused is not None and refused.seq < at.seq:
         return refused.attempt > 1
-    succeeded = timeline.first("STEP_SUCCEEDED", rule.name)
+    succeeded = timeline.first("STEP_SUCCEEDED", rule.name) or _completed_by_hand(rule, timeline)
     return rule.compensation is not None or succeeded is None or succeeded.seq > at.seq
+
+
+def _completed_by_hand(rule: StepRule, timeline: Timeline) -> TimelineRead | None:
+    """What says that a person vouched for the step's effect: who skips it does not."""
+    passed = timeline.deeds.passed.get(rule.name)
+    vouched = passed is not None and passed.action is not None and passed.action.verb == "COMPLETE"
+    return passed if vouched else None
