@@ -10,11 +10,9 @@ def main() -> int:
     """Run the command line of this process, and say how it ended."""
     try:
         from coordinator.cli.app import run
-        from coordinator.cli.run import end_when_interrupted
     except ModuleNotFoundError as error:
         if error.name not in ("typer", "rich"):
             raise
         print(_EXTRA, file=sys.stderr)
         return 1
-    end_when_interrupted()
     return run(sys.argv[1:])

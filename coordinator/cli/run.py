@@ -1,20 +1,14 @@
 """How any command ends: with its exit code, and at worst with one sentence on stderr. Never a traceback."""
 
 import os
-import signal
 import sys
-import threading
 from collections.abc import Callable, Sequence
-from types import FrameType
 from typing import Final
 
 import typer
 
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.output import Nowhere, ReaderGone, tell, throw_away
-
-INTERRUPTED_S: Final = 2.0
-"""What a command has to leave by itself when it is interrupted."""
 
 _PROGRAM: Final = "saga"
 _OURS: Final = ("coordinator", "participants", "saga")
@@ -50,20 +44,6 @@ def run_app(app: Callable[..., object], arguments: Sequence[str], program: str =
         return Exit.ERROR
     except Exception as error:
         return _failed(error)
-
-
-def end_when_interrupted() -> None:
-    """Let Ctrl-C end this process, whatever it is in the middle of, unless it is to ignore that."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _interrupt)
-
-
-def _interrupt(_number: int, _frame: FrameType | None) -> None:
-    # gRPC may have been where this leaves a lock taken, and whoever closes its channel would wait for ever.
-    ending = threading.Timer(INTERRUPTED_S, os._exit, (Exit.INTERRUPTED.value,))
-    ending.daemon = True
-    ending.start()
-    raise KeyboardInterrupt
 
 
 def _have_somewhere_to_write() -> None:

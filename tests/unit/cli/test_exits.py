@@ -1,9 +1,5 @@
 """How commands end: one exit code for each kind of error, and one sentence, whatever happens."""
 
-import signal
-import subprocess
-import sys
-
 import pytest
 import typer
 
@@ -104,31 +100,3 @@ def test_the_id_that_makes_asking_again_safe_is_told_as_it_is_typed(
 ) -> None:
     ending(errors.TimedOut(f"no answer came; under {field} 'a-1' it is done once"))
     assert capsys.readouterr().err == f"no answer came; under {flag} 'a-1' it is done once\n"
-
-
-STUCK = """
-import threading
-from coordinator.cli import run
-
-def app(**_):
-    try:
-        print("up", flush=True)
-        threading.Event().wait()
-    finally:
-        threading.Event().wait()
-
-run.INTERRUPTED_S = 0.1
-run.end_when_interrupted()
-run.run_app(app, [])
-"""
-
-
-def test_ctrl_c_ends_it_also_where_something_waits_for_ever() -> None:
-    with subprocess.Popen([sys.executable, "-c", STUCK], stdout=subprocess.PIPE, text=True) as child:
-        try:
-            assert child.stdout is not None
-            assert child.stdout.readline() == "up\n"
-            child.send_signal(signal.SIGINT)
-            assert child.wait(timeout=30) == Exit.INTERRUPTED
-        finally:
-            child.kill()
