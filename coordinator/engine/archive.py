@@ -17,7 +17,7 @@ DEFINITIONS_KEPT: Final = 256
 @lru_cache(maxsize=DEFINITIONS_KEPT)
 def pinned_definition(text: str, digest: Digest) -> SagaDefinition:
     """The definition that a journal keeps as *text*, which has that *digest*. It is read once in a process:
-    simulated coordinators start in it by the thousand.
+    many sagas are taken up at once after a crash, and simulated coordinators start by the thousand.
 
     Raises:
         SagaError: it is none.
@@ -69,7 +69,5 @@ class Archive:
             text = await self._index.definition(digest)
             if text is None:
                 raise SagaError(f"the definition {digest} that it is pinned to is not in the journal")
-            # Many sagas are taken up at once after a crash, and mostly by the same few definitions.
-            if digest not in self._definitions:
-                self._remember(digest, pinned_definition(text, digest))
+            self._remember(digest, pinned_definition(text, digest))
         return self._definitions[digest]

@@ -23,6 +23,7 @@ from coordinator.adapters.sqlite.connection import (
     open_reader,
     read_back,
 )
+from coordinator.adapters.sqlite.damage import is_damage
 from coordinator.adapters.sqlite.disk import DiskGauge
 from coordinator.adapters.sqlite.files import create_copy, mark_copy, remove_copy
 from coordinator.adapters.sqlite.writer import Writer
@@ -251,6 +252,6 @@ def _with_another_text(definitions: Iterable[tuple[str, str, str]]) -> Iterator[
 
 
 def _only_of_damage(error: sqlite3.DatabaseError) -> Sequence[str]:
-    if error.sqlite_errorcode & 0xFF not in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+    if not is_damage(error):
         raise error
     return [f"SQLite cannot read the file to its end: {error}"]
