@@ -23,10 +23,11 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from coordinator.domain import durations, jsontext
+from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidJson, StartupFailed
-from coordinator.domain.relations import NAME
-from coordinator.domain.sentences import fault, sentences
+from coordinator.domain.language import durations
+from coordinator.domain.language.relations import NAME
+from coordinator.domain.language.sentences import fault, sentences
 
 PREFIX: Final = "SAGA_"
 SETTINGS_FILE: Final = "SAGA_SETTINGS_FILE"

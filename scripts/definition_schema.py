@@ -11,8 +11,8 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
 
 from coordinator.domain.definition import SagaDefinition
-from coordinator.domain.durations import format_duration
-from coordinator.domain.rules import RULES, Stage
+from coordinator.domain.language.durations import format_duration
+from coordinator.domain.language.rules import RULES, Stage
 
 
 def schema_text() -> str:

@@ -9,7 +9,7 @@ import sys
 from typing import Final
 
 from coordinator.adapters.prometheus import METRICS
-from coordinator.domain.rules import RULES
+from coordinator.domain.language.rules import RULES
 from coordinator.settings import PREFIX, Settings, flag_of
 from scripts.cluster import ROOT
 from scripts.definition_schema import schema_text

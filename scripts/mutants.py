@@ -89,6 +89,11 @@ class Mutant:
     value: object
 
     @property
+    def file(self) -> str:
+        """The name of the module's file, without its folder."""
+        return self.module.rpartition(".")[2]
+
+    @property
     def key(self) -> str:
         """What it is called: the same wherever in its file the function stands."""
         place = f"{self.module}.{self.function}" if self.function else self.module

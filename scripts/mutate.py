@@ -109,10 +109,12 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def read_modules() -> dict[str, Module]:
-    files = sorted((ROOT / PACKAGE.replace(".", "/")).glob("[!_]*.py"))
-    sources = {file: file.read_text() for file in files}
+    """The modules of the domain, by what they are called in it: "saga", "language.graph"."""
+    top = ROOT / PACKAGE.replace(".", "/")
+    files = {".".join(file.relative_to(top).with_suffix("").parts): file for file in top.rglob("[!_]*.py")}
+    sources = {name: file.read_text() for name, file in sorted(files.items())}
     members = {name: them for source in sources.values() for name, them in enum_members(source).items()}
-    return {file.stem: Module(file.stem, source, str(file), members) for file, source in sources.items()}
+    return {name: Module(name, source, str(files[name]), members) for name, source in sources.items()}
 
 
 def read_explained(text: str) -> dict[str, str]:
@@ -136,7 +138,8 @@ def explains_nothing(
     """Those *explained* that none of the *mutants* is, in modules other than those *without*: their code has
     changed since."""
     known = {mutant.key for mutant in mutants}
-    return [key for key in explained if key not in known and re.split("[.:]", key)[0] not in without]
+    elsewhere = re.compile("|".join(rf"{re.escape(module)}[.:]" for module in without) or "(?!)")
+    return [key for key in explained if key not in known and not elsewhere.match(key)]
 
 
 def follow(
@@ -160,14 +163,14 @@ def follow(
 def tell(mutants: Sequence[Mutant], outcomes: Sequence[Outcome], explained: Collection[str]) -> None:
     """Print the score of each module, and of all."""
     titles = (*Outcome, "explained", "score")
-    print(f"{'module':20}{'mutants':>10}" + "".join(f"{title:>11}" for title in titles))
+    print(f"{'module':28}{'mutants':>10}" + "".join(f"{title:>11}" for title in titles))
     for name in (*dict.fromkeys(mutant.module for mutant in mutants), "all"):
         mine = [place for place, mutant in enumerate(mutants) if name in (mutant.module, "all")]
         counts = Counter(outcomes[place] for place in mine)
         known = sum(outcomes[place] is Outcome.SURVIVED and mutants[place].key in explained for place in mine)
         score = 1 - counts[Outcome.SURVIVED] / len(mine)
         numbers = "".join(f"{number:11}" for number in (*(counts[outcome] for outcome in Outcome), known))
-        print(f"{name:20}{len(mine):10}{numbers}{score:11.1%}")
+        print(f"{name:28}{len(mine):10}{numbers}{score:11.1%}")
 
 
 def judge(mutants: Sequence[Mutant], outcomes: Sequence[Outcome], explained: Collection[str]) -> bool:

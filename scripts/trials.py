@@ -104,7 +104,7 @@ class Survey:
             for line in module.lines_with(mutant.names):
                 reading.update(by_line.get(line, ()))
         tests = {test for test in self.seconds if _file(test) in files}
-        called_after = {test for test in tests if mutant.module.rstrip("s") in _file(test)}
+        called_after = {test for test in tests if mutant.file.rstrip("s") in _file(test)}
         groups = (called_after, reading, tests)
         return [*dict.fromkeys(test for group in groups for test in self._quickest_first(group))]
 
@@ -341,10 +341,10 @@ _WATCHING = _Watching()
 def _imported(tree: ast.Module, package: str) -> Iterator[str]:
     """The modules of *package* that *tree* names."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == package:
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"{package}."):
-            yield (node.module or "").removeprefix(f"{package}.")
+        if isinstance(node, ast.ImportFrom):
+            for name in (f"{node.module}", *(f"{node.module}.{alias.name}" for alias in node.names)):
+                if name.startswith(f"{package}."):
+                    yield name.removeprefix(f"{package}.")
 
 
 def _run_pytest(tests: Sequence[str], plugin: object) -> int:

@@ -13,10 +13,10 @@ from typing import Final, Self
 from coordinator.adapters.definition_text import FORMAT_OF, checked, definition_document, format_of
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition
-from coordinator.domain.documents import Document
 from coordinator.domain.errors import InvalidDefinition, StartupFailed, Violation
-from coordinator.domain.expressions import Check
-from coordinator.domain.registration import Key, natural
+from coordinator.domain.language.documents import Document
+from coordinator.domain.language.expressions import Check
+from coordinator.domain.language.registration import Key, natural
 from coordinator.ports.definitions import Read
 
 SCHEMA_FILE: Final = "schema.json"

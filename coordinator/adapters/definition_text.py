@@ -8,11 +8,11 @@ from typing import Final
 
 from coordinator.adapters.yaml_text import read_yaml
 from coordinator.domain.definition import VIOLATIONS_MAX, SagaDefinition, check_definition, read_document
-from coordinator.domain.documents import Document, Format, Places, read_json
 from coordinator.domain.errors import InvalidDefinition, Violation
-from coordinator.domain.expression_rules import ExpressionFault, expression_faults
-from coordinator.domain.expressions import Check
 from coordinator.domain.jsontext import path_of
+from coordinator.domain.language.documents import Document, Format, Places, read_json
+from coordinator.domain.language.expression_rules import ExpressionFault, expression_faults
+from coordinator.domain.language.expressions import Check
 from coordinator.ports.definitions import Read
 
 FORMAT_OF: Final[Mapping[str, Format]] = MappingProxyType(

@@ -22,7 +22,7 @@ from coordinator.domain.errors import (
 )
 from coordinator.domain.events import Event, OperatorActed
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
-from coordinator.domain.registration import (
+from coordinator.domain.language.registration import (
     Key,
     Registered,
     Registration,

@@ -12,9 +12,9 @@ from typing import Final, NoReturn
 import yaml
 
 from coordinator.domain import jsontext
-from coordinator.domain.documents import Document, Places, Spot, position
 from coordinator.domain.errors import InvalidJson, InvalidYaml, Loc
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.documents import Document, Places, Spot, position
 
 
 def read_yaml(text: str | bytes) -> Document:

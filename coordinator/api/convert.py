@@ -33,11 +33,11 @@ from coordinator.domain.events import (
     UndoRefused,
     Verb,
 )
-from coordinator.domain.graph import places
 from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue, canonical, child
+from coordinator.domain.language.graph import places
 from coordinator.domain.saga import Saga, Status
-from coordinator.domain.shown_plan import ShownPlan, ShownUndo
+from coordinator.domain.shown.shown_plan import ShownPlan, ShownUndo
 from coordinator.domain.step_status import step_status
 from coordinator.domain.summary import SagaSummary
 from coordinator.domain.trace import parse_trace

@@ -9,9 +9,9 @@ from coordinator.api.convert import to_timestamp
 from coordinator.api.filters import decoded_token
 from coordinator.api.requests import NAME_CHARS_MAX, Findings
 from coordinator.domain import jsontext
-from coordinator.domain.documents import Format
 from coordinator.domain.errors import InvalidRequest, Violation
-from coordinator.domain.registration import Registration
+from coordinator.domain.language.documents import Format
+from coordinator.domain.language.registration import Registration
 from coordinator.engine.definitions import Answer, Located
 from coordinator.engine.shown_definitions import After, Shown
 from saga.v1 import coordinator_pb2 as pb

@@ -15,8 +15,8 @@ from coordinator.api.requests import ORDER_FIELDS, order_input
 from coordinator.api.streams import Kind, Streams
 from coordinator.api.waiting import patience_s
 from coordinator.domain.errors import DefinitionNotFound, InvalidRequest, Undecided
-from coordinator.domain.front_door import FrontDoor
 from coordinator.domain.ids import RequestId
+from coordinator.domain.language.front_door import FrontDoor
 from coordinator.domain.saga import Status
 from coordinator.engine.definitions import Definitions
 from coordinator.engine.sagas import Accepted, Sagas, Wanted

@@ -83,7 +83,7 @@ def seconds(text: str, option: str = "--timeout") -> float:
     Raises:
         CommandFailed: it is none.
     """
-    from coordinator.domain import durations
+    from coordinator.domain.language import durations
 
     try:
         return durations.check_duration(float(text)) if _is_number(text) else durations.parse_duration(text)

@@ -8,8 +8,8 @@ from typing import Final
 
 from coordinator.domain.ids import StepName
 from coordinator.domain.saga import Status
+from coordinator.domain.shown.undo_plan import Stays
 from coordinator.domain.summary import DeadLetterCause
-from coordinator.domain.undo_plan import Stays
 from coordinator.simulation.exploring import Explored
 from coordinator.simulation.findings import Point, Situation, Undo
 

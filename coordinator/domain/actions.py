@@ -22,8 +22,8 @@ from coordinator.domain.events import (
     OperatorActed,
     Verb,
 )
-from coordinator.domain.expressions import Evaluate
 from coordinator.domain.ids import ActionId, StepName
+from coordinator.domain.language.expressions import Evaluate
 from coordinator.domain.machine import decide
 from coordinator.domain.play import play
 from coordinator.domain.saga import (

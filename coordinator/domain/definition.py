@@ -26,13 +26,21 @@ from pydantic import (
     model_validator,
 )
 
-from coordinator.domain import durations, jsontext
-from coordinator.domain.documents import Document, Places, read_json
+from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidDefinition, InvalidJson, InvalidText, Violation
-from coordinator.domain.graph import Graph, graph, places
 from coordinator.domain.ids import Digest, StepName
-from coordinator.domain.relations import NAME, Sketch, dependencies, is_output, relation_faults, sketch
-from coordinator.domain.sentences import INVALID, TAG, Entries, Fault, fault, found, sentences
+from coordinator.domain.language import durations
+from coordinator.domain.language.documents import Document, Places, read_json
+from coordinator.domain.language.graph import Graph, graph, places
+from coordinator.domain.language.relations import (
+    NAME,
+    Sketch,
+    dependencies,
+    is_output,
+    relation_faults,
+    sketch,
+)
+from coordinator.domain.language.sentences import INVALID, TAG, Entries, Fault, fault, found, sentences
 
 STEPS_MAX: Final = 1_000
 VIOLATIONS_MAX: Final = 100

@@ -13,8 +13,8 @@ from coordinator.domain.definition import SagaDefinition, StepDefinition
 from coordinator.domain.errors import Violation
 from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue
-from coordinator.domain.relations import OUTPUT_OF, OUTPUTS, is_output
-from coordinator.domain.sentences import kind, listed
+from coordinator.domain.language.relations import OUTPUT_OF, OUTPUTS, is_output
+from coordinator.domain.language.sentences import kind, listed
 
 OUTPUT_DEPTH_MAX: Final = jsontext.DEPTH_MAX - 2
 """How deep an answer may be nested: in a later step's input it stands two levels deeper."""

@@ -16,10 +16,10 @@ from coordinator.domain.events import (
     StepCompensated,
     StepSucceeded,
 )
-from coordinator.domain.expression_reading import reading
-from coordinator.domain.expressions import Evaluate, expressions_in
 from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expression_reading import reading
+from coordinator.domain.language.expressions import Evaluate, expressions_in
 from coordinator.domain.machine import begin, evolve, outstanding
 from coordinator.domain.saga import Saga, Status, StepState
 from coordinator.domain.shaping import first_call, omitted, shaped_output

@@ -6,9 +6,9 @@ from typing import Final
 
 from coordinator.domain.definition import OnCompensationFailure, SagaDefinition, StepDefinition
 from coordinator.domain.events import OperatorActed
-from coordinator.domain.graph import places
 from coordinator.domain.ids import RequestId, SagaId, StepName
 from coordinator.domain.jsontext import size_bytes
+from coordinator.domain.language.graph import places
 from coordinator.domain.values import frozen, remembered, replace
 
 SAGA_INPUT_BYTES_MAX: Final = 1 << 20

@@ -10,10 +10,10 @@ from coordinator.domain import jsontext
 from coordinator.domain.commands import Command, Invoke
 from coordinator.domain.errors import NotEvaluated
 from coordinator.domain.events import Event, ExpressionFailed, OutputShaped, StepOmitted, UndoBegun
-from coordinator.domain.expressions import Evaluate, Scope, holds, shape
 from coordinator.domain.ids import StepName
 from coordinator.domain.inputs import input_fields, step_input
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expressions import Evaluate, Scope, holds, shape
 from coordinator.domain.machine import begin
 from coordinator.domain.saga import CALL_BYTES_MAX, SHAPED_BYTES_MAX, SHAPED_INPUTS_BYTES_MAX, Saga, StepState
 

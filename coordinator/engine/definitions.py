@@ -9,14 +9,14 @@ from collections.abc import Coroutine, Mapping, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 from coordinator.domain.definition import SagaDefinition
-from coordinator.domain.documents import Format, Position
 from coordinator.domain.errors import InvalidDefinition, Overloaded, VersionTaken, Violation
-from coordinator.domain.expressions import Evaluate
-from coordinator.domain.front_door import FrontDoor
 from coordinator.domain.ids import Digest
 from coordinator.domain.jsontext import digest
-from coordinator.domain.lint import Finding, lint
-from coordinator.domain.registration import Outcome, Registered, Registration, register
+from coordinator.domain.language.documents import Format, Position
+from coordinator.domain.language.expressions import Evaluate
+from coordinator.domain.language.front_door import FrontDoor
+from coordinator.domain.language.lint import Finding, lint
+from coordinator.domain.language.registration import Outcome, Registered, Registration, register
 from coordinator.domain.values import frozen
 from coordinator.engine.offered_definitions import OfferedDefinitions, label
 from coordinator.engine.shown_definitions import Shown, ShownDefinitions

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import DefinitionNotFound
-from coordinator.domain.registration import Key, Registration, newest
-from coordinator.domain.sentences import listed
+from coordinator.domain.language.registration import Key, Registration, newest
+from coordinator.domain.language.sentences import listed
 
 
 class OfferedDefinitions:

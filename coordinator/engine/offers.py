@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Collection, Iterator, Mapping
 
 from coordinator.domain.definition import SagaDefinition
-from coordinator.domain.lint import Finding
+from coordinator.domain.language.lint import Finding
 from coordinator.ports.participants import Description, Participants, Told
 
 _RULE_OF_TOLD = {

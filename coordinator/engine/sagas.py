@@ -34,13 +34,13 @@ from coordinator.domain.errors import (
     WaitTimedOut,
 )
 from coordinator.domain.events import OperatorActed, SagaStarted, Verb
-from coordinator.domain.exported import exported
 from coordinator.domain.ids import ActionId, Digest, RequestId, SagaId
 from coordinator.domain.inputs import check_input
 from coordinator.domain.jsontext import JsonValue, canonical, digest, size_bytes
 from coordinator.domain.machine import Decision, decide
 from coordinator.domain.saga import SAGA_INPUT_BYTES_MAX, Saga, Status
-from coordinator.domain.shown_plan import ShownPlan, shown_plan
+from coordinator.domain.shown.exported import exported
+from coordinator.domain.shown.shown_plan import ShownPlan, shown_plan
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.domain.values import frozen
 from coordinator.engine.driver import Tools

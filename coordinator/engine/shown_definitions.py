@@ -10,8 +10,8 @@ from typing import NamedTuple
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.ids import Digest
-from coordinator.domain.registration import Key, Registration, newest
-from coordinator.domain.relations import sketch
+from coordinator.domain.language.registration import Key, Registration, newest
+from coordinator.domain.language.relations import sketch
 from coordinator.domain.values import frozen
 from coordinator.engine.offered_definitions import OfferedDefinitions, place
 from coordinator.ports.aside import Aside

@@ -4,10 +4,10 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from coordinator.domain.definition import SagaDefinition
-from coordinator.domain.documents import Format, Places
 from coordinator.domain.errors import VersionTaken
-from coordinator.domain.expressions import Check
-from coordinator.domain.registration import Key, Registered, Registration
+from coordinator.domain.language.documents import Format, Places
+from coordinator.domain.language.expressions import Check
+from coordinator.domain.language.registration import Key, Registered, Registration
 from coordinator.domain.values import frozen
 
 
@@ -32,7 +32,7 @@ class DefinitionReader(Protocol):
 
 
 class DefinitionStore(Protocol):
-    """What is registered under each name and version (domain/registration.py), kept in the journal.
+    """What is registered under each name and version (domain/language/registration.py), kept in the journal.
 
     A registration and a start of a saga that race are written one after the other, and the second one sees
     the first: so no version gets other content while a saga begins with what it held.

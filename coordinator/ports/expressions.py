@@ -3,8 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
-from coordinator.domain.expressions import Effort, Wanted, Wrong
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expressions import Effort, Wanted, Wrong
 
 
 class Expressions(Protocol):

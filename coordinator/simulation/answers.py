@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from coordinator.domain.definition import CompensationRetryPolicy, RetryPolicy, StepDefinition
+from coordinator.domain.language.worst_case import one_round
 from coordinator.domain.outcomes import Direction
 from coordinator.domain.retry import PENDING_MAX_S
-from coordinator.domain.worst_case import one_round
 from coordinator.simulation.world import Reaction, Reply
 
 ANSWER_S: Final = 0.05

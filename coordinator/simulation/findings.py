@@ -8,12 +8,12 @@ from typing import Final
 from coordinator.domain.actions import effect_of, possible_actions
 from coordinator.domain.definition import SagaDefinition, StepKind
 from coordinator.domain.events import SagaStarted, Verb
-from coordinator.domain.expressions import Evaluate
 from coordinator.domain.ids import StepName
+from coordinator.domain.language.expressions import Evaluate
 from coordinator.domain.machine import evolve, start
 from coordinator.domain.saga import Heading, Saga, Status
+from coordinator.domain.shown.undo_plan import Stays, undo_plan
 from coordinator.domain.summary import DeadLetterCause
-from coordinator.domain.undo_plan import Stays, undo_plan
 from coordinator.simulation.laws import broken_laws
 from coordinator.simulation.rehearsal import Rehearsed
 from coordinator.simulation.runs import Run

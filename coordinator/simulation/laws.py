@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from coordinator.domain.graph import places
 from coordinator.domain.ids import StepName
+from coordinator.domain.language.graph import places
 from coordinator.domain.saga import Saga, Status, StepOutcome, UndoOutcome
 from coordinator.simulation.rehearsal import Rehearsed
 from coordinator.simulation.world import Row

@@ -11,10 +11,10 @@ from typing import Final, TypeAlias
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition, StepDefinition
 from coordinator.domain.errors import NotEvaluated
-from coordinator.domain.expression_reading import INPUT, OUTPUTS, Taken, TokenKind, reading, text_of
-from coordinator.domain.expressions import Evaluate, Scope, expressions_in, holds, shape
 from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expression_reading import INPUT, OUTPUTS, Taken, TokenKind, reading, text_of
+from coordinator.domain.language.expressions import Evaluate, Scope, expressions_in, holds, shape
 
 TRIALS_MAX: Final = 2_000
 """For one expression."""

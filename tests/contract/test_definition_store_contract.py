@@ -1,5 +1,5 @@
 """What every store of definitions promises, one promise a test: see coordinator/ports/definitions.py, and
-coordinator/domain/registration.py for what becomes of what."""
+coordinator/domain/language/registration.py for what becomes of what."""
 
 import asyncio
 import json
@@ -9,7 +9,7 @@ import pytest
 
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.errors import DefinitionInUse, DefinitionMoved, VersionTaken
-from coordinator.domain.registration import Key, Outcome, Registered, Registration, newest
+from coordinator.domain.language.registration import Key, Outcome, Registered, Registration, newest
 from coordinator.ports.definitions import DefinitionStore
 from tests.contract.conftest import Home
 from tests.contract.sagas import AnyJournal, Told, a_saga, completed

@@ -16,8 +16,8 @@ from typing import Final
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.events import Verb
-from coordinator.domain.exported import exported
 from coordinator.domain.ids import StepName
+from coordinator.domain.shown.exported import exported
 from coordinator.ports.journal import Record
 from coordinator.ports.participants import Call
 from coordinator.simulation.boundaries import Kill, Unsynced

@@ -7,10 +7,10 @@ import pytest
 
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.events import OperatorActed, OutputShaped, SagaResumed, StepFaulted, Verb
-from coordinator.domain.exported import exported
 from coordinator.domain.ids import ActionId, FencingToken
 from coordinator.domain.jsontext import JsonValue, canonical
 from coordinator.domain.saga import Saga
+from coordinator.domain.shown.exported import exported
 from coordinator.ports.journal import Record
 from coordinator.simulation.chance import BORN_AT_S
 from coordinator.simulation.course import (

@@ -11,7 +11,7 @@ import pytest
 from grpc import StatusCode
 
 from coordinator.api.requests import ORDER_FIELDS, order_input
-from coordinator.domain.documents import Format
+from coordinator.domain.language.documents import Format
 from coordinator.domain.outcomes import NoProof, Refused, Unproved
 from coordinator.ports.participants import ExecuteCall
 from saga.orders.v1 import orders_pb2

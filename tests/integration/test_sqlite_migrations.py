@@ -32,7 +32,7 @@ from coordinator.domain.events import (
     Verb,
 )
 from coordinator.domain.ids import FencingToken, StepName
-from coordinator.domain.registration import Registered, Registration
+from coordinator.domain.language.registration import Registered, Registration
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE, SagaSummary
 from coordinator.engine.upkeep import verify

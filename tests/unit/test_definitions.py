@@ -18,10 +18,10 @@ from coordinator.adapters.memory import MemoryJournal
 from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition, parse_definition
-from coordinator.domain.documents import Format, Places
 from coordinator.domain.errors import DefinitionNotFound, JournalUnavailable, Overloaded
-from coordinator.domain.front_door import FrontDoor
-from coordinator.domain.registration import Registration
+from coordinator.domain.language.documents import Format, Places
+from coordinator.domain.language.front_door import FrontDoor
+from coordinator.domain.language.registration import Registration
 from coordinator.engine import shown_definitions
 from coordinator.engine.definitions import Definitions
 from coordinator.engine.shown_definitions import State

@@ -11,8 +11,8 @@ from coordinator.api.definitions import at_field
 from coordinator.api.errors import to_status
 from coordinator.domain.definition import parse_definition
 from coordinator.domain.errors import InvalidDefinition, Violation
-from coordinator.domain.expression_rules import ExpressionFault
-from coordinator.domain.sentences import listed
+from coordinator.domain.language.expression_rules import ExpressionFault
+from coordinator.domain.language.sentences import listed
 
 METADATA_BYTES_MAX = 8 * 1024
 LONG = [f"a{number:02}".ljust(100, "x") for number in range(30)]

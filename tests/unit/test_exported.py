@@ -23,12 +23,12 @@ from coordinator.domain.events import (
     UndoRefused,
     Verb,
 )
-from coordinator.domain.exported import exported
 from coordinator.domain.ids import ActionId, Digest, RequestId, SagaId, StepName
 from coordinator.domain.jsontext import canonical
 from coordinator.domain.machine import resume
 from coordinator.domain.outcomes import Refused
 from coordinator.domain.saga import Saga
+from coordinator.domain.shown.exported import exported
 from tests.unit.machine.tale import Tale, define, step
 
 TOKEN: Final = "tok-canary-5e1d"

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from coordinator.domain.front_door import FrontDoor
+from coordinator.domain.language.front_door import FrontDoor
 from tests.unit.machine.tale import define, step
 
 DOOR = FrontDoor("BookTrip", "SAGA_TRIPS", "Trip", ("from", "to"))

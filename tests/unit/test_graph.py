@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 
 from coordinator.domain.definition import STEPS_MAX
-from coordinator.domain.graph import Graph, a_cycle, graph, mask, places
+from coordinator.domain.language.graph import Graph, a_cycle, graph, mask, places
 
 Drawn = list[list[int]]
 ALL: Final = (1 << STEPS_MAX) - 1

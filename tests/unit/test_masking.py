@@ -9,8 +9,8 @@ import pytest
 
 from coordinator.domain.definition import SagaDefinition, StepDefinition
 from coordinator.domain.jsontext import canonical
-from coordinator.domain.masking import FOUND_MAX, Masking, of_its_kind
 from coordinator.domain.saga import StepState, Undo
+from coordinator.domain.shown.masking import FOUND_MAX, Masking, of_its_kind
 from tests.unit.machine.tale import Tale, step
 
 TOKEN: Final = "tok-canary-31c7"

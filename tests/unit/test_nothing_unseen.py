@@ -38,7 +38,7 @@ ADDED: Final = Module.of(
     "coordinator.engine.added",
     """
 from coordinator.domain.actions import STOPPING
-from coordinator.domain.expression_reading import reading
+from coordinator.domain.language.expression_reading import reading
 from coordinator.ports.participants import Description
 
 def added(source: str, description: Description, unknown):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import VersionTaken
-from coordinator.domain.registration import (
+from coordinator.domain.language.registration import (
     Key,
     Outcome,
     Registered,

@@ -11,8 +11,8 @@ from typing import Final
 
 from coordinator.adapters.cel.language import Traits
 from coordinator.domain.errors import NotEvaluated
-from coordinator.domain.expressions import Effort
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expressions import Effort
 
 GIVEN_BYTES_MAX: Final = 64 << 10
 GIVEN_VALUES_MAX: Final = 2_000

@@ -19,8 +19,9 @@ from coordinator.adapters.cel.language import (
 )
 from coordinator.adapters.cel.values import NO_JSON, to_json
 from coordinator.domain.errors import NotEvaluated
-from coordinator.domain.expression_reading import INPUT, OUTPUTS, position, reading
-from coordinator.domain.expressions import (
+from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expression_reading import INPUT, OUTPUTS, position, reading
+from coordinator.domain.language.expressions import (
     EXPRESSION_CHARS_MAX,
     SYNTAX,
     TOO_LARGE,
@@ -32,7 +33,6 @@ from coordinator.domain.expressions import (
     holds,
     shape,
 )
-from coordinator.domain.jsontext import JsonValue
 
 EXPRESSIONS_KEPT: Final = 512
 """Compiled; each takes about 13 KiB."""

@@ -9,9 +9,16 @@ from collections.abc import Iterator
 from typing import Final
 
 from coordinator.adapters.cel.language import FUNCTIONS
-from coordinator.domain.expression_reading import INPUT, OUTPUTS, TokenKind, position, reading, text_of
-from coordinator.domain.expressions import SYNTAX, TOO_LARGE, TYPE, Wrong
-from coordinator.domain.sentences import found, listed
+from coordinator.domain.language.expression_reading import (
+    INPUT,
+    OUTPUTS,
+    TokenKind,
+    position,
+    reading,
+    text_of,
+)
+from coordinator.domain.language.expressions import SYNTAX, TOO_LARGE, TYPE, Wrong
+from coordinator.domain.language.sentences import found, listed
 
 _NOT_READ: Final = "expected an expression in CEL"
 _FAILED: Final = "it can not be evaluated over what it is given"

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final
 
-from coordinator.domain.expression_reading import INPUT, OUTPUTS, Token, TokenKind, position, reading
-from coordinator.domain.expressions import SYNTAX, TOO_LARGE, Wrong
-from coordinator.domain.sentences import found, listed
+from coordinator.domain.language.expression_reading import INPUT, OUTPUTS, Token, TokenKind, position, reading
+from coordinator.domain.language.expressions import SYNTAX, TOO_LARGE, Wrong
+from coordinator.domain.language.sentences import found, listed
 
 MACROS_MAX: Final = 2
 PATTERN_CHARS_MAX: Final = 100

@@ -8,8 +8,8 @@ from cel_expr_python import cel
 from coordinator.adapters.cel.bounds import take_reading
 from coordinator.domain import jsontext
 from coordinator.domain.errors import NotEvaluated
-from coordinator.domain.expressions import YIELD_BYTES_MAX, Effort
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expressions import YIELD_BYTES_MAX, Effort
 
 _Scalar: TypeAlias = bool | int | float | str | None
 

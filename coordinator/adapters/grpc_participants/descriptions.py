@@ -11,7 +11,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from coordinator.adapters.grpc_participants.words import exceeds_limit, reason_of
-from coordinator.domain.relations import NAME
+from coordinator.domain.language.relations import NAME
 from coordinator.ports.participants import Description, Told
 from saga.v1 import participant_pb2 as pb
 

@@ -34,7 +34,7 @@ from coordinator.adapters.prometheus.metrics import (
 )
 from coordinator.adapters.prometheus.telemetry import OTHER, PrometheusTelemetry
 from coordinator.domain.ids import StepName
-from coordinator.domain.relations import NAME
+from coordinator.domain.language.relations import NAME
 from coordinator.domain.saga import Status
 from coordinator.engine.dispatcher import Load
 from coordinator.ports.clock import Clock

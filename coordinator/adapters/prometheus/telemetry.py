@@ -34,6 +34,7 @@ from coordinator.adapters.prometheus.metrics import (
     Reading,
 )
 from coordinator.domain.events import Cause, Verb
+from coordinator.domain.language.relations import NAME
 from coordinator.domain.outcomes import (
     Answer,
     Direction,
@@ -44,7 +45,6 @@ from coordinator.domain.outcomes import (
     Succeeded,
     Unproved,
 )
-from coordinator.domain.relations import NAME
 from coordinator.domain.saga import Status
 from coordinator.domain.trace import recorded_trace
 from coordinator.engine.dispatcher import Load

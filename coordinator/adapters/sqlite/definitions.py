@@ -8,7 +8,7 @@ from coordinator.adapters.sqlite.rows import check_text
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import VersionTaken
-from coordinator.domain.registration import Key, Registered, Registration
+from coordinator.domain.language.registration import Key, Registered, Registration
 
 
 class SqliteDefinitions:

@@ -42,7 +42,7 @@ from coordinator.domain.errors import (
     VersionTaken,
 )
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
-from coordinator.domain.registration import Registered, Registration
+from coordinator.domain.language.registration import Registered, Registration
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE
 from coordinator.ports.journal import Quarantine, Request

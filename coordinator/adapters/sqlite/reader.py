@@ -33,7 +33,7 @@ from coordinator.domain.errors import (
     SagaNotFound,
 )
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
-from coordinator.domain.registration import Key, Registration
+from coordinator.domain.language.registration import Key, Registration
 from coordinator.domain.summary import SagaSummary
 from coordinator.ports.journal import (
     SIGNATURES_MAX,

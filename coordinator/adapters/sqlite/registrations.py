@@ -12,7 +12,7 @@ from typing import Any, Final
 from coordinator.adapters.sqlite.rows import Parameters
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import DefinitionInUse, DefinitionMoved, VersionTaken
-from coordinator.domain.registration import (
+from coordinator.domain.language.registration import (
     Key,
     Registered,
     Registration,

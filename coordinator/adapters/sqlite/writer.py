@@ -19,7 +19,7 @@ from coordinator.adapters.sqlite.group import Append, Entry, Heads, MendHeads, O
 from coordinator.adapters.sqlite.registrations import Register, Retire, TakeUpFiles
 from coordinator.domain.errors import JournalUnavailable, SagaError, VersionTaken
 from coordinator.domain.ids import FencingToken
-from coordinator.domain.registration import Registered, Registration
+from coordinator.domain.language.registration import Registered, Registration
 from coordinator.ports.journal import Quarantine, Request
 
 CHECKPOINT_ENTRIES: Final = 8_000

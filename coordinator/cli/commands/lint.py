@@ -13,10 +13,10 @@ from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.output import Form, print_many, put
 from coordinator.cli.text import one_line
 from coordinator.domain.errors import InvalidDefinition, StartupFailed
-from coordinator.domain.expressions import Evaluate
-from coordinator.domain.lint import lint
-from coordinator.domain.rules import RULES
-from coordinator.domain.sentences import INVALID
+from coordinator.domain.language.expressions import Evaluate
+from coordinator.domain.language.lint import lint
+from coordinator.domain.language.rules import RULES
+from coordinator.domain.language.sentences import INVALID
 from coordinator.engine.offers import offer_findings, offers
 from coordinator.ports.definitions import Read
 from coordinator.ports.participants import Description

@@ -20,7 +20,7 @@ from coordinator.domain.errors import InvalidDefinition, InvalidJson
 from coordinator.domain.ids import StepName
 from coordinator.domain.inputs import OUTPUT_DEPTH_MAX, check_input
 from coordinator.domain.jsontext import JsonValue
-from coordinator.domain.sentences import found, kind, listed
+from coordinator.domain.language.sentences import found, kind, listed
 from coordinator.simulation.exploring import Explored, explore
 from coordinator.simulation.made_up import Data, NothingFits, made_up
 

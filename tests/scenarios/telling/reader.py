@@ -9,11 +9,11 @@ from typing import Any, Final, NoReturn
 
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.definition import SagaDefinition, parse_definition
-from coordinator.domain.durations import parse_duration
 from coordinator.domain.errors import InvalidDefinition
 from coordinator.domain.events import Verb
-from coordinator.domain.expression_rules import expression_faults
 from coordinator.domain.jsontext import canonical, path_of
+from coordinator.domain.language.durations import parse_duration
+from coordinator.domain.language.expression_rules import expression_faults
 from tests.scenarios.telling.story import CANCEL, DIES, AfterCrash, Happening, Planned, Story
 from tests.scenarios.telling.timeline import Line, SideBySide, Timeline, Way
 

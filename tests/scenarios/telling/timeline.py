@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from coordinator.domain.definition import SagaDefinition
-from coordinator.domain.durations import format_duration
 from coordinator.domain.events import (
     CancelRequested,
     Cause,
@@ -35,6 +34,7 @@ from coordinator.domain.events import (
     UndoPending,
     UndoRefused,
 )
+from coordinator.domain.language.durations import format_duration
 from coordinator.domain.machine import evolve, start
 from coordinator.domain.saga import Saga
 

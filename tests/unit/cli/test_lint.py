@@ -7,7 +7,7 @@ from typing import Final
 import pytest
 
 from coordinator.cli.app import run
-from coordinator.domain.rules import RULES
+from coordinator.domain.language.rules import RULES
 
 SOUND: Final = """\
 sagaName: Ping

@@ -19,8 +19,8 @@ from coordinator.domain.definition import (
     StepDefinition,
     parse_definition,
 )
-from coordinator.domain.durations import LONGEST_S, SHORTEST_S
 from coordinator.domain.ids import StepName
+from coordinator.domain.language.durations import LONGEST_S, SHORTEST_S
 
 DEFINITIONS: Final = Path(__file__).parents[3] / "definitions"
 SMALLEST: Final = """

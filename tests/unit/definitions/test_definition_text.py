@@ -8,9 +8,9 @@ import pytest
 from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.definition_files import DefinitionFiles
 from coordinator.adapters.definition_text import definition_document, format_of, read_definition
-from coordinator.domain.documents import Format
 from coordinator.domain.errors import InvalidDefinition
-from coordinator.domain.sentences import INVALID
+from coordinator.domain.language.documents import Format
+from coordinator.domain.language.sentences import INVALID
 
 CHECK: Final = CelExpressions().check
 IN_YAML: Final = "sagaName: {}\nsteps:\n- {{service: Hotel, transaction: book, compensation: null}}\n"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from coordinator.domain.durations import (
+from coordinator.domain.language.durations import (
     LONGEST_S,
     SHORTEST_S,
     check_duration,

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 
 from coordinator.adapters.yaml_text import read_yaml
 from coordinator.domain.definition import parse_definition
-from coordinator.domain.documents import position, read_json
 from coordinator.domain.errors import InvalidDefinition, InvalidJson, Loc, Violation
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.documents import position, read_json
 from tests.unit.definitions.test_wrong_definitions import SERVICES, WRONG
 from tests.unit.definitions.test_yaml import VALUES
 

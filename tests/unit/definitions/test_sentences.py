@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 from pydantic import BaseModel, Field, ValidationError
 
-from coordinator.domain.sentences import found, listed, sentences
+from coordinator.domain.language.sentences import found, listed, sentences
 
 
 class Inner(BaseModel, extra="forbid"):

@@ -9,8 +9,8 @@ import pytest
 
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.definition import parse_definition
-from coordinator.domain.expressions import Scope, holds, shape
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expressions import Scope, holds, shape
 from participants import audit
 from tests.unit.participants.shop import Shop
 

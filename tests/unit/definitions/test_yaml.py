@@ -15,9 +15,9 @@ from coordinator.adapters.definition_text import read_definition
 from coordinator.adapters.yaml_text import read_yaml
 from coordinator.domain import jsontext
 from coordinator.domain.definition import parse_definition
-from coordinator.domain.documents import Format, read_json
 from coordinator.domain.errors import InvalidDefinition, InvalidText
 from coordinator.domain.jsontext import DEPTH_MAX, DIGITS_MAX, JsonValue
+from coordinator.domain.language.documents import Format, read_json
 
 CHECK: Final = CelExpressions().check
 TRIP: Final = """\

@@ -10,9 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain import jsontext
 from coordinator.domain.errors import NotEvaluated
-from coordinator.domain.expression_reading import Path, reading
-from coordinator.domain.expressions import EXPRESSION_CHARS_MAX, Effort, Scope, Wanted, shape
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expression_reading import Path, reading
+from coordinator.domain.language.expressions import EXPRESSION_CHARS_MAX, Effort, Scope, Wanted, shape
 
 CEL = CelExpressions()
 FIELDS: Final = ("a", "b", "items", "text")

@@ -3,7 +3,7 @@
 import pytest
 
 from coordinator.adapters.cel import CelExpressions
-from coordinator.domain.expressions import EXPRESSION_CHARS_MAX, Wanted
+from coordinator.domain.language.expressions import EXPRESSION_CHARS_MAX, Wanted
 
 CEL = CelExpressions()
 

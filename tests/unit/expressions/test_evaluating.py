@@ -10,8 +10,8 @@ from coordinator.adapters.cel import CelExpressions, expressions
 from coordinator.adapters.cel.bounds import GIVEN_BYTES_MAX, GIVEN_VALUES_MAX, Size, worst_steps
 from coordinator.adapters.cel.language import Traits, traits
 from coordinator.domain.errors import NotEvaluated
-from coordinator.domain.expressions import Effort, Scope, holds, shape
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expressions import Effort, Scope, holds, shape
 
 CEL = CelExpressions()
 SECRET: Final = "s3cret"

@@ -8,7 +8,8 @@ import pytest
 
 from coordinator.domain import jsontext
 from coordinator.domain.errors import NotEvaluated
-from coordinator.domain.expressions import (
+from coordinator.domain.jsontext import DEPTH_MAX, JsonValue
+from coordinator.domain.language.expressions import (
     EFFORT_MAX,
     EXPRESSION_CHARS_MAX,
     MAPPING_DEPTH_MAX,
@@ -21,7 +22,6 @@ from coordinator.domain.expressions import (
     mapping_faults,
     shape,
 )
-from coordinator.domain.jsontext import DEPTH_MAX, JsonValue
 
 SCOPE = Scope({"amount": 10**30, "items": [{"sku": "A"}], "secret": "s3cret"}, {"reserve": {"id": "R-1"}})
 

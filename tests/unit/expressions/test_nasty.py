@@ -54,7 +54,7 @@ import json, resource, sys
 resource.setrlimit(resource.RLIMIT_AS, (2 << 30, 2 << 30))
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.errors import NotEvaluated
-from coordinator.domain.expressions import Effort, Wanted
+from coordinator.domain.language.expressions import Effort, Wanted
 
 given = [{}, {"a": 1, "o": {"b": 2}}]
 for length, entries in ((20, 60), (30_000, 900)):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from coordinator.domain.expression_reading import Path, Taken, position, reading, text_of
+from coordinator.domain.language.expression_reading import Path, Taken, position, reading, text_of
 
 
 @pytest.mark.parametrize(

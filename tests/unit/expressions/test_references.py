@@ -10,8 +10,8 @@ import pytest
 
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.errors import NotEvaluated
-from coordinator.domain.expressions import Effort
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expressions import Effort
 
 TIMES: Final = 500
 INPUT: Final[JsonValue] = {

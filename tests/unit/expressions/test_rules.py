@@ -6,10 +6,10 @@ from typing import Any
 import pytest
 
 from coordinator.adapters.cel import CelExpressions
-from coordinator.domain import expression_rules
 from coordinator.domain.definition import parse_definition
-from coordinator.domain.expression_rules import ExpressionFault, expression_faults
-from coordinator.domain.rules import RULES
+from coordinator.domain.language import expression_rules
+from coordinator.domain.language.expression_rules import ExpressionFault, expression_faults
+from coordinator.domain.language.rules import RULES
 
 CEL = CelExpressions()
 

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 from hypothesis import strategies as st
 
-from coordinator.domain.documents import Document, read_json
-from coordinator.domain.rules import RULES
+from coordinator.domain.language.documents import Document, read_json
+from coordinator.domain.language.rules import RULES
 
 _DURATIONS: Final = st.sampled_from(["1ms", "500ms", "10s", "45s", "2m", "3h", "30d"])
 _CONDITIONS: Final = (

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.definition import SagaDefinition, check_definition, parse_definition
-from coordinator.domain.documents import Document
-from coordinator.domain.expression_rules import expression_faults
-from coordinator.domain.lint import lint
-from coordinator.domain.rules import RULES, Stage
+from coordinator.domain.language.documents import Document
+from coordinator.domain.language.expression_rules import expression_faults
+from coordinator.domain.language.lint import lint
+from coordinator.domain.language.rules import RULES, Stage
 from coordinator.engine.offers import offer_findings
 from coordinator.ports.participants import Description, Told
 from tests.unit.lint.documents import documents

@@ -8,10 +8,10 @@ import pytest
 
 from coordinator.adapters.cel import CelExpressions
 from coordinator.domain.definition import parse_definition
-from coordinator.domain.expression_rules import expression_faults
-from coordinator.domain.front_door import FrontDoor
-from coordinator.domain.graph import places
-from coordinator.domain.lint import Finding, lint
+from coordinator.domain.language.expression_rules import expression_faults
+from coordinator.domain.language.front_door import FrontDoor
+from coordinator.domain.language.graph import places
+from coordinator.domain.language.lint import Finding, lint
 
 STEP: Final = {"service": "Order", "transaction": "create", "compensation": "cancel"}
 PIVOT: Final = {"service": "Bank", "transaction": "pay", "compensation": None, "kind": "pivot"}
@@ -406,7 +406,7 @@ def test_of_the_steps_at_which_a_saga_may_turn_back_only_those_are_walked_that_a
             walked.append(place)
             yield place
 
-    monkeypatch.setattr("coordinator.domain.lint.places", counted)
+    monkeypatch.setattr("coordinator.domain.language.lint.places", counted)
     findings = found(*(step(f"s{number}", compensation=None) for number in range(100)))
     assert findings[0].sentence.endswith("turn back at s1, s2, s3 and 96 more")
     assert len(walked) == 97 * 3 + 2 + 1

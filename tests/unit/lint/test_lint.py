@@ -11,9 +11,9 @@ from coordinator.adapters.definition_files import files_in
 from coordinator.adapters.definition_text import definition_document, format_of, read_with_places
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import InvalidDefinition, Loc
-from coordinator.domain.front_door import FrontDoor
-from coordinator.domain.lint import lint
-from coordinator.domain.rules import RULES
+from coordinator.domain.language.front_door import FrontDoor
+from coordinator.domain.language.lint import lint
+from coordinator.domain.language.rules import RULES
 from coordinator.engine.offers import offer_findings
 from coordinator.ports.participants import Description, Told
 

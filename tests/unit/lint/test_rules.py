@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Final
 
-from coordinator.domain.rules import RULES, Stage
+from coordinator.domain.language.rules import RULES, Stage
 
 LANGUAGE: Final = Path(__file__).parents[3] / "docs" / "language.md"
 HEADING: Final = "| rule | what holds, or is amiss | cure |\n|---|---|---|\n"

@@ -13,7 +13,7 @@ from coordinator.domain.definition import (
     StepKind,
 )
 from coordinator.domain.ids import StepName
-from coordinator.domain.worst_case import forward_s, longest_stretch, one_round
+from coordinator.domain.language.worst_case import forward_s, longest_stretch, one_round
 
 
 def a_step(name: str = "s", *, timeout_s: float = 10, **more: object) -> StepDefinition:

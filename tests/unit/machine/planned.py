@@ -13,7 +13,7 @@ from coordinator.domain.ids import FencingToken, StepName
 from coordinator.domain.machine import evolve, outstanding
 from coordinator.domain.saga import Heading, Saga, Status, StepOutcome, StepState, UndoOutcome
 from coordinator.domain.shaping import first_call
-from coordinator.domain.undo_plan import PlannedUndo, Stays, UndoPlan, undo_plan
+from coordinator.domain.shown.undo_plan import PlannedUndo, Stays, UndoPlan, undo_plan
 from coordinator.engine.dispatcher import call_for
 from coordinator.ports.participants import CompensateCall
 from tests.unit.machine.definitions import OUTPUT

@@ -17,9 +17,9 @@ from coordinator.domain.definition import (
 )
 from coordinator.domain.errors import NotEvaluated
 from coordinator.domain.events import CancelRequested, DeadlinePassed, Event, SagaResumed, SagaStarted
-from coordinator.domain.expressions import Effort
 from coordinator.domain.ids import RequestId, SagaId, StepName
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expressions import Effort
 from coordinator.domain.machine import Decision, decide, resume, start
 from coordinator.domain.outcomes import Answer, Faulted, NoProof, Pending, Refused, Succeeded, Unproved
 from coordinator.domain.saga import Saga, Status, StepState, Undo

@@ -7,8 +7,6 @@ from typing import Any
 import pytest
 
 from coordinator.api.convert import to_undo_plan
-from coordinator.domain import shown_plan as shown
-from coordinator.domain import undo_plan as planning
 from coordinator.domain.definition import StepKind
 from coordinator.domain.errors import NotEvaluated
 from coordinator.domain.events import (
@@ -18,13 +16,15 @@ from coordinator.domain.events import (
     StepSucceeded,
     Verb,
 )
-from coordinator.domain.expressions import Effort
 from coordinator.domain.ids import ActionId, StepName
 from coordinator.domain.jsontext import JsonValue
-from coordinator.domain.masking import Masking
+from coordinator.domain.language.expressions import Effort
 from coordinator.domain.saga import StepState
-from coordinator.domain.shown_plan import ShownPlan, shown_plan
-from coordinator.domain.undo_plan import Stays, UndoPlan, undo_plan
+from coordinator.domain.shown import shown_plan as shown
+from coordinator.domain.shown import undo_plan as planning
+from coordinator.domain.shown.masking import Masking
+from coordinator.domain.shown.shown_plan import ShownPlan, shown_plan
+from coordinator.domain.shown.undo_plan import Stays, UndoPlan, undo_plan
 from coordinator.domain.values import replace
 from saga.v1 import types_pb2
 from tests.unit.machine.tale import DONE, FAULT, REFUSAL, Tale, define, step

@@ -9,10 +9,10 @@ import pytest
 from coordinator.domain.definition import SagaDefinition, StepDefinition
 from coordinator.domain.events import Verb
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.worst_case import longest_stretch
 from coordinator.domain.saga import AbortKind, Status
+from coordinator.domain.shown.undo_plan import Stays
 from coordinator.domain.summary import DeadLetterCause
-from coordinator.domain.undo_plan import Stays
-from coordinator.domain.worst_case import longest_stretch
 from coordinator.simulation import exploring
 from coordinator.simulation.answers import SLOW, Way, forward_ways, undo_ways
 from coordinator.simulation.exploring import Explored, explore

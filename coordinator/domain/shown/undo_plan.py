@@ -8,9 +8,9 @@ from enum import StrEnum
 
 from coordinator.domain.commands import Command, Compensate
 from coordinator.domain.events import CancelRequested
-from coordinator.domain.expressions import Evaluate
-from coordinator.domain.graph import mask, places
 from coordinator.domain.ids import IdempotencyKey, StepName
+from coordinator.domain.language.expressions import Evaluate
+from coordinator.domain.language.graph import mask, places
 from coordinator.domain.machine import evolve
 from coordinator.domain.play import play
 from coordinator.domain.saga import Heading, Saga, Status, StepOutcome, StepState, UndoOutcome

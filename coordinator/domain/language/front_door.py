@@ -8,7 +8,7 @@ from typing import Final
 
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.inputs import check_input
-from coordinator.domain.sentences import listed
+from coordinator.domain.language.sentences import listed
 from coordinator.domain.values import frozen
 
 FAULTS_SHOWN_MAX: Final = 3

@@ -20,8 +20,8 @@ from coordinator.domain.events import (
 )
 from coordinator.domain.ids import RequestId
 from coordinator.domain.inputs import input_fields
-from coordinator.domain.masking import Masking, of_its_kind
 from coordinator.domain.saga import Saga
+from coordinator.domain.shown.masking import Masking, of_its_kind
 
 
 def exported(saga: Saga, history: Sequence[Event]) -> list[Event]:

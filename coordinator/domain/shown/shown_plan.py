@@ -3,12 +3,12 @@
 from typing import Final
 
 from coordinator.domain import jsontext
-from coordinator.domain.expressions import Evaluate
 from coordinator.domain.ids import IdempotencyKey, StepName
 from coordinator.domain.inputs import input_fields
-from coordinator.domain.masking import Masking
+from coordinator.domain.language.expressions import Evaluate
 from coordinator.domain.saga import Saga
-from coordinator.domain.undo_plan import PlannedUndo, Stays, undo_plan
+from coordinator.domain.shown.masking import Masking
+from coordinator.domain.shown.undo_plan import PlannedUndo, Stays, undo_plan
 from coordinator.domain.values import frozen
 
 SHOWN_BYTES_MAX: Final = 1 << 20

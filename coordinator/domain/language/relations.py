@@ -11,9 +11,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 from coordinator.domain.errors import Loc
-from coordinator.domain.graph import Graph, a_cycle, graph, places
 from coordinator.domain.jsontext import JsonValue
-from coordinator.domain.sentences import Fault, found, listed
+from coordinator.domain.language.graph import Graph, a_cycle, graph, places
+from coordinator.domain.language.sentences import Fault, found, listed
 from coordinator.domain.values import frozen
 
 NAME: Final = r"[A-Za-z][A-Za-z0-9_.-]{0,99}"

@@ -10,7 +10,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Final
 
-from coordinator.domain.sentences import INVALID
+from coordinator.domain.language.sentences import INVALID
 from coordinator.domain.values import frozen
 
 

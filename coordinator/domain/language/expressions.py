@@ -10,9 +10,9 @@ from typing import Final, Protocol
 
 from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidJson, Loc, NotEvaluated
-from coordinator.domain.expression_reading import INPUT, OUTPUTS, Path, Taken, reading
 from coordinator.domain.jsontext import JsonValue
-from coordinator.domain.sentences import Fault, found
+from coordinator.domain.language.expression_reading import INPUT, OUTPUTS, Path, Taken, reading
+from coordinator.domain.language.sentences import Fault, found
 from coordinator.domain.values import frozen
 
 EXPRESSION_CHARS_MAX: Final = 500

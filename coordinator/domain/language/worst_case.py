@@ -14,7 +14,7 @@ from coordinator.domain.definition import (
     StepDefinition,
     StepKind,
 )
-from coordinator.domain.graph import places
+from coordinator.domain.language.graph import places
 from coordinator.domain.values import frozen
 
 

@@ -10,8 +10,10 @@ from typing import Final
 
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import Loc
-from coordinator.domain.expression_reading import OUTPUTS, position, reading
-from coordinator.domain.expressions import (
+from coordinator.domain.ids import StepName
+from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expression_reading import OUTPUTS, position, reading
+from coordinator.domain.language.expressions import (
     SYNTAX,
     TOO_LARGE,
     Check,
@@ -20,9 +22,7 @@ from coordinator.domain.expressions import (
     mapping_faults,
     text_fault,
 )
-from coordinator.domain.ids import StepName
-from coordinator.domain.jsontext import JsonValue
-from coordinator.domain.sentences import Fault, found, listed
+from coordinator.domain.language.sentences import Fault, found, listed
 from coordinator.domain.values import frozen
 
 NOT_NAMEABLE: Final = "not-nameable"

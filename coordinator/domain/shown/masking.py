@@ -10,9 +10,9 @@ from typing import Final, TypeAlias
 
 from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition
-from coordinator.domain.expression_reading import reading
 from coordinator.domain.inputs import step_input_fields
 from coordinator.domain.jsontext import JsonValue
+from coordinator.domain.language.expression_reading import reading
 from coordinator.domain.saga import Saga, StepState
 from coordinator.domain.shaping import made_for_undo, undo_mapping
 

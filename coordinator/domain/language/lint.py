@@ -19,19 +19,19 @@ from coordinator.domain.definition import (
     StepDefinition,
     StepKind,
 )
-from coordinator.domain.durations import format_duration
 from coordinator.domain.errors import Loc, NotEvaluated
-from coordinator.domain.expression_reading import OUTPUTS, reading
-from coordinator.domain.expressions import Effort, Evaluate, Scope, expressions_in, holds, shape
-from coordinator.domain.front_door import FrontDoor
-from coordinator.domain.graph import mask, places
 from coordinator.domain.ids import StepName
 from coordinator.domain.jsontext import JsonValue
-from coordinator.domain.relations import is_output
-from coordinator.domain.rules import RULES, Stage
-from coordinator.domain.sentences import found, listed
+from coordinator.domain.language.durations import format_duration
+from coordinator.domain.language.expression_reading import OUTPUTS, reading
+from coordinator.domain.language.expressions import Effort, Evaluate, Scope, expressions_in, holds, shape
+from coordinator.domain.language.front_door import FrontDoor
+from coordinator.domain.language.graph import mask, places
+from coordinator.domain.language.relations import is_output
+from coordinator.domain.language.rules import RULES, Stage
+from coordinator.domain.language.sentences import found, listed
+from coordinator.domain.language.worst_case import Round, longest_stretch, one_round
 from coordinator.domain.values import frozen
-from coordinator.domain.worst_case import Round, longest_stretch, one_round
 
 
 @frozen
