@@ -24,8 +24,17 @@ from participants.exporting import WrongVariable, exporting
 from participants.fault_parser import parse_plan
 from participants.fault_plan import FaultPlan, Known
 from participants.logs import set_up
-from participants.server import serving
 from participants.services import EXAMPLES
+
+try:
+    from participants.server import serving
+except ModuleNotFoundError as missing:
+    package = (missing.name or "").partition(".")[0]
+    if package in ("participants", "saga"):
+        raise
+    sys.exit(
+        f"participants: the server needs the package {package}: run pip install 'saga-coordinator[server]'"
+    )
 
 EXIT_USAGE = 2
 EXIT_FAILED = 1

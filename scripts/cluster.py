@@ -150,7 +150,9 @@ class Process:
 
     def _not_ready(self) -> NotReady:
         lines = self._log.read_text(errors="replace").splitlines()
-        last_words = "It said last: " + " / ".join(lines[-3:]) if lines else "It said nothing."
+        # Whoever did not start says why in a sentence; the log lines before it are not the reason.
+        last = [line for line in lines[-3:] if not line.startswith("{")] or lines[-3:]
+        last_words = f"It said last: {' / '.join(last)}" if last else "It said nothing."
         return NotReady(f"{self.name} did not get ready (exit code {self.exit_code}). {last_words}")
 
 

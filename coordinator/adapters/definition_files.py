@@ -91,8 +91,11 @@ def files_at(paths: Sequence[Path]) -> list[Path]:
     """The files that *paths* are, or hold; each once, also where it is named beside its folder.
 
     Raises:
-        StartupFailed: there are none, or a folder can not be read.
+        StartupFailed: there are none, one is not there, or a folder can not be read.
     """
+    for path in paths:
+        if not os.path.lexists(path):
+            raise StartupFailed(f"there is no {str(path)!r}: name a definition file, or a folder of them")
     files = [file for path in paths for file in (files_in(path) if path.is_dir() else [path])]
     if not files:
         folders = ", ".join(map(str, paths))

@@ -148,7 +148,10 @@ class ApiServer:
         try:
             return self._server.add_insecure_port(address)
         except RuntimeError:
-            raise StartupFailed(f"cannot listen on {address!r}: the address cannot be had") from None
+            raise StartupFailed(
+                f"cannot listen on {address!r}: the address cannot be had; a Unix socket needs "
+                "a folder that is there and that you may write to"
+            ) from None
 
 
 def _options(message_bytes_max: int) -> list[tuple[str, int]]:
@@ -174,7 +177,9 @@ async def _check_free(listen: str, host: str, port: int) -> None:
     except UnicodeError:  # raised for a name that has an empty or an overlong part
         raise StartupFailed(f"cannot listen on {listen!r}: no host can have this name") from None
     except OSError as error:
-        raise StartupFailed(f"cannot listen on {listen!r}: {error.strerror}") from None
+        raise StartupFailed(
+            f"cannot listen on {listen!r}: {error.strerror}; choose an address of this machine"
+        ) from None
     refused: list[OSError] = []
     for family, kind, _, _, address in found:
         with socket.socket(family, kind) as probe:
@@ -188,4 +193,7 @@ async def _check_free(listen: str, host: str, port: int) -> None:
             f"cannot listen on {listen!r}: the port is in use; stop what uses it or choose another"
         )
     if refused and len(refused) == len(found):
-        raise StartupFailed(f"cannot listen on {listen!r}: {refused[0].strerror}")
+        raise StartupFailed(
+            f"cannot listen on {listen!r}: {refused[0].strerror}; choose an address of this machine, "
+            "and a port that you may use"
+        )

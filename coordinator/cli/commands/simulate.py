@@ -30,6 +30,10 @@ PLACES_SHOWN_MAX: Final = 20
 
 def run(path: Path, input: str | None, outputs: str | None, runs_max: int | None, form: Form) -> int:
     """Explore the definition at *path*, and print what was found."""
+    if path.is_dir() or not path.exists():
+        raise CommandFailed(
+            Exit.USAGE, f"DEFINITION: there is no file {str(path)!r}: name one definition file"
+        )
     expressions = CelExpressions()
     try:
         definition = DefinitionFileReader(None, expressions.check).read(path, str(path)).definition

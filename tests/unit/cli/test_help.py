@@ -171,3 +171,20 @@ def test_a_command_that_needs_the_server_says_so_where_that_is_not_installed() -
     assert done.stderr == (
         "this command needs the package aiosqlite: run pip install 'saga-coordinator[server]'\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("module", "package", "code", "who"),
+    [
+        ("coordinator", "aiosqlite", 2, "The coordinator did not start: it"),
+        ("participants", "grpc_health", 1, "participants: the server"),
+    ],
+)
+def test_so_does_a_module_that_is_run_without_the_command_line(
+    module: str, package: str, code: int, who: str
+) -> None:
+    hide = f"import sys, runpy; sys.modules['{package}'] = None;"
+    done = python(hide + f"runpy.run_module('{module}', run_name='__main__')")
+    assert (done.returncode, done.stdout) == (code, "")
+    needs = f"{who} needs the package {package}: run pip install 'saga-coordinator[server]'\n"
+    assert done.stderr == needs

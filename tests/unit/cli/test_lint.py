@@ -97,8 +97,14 @@ def test_a_version_that_stands_in_two_files_is_found(folder: Path, capsys: Print
 
 
 def test_what_cannot_be_read_is_told_and_ends_it(folder: Path, capsys: Printed) -> None:
-    assert run(["lint", "absent.json"]) == 1
-    assert capsys.readouterr().out.startswith("absent.json  invalid  $  can not be read: ")
+    for verb in ("lint", "validate"):
+        assert run([verb, "definitions", "absent.json"]) == 2
+        sentence = "there is no 'absent.json': name a definition file, or a folder of them\n"
+        assert capsys.readouterr() == ("", sentence)
+    (folder / "gone.json").symlink_to("nowhere")
+    assert run(["lint"]) == 1
+    assert capsys.readouterr().out.startswith("definitions/gone.json  invalid  $  can not be read: ")
+    (folder / "gone.json").unlink()
     assert run(["lint"]) == 2
     assert capsys.readouterr().err.startswith("there is no definition (*.json, *.yaml, *.yml) in definitions")
 

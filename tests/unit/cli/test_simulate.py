@@ -165,8 +165,13 @@ def test_a_definition_that_is_not_loaded_is_refused_as_by_the_linter(tmp_path: P
     assert run(["lint", str(wrong)]) == 1
     assert simulated == capsys.readouterr()
     assert simulated.out.startswith(f"{wrong}:2:2  invalid  $.steps  ")
-    assert run(["simulate", str(tmp_path / "absent.json")]) == 1
-    assert "absent.json  invalid  $  can not be read: " in capsys.readouterr().out
+
+
+def test_what_is_no_file_is_wrong_usage(tmp_path: Path, capsys: Printed) -> None:
+    for path in (tmp_path, tmp_path / "absent.json"):
+        assert run(["simulate", str(path)]) == 2
+        sentence = f"DEFINITION: there is no file {str(path)!r}: name one definition file\n"
+        assert capsys.readouterr() == ("", sentence)
 
 
 def test_where_the_server_is_not_installed_it_says_so(hold: str) -> None:
