@@ -17,7 +17,7 @@ UV_VERSION := 0.13.9
 export PYTHON
 
 help: ## tell what can be asked
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(DEV) ## make the developer's environment in .venv
 

@@ -37,7 +37,7 @@ CLIENT_VARIABLES: Final = frozenset({"SAGA_ADDRESS", "SAGA_ACTOR"})
 _MIB: Final = 1 << 20
 _FILE_BYTES_MAX: Final = _MIB
 _TARGET: Final = 'a gRPC target such as "127.0.0.1:50061", "dns:///orders:50061" or "unix:/run/orders.sock"'
-_SERVICES: Final = f"service names, each with {_TARGET}"
+_SERVICES: Final = f"a JSON object of service names, each with {_TARGET}"
 
 
 def _setting_name(field_name: str) -> str:
@@ -91,9 +91,9 @@ def _read_services(value: object) -> object:
         try:
             value = jsontext.loads(value)
         except InvalidJson as error:
-            raise fault(f"expected a JSON object of {_SERVICES}; {error}") from None
+            raise fault(f"expected {_SERVICES}; {error}") from None
     if not isinstance(value, Mapping):
-        raise fault(f"expected a JSON object of {_SERVICES}")
+        raise fault(f"expected {_SERVICES}")
     for service, target in value.items():
         if not isinstance(service, str) or not re.fullmatch(NAME, service):
             raise fault(f"expected {_SERVICES}; {jsontext.shown_key(str(service))} is no name")

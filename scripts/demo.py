@@ -342,7 +342,7 @@ class Demo:
         print("   what the participants' own ledgers say, in the order of their commits:")
         for entry in sorted(entries, key=lambda e: e.committed_ns):
             outcome = ledger_pb2.LedgerOutcome.Name(entry.outcome).removeprefix("LEDGER_OUTCOME_").lower()
-            print(f"        {entry.service:<20} {entry.transaction:<20} {outcome}")
+            print(f"        {entry.service:<20} {entry.transaction:<21} {outcome}")
 
     def _entries(self, service: str, saga_id: str) -> list[ledger_pb2.LedgerEntry]:
         entries: list[ledger_pb2.LedgerEntry] = []

@@ -271,7 +271,8 @@ def list_(
         typer.Option(
             "--filter",
             metavar="FILTER",
-            help="Comparisons joined by AND, such as 'create_time >= \"2026-11-22T10:00:00Z\"'.",
+            help="Comparisons of status, saga_name, request_id, needs_person and create_time, joined by AND, "
+            "such as 'create_time >= \"2026-11-22T10:00:00Z\"'.",
         ),
     ] = "",
     limit: Limit = 50,

@@ -28,7 +28,7 @@ def list_(
     timeout: CallTimeout = CALL_TIMEOUT,
     output: Output = Form.TABLE,
 ) -> int:
-    """List the definitions that sagas can be started with, in every version.
+    """List what sagas can be started with, in every version.
 
     NEWEST is the one that a start gets which names no version.
 
@@ -78,10 +78,11 @@ def register(
     timeout: CallTimeout = CALL_TIMEOUT,
     output: Output = Form.TABLE,
 ) -> int:
-    """Let sagas be started with a definition, at once and after every restart.
+    """Let sagas be started with a definition from now on.
 
-    A version that a saga was started with keeps its content: give other content a new version. Sagas that run
-    go on with what they began with. What the linter finds is printed, and hinders nothing.
+    Also after every restart. A version that a saga was started with keeps its content: give other content a
+    new version. Sagas that run go on with what they began with. What the linter finds is printed, and hinders
+    nothing.
 
     \b
     Example:

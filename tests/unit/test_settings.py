@@ -138,7 +138,7 @@ def test_variables_are_read() -> None:
         (
             "SAGA_SERVICES",
             '{"my orders": "a:1"}',
-            f'expected service names, each with {A_TARGET}; "my orders" is no name',
+            f'{A_JSON_OBJECT}; "my orders" is no name',
         ),
         ("SAGA_SERVICES", '{"Orders": 50061}', f"expected {A_TARGET} for Orders"),
         ("SAGA_SERVICES", '{"Orders": ""}', f"expected {A_TARGET} for Orders"),

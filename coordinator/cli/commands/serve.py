@@ -16,7 +16,7 @@ from coordinator.settings import PREFIX, SETTINGS_FILE, Settings, flag_of
 _HELP: Final = """Run a coordinator until SIGTERM or Ctrl-C.
 
 A flag wins over its variable, a variable over the settings file, the file over the default. The line
-"coordinator ready ADDRESS" comes on stdout once calls are answered; the log, JSON lines, is on stderr.
+"coordinator ready ADDRESS" comes on stdout once calls are answered; the log is on stderr.
 Exit codes: 0 stopped when asked to, 2 could not start, 3 stopped because the journal failed.
 
 \b
