@@ -294,6 +294,41 @@ async def test_where_only_ended_sagas_are_on_it_new_ones_are_written_all_the_sam
         assert row == saga.summary
 
 
+async def test_request_ids_that_their_index_has_lost_are_still_taken(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sagas = await many(path)
+    shorten(path, leaves(path, "sqlite_autoindex_requests_1")[0])
+    async with await SqliteJournal.open(path) as journal:
+        assert [await saga.start(journal) for saga in sagas.values()] == [
+            saga.request for saga in sagas.values()
+        ]
+    assert "the index of request ids had lost 3 of them, and was made anew" in caplog.text
+
+
+async def test_a_request_whose_row_is_lost_without_a_word_is_refused_and_starts_no_second_saga(
+    path: Path,
+) -> None:
+    sagas = await many(path)
+    shorten(path, leaves(path, "requests")[0])
+    async with await SqliteJournal.open(path) as journal:
+        answers = await asyncio.gather(
+            *(saga.start(journal) for saga in sagas.values()), return_exceptions=True
+        )
+        assert [type(answer) for answer in answers if isinstance(answer, Exception)] == [JournalDamaged] * 3
+        assert len(await journal.open_sagas()) == MANY // 2
+
+
+async def test_a_request_id_that_two_sagas_have_already_stops_the_start(path: Path) -> None:
+    await many(path)
+    shorten(path, leaves(path, "sqlite_autoindex_requests_1")[0])
+    again = "SELECT request_id, front_door, content, 'saga-other' FROM requests NOT INDEXED"
+    change(path, f"INSERT OR IGNORE INTO requests {again}")
+    with pytest.raises(StartupFailed, match=r"UNIQUE constraint failed.*put back a copy"):
+        async with await SqliteJournal.open(path):
+            pass
+
+
 async def test_a_request_that_meets_a_damaged_page_is_refused_and_stops_nothing(path: Path) -> None:
     sagas = await many(path)
     destroy(path, leaves(path, "sqlite_autoindex_requests_1")[0])

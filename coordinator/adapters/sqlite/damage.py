@@ -1,5 +1,5 @@
-"""A damaged page that is met while the journal is written. One of `heads` is made good: the records tell all
-of that, but which of them was the newest.
+"""Damage that is made good: a page of `heads` that cannot be read, of which the records tell all but which of
+them was the newest; and an index of `requests` that has lost entries, of which the rows tell all.
 """
 
 import logging
@@ -19,6 +19,11 @@ _SAGAS: Final = f"SELECT number, status IN ({_OPEN}) FROM sagas"  # noqa: S608  
 _HEAD: Final = "SELECT * FROM heads WHERE saga = ?"
 _NEWEST: Final = "SELECT saga, at, NULL, seq, digest FROM records WHERE saga = ? ORDER BY seq DESC LIMIT 1"
 _PUT: Final = "INSERT INTO heads VALUES (?, ?, ?, ?, ?)"
+_REQUESTS: Final = """
+    SELECT
+        (SELECT count(*) FROM requests NOT INDEXED),
+        (SELECT count(*) FROM requests INDEXED BY sqlite_autoindex_requests_1)
+"""
 
 
 def is_damage(error: BaseException) -> bool:
@@ -58,6 +63,27 @@ def mend_heads(db: sqlite3.Connection, token: FencingToken) -> bool:
         lost,
     )
     return True
+
+
+def mend_requests(db: sqlite3.Connection) -> None:
+    """Index the requests anew if there are more of them than the index knows.
+
+    It alone tells that a request id is taken: one that it has lost would start a second saga, without a word.
+    Counting takes a fifth of a second for a million.
+
+    Raises:
+        sqlite3.IntegrityError: that has happened.
+    """
+    # A page that cannot be read says so to whoever asks for what is on it, and is no reason to start nothing.
+    counts = _first(db, _REQUESTS)
+    if counts is None or (lost := int(counts[0]) - int(counts[1])) <= 0:
+        return
+    db.execute("REINDEX requests")
+    _log.error(
+        "the journal is damaged: the index of request ids had lost %d of them, and was made anew; check the "
+        "disk, and the journal by `saga journal verify`",
+        lost,
+    )
 
 
 def _first(db: sqlite3.Connection, sql: str, *values: int) -> Parameters | None:
