@@ -19,10 +19,11 @@ _SAGAS: Final = f"SELECT number, status IN ({_OPEN}) FROM sagas"  # noqa: S608  
 _HEAD: Final = "SELECT * FROM heads WHERE saga = ?"
 _NEWEST: Final = "SELECT saga, at, NULL, seq, digest FROM records WHERE saga = ? ORDER BY seq DESC LIMIT 1"
 _PUT: Final = "INSERT INTO heads VALUES (?, ?, ?, ?, ?)"
-_REQUESTS: Final = """
-    SELECT
-        (SELECT count(*) FROM requests NOT INDEXED),
-        (SELECT count(*) FROM requests INDEXED BY sqlite_autoindex_requests_1)
+_REQUESTS_LOST: Final = """
+    SELECT stored - indexed FROM
+        (SELECT count(*) AS stored FROM requests NOT INDEXED),
+        (SELECT count(*) AS indexed FROM requests INDEXED BY sqlite_autoindex_requests_1)
+    WHERE stored > indexed
 """
 
 
@@ -75,14 +76,14 @@ def mend_requests(db: sqlite3.Connection) -> None:
         sqlite3.IntegrityError: that has happened.
     """
     # A page that cannot be read says so to whoever asks for what is on it, and is no reason to start nothing.
-    counts = _first(db, _REQUESTS)
-    if counts is None or (lost := int(counts[0]) - int(counts[1])) <= 0:
+    lost = _first(db, _REQUESTS_LOST)
+    if lost is None:
         return
     db.execute("REINDEX requests")
     _log.error(
         "the journal is damaged: the index of request ids had lost %d of them, and was made anew; check the "
         "disk, and the journal by `saga journal verify`",
-        lost,
+        *lost,
     )
 
 
