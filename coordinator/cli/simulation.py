@@ -6,6 +6,7 @@ Pure: what was explored in, lines out.
 from collections.abc import Iterator, Sequence
 from typing import Final
 
+from coordinator.cli.text import counted
 from coordinator.domain.ids import StepName
 from coordinator.domain.saga import Status
 from coordinator.domain.shown.undo_plan import Stays
@@ -75,7 +76,8 @@ def _ends(explored: Explored) -> Iterator[str]:
     for run, laws in findings.broken_shown:
         yield f"  BROKEN: {'; '.join(laws)}, when {run}"
     if findings.broken_runs:
-        yield f"  {findings.broken_runs:,} runs broke a law: a mistake in saga itself, please report it"
+        runs = counted(findings.broken_runs, "run")
+        yield f"  {runs} broke a law: a mistake in saga itself, please report it"
     yield ""
 
 
@@ -145,9 +147,9 @@ def _people(situations: Sequence[Situation]) -> Iterator[str]:
     if not situations:
         yield "nothing that was explored needs a person"
         return
-    yield f"what needs a person: {len(situations)} situation{'s' if len(situations) > 1 else ''}"
+    yield f"what needs a person: {counted(len(situations), 'situation')}"
     for situation in situations[:SITUATIONS_SHOWN_MAX]:
-        yield f"  {_what(situation)}, in {situation.runs:,} run{'s' if situation.runs > 1 else ''}"
+        yield f"  {_what(situation)}, in {counted(situation.runs, 'run')}"
         yield f"    such as     {situation.run}"
         left = "not undone" if situation.is_undo else "not done"
         yield f"    {left:10}  {_listed(situation.standing)}"

@@ -1,4 +1,4 @@
-"""Text from elsewhere as it may be shown on a terminal: one line, and nothing that commands the terminal."""
+"""Words for a terminal: text from elsewhere, in one line and with nothing that commands the terminal; counts."""
 
 
 def one_line(text: str) -> str:
@@ -11,3 +11,8 @@ def cut(text: str, chars: int) -> str:
     """*text* in one line of at most *chars* characters."""
     line = one_line(text)
     return line if len(line) <= chars else line[: max(0, chars - 1)] + "…"
+
+
+def counted(count: int, noun: str) -> str:
+    """How many there are of what has its plural with an s: "no run", "1 run", "2,500 runs"."""
+    return f"{count:,} {noun}{'s' * (count > 1)}" if count else f"no {noun}"

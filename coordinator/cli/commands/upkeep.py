@@ -13,6 +13,7 @@ from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.failures import exit_of, sentence_of
 from coordinator.cli.options import seconds
 from coordinator.cli.output import Column, Form, ReaderGone, print_many, tell
+from coordinator.cli.text import counted
 from coordinator.client import Broken, ClientError, Operator, TimedOut, Unavailable
 from coordinator.client.model import BackupPiece, JournalFault, VerifyProgress
 
@@ -66,19 +67,18 @@ def backup(address: str, timeout: str, path: Path, *, force: bool) -> int:
 
 def verify(address: str, timeout: str, form: Form) -> int:
     """Print every fault of the journal."""
-    counted = _Counted()
+    so_far = _Counted()
     with Operator(address) as operator, closing(operator.verify(timeout_s=seconds(timeout))) as progress:
         if form is Form.TABLE:
-            found = list(counted.faults(progress))
+            found = list(so_far.faults(progress))
             faults = print_many(found, _FAULT_COLUMNS, form) if found else 0
         else:
             try:
-                faults = print_many(counted.faults(progress), _FAULT_COLUMNS, form)
+                faults = print_many(so_far.faults(progress), _FAULT_COLUMNS, form)
             except ReaderGone:
                 # It was a fault that nobody read.
                 return Exit.ERROR
-    verdict = "no fault" if faults == 0 else "1 fault" if faults == 1 else f"{faults} faults"
-    tell(f"read {counted.records} records of {counted.sagas} sagas: {verdict}")
+    tell(f"read {so_far}: {counted(faults, 'fault')}")
     return Exit.ERROR if faults else Exit.OK
 
 
@@ -89,11 +89,14 @@ class _Counted:
         self.sagas = 0
         self.records = 0
 
+    def __str__(self) -> str:
+        return f"{counted(self.records, 'record')} of {counted(self.sagas, 'saga')}"
+
     def faults(self, progress: Iterator[VerifyProgress]) -> Iterator[JournalFault]:
         done = False
         for step in progress:
             self.sagas, self.records, done = step.sagas, step.records, step.done
-            _progress(f"{self.records} records of {self.sagas} sagas")
+            _progress(str(self))
             if step.faults:
                 _clear()
             yield from step.faults

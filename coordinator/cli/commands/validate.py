@@ -8,6 +8,7 @@ from coordinator.adapters.cel import CelExpressions
 from coordinator.adapters.definition_files import DefinitionFiles, files_at
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.output import Form, print_one, put, tell
+from coordinator.cli.text import counted
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import InvalidDefinition, StartupFailed
 
@@ -34,14 +35,10 @@ def run(paths: Sequence[Path], services: Sequence[str] | None, form: Form) -> in
             form,
         )
     tell(
-        f"{_counted(len(checked.loaded), 'definition')} would be loaded, "
-        f"{_counted(len(checked.refused), 'file')} refused"
+        f"{counted(len(checked.loaded), 'definition')} would be loaded, "
+        f"{counted(len(checked.refused), 'file')} refused"
     )
     return Exit.ERROR if checked.refused else Exit.OK
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count or 'no'} {noun}{'s' * (count > 1)}"
 
 
 def _definition(definition: SagaDefinition) -> dict[str, object]:

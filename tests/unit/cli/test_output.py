@@ -9,6 +9,7 @@ import pytest
 
 from coordinator.cli.commands.sagas import SAGA_COLUMNS
 from coordinator.cli.output import Column, Form, as_data, print_many, tell
+from coordinator.cli.text import counted
 from coordinator.client.model import (
     EventType,
     OperatorAction,
@@ -155,3 +156,7 @@ def test_a_text_of_others_stays_in_its_cell_and_on_its_line(capsys: pytest.Captu
     print_many([SAGA], (Column("ERROR", "error_message"),), Form.TABLE)
     tell("a\nb\x07")
     assert capsys.readouterr() == ("ERROR\nno �[2Jway\n", "a b�\n")
+
+
+def test_what_is_counted_has_its_plural_and_none_is_said_in_words() -> None:
+    assert [counted(count, "run") for count in (0, 1, 2, 2500)] == ["no run", "1 run", "2 runs", "2,500 runs"]

@@ -20,7 +20,7 @@ def a_record(message: str = "a call failed", **extra: object) -> logging.LogReco
 def test_a_json_line_has_allowed_fields_alone_and_a_trace_as_two_of_them() -> None:
     record = a_record(service="Till", token="tok-canary", trace=f"00-{TRACE_ID}-{SPAN_ID}-01")
     assert json.loads(JsonLines().format(record)) == {
-        "time": "2023-11-14T22:13:20.250+00:00",
+        "time": "2023-11-14T22:13:20.250Z",
         "level": "ERROR",
         "message": "a call failed",
         "service": "Till",
