@@ -1,4 +1,4 @@
-"""Words for a terminal: text from elsewhere, in one line and with nothing that commands the terminal; counts."""
+"""Words for a terminal: text from elsewhere in one line, with nothing that commands it, and counts."""
 
 
 def one_line(text: str) -> str:
