@@ -259,6 +259,15 @@ class JournalUnavailable(Unavailable):
     """The store failed; what was being written may or may not be durable."""
 
 
+class JournalTakenOver(JournalUnavailable):
+    """Another coordinator has opened it since, past the lock."""
+
+    def __init__(self, token: int, newest: int) -> None:
+        super().__init__(
+            f"it was opened under token {token}, and by another process under token {newest} since"
+        )
+
+
 class JournalNotWhole(JournalUnavailable):
     """A copy or a check of the whole store was not made; an operator asked for it, and is told why."""
 

@@ -27,7 +27,7 @@ from coordinator.adapters.sqlite.connection import PAGE_BYTES, READER_PRAGMAS, W
 from coordinator.adapters.sqlite.files import APPLICATION_ID
 from coordinator.adapters.sqlite.migrations import Migration, migrate, packaged
 from coordinator.adapters.sqlite.wal import look_through
-from coordinator.domain.errors import StartupFailed
+from coordinator.domain.errors import JournalUnavailable, StartupFailed
 from coordinator.domain.ids import SagaId
 from tests.contract.sagas import a_saga, reserved
 from tests.integration.appending import Appender, appender
@@ -502,3 +502,19 @@ async def test_a_journal_with_a_second_name_is_refused_since_each_name_would_hav
     await made(path)
     os.link(path, path.with_name("second.db"))
     assert "has 2 names (hard links)" in await refusal(path.with_name("second.db"))
+
+
+async def test_whoever_was_passed_by_another_opening_writes_nothing_more(path: Path) -> None:
+    saga, late = a_saga("1"), a_saga("2")
+    async with await SqliteJournal.open(path) as first:
+        await saga.start(first)
+        path.with_name("journal.db.lock").unlink()
+        async with await SqliteJournal.open(path) as second:
+            with pytest.raises(
+                JournalUnavailable, match=r"token 1, and by another process under token 2 since"
+            ):
+                await late.start(first)
+            assert "see that its lock file stays" in await first.failed
+            await saga.goes_on(second, *reserved())
+            assert await second.requested(late.front_door, late.request_id) is None
+            assert len(await second.history(saga.id)) == saga.summary.seq

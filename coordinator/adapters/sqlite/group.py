@@ -35,6 +35,7 @@ from coordinator.domain.errors import (
     JournalConflict,
     JournalCorrupt,
     JournalDamaged,
+    JournalTakenOver,
     Overloaded,
     RequestIdTaken,
     SagaError,
@@ -83,6 +84,7 @@ Outcome = Request | Registered | Registration | Sequence[Registered | VersionTak
 """None: written, or there was nothing to retire. A request: it was taken before, with the same content. An
 error: refused. Whether something was mended. Else what became of a definition, or of files."""
 
+_TOKEN: Final = "SELECT token FROM journal"
 _HEAD: Final = (
     f"SELECT number, coalesce(seq, 0), coalesce(digest, zeroblob({DIGEST_BYTES})), reason, at"  # noqa: S608  # our own names
     f" FROM {SAGAS} LEFT JOIN quarantines ON quarantines.saga = number WHERE id = ?"
@@ -181,15 +183,16 @@ def write_group(
 
     Raises:
         sqlite3.Error: it is not known what became durable. Nothing may be written after that.
+        JournalTakenOver: nothing became durable, nor may be written.
     """
-    db.execute("BEGIN IMMEDIATE")
+    _begin(db, token)
     group = _Group(db, token, shortage, heads)
     try:
         outcomes = group.take_all(entries)
     except sqlite3.IntegrityError:
         # Only now: to look for it each time would cost every group a read for each of its sagas.
         _roll_back(db, heads)
-        db.execute("BEGIN IMMEDIATE")
+        _begin(db, token)
         group = _Group(db, token, shortage, heads, believes_rows=False)
         outcomes = group.take_all(entries)
     except (sqlite3.DatabaseError, _NotAmongOthers) as error:
@@ -217,7 +220,7 @@ def _write_alone(
     """
     if isinstance(entry, MendHeads):
         return heads.were_damaged
-    db.execute("BEGIN IMMEDIATE")
+    _begin(db, token)
     group = _Group(db, token, shortage, heads)
     try:
         (outcome,) = group.take_all([entry])
@@ -240,6 +243,15 @@ class _NotAmongOthers(Exception):
 def _mend_heads(db: sqlite3.Connection, token: FencingToken, heads: Heads) -> None:
     if heads.were_damaged is None:
         heads.were_damaged = mend_heads(db, token)
+
+
+def _begin(db: sqlite3.Connection, token: FencingToken) -> None:
+    """The lock keeps others out, but a lock file can be removed, and not every file system has locks."""
+    db.execute("BEGIN IMMEDIATE")
+    (newest,) = db.execute(_TOKEN).fetchone()
+    if newest != token:
+        db.execute("ROLLBACK")
+        raise JournalTakenOver(token, newest)
 
 
 def _roll_back(db: sqlite3.Connection, heads: Heads) -> None:

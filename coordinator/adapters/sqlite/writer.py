@@ -17,7 +17,7 @@ from coordinator.adapters.sqlite.connection import WAL_BYTES_MAX, Database
 from coordinator.adapters.sqlite.damage import is_damage
 from coordinator.adapters.sqlite.group import Append, Entry, Heads, MendHeads, Outcome, Start, write_group
 from coordinator.adapters.sqlite.registrations import Register, Retire, TakeUpFiles
-from coordinator.domain.errors import JournalUnavailable, SagaError, VersionTaken
+from coordinator.domain.errors import JournalTakenOver, JournalUnavailable, SagaError, VersionTaken
 from coordinator.domain.ids import FencingToken
 from coordinator.domain.language.registration import Registered, Registration
 from coordinator.ports.journal import Quarantine, Request
@@ -101,9 +101,13 @@ class Writer:
         """Take nothing any more, wake everybody who queues, and let the owner stop the process."""
         if self.failed.done():
             return
+        if isinstance(error, JournalTakenOver):
+            advice = "see that its lock file stays, and that one coordinator is given it"
         # A restart would come to the same place again.
-        is_damaged = is_damage(error) or isinstance(error, sqlite3.IntegrityError)
-        advice = "put back a copy, for it is damaged" if is_damaged else "a restart recovers"
+        elif is_damage(error) or isinstance(error, sqlite3.IntegrityError):
+            advice = "put back a copy, for it is damaged"
+        else:
+            advice = "a restart recovers"
         self.failed.set_result(
             f"the journal {self._path} failed ({str(error) or type(error).__name__}): what was being written "
             f"may or may not be durable, nothing more is written, and {advice}"
