@@ -73,7 +73,7 @@ def _usage(error: typer.TyperException) -> int:
         print(text, file=sys.stderr)
     else:
         sentence = text.removesuffix(".").replace("Value error, ", "").replace("Input should be", "expected")
-        tell(f"{sentence}; '{path} --help' says more")
+        tell(f"{sentence}{' ' if sentence.endswith('?') else '; '}'{path} --help' says more")
     return Exit.USAGE
 
 

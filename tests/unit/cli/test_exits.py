@@ -3,6 +3,7 @@
 import pytest
 import typer
 
+from coordinator.cli.app import run
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.failures import exit_of
 from coordinator.cli.run import run_app
@@ -49,6 +50,20 @@ def test_a_command_ends_with_what_it_returns_or_exits_with() -> None:
     assert run_app(lambda **_: Exit.NOT_COMPLETED, []) == 4
     assert run_app(lambda **_: None, []) == 0
     assert ending(CommandFailed(Exit.NOT_FOUND, "there is none")) == 3
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["lsit"], "No such command 'lsit'. Did you mean 'list', 'lint'? 'saga --help' says more"),
+        (["show"], "Missing argument 'SAGA'; 'saga show --help' says more"),
+    ],
+)
+def test_wrong_usage_is_a_sentence_that_points_to_the_help(
+    arguments: list[str], sentence: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(arguments) == 2
+    assert capsys.readouterr() == ("", f"{sentence}\n")
 
 
 def test_an_interrupted_command_is_quiet(capsys: pytest.CaptureFixture[str]) -> None:
