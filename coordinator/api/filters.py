@@ -29,8 +29,10 @@ ALLOWED: Final = (
     'needs_person = true, create_time >= "2026-11-22T10:00:00Z" (also >, <, <=)'
 )
 
+# A quote that closes nothing is no value: it would be looked for, and nothing be found.
 _COMPARISON: Final = re.compile(
-    r'\s*([A-Za-z_]+)\s*(!=|<=|>=|=|<|>|:)\s*(?:"((?:[^"\\]|\\.)*)"|([^\s"()<>=!:]+))\s*'
+    r"""\s*([A-Za-z_]+)\s*(!=|<=|>=|=|<|>|:)\s*"""
+    r"""(?:(["'])((?:(?!\3)[^\\]|\\.)*)\3|([^\s"'()<>=!:][^\s"()<>=!:]*))\s*"""
 )
 _AND: Final = re.compile(r"AND(?=\s)")
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
@@ -97,7 +99,7 @@ def _comparisons(text: str) -> Iterator[tuple[str, str, str]]:
         found = _COMPARISON.match(text, position)
         if found is None:
             raise _wrong(f"expected a comparison at character {position + 1}; {ALLOWED}")
-        field, operator, quoted, bare = found.groups()
+        field, operator, _, quoted, bare = found.groups()
         yield field, operator, bare if quoted is None else _ESCAPE.sub(r"\1", quoted)
         position = found.end()
 
