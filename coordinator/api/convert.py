@@ -9,6 +9,7 @@ from typing import Final
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from coordinator.domain.definition import StepKind
 from coordinator.domain.errors import InvalidJson
 from coordinator.domain.events import (
     CancelRequested,
@@ -38,7 +39,7 @@ from coordinator.domain.jsontext import JsonValue, canonical, child
 from coordinator.domain.language.graph import places
 from coordinator.domain.saga import Saga, Status
 from coordinator.domain.shown.shown_plan import ShownPlan, ShownUndo
-from coordinator.domain.step_status import step_status
+from coordinator.domain.step_status import StepStatus, step_status
 from coordinator.domain.summary import SagaSummary
 from coordinator.domain.trace import parse_trace
 from coordinator.engine.sagas import SagaView
@@ -73,6 +74,12 @@ _EVENT_TYPES: Final[Mapping[type[Event], types_pb2.EventType.ValueType]] = {
 _STATUSES: Final[Mapping[Status, types_pb2.SagaStatus.ValueType]] = {
     status: types_pb2.SagaStatus.Value(f"SAGA_STATUS_{status}") for status in Status
 }
+_STEP_STATUSES: Final[Mapping[StepStatus, types_pb2.StepStatus.ValueType]] = {
+    status: types_pb2.StepStatus.Value(f"STEP_STATUS_{status}") for status in StepStatus
+}
+_STEP_KINDS: Final[Mapping[StepKind, types_pb2.StepKind.ValueType]] = {
+    kind: types_pb2.StepKind.Value(f"STEP_KIND_{kind.name}") for kind in StepKind
+}
 _UNDO_EVENTS: Final = (UndoBegun, StepCompensated, UndoRefused, UndoPending, UndoFaulted)
 
 
@@ -88,9 +95,9 @@ def operator_verb(verb: Verb) -> types_pb2.OperatorVerb.ValueType:
 
 def to_timestamp(moment: float) -> Timestamp:
     """Exactly the moment, in nanoseconds: a filter made of it finds the saga that it came from."""
-    seconds = math.floor(moment)
-    nanos = round((moment - seconds) * 1e9)
-    return Timestamp(seconds=seconds + nanos // 10**9, nanos=nanos % 10**9)
+    timestamp = Timestamp()
+    _fill_timestamp(timestamp, moment)
+    return timestamp
 
 
 def from_timestamp(timestamp: Timestamp) -> float:
@@ -125,7 +132,7 @@ def to_saga_with_steps(view: SagaView) -> types_pb2.Saga:
     """A saga with its steps, as far as its records can be read."""
     saga = to_saga(view.summary)
     if view.saga is not None:
-        saga.steps.extend(_to_steps(view.saga, view.records))
+        _fill_steps(saga, view.saga, view.records)
         saga.overdue = view.saga.is_overdue
         saga.output_json = view.saga.output or ""
     return saga
@@ -134,7 +141,8 @@ def to_saga_with_steps(view: SagaView) -> types_pb2.Saga:
 def to_saga_with_timeline(view: SagaView) -> types_pb2.Saga:
     """All that is shown of a saga as it came about."""
     saga = to_saga_with_steps(view)
-    saga.timeline.extend(map(to_entry, view.records))
+    for record in view.records:
+        _fill_entry(saga.timeline.add(), record)
     return saga
 
 
@@ -152,15 +160,20 @@ def to_undo_plan(plan: ShownPlan) -> types_pb2.UndoPlan:
 
 def to_entry(record: Record) -> types_pb2.TimelineEntry:
     """One record, without what the saga was given or its steps answered."""
+    entry = types_pb2.TimelineEntry()
+    _fill_entry(entry, record)
+    return entry
+
+
+def _fill_entry(entry: types_pb2.TimelineEntry, record: Record) -> None:
+    # Its parts are filled where they are: protobuf copies a message that is put into another.
     event = record.event
-    entry = types_pb2.TimelineEntry(
-        seq=record.seq,
-        time=to_timestamp(event.at),
-        type=_EVENT_TYPES[type(event)],
-        step=getattr(event, "step", None) or "",
-        attempt=getattr(event, "attempt", 0),
-        fencing_token=record.token,
-    )
+    entry.seq = record.seq
+    _fill_timestamp(entry.time, event.at)
+    entry.type = _EVENT_TYPES[type(event)]
+    entry.step = getattr(event, "step", None) or ""
+    entry.attempt = getattr(event, "attempt", 0)
+    entry.fencing_token = record.token
     match event:
         case CancelRequested(reason=reason):
             entry.message = reason
@@ -169,11 +182,11 @@ def to_entry(record: Record) -> types_pb2.TimelineEntry:
         case ExpressionFailed(place=place, message=message):
             entry.code, entry.message = place, message
         case StepPending(ask_at=ask_at) | UndoPending(ask_at=ask_at):
-            entry.retry_time.CopyFrom(to_timestamp(ask_at))
+            _fill_timestamp(entry.retry_time, ask_at)
         case StepFaulted() | UndoFaulted():
             entry.code, entry.message = event.code or event.cause, event.message
             if event.retry_at is not None:
-                entry.retry_time.CopyFrom(to_timestamp(event.retry_at))
+                _fill_timestamp(entry.retry_time, event.retry_at)
         case OperatorActed():
             entry.message = event.reason
             entry.operator_action.CopyFrom(
@@ -184,7 +197,13 @@ def to_entry(record: Record) -> types_pb2.TimelineEntry:
                     reason=event.reason,
                 )
             )
-    return entry
+
+
+def _fill_timestamp(timestamp: Timestamp, moment: float) -> None:
+    seconds = math.floor(moment)
+    nanos = round((moment - seconds) * 1e9)
+    timestamp.seconds = seconds + nanos // 10**9
+    timestamp.nanos = nanos % 10**9
 
 
 def to_exported_record(record: Record) -> operator_pb2.ExportedRecord:
@@ -251,7 +270,7 @@ def _to_planned_undo(undo: ShownUndo) -> types_pb2.PlannedUndo:
     )
 
 
-def _to_steps(saga: Saga, records: Sequence[Record]) -> list[types_pb2.Step]:
+def _fill_steps(message: types_pb2.Saga, saga: Saga, records: Sequence[Record]) -> None:
     attempts: dict[StepName, int] = {}
     undo_attempts: dict[StepName, int] = {}
     for record in records:
@@ -261,20 +280,18 @@ def _to_steps(saga: Saga, records: Sequence[Record]) -> list[types_pb2.Step]:
             # StepBegun and UndoBegun carry no number: each stands for its direction's first attempt.
             counted = undo_attempts if isinstance(event, _UNDO_EVENTS) else attempts
             counted[name] = max(counted.get(name, 0), getattr(event, "attempt", 1))
-    return [
-        types_pb2.Step(
-            name=step.name,
-            service=step.definition.service,
-            transaction=step.definition.transaction,
-            compensation=step.definition.compensation,
-            status=types_pb2.StepStatus.Value(f"STEP_STATUS_{step_status(step)}"),
-            attempts=max(attempts.get(step.name, 0), step.attempt - 1),
-            undo_attempts=max(
-                undo_attempts.get(step.name, 0), 0 if step.undo is None else step.undo.attempt - 1
-            ),
-            by_hand=step.is_forced,
-            depends_on=[saga.steps[parent].name for parent in places(parents)],
-            kind=types_pb2.StepKind.Value(f"STEP_KIND_{step.definition.kind.name}"),
+    for step, parents in zip(saga.steps, saga.definition.graph.parents, strict=True):
+        shown, name, defined = message.steps.add(), step.name, step.definition
+        shown.name = name
+        shown.service = defined.service
+        shown.transaction = defined.transaction
+        if defined.compensation is not None:
+            shown.compensation = defined.compensation
+        shown.status = _STEP_STATUSES[step_status(step)]
+        shown.attempts = max(attempts.get(name, 0), step.attempt - 1)
+        shown.undo_attempts = max(
+            undo_attempts.get(name, 0), 0 if step.undo is None else step.undo.attempt - 1
         )
-        for step, parents in zip(saga.steps, saga.definition.graph.parents, strict=True)
-    ]
+        shown.by_hand = step.is_forced
+        shown.depends_on.extend([saga.steps[parent].name for parent in places(parents)])
+        shown.kind = _STEP_KINDS[defined.kind]
