@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from dataclasses import dataclass, replace
-from typing import Any, assert_never
+from typing import assert_never
 
 from participants import ledger
 from participants.base import Business
@@ -108,12 +108,10 @@ def _keep_token(db: sqlite3.Connection, call: Call) -> bool:
 
 def _read(db: sqlite3.Connection, call: Call) -> list[Stored]:
     found = db.execute(READ_ANSWERS, (call.idempotency_key, call.saga_id, call.step))
-    return [_stored(*values) for values in found]
-
-
-def _stored(*values: Any) -> Stored:
-    row = Stored(*values)
-    return replace(row, operation=Operation(row.operation), outcome=Outcome(row.outcome))
+    return [
+        Stored(key, saga_id, step, Operation(operation), request_hash, Outcome(outcome), *answer)
+        for key, saga_id, step, operation, request_hash, outcome, *answer in found
+    ]
 
 
 def _with_own_output(call: Call, effect: Stored | None) -> Call:

@@ -7,9 +7,8 @@ that an Execute which its compensation has barred is shown as such.
 from __future__ import annotations
 
 import sqlite3
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import IntEnum
-from typing import Any
 
 from participants.calls import Call, Operation, sha256
 
@@ -108,9 +107,7 @@ def read(db: sqlite3.Connection, saga_id: str, after_seq: int, limit: int) -> li
         )
     else:
         found = db.execute(SELECT + "WHERE local_seq > ? ORDER BY local_seq LIMIT ?", (after_seq, limit))
-    return [_row(*values) for values in found]
-
-
-def _row(*values: Any) -> Row:
-    row = Row(*values)
-    return replace(row, operation=Operation(row.operation), outcome=Outcome(row.outcome))
+    return [
+        Row(local_seq, row_saga_id, step, Operation(operation), name, key, Outcome(outcome), *more)
+        for local_seq, row_saga_id, step, operation, name, key, outcome, *more in found
+    ]

@@ -10,7 +10,7 @@ from tests.checker.check import check
 from tests.checker.evidence import Evidence, LedgerRow
 from tests.simulation.calling import wrong_calls
 from tests.simulation.notes import Happened
-from tests.simulation.services import Row, order_of
+from tests.simulation.services import OPERATIONS, OUTCOMES, Row, order_of
 from tests.simulation.world import World
 
 _READ = (
@@ -112,10 +112,10 @@ def _rows(world: World) -> Iterator[LedgerRow]:
             local_seq=local_seq,
             saga_id=saga_id,
             step=step,
-            operation="E" if operation == calls.Operation.EXECUTE else "C",
+            operation=OPERATIONS[operation],
             transaction=name,
             key=key,
-            outcome=ledger.Outcome(outcome).name.lower(),
+            outcome=OUTCOMES[outcome],
             request_hash=request,
             result_hash=result,
             token=token,

@@ -44,6 +44,9 @@ WIRE_S: Final = 0.004
 WORK_S: Final = 0.010
 """How long each takes at most, if the plan does not say otherwise."""
 SCHEMA: Final = "CREATE TABLE stands (saga_id TEXT, step TEXT, PRIMARY KEY (saga_id, step));"
+OPERATIONS: Final = {calls.Operation.EXECUTE: "E", calls.Operation.COMPENSATE: "C"}
+OUTCOMES: Final = {outcome: outcome.name.lower() for outcome in ledger.Outcome}
+"""The words for what stands in a ledger as numbers."""
 _REASONS: Final = {"KEY_REUSED": "ALREADY_EXISTS", "BARRED": "FAILED_PRECONDITION", "STALE_TOKEN": "ABORTED"}
 
 Reply = bytes | NoProof
@@ -257,16 +260,14 @@ class Services:
             return
         self._rows_known = newest[0]
         self.services_of_rows.append(call.service)
-        op = "E" if newest[1] == calls.Operation.EXECUTE else "C"
-        outcome = ledger.Outcome(newest[2]).name.lower()
         self._row(
             Row(
                 self._loop.time(),
                 call.service,
                 call.saga_id,
                 call.step,
-                op,
-                outcome,
+                OPERATIONS[newest[1]],
+                OUTCOMES[newest[2]],
                 call.key,
                 newest[3],
                 call.token,
