@@ -28,12 +28,15 @@ class GoesInCircles(Exception):
 class Process:
     """Whatever lives and dies as one: the tasks that were begun in it, and what they have begun."""
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, context: Context) -> None:
+        """*context* is what each of its steps begins with, once it names the process."""
         self.name: Final = name
+        self._context = context
+        context.run(_PROCESS.set, self)
         self.is_dead = False
         self.is_stopped = False
         self._on_death: list[Callable[[], None]] = []
-        self._kept: list[_Handle] = []
+        self._kept: list[_Step] = []
         self._tasks: list[asyncio.Task[Any]] = []
 
     def __repr__(self) -> str:
@@ -67,6 +70,8 @@ class Process:
                 except RuntimeError:
                     pass  # its `finally` would wait: it has nothing to wait for
         self._tasks.clear()
+        self._on_death.clear()
+        del self._context
 
 
 _PROCESS: Final[ContextVar[Process | None]] = ContextVar("process", default=None)
@@ -77,8 +82,8 @@ def current_process() -> Process | None:
     return _PROCESS.get()
 
 
-class _Handle:
-    """A callback that will be called, as `asyncio.TimerHandle`."""
+class _Timer:
+    """A callback that will be called at its time, as `asyncio.TimerHandle`."""
 
     __slots__ = ("_when", "args", "callback", "context", "is_cancelled")
 
@@ -91,12 +96,17 @@ class _Handle:
 
     def cancel(self) -> None:
         self.is_cancelled = True
+        self.args = ()
 
     def cancelled(self) -> bool:
         return self.is_cancelled
 
     def when(self) -> float:
         return self._when
+
+
+_Step = tuple[Callable[..., object], tuple[Any, ...], Context, _Timer | None]
+"""A callback, its arguments, the context that it is called in, and the timer that it comes from, if any."""
 
 
 class SimulatedLoop(asyncio.AbstractEventLoop):
@@ -107,8 +117,8 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         # a part to be added to it.
         self._now_s = 0.0
         self._shuffle = shuffle
-        self._ready: list[_Handle] = []
-        self._timers: list[tuple[float, int, _Handle | asyncio.Future[None]]] = []
+        self._ready: list[_Step] = []
+        self._timers: list[tuple[float, int, _Timer | asyncio.Future[None]]] = []
         self._numbers = count()
         self._processes: list[Process] = []
         self._outside = copy_context()
@@ -118,10 +128,12 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         """How many were taken."""
         self.faults: list[BaseException] = []
         """What was raised and reached nobody."""
+        self.hear: Callable[[BaseException], object] = self.faults.append
+        """Told of each of them."""
 
     def process(self, name: str) -> Process:
         """A new process, which has nothing to do yet."""
-        process = Process(name)
+        process = Process(name, self._outside.copy())
         self._processes.append(process)
         return process
 
@@ -141,7 +153,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         self, process: Process | None, delay_s: float, callback: Callable[..., object], *args: object
     ) -> None:
         """Call *callback* after *delay_s*, as a step of *process*; None: of the world around them."""
-        self.call_later(delay_s, callback, *args, context=self._inside(process))
+        self.call_at(self._now_s + delay_s, callback, *args, context=self._inside(process))
 
     def resume(self, process: Process) -> None:
         """SIGCONT: what came to it meanwhile is taken up, oldest first."""
@@ -150,7 +162,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
         process._kept.clear()
 
     def run(
-        self, *, until: Callable[[], bool] | None = None, until_s: float | None = None, steps_max: int
+        self, *, until: Callable[[], object] | None = None, until_s: float | None = None, steps_max: int
     ) -> bool:
         """Take steps until *until* holds, it is later than *until_s*, or nothing is left to be done.
 
@@ -191,22 +203,27 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> _Handle:
-        handle = _Handle(callback, args, context or copy_context(), self._now_s)
-        self._ready.append(handle)
-        return handle
+    ) -> _Timer | None:
+        """Tasks and futures bring their context, and take back nothing that they ask for: it needs no timer."""
+        if context is not None:
+            self._ready.append((callback, args, context, None))
+            return None
+        context = copy_context()
+        timer = _Timer(callback, args, context, self._now_s)
+        self._ready.append((callback, args, context, timer))
+        return timer
 
     def call_later(  # type: ignore[override]
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> _Handle:
+    ) -> _Timer:
         return self.call_at(self._now_s + delay, callback, *args, context=context)
 
     def call_at(  # type: ignore[override]
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> _Handle:
-        handle = _Handle(callback, args, context or copy_context(), when)
-        heapq.heappush(self._timers, (when, next(self._numbers), handle))
-        return handle
+    ) -> _Timer:
+        timer = _Timer(callback, args, context or copy_context(), when)
+        heapq.heappush(self._timers, (when, next(self._numbers), timer))
+        return timer
 
     def create_future(self) -> asyncio.Future[Any]:
         return asyncio.Future(loop=self)
@@ -227,7 +244,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
         if not self._is_closed:
-            self.faults.append(context.get("exception") or NotSimulated(context["message"]))
+            self.hear(context.get("exception") or NotSimulated(context["message"]))
 
     def default_exception_handler(self, context: dict[str, Any]) -> None:
         self.call_exception_handler(context)
@@ -246,57 +263,53 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def _hear(self, task: asyncio.Task[Any]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:
-            self.faults.append(error)
+            self.hear(error)
 
     def _inside(self, process: Process | None) -> Context:
-        if process is None:
-            return self._outside
-        context = copy_context()
-        context.run(_PROCESS.set, process)
-        return context
+        return self._outside if process is None else process._context.copy()
 
     def _take_steps(self) -> None:
         """Take the steps that are ready now; what they make ready comes after them."""
         ready, self._ready = self._ready, []
         if self._shuffle is not None and len(ready) > 1:
             self._shuffle.shuffle(ready)
-        for handle in ready:
-            if handle.is_cancelled:
+        for callback, args, context, timer in ready:
+            if timer is not None and timer.is_cancelled:
                 continue
-            context = handle.context
             process = context.get(_PROCESS)
             if process is not None:
                 if process.is_dead:
                     continue
                 if process.is_stopped:
-                    process._kept.append(handle)
+                    process._kept.append((callback, args, context, timer))
                     continue
             self.steps += 1
             try:
-                context.run(handle.callback, *handle.args)
+                context.run(callback, *args)
             except Exception as error:
-                self.faults.append(error)
+                self.hear(error)
 
     def _wait(self, until_s: float | None) -> bool:
         """Let time pass until something is to be done; False if nothing is, or not before *until_s*."""
         timers = self._timers
         while timers:
-            first = timers[0][2]
-            if not (first.is_cancelled if isinstance(first, _Handle) else first.done()):
+            at_s, _, first = timers[0]
+            if first.is_cancelled if isinstance(first, _Timer) else first.done():
+                heapq.heappop(timers)
+                continue
+            if until_s is not None and at_s > until_s:
                 break
-            heapq.heappop(timers)
-        if not timers or (until_s is not None and timers[0][0] > until_s):
-            if until_s is not None:
-                self._now_s = max(self._now_s, until_s)
-            return False
-        self._now_s = now_s = max(self._now_s, timers[0][0])
-        while timers and timers[0][0] <= now_s:
-            due = heapq.heappop(timers)[2]
-            if isinstance(due, _Handle):
-                self._ready.append(due)
-            elif not due.done():
-                due.set_result(None)
-        return True
+            self._now_s = now_s = max(self._now_s, at_s)
+            while timers and timers[0][0] <= now_s:
+                due = heapq.heappop(timers)[2]
+                if isinstance(due, _Timer):
+                    self._ready.append((due.callback, due.args, due.context, due))
+                elif not due.done():
+                    due.set_result(None)
+            return True
+        if until_s is not None:
+            self._now_s = max(self._now_s, until_s)
+        return False
 
 
 def _refuse(name: str) -> Callable[..., NoReturn]:

@@ -20,6 +20,8 @@ from tests.simulation.world import World
 
 WORLDS_BETWEEN_COLLECTIONS: Final = 5
 """Few, so that their memory is still near when it is used again."""
+COLLECTIONS_BETWEEN_WHOLE_ONES: Final = 50
+"""What is older than those worlds is kept for those to come, and hardly ever dies."""
 
 
 @dataclass(frozen=True)
@@ -106,15 +108,17 @@ def play_plan(plan: Plan) -> Played:
         happened, wrong = world.happened, [f"I19: it goes in circles: {error}"]
     finally:
         logging.disable(told)
-    return Played(plan, happened, wrong, frozenset(reached(world)), world.services.met)
+    played = Played(plan, happened, wrong, frozenset(reached(world)), world.services.met)
+    world.take_apart()
+    return played
 
 
 def hunt(seeds: Iterable[int], *, until_s: float = math.inf, first_only: bool = False) -> Tally:
     """Play *seeds* in turn until it is later than *until_s* (of `time.monotonic`), or with *first_only* until
     one shows something wrong."""
     tally = Tally()
-    # Worlds are full of circles, and dead at once: to look for them all the time takes a tenth of it, and so
-    # does looking for them among all that is loaded for good.
+    # Worlds have circles in them, and are dead at once: to look for these all the time takes a tenth of it,
+    # and so does looking for them among all that is loaded for good.
     gc.collect()
     gc.freeze()
     gc.disable()
@@ -127,7 +131,8 @@ def hunt(seeds: Iterable[int], *, until_s: float = math.inf, first_only: bool = 
                 break
             tally.add(seed, play_plan(draw_plan(seed)))
             if number % WORLDS_BETWEEN_COLLECTIONS == 0:
-                gc.collect()
+                is_whole = number % (WORLDS_BETWEEN_COLLECTIONS * COLLECTIONS_BETWEEN_WHOLE_ONES) == 0
+                gc.collect(2 if is_whole else 0)
     finally:
         del tasks.add
         gc.enable()

@@ -57,7 +57,7 @@ class Notes:
     def __init__(self, loop: SimulatedLoop) -> None:
         self._loop = loop
         self.happened = Happened()
-        self._faults, self._wrong = loop.faults, self.happened.wrong
+        loop.hear = self._fault
 
     def line(self, line: str) -> None:
         """One more line of the trace."""
@@ -68,13 +68,9 @@ class Notes:
         self.line(f"WRONG {sentence}")
         self.happened.wrong.append(sentence)
 
-    def is_broken(self) -> bool:
-        """Whether something must not be, what nobody has caught among it."""
-        if self._faults:
-            for fault in self._faults:
-                self.wrong(f"unhandled: {type(fault).__name__}: {fault}")
-            self._faults.clear()
-        return bool(self._wrong)
+    def _fault(self, fault: BaseException) -> None:
+        """Nobody has caught it."""
+        self.wrong(f"unhandled: {type(fault).__name__}: {fault}")
 
 
 def ns(moment_s: float) -> int:

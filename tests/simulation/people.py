@@ -238,17 +238,18 @@ class People:
         answer: asyncio.Future[_T] = asyncio.get_running_loop().create_future()
         self._hosts.asked[process][number] = answer
 
-        async def serving() -> None:
+        async def serving(answer: asyncio.Future[_T]) -> None:
             try:
                 result = await serve(coordinator)
             except SagaError as error:
-                self._loop.tell(None, _fail_once, answer, error)
+                # gRPC carries no traceback; and this one's frames would be kept by it in a circle.
+                self._loop.tell(None, _fail_once, answer, error.with_traceback(None))
             except Exception as error:  # a bug: nobody else would hear of it
                 self._notes.wrong(f"a call fails: {type(error).__name__}: {error}")
             else:
                 self._loop.tell(None, _answer_once, answer, result)
 
-        task = self._loop.begin(process, serving())
+        task = self._loop.begin(process, serving(answer))
         leaves = self._loop.call_later(patience_s, _fail_once, answer, TimeoutError())
         try:
             return await answer
@@ -258,6 +259,8 @@ class People:
         finally:
             leaves.cancel()
             self._hosts.asked.get(process, {}).pop(number, None)
+            # What it raises tells of this frame, and would be kept by it in a circle.
+            del answer
 
 
 def _answer_once(answer: asyncio.Future[_T], result: _T) -> None:

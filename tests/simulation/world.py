@@ -95,8 +95,7 @@ class World:
                 self.loop.tell_later(self._people.process, order.at_s, self._people.order, order)
             for number, fault in enumerate(self.plan.faults):
                 self._arrange(number, fault)
-            broken, until_s = self.notes.is_broken, self.plan.safe_until_s
-            self.loop.run(until=broken, until_s=until_s, steps_max=STEPS_MAX)
+            self._run_until(self.plan.safe_until_s)
             if not happened.wrong:
                 self._heal()
             self._gather()
@@ -111,6 +110,12 @@ class World:
         """Let go of the databases."""
         self.hosts.disk.close()
         self.services.close()
+
+    def take_apart(self) -> None:
+        """Call it last. Its parts all know each other: once they do not, all that they hold is free at once,
+        and nobody has to look for it."""
+        for part in (self.hosts.disk, self.hosts, self._people, self.services, self.notes, self):
+            vars(part).clear()
 
     def definitions_read(self) -> dict[str, Definition]:
         """Every definition that a saga can be pinned to, by digest, as the checker reads them."""
@@ -186,8 +191,7 @@ class World:
         self.services.silent.clear()
         self.hosts.heal()
         self.happened.at_rest = self._comes_to_rest()
-        broken, until_s = self.notes.is_broken, self.loop.time() + LATE_S
-        self.loop.run(until=broken, until_s=until_s, steps_max=STEPS_MAX)
+        self._run_until(self.loop.time() + LATE_S)
         if self.plan.restarts_at_rest and not self.happened.wrong:
             self._look_at_all()
             if self.hosts.current is not None:
@@ -195,25 +199,29 @@ class World:
                 self.hosts.come_back(0.1)
             self.happened.at_rest &= self._comes_to_rest()
 
+    def _run_until(self, until_s: float) -> None:
+        """Go on until then, or until something is wrong: that is asked between all steps."""
+        self.loop.run(until=self.happened.wrong.__len__, until_s=until_s, steps_max=STEPS_MAX)
+
     def _comes_to_rest(self) -> bool:
+        wrong = self.happened.wrong
         self.loop.run(
-            until=lambda: self.notes.is_broken() or self._is_at_rest(),
+            until=lambda: wrong or self._is_at_rest(),
             until_s=self.loop.time() + REST_S,
             steps_max=STEPS_MAX,
         )
         return not self.happened.wrong and self._is_at_rest()
 
     def _is_at_rest(self) -> bool:
-        if not self.hosts.is_up:
-            return False
         # This is asked between all steps, and few of them write.
-        if self.journal.total_changes != self._looked_at:
-            self._looked_at = self.journal.total_changes
+        changes = self.journal.total_changes
+        if changes != self._looked_at:
+            self._looked_at = changes
             (self._has_open,) = self.journal.execute(
                 "SELECT EXISTS (SELECT 1 FROM sagas WHERE status IN ('RUNNING', 'COMPENSATING')"
                 " AND number NOT IN (SELECT saga FROM quarantines))"
             ).fetchone()
-        return not self._has_open
+        return not self._has_open and self.hosts.is_up
 
     def _row(self, row: Row) -> None:
         self.happened.rows.append(row)
@@ -249,10 +257,8 @@ class World:
         self.happened.dead_letters = frozenset(row.id for row in people)
 
     def _gather(self) -> None:
-        self.notes.is_broken()
         if self.happened.wrong or self.hosts.current is None:
             return
         self._look_at_all()
         if self.happened.at_rest and (left := self.hosts.current.pool._open):
             self.notes.wrong(f"I31: {left} sagas take room, and all of them rest")
-        self.notes.is_broken()
