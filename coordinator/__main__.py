@@ -2,17 +2,14 @@
 
 import sys
 
-try:
-    from coordinator.bootstrap import main
-except ModuleNotFoundError as missing:
-    package = (missing.name or "").partition(".")[0]
-    if package in ("coordinator", "saga"):
-        raise
+from coordinator.bootstrap import EXIT_NOT_STARTED, main
+
+# Flags that nobody reads would seem to be obeyed.
+if sys.argv[1:]:
     print(
-        f"The coordinator did not start: it needs the package {package}: "
-        "run pip install 'saga-coordinator[server]'",
+        "The coordinator did not start: python -m coordinator takes no arguments, but SAGA_* variables; "
+        "saga serve takes flags",
         file=sys.stderr,
     )
-    sys.exit(2)
-
+    sys.exit(EXIT_NOT_STARTED)
 sys.exit(main())

@@ -88,6 +88,13 @@ def failed_start(
     )
 
 
+def test_flags_that_would_not_be_read_are_refused() -> None:
+    command = [sys.executable, "-m", "coordinator", "--listen", "127.0.0.1:0"]
+    said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=30, check=False)
+    assert said.returncode == 2
+    assert "python -m coordinator takes no arguments" in said.stderr
+
+
 def test_sigterm_parks_what_is_in_flight_and_the_next_start_finishes_it(cluster: Cluster) -> None:
     set_faults(cluster, SLOW_CHARGE)
     with grpc.insecure_channel(cluster.address) as channel:
