@@ -1,4 +1,7 @@
-"""What CoordinatorService says of definitions, and what it is told: requests checked, answers made."""
+"""What CoordinatorService says of definitions, and what it is told: requests checked, answers made.
+
+What is wrong with a request is an InvalidRequest that names each field.
+"""
 
 import base64
 from collections.abc import Sequence
@@ -12,8 +15,8 @@ from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidRequest, Violation
 from coordinator.domain.language.documents import Format
 from coordinator.domain.language.registration import Registration
-from coordinator.engine.definitions import Answer, Located
-from coordinator.engine.shown_definitions import After, Shown
+from coordinator.engine.definitions import LocatedFinding, RegistrationAnswer
+from coordinator.engine.shown_definitions import DefinitionCursor, ShownDefinition
 from saga.v1 import coordinator_pb2 as pb
 
 PAGE_SIZE_DEFAULT: Final = 50
@@ -26,7 +29,7 @@ class WantedPage(NamedTuple):
 
     saga_name: str | None
     all_states: bool
-    after: After | None
+    after: DefinitionCursor | None
     limit: int
 
 
@@ -50,7 +53,7 @@ def wanted_page(request: pb.ListDefinitionsRequest) -> WantedPage:
 
 
 def cut_page(
-    rows: Sequence[Shown], limit: int, request: pb.ListDefinitionsRequest
+    rows: Sequence[ShownDefinition], limit: int, request: pb.ListDefinitionsRequest
 ) -> pb.ListDefinitionsResponse:
     """The page of at most *limit* of *rows*, which hold one more where there is another page."""
     token = ""
@@ -88,7 +91,7 @@ def at_field(violation: Violation, field: str) -> Violation:
     return replace(violation, path=field + violation.path.removeprefix("$"))
 
 
-def to_answer(answer: Answer) -> pb.RegisterDefinitionResponse:
+def to_answer(answer: RegistrationAnswer) -> pb.RegisterDefinitionResponse:
     return pb.RegisterDefinitionResponse(
         definition=to_definition(answer.shown, with_text=False),
         outcome=pb.RegistrationOutcome.Value(f"REGISTRATION_OUTCOME_{answer.outcome}"),
@@ -97,7 +100,7 @@ def to_answer(answer: Answer) -> pb.RegisterDefinitionResponse:
     )
 
 
-def to_definition(shown: Shown, *, with_text: bool) -> pb.Definition:
+def to_definition(shown: ShownDefinition, *, with_text: bool) -> pb.Definition:
     """A definition, in lists without its text."""
     made = pb.Definition(
         saga_name=shown.name,
@@ -127,7 +130,7 @@ def _source(registration: Registration | None) -> pb.DefinitionSource.ValueType:
     return pb.DEFINITION_SOURCE_UNSPECIFIED
 
 
-def _to_finding(located: Located) -> pb.Finding:
+def _to_finding(located: LocatedFinding) -> pb.Finding:
     finding, (line, column) = located
     return pb.Finding(
         rule=finding.rule,
@@ -139,15 +142,15 @@ def _to_finding(located: Located) -> pb.Finding:
     )
 
 
-def _after(request: pb.ListDefinitionsRequest) -> After | None:
+def _after(request: pb.ListDefinitionsRequest) -> DefinitionCursor | None:
     if not request.page_token:
         return None
     match decoded_token(request.page_token):
-        case [1, str(filtered), str(name), int(number)]:
+        case [int(version), str(filtered), str(name), int(number)] if version == _TOKEN_VERSION:
             if filtered != _filter(request):
                 sentence = "belongs to a list with other fields; send those that it was made with"
                 raise InvalidRequest([Violation("page_token", sentence)])
-            return After(name, number)
+            return DefinitionCursor(name, number)
         case _:
             sentence = "expected the next_page_token of the page before, or nothing for the first"
             raise InvalidRequest([Violation("page_token", sentence)])

@@ -79,7 +79,9 @@ def parse_page_token(token: str, condition: SagaFilter) -> Cursor | None:
     if not token:
         return None
     match decoded_token(token):
-        case [1, str(filtered), float(started_at), str(saga_id)] if len(saga_id) <= SAGA_ID_CHARS_MAX:
+        case [int(version), str(filtered), float(started_at), str(saga_id)] if (
+            version == _TOKEN_VERSION and len(saga_id) <= SAGA_ID_CHARS_MAX
+        ):
             if filtered != _digest(condition):
                 sentence = "belongs to a list with another filter; send the filter it was made with"
                 raise InvalidRequest([Violation("page_token", sentence)])

@@ -1,6 +1,7 @@
 """Requests from outside, checked whole before anything is done: what comes out is safe to use.
 
-Every fault is found, not only the first, and names its field. Nothing under `payment_info` is quoted.
+Every fault is found, not only the first, and names its field: each verb here raises them together, as one
+InvalidRequest. Nothing under `payment_info` is quoted.
 """
 
 import re

@@ -16,10 +16,10 @@ from coordinator.domain.language.documents import Format, Position
 from coordinator.domain.language.expressions import Evaluate
 from coordinator.domain.language.front_door import FrontDoor
 from coordinator.domain.language.lint import Finding, lint
-from coordinator.domain.language.registration import Outcome, Registered, Registration, register
+from coordinator.domain.language.registration import Registered, Registration, RegistrationOutcome, register
 from coordinator.domain.values import frozen
 from coordinator.engine.offered_definitions import OfferedDefinitions, label
-from coordinator.engine.shown_definitions import Shown, ShownDefinitions
+from coordinator.engine.shown_definitions import ShownDefinition, ShownDefinitions
 from coordinator.ports.aside import Aside
 from coordinator.ports.clock import Clock
 from coordinator.ports.definitions import DefinitionReader, DefinitionStore, Read
@@ -37,7 +37,7 @@ _log = logging.getLogger(__name__)
 _Result = TypeVar("_Result")
 
 
-class Located(NamedTuple):
+class LocatedFinding(NamedTuple):
     """What the linter found, and where that stands in the text."""
 
     finding: Finding
@@ -45,12 +45,12 @@ class Located(NamedTuple):
 
 
 @frozen
-class Answer:
+class RegistrationAnswer:
     """What registering a definition came to, and what the linter found in it."""
 
-    shown: Shown
-    outcome: Outcome
-    findings: Sequence[Located]
+    shown: ShownDefinition
+    outcome: RegistrationOutcome
+    findings: Sequence[LocatedFinding]
     """At most `FINDINGS_MAX`."""
     findings_left_out: int
 
@@ -121,7 +121,9 @@ class Definitions:
             return str(self._offered.not_startable(door.saga_name, None))
         return door.fault(newest)
 
-    async def register(self, text: str, written: Format, *, source: str, validate_only: bool) -> Answer:
+    async def register(
+        self, text: str, written: Format, *, source: str, validate_only: bool
+    ) -> RegistrationAnswer:
         """Register a definition, durably; with *validate_only*, say what that would come to.
 
         Raises:
@@ -143,9 +145,9 @@ class Definitions:
         else:
             registered = await self._owned(self._register(read.definition))
             shown = await self.shown.one(registered.registration, open_sagas)
-        return Answer(shown, registered.outcome, findings, left_out)
+        return RegistrationAnswer(shown, registered.outcome, findings, left_out)
 
-    async def retire(self, name: str, version: str | None, *, if_no_open_sagas: bool) -> Shown:
+    async def retire(self, name: str, version: str | None, *, if_no_open_sagas: bool) -> ShownDefinition:
         """Start no more sagas with it, durably; those that run go on.
 
         Raises:
@@ -238,11 +240,11 @@ class Definitions:
             task.exception()
 
 
-def _linted(read: Read, evaluate: Evaluate, door: FrontDoor | None) -> tuple[Sequence[Located], int]:
+def _linted(read: Read, evaluate: Evaluate, door: FrontDoor | None) -> tuple[Sequence[LocatedFinding], int]:
     """What is told of what the linter finds, and how much more there is."""
     findings = lint(read.definition, evaluate, door=door)
     told = findings[:FINDINGS_MAX]
-    return [Located(one, read.places.position(one.loc)) for one in told], len(findings) - len(told)
+    return [LocatedFinding(one, read.places.position(one.loc)) for one in told], len(findings) - len(told)
 
 
 def _tell_of_file(
@@ -255,5 +257,5 @@ def _tell_of_file(
         _log.warning("%s is not loaded: it was retired, and registering it by a call brings it back", source)
     elif outcome.registration.digest != definition.digest:
         _log.warning("%s is not loaded: other content was registered by a call since", source)
-    elif outcome.outcome is Outcome.REPLACED and before is not None and before.through_api:
+    elif outcome.outcome is RegistrationOutcome.REPLACED and before is not None and before.through_api:
         _log.warning("%s takes the place of other content, which was registered by a call", source)

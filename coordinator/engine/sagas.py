@@ -1,4 +1,4 @@
-"""The use cases: what the API, the command line and the dashboard may ask of the coordinator."""
+"""The use cases: what the API may ask of the coordinator."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence

@@ -19,7 +19,7 @@ from coordinator.ports.definitions import DefinitionStore
 from coordinator.ports.journal import SagaIndex
 
 
-class State(StrEnum):
+class DefinitionState(StrEnum):
     """What new sagas can do with a definition."""
 
     STARTABLE = "STARTABLE"
@@ -29,7 +29,7 @@ class State(StrEnum):
 
 
 @frozen
-class Shown:
+class ShownDefinition:
     """What is known of a definition."""
 
     digest: Digest
@@ -47,15 +47,15 @@ class Shown:
     """On its name and version."""
 
     @property
-    def state(self) -> State:
+    def state(self) -> DefinitionState:
         if self.is_startable:
-            return State.STARTABLE
+            return DefinitionState.STARTABLE
         is_retired = self.registration is not None and self.registration.retired_at is not None
-        return State.RETIRED if is_retired else State.UNAVAILABLE
+        return DefinitionState.RETIRED if is_retired else DefinitionState.UNAVAILABLE
 
 
 @frozen
-class After:
+class DefinitionCursor:
     """Where a page ends."""
 
     name: str
@@ -74,8 +74,8 @@ class ShownDefinitions:
         self._aside = aside
 
     async def page(
-        self, *, saga_name: str | None, all_states: bool, after: After | None, limit: int
-    ) -> Sequence[Shown]:
+        self, *, saga_name: str | None, all_states: bool, after: DefinitionCursor | None, limit: int
+    ) -> Sequence[ShownDefinition]:
         """At most *limit* definitions behind *after*, by name; of one name, those registered first in front.
 
         Raises:
@@ -93,7 +93,7 @@ class ShownDefinitions:
             await self.one(registration, open_sagas) for registration in sorted(wanted, key=place)[:limit]
         ]
 
-    async def show(self, name: str, version: str | None) -> Shown:
+    async def show(self, name: str, version: str | None) -> ShownDefinition:
         """A definition by its name and version; without *version*, the one that a start of that name gets, or
         where it gets none, the one registered last; or by its digest, as it is registered or as some saga is
         pinned to it.
@@ -110,7 +110,7 @@ class ShownDefinitions:
         source = f"the journal's definition {name}"
         pinned = await self._aside.run(parse_definition, text, source=source)
         open_sagas = await self._store.open_sagas()
-        return Shown(
+        return ShownDefinition(
             pinned.digest,
             pinned.name,
             pinned.version,
@@ -121,7 +121,7 @@ class ShownDefinitions:
             open_sagas=open_sagas.get((pinned.name, pinned.version), 0),
         )
 
-    async def one(self, registration: Registration, open_sagas: Mapping[Key, int]) -> Shown:
+    async def one(self, registration: Registration, open_sagas: Mapping[Key, int]) -> ShownDefinition:
         """What is registered, as it stands."""
         definition = self._offered.content(registration)
         if definition is not None:
@@ -136,7 +136,7 @@ class ShownDefinitions:
 
     def foreseen(
         self, registration: Registration, definition: SagaDefinition, open_sagas: Mapping[Key, int]
-    ) -> Shown:
+    ) -> ShownDefinition:
         """What would be registered, as it would be shown."""
         return _shown(
             registration,
@@ -168,8 +168,8 @@ def _shown(
     *,
     is_startable: bool,
     is_newest: bool,
-) -> Shown:
-    return Shown(
+) -> ShownDefinition:
+    return ShownDefinition(
         registration.digest,
         registration.name,
         registration.version,

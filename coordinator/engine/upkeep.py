@@ -6,6 +6,7 @@ It trusts nothing of a row that the records do not say, and goes on behind whate
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import fields
+from typing import Final
 
 from coordinator.domain.errors import (
     JournalCorrupt,
@@ -22,7 +23,7 @@ from coordinator.domain.values import frozen
 from coordinator.engine.archive import Archive
 from coordinator.ports.journal import Cursor, Journal, SagaFilter, SagaIndex, Upkeep
 
-SAGAS_PER_PAGE = 100
+SAGAS_PER_PAGE: Final = 100
 
 _log = logging.getLogger(__name__)
 

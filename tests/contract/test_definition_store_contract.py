@@ -9,7 +9,13 @@ import pytest
 
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.errors import DefinitionInUse, DefinitionMoved, VersionTaken
-from coordinator.domain.language.registration import Key, Outcome, Registered, Registration, newest
+from coordinator.domain.language.registration import (
+    Key,
+    Registered,
+    Registration,
+    RegistrationOutcome,
+    newest,
+)
 from coordinator.ports.definitions import DefinitionStore
 from tests.contract.conftest import Home
 from tests.contract.sagas import AnyJournal, Told, a_saga, completed
@@ -55,7 +61,7 @@ class TestRegistering:
         store = (await home.open()).definitions
         made = await store.register(A, at=100.0)
         assert made == Registered(
-            Registration("Trip", "1", A.digest, 1, 100.0, through_api=True), Outcome.CREATED
+            Registration("Trip", "1", A.digest, 1, 100.0, through_api=True), RegistrationOutcome.CREATED
         )
         for _ in range(2):
             assert await store.registrations() == [made.registration]
@@ -66,13 +72,13 @@ class TestRegistering:
     async def test_the_same_content_again_changes_nothing(self, journal: AnyJournal) -> None:
         first = await journal.definitions.register(A, at=100.0)
         assert await journal.definitions.register(A, at=200.0) == Registered(
-            first.registration, Outcome.UNCHANGED
+            first.registration, RegistrationOutcome.UNCHANGED
         )
 
     async def test_a_version_that_is_not_in_use_gets_other_content(self, journal: AnyJournal) -> None:
         await journal.definitions.register(A, at=100.0)
         replaced = await journal.definitions.register(B, at=200.0)
-        assert replaced.outcome is Outcome.REPLACED
+        assert replaced.outcome is RegistrationOutcome.REPLACED
         assert await journal.definitions.registrations() == [replaced.registration]
         assert (replaced.registration.digest, replaced.registration.registered_at) == (B.digest, 200.0)
         assert await journal.definitions.text("Trip", "1") == B.text
@@ -93,7 +99,7 @@ class TestRegistering:
             "Trip", "1", A.digest, 1, 100.0, used_at=150.0, through_api=True
         )
         assert await journal.definitions.text("Trip", "1") == A.text
-        assert (await journal.definitions.register(A, at=300.0)).outcome is Outcome.UNCHANGED
+        assert (await journal.definitions.register(A, at=300.0)).outcome is RegistrationOutcome.UNCHANGED
 
     async def test_a_version_is_in_use_for_good_even_when_its_sagas_have_ended(self, home: Home) -> None:
         journal = await home.open()
@@ -112,7 +118,7 @@ class TestRegistering:
         assert await offered(journal.definitions) == []
         with pytest.raises(VersionTaken):
             await journal.definitions.register(B, at=200.0)
-        assert (await journal.definitions.register(A, at=200.0)).outcome is Outcome.RESTORED
+        assert (await journal.definitions.register(A, at=200.0)).outcome is RegistrationOutcome.RESTORED
 
     async def test_a_draft_gets_other_content_always_and_its_sagas_keep_theirs(
         self, journal: AnyJournal
@@ -120,7 +126,7 @@ class TestRegistering:
         await journal.definitions.register(DRAFT_A, at=100.0)
         await a_saga("1", at=150.0, definition=DRAFT_A).start(journal)
         replaced = await journal.definitions.register(DRAFT_B, at=200.0)
-        assert replaced.outcome is Outcome.REPLACED
+        assert replaced.outcome is RegistrationOutcome.REPLACED
         assert (replaced.registration.digest, replaced.registration.used_at) == (DRAFT_B.digest, None)
         assert await journal.definition(DRAFT_A.digest) == DRAFT_A.text
         # One whose content was chosen before it was replaced.
@@ -141,7 +147,7 @@ class TestFiles:
     async def test_new_files_are_numbered_as_people_count(self, journal: AnyJournal) -> None:
         versions = ("10", "9", None, "9.2", "9.10")
         made = await files(journal.definitions, *(content("a", version) for version in versions))
-        assert made == [Outcome.CREATED] * 5
+        assert made == [RegistrationOutcome.CREATED] * 5
         registrations = await journal.definitions.registrations()
         assert [r.version for r in registrations] == [None, "9", "9.2", "9.10", "10"]
         assert {r.file_digest for r in registrations} == {content("a", v).digest for v in versions}
@@ -150,7 +156,7 @@ class TestFiles:
         await files((await home.open()).definitions, A, content("a", "2"), at=100.0)
         store = (await home.open()).definitions
         before = await store.registrations()
-        assert await files(store, content("a", "2"), A, at=200.0) == [Outcome.UNCHANGED] * 2
+        assert await files(store, content("a", "2"), A, at=200.0) == [RegistrationOutcome.UNCHANGED] * 2
         assert await store.registrations() == before
 
     async def test_a_file_that_is_gone_is_not_offered_any_more_until_it_is_back(
@@ -160,7 +166,10 @@ class TestFiles:
         await files(store, A, content("a", "2"))
         await files(store, A)
         assert await offered(store) == [TRIP_1]
-        assert await files(store, A, content("a", "2")) == [Outcome.UNCHANGED, Outcome.RESTORED]
+        assert await files(store, A, content("a", "2")) == [
+            RegistrationOutcome.UNCHANGED,
+            RegistrationOutcome.RESTORED,
+        ]
         assert await the_newest(store) == "2"
 
     async def test_a_file_that_is_gone_stays_offered_if_a_caller_registered_it_too(
@@ -168,14 +177,14 @@ class TestFiles:
     ) -> None:
         store = journal.definitions
         await files(store, A)
-        assert (await store.register(A, at=1.0)).outcome is Outcome.UNCHANGED
+        assert (await store.register(A, at=1.0)).outcome is RegistrationOutcome.UNCHANGED
         await files(store)
         assert await offered(store) == [TRIP_1]
 
     async def test_a_changed_file_replaces_what_is_not_in_use(self, journal: AnyJournal) -> None:
         store = journal.definitions
         await store.register(A, at=1.0)
-        assert await files(store, B) == [Outcome.REPLACED]
+        assert await files(store, B) == [RegistrationOutcome.REPLACED]
         # What the caller registered was other content: it does not keep this one.
         await files(store)
         assert await offered(store) == []
@@ -187,7 +196,7 @@ class TestFiles:
         await files(journal.definitions, A)
         await a_saga("1", definition=A).start(journal)
         store = journal.definitions
-        for outcome in (Outcome.CREATED, Outcome.UNCHANGED):
+        for outcome in (RegistrationOutcome.CREATED, RegistrationOutcome.UNCHANGED):
             assert await files(store, B, content("a", "2")) == [VersionTaken, outcome]
             assert (await held(store)).digest == A.digest
             assert await offered(store) == [TRIP_1, ("Trip", "2")]
@@ -211,10 +220,10 @@ class TestFiles:
         await files((await home.open()).definitions, DRAFT_A)
         await (await home.open()).definitions.register(DRAFT_B, at=1.0)
         store = (await home.open()).definitions
-        assert await files(store, DRAFT_A) == [Outcome.UNCHANGED]
+        assert await files(store, DRAFT_A) == [RegistrationOutcome.UNCHANGED]
         assert (await held(store, DRAFT)).digest == DRAFT_B.digest
-        assert await files(store, content("c", None)) == [Outcome.REPLACED]
-        assert await files(store, DRAFT_A) == [Outcome.REPLACED]
+        assert await files(store, content("c", None)) == [RegistrationOutcome.REPLACED]
+        assert await files(store, DRAFT_A) == [RegistrationOutcome.REPLACED]
 
 
 class TestRetiring:
@@ -248,7 +257,7 @@ class TestRetiring:
         await files(store, A, content("a", "2"))
         await files(store, A, content("b", "2"))
         assert await offered(store) == [TRIP_1]
-        assert (await store.register(content("b", "2"), at=300.0)).outcome is Outcome.RESTORED
+        assert (await store.register(content("b", "2"), at=300.0)).outcome is RegistrationOutcome.RESTORED
         assert await offered(store) == [TRIP_1, ("Trip", "2")]
         assert (await held(store, ("Trip", "2"))).retired_at is None
 

@@ -24,7 +24,7 @@ from coordinator.domain.language.front_door import FrontDoor
 from coordinator.domain.language.registration import Registration
 from coordinator.engine import shown_definitions
 from coordinator.engine.definitions import Definitions
-from coordinator.engine.shown_definitions import State
+from coordinator.engine.shown_definitions import DefinitionState
 from coordinator.ports.telemetry import Telemetry
 from tests.contract.sagas import a_saga
 
@@ -128,7 +128,7 @@ async def test_of_a_name_that_cannot_be_started_the_last_one_is_shown(journal: M
     assert (await definitions.shown.show("Trip", None)).version == "1"
     await definitions.retire("Trip", "1", if_no_open_sagas=False)
     shown = await definitions.shown.show("Trip", None)
-    assert (shown.version, shown.state, shown.steps) == (None, State.RETIRED, ["draft"])
+    assert (shown.version, shown.state, shown.steps) == (None, DefinitionState.RETIRED, ["draft"])
     assert await definitions.shown.show(definition("draft", version=None).digest, None) == shown
 
 
@@ -138,7 +138,11 @@ async def test_a_file_that_is_gone_can_be_looked_at_and_not_started(journal: Mem
     with pytest.raises(DefinitionNotFound, match="loaded are: none"):
         await again.get("Trip", None)
     (shown,) = await again.shown.page(saga_name=None, all_states=True, after=None, limit=10)
-    assert (shown.state, shown.text, shown.steps) == (State.UNAVAILABLE, definition().text, ["book"])
+    assert (shown.state, shown.text, shown.steps) == (
+        DefinitionState.UNAVAILABLE,
+        definition().text,
+        ["book"],
+    )
     assert await again.shown.page(saga_name=None, all_states=False, after=None, limit=10) == []
 
 
@@ -200,7 +204,7 @@ async def test_what_is_not_right_any_more_is_told_of_and_the_others_are_at_hand(
     assert told.startswith("the definition Trip (version 2) that was registered is not a saga definition and")
     assert "expected a configured service (Hotel), found 'Car'" in told
     shown = await again.shown.show("Trip", "2")
-    assert (shown.state, shown.is_newest) == (State.UNAVAILABLE, False)
+    assert (shown.state, shown.is_newest) == (DefinitionState.UNAVAILABLE, False)
 
 
 async def test_a_damaged_text_is_told_of_and_the_others_are_at_hand(
@@ -220,7 +224,7 @@ async def test_a_damaged_text_is_told_of_and_the_others_are_at_hand(
     assert await the_newest(again) == "1"
     assert "is damaged: its text has another digest" in caplog.messages[0]
     shown = await again.shown.show("Trip", "2")
-    assert (shown.state, shown.text) == (State.UNAVAILABLE, None)
+    assert (shown.state, shown.text) == (DefinitionState.UNAVAILABLE, None)
 
 
 DOOR = FrontDoor("BookTrip", "SAGA_TRIPS", "Trip", ("from", "to"))
@@ -393,8 +397,8 @@ async def test_each_definition_is_shown_in_the_state_that_it_is_in(journal: Memo
     await definitions.retire("Trip", "1", if_no_open_sagas=False)
     shown = await definitions.shown.page(saga_name=None, all_states=True, after=None, limit=9)
     assert [(one.version, one.state, list(one.steps)) for one in shown] == [
-        ("1", State.RETIRED, ["book"]),
-        ("2", State.STARTABLE, ["book"]),
+        ("1", DefinitionState.RETIRED, ["book"]),
+        ("2", DefinitionState.STARTABLE, ["book"]),
     ]
 
 
@@ -415,7 +419,7 @@ async def test_what_another_release_registered_in_a_form_without_steps_is_shown_
     monkeypatch.setattr(journal.definitions, "registrations", registrations)
     monkeypatch.setattr(journal.definitions, "text", content)
     shown = await definitions.shown.show("Trip", "1")
-    assert (shown.text, list(shown.steps), shown.state) == (other, [], State.RETIRED)
+    assert (shown.text, list(shown.steps), shown.state) == (other, [], DefinitionState.RETIRED)
 
 
 async def test_of_many_definitions_a_few_are_named_to_whoever_asks_for_another(

@@ -6,9 +6,9 @@ from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import VersionTaken
 from coordinator.domain.language.registration import (
     Key,
-    Outcome,
     Registered,
     Registration,
+    RegistrationOutcome,
     register,
     retire,
     take_up_files,
@@ -54,7 +54,10 @@ def test_a_version_in_use_changes_by_a_file_only_if_it_had_none() -> None:
 
 def test_a_file_restores_nothing_that_was_retired() -> None:
     gone = replace(in_file(registered()), file_digest=None)
-    for held, outcome in ((gone, Outcome.RESTORED), (retire(gone, at=1.5), Outcome.UNCHANGED)):
+    for held, outcome in (
+        (gone, RegistrationOutcome.RESTORED),
+        (retire(gone, at=1.5), RegistrationOutcome.UNCHANGED),
+    ):
         (taken_up,), _ = take_up_files({KEY: held}, [A], at=2.0, number=2)
         assert isinstance(taken_up, Registered)
         assert (taken_up.outcome, taken_up.registration) == (outcome, replace(held, file_digest=A.digest))
@@ -62,4 +65,4 @@ def test_a_file_restores_nothing_that_was_retired() -> None:
 
 def test_what_a_registration_came_to_has_a_name_in_the_api() -> None:
     _, *known = pb.RegistrationOutcome.keys()
-    assert [f"REGISTRATION_OUTCOME_{outcome}" for outcome in Outcome] == known
+    assert [f"REGISTRATION_OUTCOME_{outcome}" for outcome in RegistrationOutcome] == known

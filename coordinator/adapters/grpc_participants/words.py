@@ -58,6 +58,7 @@ def is_unexplained(error: grpc.aio.AioRpcError) -> bool:
 
 
 def fit_code(code: str) -> str:
+    """*code*, where it has the form of one; UNSPECIFIED in place of any other text."""
     return code if _CODE.fullmatch(code) else "UNSPECIFIED"
 
 

@@ -55,23 +55,23 @@ class Finding:
 
 def lint(
     definition: SagaDefinition,
-    expressions: Evaluate | None = None,
+    evaluate: Evaluate | None = None,
     of_participants: Sequence[Finding] | None = None,
     door: FrontDoor | None = None,
 ) -> Sequence[Finding]:
     """What is found in *definition* and accepted by no `allow`, in the order of its steps.
 
-    *expressions* evaluates one; without it, what is about what they yield is left out. *of_participants* is
-    what else was found, by asking the participants; None: they were not asked. *door* is the front door that
-    its sagas may have; without it, what is about that is left out.
+    *evaluate* evaluates an expression; without it, what is about what they yield is left out.
+    *of_participants* is what else was found, by asking the participants; None: they were not asked. *door* is
+    the front door that its sagas may have; without it, what is about that is left out.
     """
-    everything = [*_findings(definition, expressions), *(of_participants or ())]
+    everything = [*_findings(definition, evaluate), *(of_participants or ())]
     not_looked_for = set[str]()
     if door is None:
         not_looked_for.add(_FRONT_DOOR)
     elif door.saga_name == definition.name:
         everything += _front_door(definition, door)
-    if expressions is None:
+    if evaluate is None:
         not_looked_for |= {_DEAD_BRANCH, _UNREACHABLE, _LACKS}
     if of_participants is None:
         not_looked_for |= {id_ for id_, rule in RULES.items() if rule.stage is Stage.PARTICIPANTS}

@@ -22,7 +22,7 @@ Key = tuple[str, str | None]
 _DIGITS: Final = re.compile(r"([0-9]+)")
 
 
-class Outcome(StrEnum):
+class RegistrationOutcome(StrEnum):
     """What registering a definition came to."""
 
     CREATED = "CREATED"
@@ -68,7 +68,7 @@ class Registered:
     """A registration as it stands, and what it came to."""
 
     registration: Registration
-    outcome: Outcome
+    outcome: RegistrationOutcome
 
 
 def register(held: Registration | None, definition: SagaDefinition, *, at: float, number: int) -> Registered:
@@ -106,7 +106,7 @@ def take_up_files(
                 changed.append(replace(before, file_digest=definition.digest))
             continue
         if before is not None and before.file_digest == definition.digest != before.digest:
-            outcomes[key] = Registered(before, Outcome.UNCHANGED)
+            outcomes[key] = Registered(before, RegistrationOutcome.UNCHANGED)
             continue
         if made.number == number:
             number += 1
@@ -175,9 +175,13 @@ def _content(
     )
 
 
-def _outcome(before: Registration | None, after: Registration) -> Outcome:
+def _outcome(before: Registration | None, after: Registration) -> RegistrationOutcome:
     if before is None:
-        return Outcome.CREATED
+        return RegistrationOutcome.CREATED
     if before.digest != after.digest:
-        return Outcome.REPLACED
-    return Outcome.RESTORED if after.is_offered and not before.is_offered else Outcome.UNCHANGED
+        return RegistrationOutcome.REPLACED
+    return (
+        RegistrationOutcome.RESTORED
+        if after.is_offered and not before.is_offered
+        else RegistrationOutcome.UNCHANGED
+    )
