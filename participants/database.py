@@ -8,16 +8,20 @@ from __future__ import annotations
 import fcntl
 import os
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from participants.errors import CannotStart
 
 # Marks a file as ours in its header, so that a foreign database is never written to.
 APPLICATION_ID = 0x53414741
 BUSY_TIMEOUT_S = 5.0
+# Not as anybody else writes them: a statement that was compiled before is not asked about again.
+COMMIT = "COMMIT -- ours"
+ROLLBACK = "ROLLBACK -- ours"
+Result = TypeVar("Result")
 SETTINGS = """
 CREATE TABLE saga_settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 CREATE TABLE saga_schema (part TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID;
@@ -26,6 +30,29 @@ CREATE TABLE saga_schema (part TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHO
 
 class Connection(sqlite3.Connection):
     """A connection on which business code cannot end the barrier's transaction by accident."""
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        self._lent = False
+        # SQLite asks when it compiles a statement, so most statements cost nothing.
+        self.set_authorizer(self._allow)
+
+    def lend(self, work: Callable[[sqlite3.Connection], Result]) -> Result:
+        """What *work* comes to. A statement of its own that would end the transaction is refused."""
+        self._lent = True
+        try:
+            return work(self)
+        finally:
+            self._lent = False
+
+    def close(self) -> None:
+        if self._lent:
+            self._not_yours()
+        super().close()
+
+    def _allow(self, action: int, *_: object) -> int:
+        is_theirs = self._lent and action == sqlite3.SQLITE_TRANSACTION
+        return sqlite3.SQLITE_DENY if is_theirs else sqlite3.SQLITE_OK
 
     def _not_yours(self, *_: object) -> NoReturn:
         raise sqlite3.ProgrammingError("the barrier commits: business code neither commits nor rolls back")
@@ -41,7 +68,7 @@ class Database:
     """An open file, with the lock that keeps every other process out for as long as it is open."""
 
     path: Path
-    connection: sqlite3.Connection
+    connection: Connection
     lock_fd: int
 
     def close(self) -> None:
@@ -56,7 +83,7 @@ def open_database(path: Path, service: str, parts: Mapping[str, tuple[str, ...]]
         lock_fd = _lock(path)
     except OSError as error:
         raise CannotStart(f"The data directory {path.parent} cannot be used: {error.strerror}.") from None
-    connection: sqlite3.Connection | None = None
+    connection: Connection | None = None
     try:
         connection = _connect(path, readonly=False)
         _check_ours(connection, path, service)
@@ -75,12 +102,12 @@ def open_database(path: Path, service: str, parts: Mapping[str, tuple[str, ...]]
         raise
 
 
-def open_readonly(path: Path) -> sqlite3.Connection:
+def open_readonly(path: Path) -> Connection:
     """A second connection that can only read what is committed."""
     return _connect(path, readonly=True)
 
 
-def _connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
+def _connect(path: Path, *, readonly: bool) -> Connection:
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rwc'}",
         uri=True,
@@ -140,7 +167,7 @@ def _set_up(db: sqlite3.Connection, path: Path, part: str, scripts: tuple[str, .
         sqlite3.Connection.executescript(db, f"BEGIN IMMEDIATE;\n{scripts[number]}")
         done = "INSERT OR REPLACE INTO saga_schema (part, version) VALUES (?, ?)"
         db.execute(done, (part, number + 1))
-        db.execute("COMMIT")
+        db.execute(COMMIT)
 
 
 def _version(db: sqlite3.Connection, part: str) -> int:
@@ -150,7 +177,7 @@ def _version(db: sqlite3.Connection, part: str) -> int:
     return 0 if found is None else int(found[0])
 
 
-def _close(connection: sqlite3.Connection | None, lock_fd: int) -> None:
+def _close(connection: Connection | None, lock_fd: int) -> None:
     if connection is not None:
         connection.close()
     os.close(lock_fd)

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from participants import ledger
-from participants.database import Database, open_readonly
+from participants.database import COMMIT, ROLLBACK, Connection, Database, open_readonly
 from participants.errors import Unavailable
 
 GROUP_MAX = 256
@@ -137,19 +137,19 @@ class Store:
         for job in group:
             self._run(db, job)
         ledger.stamp(db, before, time.monotonic_ns())
-        db.execute("COMMIT")
+        db.execute(COMMIT)
         self.commits += 1
 
-    def _run(self, db: sqlite3.Connection, job: Job) -> None:
+    def _run(self, db: Connection, job: Job) -> None:
         """One job: its failure takes its own changes back and leaves the rest of the group alone."""
         db.execute("SAVEPOINT job")
         try:
-            job.result = job.work(db)
+            job.result = db.lend(job.work)
             db.execute("RELEASE job")
-        except Exception as error:
-            job.error = error
+        except BaseException as error:
+            job.error = _as_exception(error)
             # This raises where the transaction is gone: on a full disk SQLite ends it by itself, and
-            # business code can by mistake.  The group is lost then, or the rest of it would be
+            # business code can by an OR ROLLBACK.  The group is lost then, or the rest of it would be
             # committed row by row.
             db.execute("ROLLBACK TO job")
             db.execute("RELEASE job")
@@ -158,7 +158,7 @@ class Store:
         db = self._database.connection
         try:
             if db.in_transaction:
-                db.execute("ROLLBACK")
+                db.execute(ROLLBACK)
         except sqlite3.Error as second:
             error = second
         kind = getattr(error, "sqlite_errorname", type(error).__name__)
@@ -183,6 +183,14 @@ class Store:
 def _settle_all(group: list[Job]) -> None:
     for job in group:
         job.settle()
+
+
+def _as_exception(error: BaseException) -> Exception:
+    """What a future can hand on.  It takes no StopIteration, and a SystemExit or a cancellation of business
+    code would end whoever waits for it."""
+    if isinstance(error, Exception) and not isinstance(error, StopIteration):
+        return error
+    return RuntimeError(type(error).__name__).with_traceback(error.__traceback__)
 
 
 def _is_lasting(error: BaseException) -> bool:

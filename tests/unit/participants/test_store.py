@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import threading
+from asyncio import CancelledError
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from participants.database import COMMIT, ROLLBACK
 from participants.errors import Unavailable
 from participants.store import GROUP_MAX, Store
 from tests.unit.participants.kit import open_till
@@ -34,8 +36,8 @@ def explode(db: sqlite3.Connection) -> int:
 
 
 def end_the_transaction(db: sqlite3.Connection) -> int:
-    db.execute("ROLLBACK")
-    raise RuntimeError("no")
+    db.execute("CREATE TABLE once (one INTEGER PRIMARY KEY)")
+    return db.execute("INSERT OR ROLLBACK INTO once VALUES (1), (1)").rowcount
 
 
 def release_the_savepoint(db: sqlite3.Connection) -> int:
@@ -132,12 +134,62 @@ async def test_a_group_whose_transaction_ends_early_is_lost_as_a_whole(store: St
     assert await store.submit(put) == 1
 
 
+@pytest.mark.parametrize("sql", ["COMMIT", "END", "ROLLBACK", " -- so\ncommit transaction"])
+async def test_a_statement_that_would_end_the_transaction_is_refused_to_one_call_alone(
+    store: Store, sql: str
+) -> None:
+    def ends(db: sqlite3.Connection) -> None:
+        put(db)
+        db.cursor().execute(sql)
+
+    gate = Gate()
+    held = store.submit(gate.work)
+    await asyncio.sleep(0.05)
+    group: list[asyncio.Future[Any]] = [store.submit(put), store.submit(ends), store.submit(put)]
+    gate.opened.set()
+    results = await asyncio.gather(*group, return_exceptions=True)
+    await held
+    assert [type(result) for result in results] == [int, sqlite3.DatabaseError, int]
+    assert await store.read(count) == 2
+
+
+async def test_business_code_cannot_close_the_file(store: Store) -> None:
+    with pytest.raises(sqlite3.ProgrammingError, match="the barrier commits"):
+        await store.submit(lambda db: db.close())
+    assert await store.submit(put) == 1
+
+
+@pytest.mark.parametrize(
+    "kind", [StopIteration, SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError]
+)
+async def test_whatever_business_code_raises_is_told_to_its_own_caller_and_stops_nothing(
+    store: Store, kind: type[BaseException]
+) -> None:
+    def leave(db: sqlite3.Connection) -> None:
+        put(db)
+        raise kind
+
+    gate = Gate()
+    held = store.submit(gate.work)
+    await asyncio.sleep(0.05)
+    group: list[asyncio.Future[Any]] = [store.submit(leave), store.submit(put)]
+    gate.opened.set()
+    async with asyncio.timeout(5):
+        results = await asyncio.gather(*group, return_exceptions=True)
+    await held
+    assert [type(result) for result in results] == [RuntimeError, int]
+    assert str(results[0]) == kind.__name__
+    assert await store.read(count) == 1
+    assert not store.failed.done()
+
+
 class FailingConnection:
     """One whose statements fail, each of them as often as there are errors of SQLite's for it."""
 
     def __init__(self, inner: sqlite3.Connection, **errorcodes: Sequence[int]) -> None:
         self._inner = inner
-        self._errorcodes = {sql: list(codes) for sql, codes in errorcodes.items()}
+        statements = {"COMMIT": COMMIT, "ROLLBACK": ROLLBACK}
+        self._errorcodes = {statements[word]: list(codes) for word, codes in errorcodes.items()}
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._inner, name)
@@ -171,7 +223,7 @@ async def test_a_failed_commit_keeps_nothing_and_tells_nobody_yes(
     # A disk that was full may have room again; after a failed sync the service has to stop.
     assert store.failed.done() is lasting
     if lasting:
-        assert "COMMIT failed" in store.failed.result()
+        assert f"{COMMIT} failed" in store.failed.result()
         with pytest.raises(Unavailable):
             await store.submit(put)
     else:
@@ -183,7 +235,7 @@ async def test_a_file_that_cannot_even_be_rolled_back_stops_the_service(tmp_path
     store = failing(tmp_path, COMMIT=[sqlite3.SQLITE_FULL], ROLLBACK=[sqlite3.SQLITE_IOERR_WRITE])
     with pytest.raises(Unavailable):
         await store.submit(put)
-    assert "ROLLBACK failed" in store.failed.result()
+    assert f"{ROLLBACK} failed" in store.failed.result()
     await store.close()
 
 
@@ -198,7 +250,7 @@ async def test_of_several_groups_that_fail_for_good_the_first_says_why(
     gate.opened.set()
     results = await asyncio.gather(held, queued, return_exceptions=True)
     assert [type(result) for result in results] == [Unavailable] * 2
-    assert store.failed.result().endswith("COMMIT failed, and 1 to come")
+    assert store.failed.result().endswith(f"{COMMIT} failed, and 1 to come")
     assert {record.name for record in caplog.records} == {"participants.store"}, "no callback failed"
     await store.close()
 
