@@ -23,7 +23,6 @@ from coordinator.adapters.opentelemetry.spans import SagaSpans
 from coordinator.domain.errors import StartupFailed
 
 PACKAGE: Final = "saga-coordinator"
-SCOPE: Final = "saga.coordinator"
 CLOSE_S: Final = 2.0
 """What the collector has at the end to take what is left; then it is dropped."""
 ABORT_S: Final = 0.5

@@ -36,11 +36,11 @@ from coordinator.adapters.opentelemetry.delivery import Delivery
 from coordinator.adapters.opentelemetry.environment import Push
 from coordinator.adapters.opentelemetry.library import (
     CLOSE_S,
-    SCOPE,
     grpc_compression,
     refused,
     resource,
 )
+from coordinator.adapters.opentelemetry.spans import SCOPE
 from coordinator.adapters.prometheus.metrics import Distribution, Example, Labels, Reading
 from coordinator.ports.clock import Clock
 

@@ -42,7 +42,8 @@ from coordinator.ports.tracing import Attempt
 
 _Attributes = dict[str, AttributeValue]
 
-TRACER: Final = "saga.coordinator"
+SCOPE: Final = "saga.coordinator"
+"""Of spans and metrics alike: who made them."""
 SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 _METHODS: Final = "saga.v1.ParticipantService/"
 
@@ -53,7 +54,7 @@ class SagaSpans:
     def __init__(self, provider: TracerProvider, ids: ChosenIds, targets: Mapping[str, str]) -> None:
         """*ids* are those that *provider* gives out; *targets* says where each service is."""
         self._provider = provider
-        self._tracer = provider.get_tracer(TRACER, schema_url=SCHEMA_URL)
+        self._tracer = provider.get_tracer(SCOPE, schema_url=SCHEMA_URL)
         self._ids = ids
         self._servers = {service: _server(target) for service, target in targets.items()}
 
