@@ -395,7 +395,7 @@ class SagaDefinition(_Document):
         """Whether any of its steps is omitted at times."""
         return any(step.when is not None for step in self.steps)
 
-    @property
+    @cached_property
     def parallel_max(self) -> int:
         """How many of its steps may be at work at the same time."""
         return PARALLEL_DEFAULT if self.max_parallel is None else self.max_parallel

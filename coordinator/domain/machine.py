@@ -47,7 +47,7 @@ from coordinator.domain.saga import (
     Undo,
     UndoOutcome,
 )
-from coordinator.domain.values import frozen, remembered, replace
+from coordinator.domain.values import copied, frozen, remembered, replace
 
 _CONTRADICTIONS = frozenset({Cause.BROKEN_CONTRACT, Cause.KEY_REUSED, Cause.BARRED})
 
@@ -81,13 +81,13 @@ def start(definition: SagaDefinition, started: SagaStarted) -> Decision:
         steps=_unbegun(definition),
         trace=started.trace,
     )
-    return Decision(saga)
+    return Decision(copied(saga))
 
 
 @lru_cache(maxsize=256)
 def _unbegun(definition: SagaDefinition) -> tuple[StepState, ...]:
     """The steps of a new saga: the same objects for all of them."""
-    return tuple(StepState(step) for step in definition.steps)
+    return tuple(copied(StepState(step)) for step in definition.steps)
 
 
 def decide(saga: Saga, event: Event) -> Decision:
@@ -115,7 +115,7 @@ def outstanding(saga: Saga) -> tuple[Command, ...]:
     if saga.abort is None:
         return tuple(
             [
-                Invoke(step.name, execute_key(saga.id, step.name, step.round), step.due_at)
+                Invoke(name := step.name, execute_key(saga.id, name, step.round), step.due_at)
                 for step in saga.at_work
             ]
         )
@@ -258,7 +258,7 @@ def _answered(saga: Saga, event: ForwardAnswer) -> Saga:
     step = _known(saga, event)
     if saga.termination is not None or not step.begun or step.outcome is not None:
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} has no Execute to answer")
-    forward = saga.heading is Heading.FORWARD
+    forward = saga.abort is None
     if forward and not saga.is_decided and _too_late(saga, event.at):
         raise IllegalTransition(f"saga {saga.id}: an answer after the deadline proves nothing")
     match event:
@@ -294,7 +294,8 @@ def _undo_begun(saga: Saga, event: UndoBegun) -> Saga:
     if event.receipt != step.output:
         raise IllegalTransition(f"saga {saga.id}: the receipt of {event.step!r} is not its output")
     # One that could not be sent has never begun: a new one takes its place.
-    return saga.with_step(replace(step, undo=Undo(event.receipt, event.at, event.input)), event.at)
+    undo = copied(Undo(event.receipt, event.at, event.input))
+    return saga.with_step(replace(step, undo=undo), event.at)
 
 
 def _undo_answered(saga: Saga, event: UndoAnswer) -> Saga:

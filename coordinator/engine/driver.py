@@ -29,7 +29,7 @@ from coordinator.domain.events import (
 from coordinator.domain.ids import SagaId, StepName
 from coordinator.domain.machine import Decision, decide
 from coordinator.domain.outcomes import Direction
-from coordinator.domain.saga import Heading, Saga, Status, StepState
+from coordinator.domain.saga import Saga, Status, StepState
 from coordinator.domain.shaping import first_call, omitted, shaped_output
 from coordinator.domain.summary import SagaSummary, summarize
 from coordinator.domain.values import frozen
@@ -382,7 +382,7 @@ class Driver:
         if self._parking:
             return None
         saga = self._decision.saga
-        wake_at = saga.deadline_at if saga.heading is Heading.FORWARD and not saga.is_overdue else None
+        wake_at = saga.deadline_at if saga.abort is None and not saga.is_overdue else None
         # What is due and finds no room is begun when one of those that are under way is over.
         for command in self._decision.commands if self._has_room else ():
             due_at = command.due_at

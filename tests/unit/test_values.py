@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from coordinator.domain.values import frozen, remembered, replace
+from coordinator.domain.values import copied, frozen, remembered, replace
 
 
 @frozen
@@ -43,6 +43,19 @@ def test_what_is_remembered_is_worked_out_once_and_anew_for_a_copy() -> None:
     assert replace(basket, apples=10).fruits == 12
     assert basket.fruits == 3
     assert Basket.fruits.__doc__ == "How many there are."
+
+
+def test_a_copy_to_begin_with_is_the_same_once_more() -> None:
+    counted.clear()
+    basket = Gift(1, 2, ("ripe",), "blue")
+    assert basket.fruits == 3
+    first = copied(basket)
+    assert first is not basket
+    assert first == basket
+    assert first.fruits == 3
+    assert len(counted) == 1, "what is remembered of one is so of the other"
+    assert replace(first, apples=10).fruits == 12
+    assert (first, type(first)) == (basket, Gift)
 
 
 def test_values_are_equal_by_type_and_content_and_have_the_hash_of_it() -> None:

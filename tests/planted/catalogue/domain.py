@@ -122,8 +122,8 @@ _TURNING_BACK: Final = (
         "An undo counts as done when it begins, and nobody is asked for it.",
         (
             _machine(
-                "undo=Undo(event.receipt, event.at, event.input)",
-                "undo=Undo(event.receipt, event.at, event.input, outcome=UndoOutcome.COMPENSATED)",
+                "copied(Undo(event.receipt, event.at, event.input))",
+                "Undo(event.receipt, event.at, event.input, outcome=UndoOutcome.COMPENSATED)",
             ),
         ),
     ),
@@ -160,7 +160,7 @@ _TURNING_BACK: Final = (
         "A Compensate goes out without what the step had answered.",
         (
             _machine(
-                "undo=Undo(event.receipt, event.at, event.input)", "undo=Undo(None, event.at, event.input)"
+                "copied(Undo(event.receipt, event.at, event.input))", "Undo(None, event.at, event.input)"
             ),
         ),
     ),
@@ -273,11 +273,7 @@ _ATTEMPTS: Final = (
     Bug(
         "key-per-attempt",
         "Each attempt of a step has a key of its own.",
-        (
-            _machine(
-                "execute_key(saga.id, step.name, step.round)", "execute_key(saga.id, step.name, step.attempt)"
-            ),
-        ),
+        (_machine("execute_key(saga.id, name, step.round)", "execute_key(saga.id, name, step.attempt)"),),
     ),
     Bug(
         "undo-key-per-attempt",
@@ -541,8 +537,8 @@ _GRAPH: Final = (
         "What depends on a step that was omitted waits for ever.",
         (
             _saga(
-                "return self.outcome in (StepOutcome.SUCCEEDED, StepOutcome.SKIPPED, StepOutcome.OMITTED)",
-                "return self.outcome in (StepOutcome.SUCCEEDED, StepOutcome.SKIPPED)",
+                "_PASSED: Final = (StepOutcome.SUCCEEDED, StepOutcome.SKIPPED, StepOutcome.OMITTED)",
+                "_PASSED: Final = (StepOutcome.SUCCEEDED, StepOutcome.SKIPPED)",
             ),
         ),
     ),

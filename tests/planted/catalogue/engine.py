@@ -130,7 +130,7 @@ _TIME: Final = (
         "Nobody wakes up for a deadline: it is found when something else happens.",
         (
             _driver(
-                "saga.deadline_at if saga.heading is Heading.FORWARD and not saga.is_overdue else None",
+                "saga.deadline_at if saga.abort is None and not saga.is_overdue else None",
                 "None",
             ),
         ),

@@ -64,7 +64,7 @@ BUGS: Final = (
         (
             _group(
                 """
-                db.execute("BEGIN IMMEDIATE")
+                _begin(db, token)
                 group = _Group(db, token, shortage, heads)
                 try:
                     outcomes = group.take_all(entries)
