@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 
 from coordinator.api.convert import to_timestamp
 from coordinator.api.filters import decoded_token
-from coordinator.api.requests import NAME_CHARS_MAX, Findings
+from coordinator.api.requests import NAME_CHARS_MAX, Violations
 from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidRequest, Violation
 from coordinator.domain.language.documents import Format
@@ -43,11 +43,11 @@ class Text(NamedTuple):
 
 def wanted_page(request: pb.ListDefinitionsRequest) -> WantedPage:
     """What a ListDefinitions asks for."""
-    findings = Findings()
-    findings.text("saga_name", request.saga_name, chars_min=0, chars_max=NAME_CHARS_MAX)
+    violations = Violations()
+    violations.text("saga_name", request.saga_name, chars_min=0, chars_max=NAME_CHARS_MAX)
     if request.page_size < 0:
-        findings.add("page_size", f"expected 0 or more, found {request.page_size}")
-    findings.settle()
+        violations.add("page_size", f"expected 0 or more, found {request.page_size}")
+    violations.settle()
     limit = min(request.page_size or PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX)
     return WantedPage(request.saga_name or None, request.all_states, _after(request), limit)
 
@@ -67,10 +67,10 @@ def cut_page(
 
 def wanted_definition(field: str, name: str, version: str) -> tuple[str, str | None]:
     """The name, which is the request's *field*, and the version if one is named."""
-    findings = Findings()
-    findings.text(field, name, chars_max=NAME_CHARS_MAX)
-    findings.text("definition_version", version, chars_min=0, chars_max=NAME_CHARS_MAX)
-    findings.settle()
+    violations = Violations()
+    violations.text(field, name, chars_max=NAME_CHARS_MAX)
+    violations.text("definition_version", version, chars_min=0, chars_max=NAME_CHARS_MAX)
+    violations.settle()
     return name, version or None
 
 

@@ -40,7 +40,7 @@ ORDER_FIELDS: Final = ("order_id", "user_id", "items", "payment_info")
 _CURRENCY: Final = re.compile(r"[A-Z]{3}")
 
 
-class Findings:
+class Violations:
     """Collects what is wrong with one request."""
 
     def __init__(self) -> None:
@@ -72,17 +72,17 @@ class Findings:
 
 def saga_id(value: str) -> SagaId:
     """A saga's id, which may be of no saga."""
-    findings = Findings()
-    findings.text("saga_id", value, chars_max=ID_CHARS_MAX)
-    findings.settle()
+    violations = Violations()
+    violations.text("saga_id", value, chars_max=ID_CHARS_MAX)
+    violations.settle()
     return SagaId(value)
 
 
 def cancel_reason(value: str) -> str:
     """Why a saga is cancelled; may be empty."""
-    findings = Findings()
-    findings.text("reason", value, chars_min=0, chars_max=REASON_CHARS_MAX)
-    findings.settle()
+    violations = Violations()
+    violations.text("reason", value, chars_min=0, chars_max=REASON_CHARS_MAX)
+    violations.settle()
     return _harmless(value)
 
 
@@ -106,31 +106,31 @@ _VERBS: Final[Mapping[type[StepRequest | SagaRequest], Verb]] = {
 
 def wanted_action(request: StepRequest | SagaRequest) -> tuple[SagaId, Action]:
     """What an operator asks for, and of which saga."""
-    findings = Findings()
+    violations = Violations()
     verb, asked = _VERBS[type(request)], request.action
-    findings.text("saga_id", request.saga_id, chars_max=ID_CHARS_MAX)
+    violations.text("saga_id", request.saga_id, chars_max=ID_CHARS_MAX)
     if not request.HasField("action"):
-        findings.add("action", "is missing; expected action_id, actor, reason and expected_seq")
+        violations.add("action", "is missing; expected action_id, actor, reason and expected_seq")
     else:
-        findings.text("action.action_id", asked.action_id, chars_max=ID_CHARS_MAX)
+        violations.text("action.action_id", asked.action_id, chars_max=ID_CHARS_MAX)
         if not asked.action_id.isprintable():
             # Two ids must not become one, so nothing is replaced in them.
-            findings.add("action.action_id", "holds a character that cannot be shown")
-        findings.said("action.actor", asked.actor, chars_max=ID_CHARS_MAX)
-        findings.said("action.reason", asked.reason, chars_max=REASON_CHARS_MAX)
+            violations.add("action.action_id", "holds a character that cannot be shown")
+        violations.said("action.actor", asked.actor, chars_max=ID_CHARS_MAX)
+        violations.said("action.reason", asked.reason, chars_max=REASON_CHARS_MAX)
         may_stand = verb in STOPPING
         if asked.expected_seq < (AS_IT_STANDS if may_stand else 1):
             also = f", or {AS_IT_STANDS} for the saga as it stands" if may_stand else ""
             expected = f"expected the seq of the saga as you have seen it, 1 or more{also}"
-            findings.add("action.expected_seq", f"{expected}; found {asked.expected_seq}")
+            violations.add("action.expected_seq", f"{expected}; found {asked.expected_seq}")
     step, output = "", None
     if not isinstance(request, SagaRequest):
         step = request.step
         # Without a step, a retry is of a saga as a whole.
-        findings.text("step", step, chars_min=0 if verb is Verb.RETRY else 1, chars_max=NAME_CHARS_MAX)
+        violations.text("step", step, chars_min=0 if verb is Verb.RETRY else 1, chars_max=NAME_CHARS_MAX)
     if isinstance(request, operator_pb2.CompleteStepRequest):
-        output = _output(findings, request.output_json)
-    findings.settle()
+        output = _output(violations, request.output_json)
+    violations.settle()
     return SagaId(request.saga_id), Action(
         id=ActionId(asked.action_id),
         actor=_harmless(asked.actor),
@@ -142,13 +142,13 @@ def wanted_action(request: StepRequest | SagaRequest) -> tuple[SagaId, Action]:
     )
 
 
-def _output(findings: Findings, text: str) -> str | None:
+def _output(violations: Violations, text: str) -> str | None:
     if not text:
         return None
     try:
         return jsontext.canonical_form(text, depth_max=OUTPUT_DEPTH_MAX)
     except InvalidJson as error:
-        findings.add(f"output_json{error.violation.path.removeprefix('$')}", error.violation.sentence)
+        violations.add(f"output_json{error.violation.path.removeprefix('$')}", error.violation.sentence)
         return None
 
 
@@ -173,16 +173,16 @@ def page_size(value: int) -> int:
 
 def wanted_saga(request: pb.StartSagaRequest) -> Wanted:
     """What a StartSaga asks for."""
-    findings = Findings()
-    findings.text("saga_name", request.saga_name, chars_max=NAME_CHARS_MAX)
-    findings.text("definition_version", request.definition_version, chars_min=0, chars_max=NAME_CHARS_MAX)
-    findings.text("request_id", request.request_id, chars_min=0, chars_max=REQUEST_ID_CHARS_MAX)
+    violations = Violations()
+    violations.text("saga_name", request.saga_name, chars_max=NAME_CHARS_MAX)
+    violations.text("definition_version", request.definition_version, chars_min=0, chars_max=NAME_CHARS_MAX)
+    violations.text("request_id", request.request_id, chars_min=0, chars_max=REQUEST_ID_CHARS_MAX)
     value: JsonValue = None
     try:
         value = _saga_input(request)
     except InvalidJson as error:
-        findings.add(error.violation.path, error.violation.sentence)
-    findings.settle()
+        violations.add(error.violation.path, error.violation.sentence)
+    violations.settle()
     return Wanted(
         front_door=SAGAS_DOOR,
         request_id=RequestId(request.request_id) if request.request_id else None,
@@ -203,19 +203,19 @@ def seconds(field: str, duration: Duration) -> float:
 
 def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:
     """The input of the saga that places this order."""
-    findings = Findings()
+    violations = Violations()
     # Each is read once: protobuf makes a new object of it whenever it is.
     order_id, user_id = request.order_id, request.user_id
-    findings.text("order_id", order_id, chars_max=REQUEST_ID_CHARS_MAX)
-    findings.text("user_id", user_id, chars_max=ID_CHARS_MAX)
+    violations.text("order_id", order_id, chars_max=REQUEST_ID_CHARS_MAX)
+    violations.text("user_id", user_id, chars_max=ID_CHARS_MAX)
     items = [(item.item_id, item.quantity) for item in request.items[:ITEMS_MAX]]
-    _check_items(findings, items, count=len(request.items))
+    _check_items(violations, items, count=len(request.items))
     payment: JsonValue = None
     if request.HasField("payment_info"):
-        payment = _payment(findings, request.payment_info)
+        payment = _payment(violations, request.payment_info)
     else:
-        findings.add("payment_info", "is missing; expected method, token and amount")
-    findings.settle()
+        violations.add("payment_info", "is missing; expected method, token and amount")
+    violations.settle()
     return {
         "order_id": order_id,
         "user_id": user_id,
@@ -224,39 +224,41 @@ def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:
     }
 
 
-def _check_items(findings: Findings, items: Sequence[tuple[str, int]], *, count: int) -> None:
+def _check_items(violations: Violations, items: Sequence[tuple[str, int]], *, count: int) -> None:
     if not 1 <= count <= ITEMS_MAX:
-        findings.add("items", f"expected 1 to {ITEMS_MAX} items, found {count or 'none'}")
+        violations.add("items", f"expected 1 to {ITEMS_MAX} items, found {count or 'none'}")
     for index, (item_id, quantity) in enumerate(items):
-        findings.text(f"items[{index}].item_id", item_id, chars_max=ID_CHARS_MAX)
+        violations.text(f"items[{index}].item_id", item_id, chars_max=ID_CHARS_MAX)
         if quantity < 1:
-            findings.add(f"items[{index}].quantity", f"expected 1 or more, found {quantity}")
+            violations.add(f"items[{index}].quantity", f"expected 1 or more, found {quantity}")
 
 
-def _payment(findings: Findings, payment: orders_pb2.PaymentInfo) -> JsonValue:
+def _payment(violations: Violations, payment: orders_pb2.PaymentInfo) -> JsonValue:
     method, token = payment.method, payment.token
-    findings.text("payment_info.method", method, chars_max=METHOD_CHARS_MAX)
-    findings.text("payment_info.token", token, chars_max=TOKEN_CHARS_MAX)
+    violations.text("payment_info.method", method, chars_max=METHOD_CHARS_MAX)
+    violations.text("payment_info.token", token, chars_max=TOKEN_CHARS_MAX)
     amount: JsonValue = None
     if payment.HasField("amount"):
-        amount = _amount(findings, payment.amount)
+        amount = _amount(violations, payment.amount)
     else:
-        findings.add("payment_info.amount", "is missing; expected currency_code, units and nanos")
+        violations.add("payment_info.amount", "is missing; expected currency_code, units and nanos")
     return {"method": method, "token": token, "amount": amount}
 
 
-def _amount(findings: Findings, amount: Money) -> JsonValue:
+def _amount(violations: Violations, amount: Money) -> JsonValue:
     """The rules of google.type.Money, and above zero."""
     path = "payment_info.amount"
     currency_code, units, nanos = amount.currency_code, amount.units, amount.nanos
     if not _CURRENCY.fullmatch(currency_code):
-        findings.add(f"{path}.currency_code", "expected an ISO 4217 code: three capital letters such as EUR")
+        violations.add(
+            f"{path}.currency_code", "expected an ISO 4217 code: three capital letters such as EUR"
+        )
     if abs(nanos) > NANOS_MAX:
-        findings.add(f"{path}.nanos", f"expected -{NANOS_MAX} to {NANOS_MAX}")
+        violations.add(f"{path}.nanos", f"expected -{NANOS_MAX} to {NANOS_MAX}")
     elif units * nanos < 0:
-        findings.add(f"{path}.nanos", "expected the same sign as units")
+        violations.add(f"{path}.nanos", "expected the same sign as units")
     elif units <= 0 and nanos <= 0:
-        findings.add(path, "expected an amount above zero")
+        violations.add(path, "expected an amount above zero")
     return {"currency_code": currency_code, "units": units, "nanos": nanos}
 
 

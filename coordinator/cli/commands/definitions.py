@@ -7,7 +7,7 @@ from typing import Final
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.options import seconds, text_in
 from coordinator.cli.output import Column, Form, print_many, print_one, put, tell
-from coordinator.cli.text import one_line
+from coordinator.cli.text import counted, one_line
 from coordinator.client import BlockingClient, Definition, InvalidRequest
 from coordinator.client.model import DefinitionState, RegisteredDefinition, RegistrationOutcome
 
@@ -88,7 +88,12 @@ def retire(address: str, timeout: str, name: str, version: str, form: Form, *, i
     with BlockingClient(address, timeout_s=seconds(timeout)) as client:
         retired = client.retire_definition(name, version, if_no_open_sagas=if_no_open_sagas)
     if form is Form.TABLE:
-        left = f"; {retired.open_sagas} open sagas go on" if retired.open_sagas else ""
+        open_sagas = retired.open_sagas
+        left = (
+            f"; {counted(open_sagas, 'open saga')} {'go' if open_sagas > 1 else 'goes'} on"
+            if open_sagas
+            else ""
+        )
         tell(f"{_named(retired)} is retired{left}")
     else:
         print_one(retired, form)
@@ -123,7 +128,9 @@ def _text(definition: Definition) -> Iterator[str]:
 def _findings(file: str, registered: RegisteredDefinition) -> Iterator[str]:
     for one in registered.findings:
         place = f"{file}:{one.line}:{one.column}" if one.line else file
-        yield one_line(f"{place} {one.rule} {one.path} {one.sentence}. Cure: {one.cure}")
+        # As the linter writes it, for whatever reads that.
+        parts = (place, one.rule, one.path, f"{one.sentence}.", f"Cure: {one.cure}")
+        yield "  ".join(map(one_line, parts))
     if registered.findings_left_out:
         yield f"and {registered.findings_left_out} more; saga lint shows all"
 

@@ -46,7 +46,7 @@ def test_findings_that_are_not_told_are_counted(
     (file := tmp_path / "trip.json").write_text("{}")
     assert run(["definitions", "register", str(file)]) == 0
     assert capsys.readouterr() == (
-        f"{file}:2:5 dead-branch $.steps[0].when So. Cure: Do\nand 899 more; saga lint shows all\n",
+        f"{file}:2:5  dead-branch  $.steps[0].when  So.  Cure: Do\nand 899 more; saga lint shows all\n",
         "Trip is registered\n",
     )
 
