@@ -7,7 +7,7 @@ from typing import Final
 from coordinator.cli.exits import CommandFailed, Exit
 from coordinator.cli.options import seconds, text_in
 from coordinator.cli.output import Column, Form, print_many, print_one, put, tell
-from coordinator.cli.text import counted, one_line
+from coordinator.cli.text import one_line
 from coordinator.client import BlockingClient, Definition, InvalidRequest
 from coordinator.client.model import DefinitionState, RegisteredDefinition, RegistrationOutcome
 
@@ -88,12 +88,7 @@ def retire(address: str, timeout: str, name: str, version: str, form: Form, *, i
     with BlockingClient(address, timeout_s=seconds(timeout)) as client:
         retired = client.retire_definition(name, version, if_no_open_sagas=if_no_open_sagas)
     if form is Form.TABLE:
-        open_sagas = retired.open_sagas
-        left = (
-            f"; {counted(open_sagas, 'open saga')} {'go' if open_sagas > 1 else 'goes'} on"
-            if open_sagas
-            else ""
-        )
+        left = f"; open sagas that go on: {retired.open_sagas}" if retired.open_sagas else ""
         tell(f"{_named(retired)} is retired{left}")
     else:
         print_one(retired, form)
