@@ -34,7 +34,7 @@ _COMPARISON: Final = re.compile(
     r"""\s*([A-Za-z_]+)\s*(!=|<=|>=|=|<|>|:)\s*"""
     r"""(?:(["'])((?:(?!\3)[^\\]|\\.)*)\3|([^\s"'()<>=!:][^\s"()<>=!:]*))\s*"""
 )
-_AND: Final = re.compile(r"AND(?=\s)")
+_AND: Final = re.compile(r"AND(?=\s|\Z)")
 _ESCAPE: Final = re.compile(r"\\(.)", re.DOTALL)
 _TOKEN_VERSION: Final = 1
 

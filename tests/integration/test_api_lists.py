@@ -173,7 +173,7 @@ async def test_the_time_that_a_list_shows_finds_the_saga_that_showed_it() -> Non
         ("status = RUNNING OR status = COMPLETED", "expected AND at character 18"),
         ("status = RUNNING and saga_name = Trip", "expected AND at character 18"),
         ("status = RUNNING saga_name = Trip", "expected AND at character 18"),
-        ("status = RUNNING AND", "expected AND at character 18"),
+        ("status = RUNNING AND", "expected a comparison at character 21"),
         ("status = RUNNING AND ", "expected a comparison at character"),
         ("status = RUNNING ANDsaga_name = Trip", "expected AND at character 18"),
         ("(status = RUNNING)", "expected a comparison at character 1"),
