@@ -4,6 +4,8 @@ The machine's rules for what comes of it are the same as for any other event. No
 acts or at what they have seen: that is judged before an action becomes an event (actions.py).
 """
 
+from typing import Final
+
 from coordinator.domain.definition import StepKind
 from coordinator.domain.errors import IllegalTransition, SagaEnded
 from coordinator.domain.events import OperatorActed, Verb
@@ -20,7 +22,7 @@ from coordinator.domain.saga import (
 )
 from coordinator.domain.values import replace
 
-FAILED_BY_HAND = "FAILED_BY_HAND"
+FAILED_BY_HAND: Final = "FAILED_BY_HAND"
 
 
 def acted(saga: Saga, event: OperatorActed) -> Saga:

@@ -31,6 +31,7 @@ from coordinator.domain.errors import InvalidDefinition, InvalidJson, InvalidTex
 from coordinator.domain.ids import Digest, StepName
 from coordinator.domain.language import durations
 from coordinator.domain.language.documents import Document, Places, read_json
+from coordinator.domain.language.expressions import EXPRESSION_CHARS_MAX
 from coordinator.domain.language.graph import Graph, graph, places
 from coordinator.domain.language.relations import (
     NAME,
@@ -88,7 +89,7 @@ _Version = Annotated[str, Field(strict=True, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+
 _InputEntry = Annotated[str, Field(strict=True, min_length=1, max_length=200)]
 _InputFields = Annotated[tuple[_InputEntry, ...], AfterValidator(_each_once)]
 _RuleIds = Annotated[tuple[str, ...], AfterValidator(_each_once)]
-_Expression = Annotated[str, Field(strict=True, min_length=1, max_length=500)]
+_Expression = Annotated[str, Field(strict=True, min_length=1, max_length=EXPRESSION_CHARS_MAX)]
 
 _A_MAPPING: Final = "an object whose texts are expressions"
 Shape = dict[str, Any]
@@ -224,7 +225,7 @@ class StepDefinition(_Document):
     when: _Expression | None = Field(
         None,
         title="its condition: if it yields false, the step is omitted and the saga goes on without it",
-        description="an expression that yields true or false, of 1 to 500 characters",
+        description=f"an expression that yields true or false, of 1 to {EXPRESSION_CHARS_MAX} characters",
     )
     timeout_s: _Duration = Field(
         10.0,

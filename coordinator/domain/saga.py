@@ -135,7 +135,7 @@ class StepState:
     refused: bool = False
     """Whether it failed past the pivot by a refusal, which its participant has stored under the key."""
     unsendable: str = ""
-    """Whether it failed past the pivot by an expression, before it could be sent."""
+    """As in `Undo`, past the pivot."""
     round: int = 1
     """Of its key, as in `Undo`."""
     attempts_before: int = 0
