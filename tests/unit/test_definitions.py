@@ -202,7 +202,7 @@ async def test_what_is_not_right_any_more_is_told_of_and_the_others_are_at_hand(
     assert await the_newest(again) == "1"
     (told,) = caplog.messages
     assert told.startswith("the definition Trip (version 2) that was registered is not a saga definition and")
-    assert "expected a configured service (Hotel), found 'Car'" in told
+    assert "expected a service of SAGA_SERVICES (Hotel), found 'Car'" in told
     shown = await again.shown.show("Trip", "2")
     assert (shown.state, shown.is_newest) == (DefinitionState.UNAVAILABLE, False)
 

@@ -70,7 +70,7 @@ def relation_faults(steps: Sequence[Sketch], services: Collection[str] | None) -
     place_of: dict[str, int] = {}
     for place, step in enumerate(steps):
         if services is not None and step.service is not None and step.service not in services:
-            expected = f"expected a configured service ({listed(sorted(services))})"
+            expected = f"expected a service of SAGA_SERVICES ({listed(sorted(services))})"
             yield Fault(("steps", place, "service"), f"{expected}, found {found(step.service)}")
         if step.name is not None:
             first = place_of.setdefault(step.name, place)

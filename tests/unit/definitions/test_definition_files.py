@@ -109,12 +109,12 @@ def test_a_service_that_is_not_configured_is_a_fault(tmp_path: Path) -> None:
     write(tmp_path / "a.json", "Trip")
     assert refusals(DefinitionFiles.load(tmp_path, ["Car"], CHECK)) == {
         "a.json": [
-            "line 1, column 50: $.steps[0].service: expected a configured service (Car), found 'Hotel'"
+            "line 1, column 50: $.steps[0].service: expected a service of SAGA_SERVICES (Car), found 'Hotel'"
         ]
     }
     assert refusals(DefinitionFiles.load(tmp_path, [], CHECK)) == {
         "a.json": [
-            "line 1, column 50: $.steps[0].service: expected a configured service (none), found 'Hotel'"
+            "line 1, column 50: $.steps[0].service: expected a service of SAGA_SERVICES (none), found 'Hotel'"
         ]
     }
 

@@ -107,7 +107,7 @@ def test_where_it_cannot_be_known_which_steps_come_before_no_output_is_said_to_b
 
 def test_the_services_that_there_are_are_told_in_order() -> None:
     text = json.dumps({"sagaName": "Trip", "steps": [next_in_row("a")]})
-    with pytest.raises(InvalidDefinition, match=r"expected a configured service \(Air, Hotel, Rail\)"):
+    with pytest.raises(InvalidDefinition, match=r"expected a service of SAGA_SERVICES \(Air, Hotel, Rail\)"):
         parse_definition(text, source="trip.json", services=["Hotel", "Rail", "Air"])
 
 

@@ -189,7 +189,7 @@ WRONG: Final[dict[str, tuple[str | bytes, list[str]]]] = {
     ),
     "service not configured": (
         step(service="Hotel"),
-        ["$.steps[0].service: expected a configured service (Order, Payment), found 'Hotel'"],
+        ["$.steps[0].service: expected a service of SAGA_SERVICES (Order, Payment), found 'Hotel'"],
     ),
     "transaction missing": (
         without("transaction"),
@@ -371,7 +371,7 @@ WRONG: Final[dict[str, tuple[str | bytes, list[str]]]] = {
             f"$.steps[1].transaction: {ITS_OWN_NAME}; {NAMED_AFTER}",
             "$.steps[1].retry.maxAttempts: expected a whole number from 1 to 1000, found 0",
             f"$.steps[1].input[0]: {AN_EARLIER_STEP} (create), found 'outputs.pay'",
-            "$.steps[2].service: expected a configured service (Order, Payment), found 'Hotel'",
+            "$.steps[2].service: expected a service of SAGA_SERVICES (Order, Payment), found 'Hotel'",
             f"$.steps[2].unless: {UNKNOWN} {STEP_KEYS}",
         ],
     ),
