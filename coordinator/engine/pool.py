@@ -359,7 +359,12 @@ class Pool:
             return holder, None
         _log.info(
             "saga started",
-            extra={"saga_id": born.saga_id, "saga_name": born.saga_name, "trace": born.trace},
+            extra={
+                "saga_id": born.saga_id,
+                "saga_name": born.saga_name,
+                "trace": born.trace,
+                "is_news": True,
+            },
         )
         self._tools.telemetry.saga_started(born.saga_name)
         self._take_over(driver, born.saga_id)
@@ -446,7 +451,8 @@ class Pool:
         self._tools.telemetry.saga_rested(summary.saga_name, summary.status, lasted_s, summary.trace)
         self._tools.tracing.rested(summary)
         if not summary.needs_person:
-            _log.info("saga ended", extra=_described(summary))
+            # As with its start: no saga says it twice, so nobody has to look whether it did.
+            _log.info("saga ended", extra={**_described(summary), "is_news": True})
         else:
             _log.warning("saga needs a person", extra=_described(summary))
 
