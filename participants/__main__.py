@@ -73,10 +73,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = Arguments(prog="participants", description=__doc__, allow_abbrev=False)
     parser.add_argument("services", nargs="+", metavar="SERVICE", help=f"{', '.join(EXAMPLES)} or all")
-    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--host", default="127.0.0.1", help="where to serve (default: %(default)s)")
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes a free one")
     parser.add_argument("--data", type=Path, required=True, help="the directory of the services' files")
-    parser.add_argument("--faults", type=Path, help="a fault plan in JSON")
+    parser.add_argument(
+        "--faults", type=Path, help="a fault plan in JSON, such as participants/example_faults.json"
+    )
     given = parser.parse_args(arguments)
     if given.services == ["all"]:
         given.services = list(EXAMPLES)
