@@ -20,8 +20,8 @@ def main(words: str) -> int:
     """The exit code: 1 if anything did not hold, 2 if there was nothing to be done."""
     chosen = [number for number, shape in enumerate(SHAPES) if words in shape.name]
     if not chosen:
-        names = ", ".join(shape.name for shape in SHAPES)
-        print(f"crash: no shape is called {words!r}; there are: {names}", file=sys.stderr)
+        names = "\n  ".join(shape.name for shape in SHAPES)
+        print(f"crash: no shape is called {words!r}; there are\n  {names}", file=sys.stderr)
         return 2
     begun = time.monotonic()
     rows: list[Row] = []
