@@ -107,6 +107,12 @@ _CHANGE_SAGAS: Final = (
     + ", ".join(f"news.column{place}" for place in range(2, 2 + len(STANDING_COLUMNS.split(","))))
     + ") FROM (VALUES {rows}) AS news WHERE number = news.column1"
 )
+# One alone need not be put into a table first: that takes as long again.
+_CHANGE_SAGA: Final = (
+    f"UPDATE sagas SET ({STANDING_COLUMNS}) = ("  # noqa: S608  # our own names
+    + ", ".join(f"?{place}" for place in range(2, 2 + len(STANDING_COLUMNS.split(","))))
+    + ") WHERE number = ?1"
+)
 # Of most sagas nothing else changes from one write to the next, and their rows and indexes are left alone.
 _PUT_HEADS: Final = (
     "INSERT INTO heads VALUES {rows}"
@@ -337,7 +343,9 @@ class _Group:
             ],
         )
         self._insert(
-            _CHANGE_SAGAS, [(heads[saga_id].number, *standing) for saga_id, standing in changed.items()]
+            _CHANGE_SAGAS,
+            [(heads[saga_id].number, *standing) for saga_id, standing in changed.items()],
+            alone=_CHANGE_SAGA,
         )
         self._insert(
             _PUT_HEADS,
@@ -379,13 +387,18 @@ class _Group:
         if rows:
             self._db.executemany(statement, rows)
 
-    def _insert(self, statement: str, rows: Sequence[Parameters]) -> None:
-        """Many rows a statement: each gives the interpreter's lock away, and waits to have it back."""
+    def _insert(self, statement: str, rows: Sequence[Parameters], *, alone: str | None = None) -> None:
+        """Many rows a statement: each gives the interpreter's lock away, and waits to have it back. *alone*:
+        the one for a single row, if it is another."""
         at = 0
         for many in _ROWS_AT_ONCE:
             while len(rows) - at >= many:
-                batch = rows[at : at + many]
-                self._db.execute(_with_rows(statement, len(batch[0]), many), list(chain(*batch)))
+                if many == 1:
+                    row = rows[at]
+                    self._db.execute(alone or _with_rows(statement, len(row), 1), row)
+                else:
+                    batch = rows[at : at + many]
+                    self._db.execute(_with_rows(statement, len(batch[0]), many), list(chain(*batch)))
                 at += many
 
     def _start(self, entry: Start) -> Outcome:
