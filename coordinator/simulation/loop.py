@@ -177,7 +177,26 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
             while until is None or not until():
                 if not self._ready and not self._wait(until_s):
                     return False
-                self._take_steps()
+                # What these steps make ready comes after them.
+                ready, self._ready = self._ready, []
+                if len(ready) > 1 and self._shuffle is not None:
+                    self._shuffle.shuffle(ready)
+                for step in ready:
+                    callback, args, context, timer = step
+                    if timer is not None and timer.is_cancelled:
+                        continue
+                    process = context.get(_PROCESS)
+                    if process is not None:
+                        if process.is_dead:
+                            continue
+                        if process.is_stopped:
+                            process._kept.append(step)
+                            continue
+                    self.steps += 1
+                    try:
+                        context.run(callback, *args)
+                    except Exception as error:
+                        self.hear(error)
                 if self.steps > last:
                     raise GoesInCircles(f"{steps_max} steps did not get it there, at {self._now_s} s")
         finally:
@@ -204,7 +223,7 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
     def call_soon(  # type: ignore[override]
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> _Timer | None:
-        """Tasks and futures bring their context, and take back nothing that they ask for: it needs no timer."""
+        """Tasks and futures bring their context, and take back nothing: they need no timer."""
         if context is not None:
             self._ready.append((callback, args, context, None))
             return None
@@ -267,27 +286,6 @@ class SimulatedLoop(asyncio.AbstractEventLoop):
 
     def _inside(self, process: Process | None) -> Context:
         return self._outside if process is None else process._context.copy()
-
-    def _take_steps(self) -> None:
-        """Take the steps that are ready now; what they make ready comes after them."""
-        ready, self._ready = self._ready, []
-        if self._shuffle is not None and len(ready) > 1:
-            self._shuffle.shuffle(ready)
-        for callback, args, context, timer in ready:
-            if timer is not None and timer.is_cancelled:
-                continue
-            process = context.get(_PROCESS)
-            if process is not None:
-                if process.is_dead:
-                    continue
-                if process.is_stopped:
-                    process._kept.append((callback, args, context, timer))
-                    continue
-            self.steps += 1
-            try:
-                context.run(callback, *args)
-            except Exception as error:
-                self.hear(error)
 
     def _wait(self, until_s: float | None) -> bool:
         """Let time pass until something is to be done; False if nothing is, or not before *until_s*."""

@@ -8,7 +8,6 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from coordinator.domain.jsontext import canonical
 from tests.simulation.plan import (
     Again,
     BadWrite,
@@ -355,6 +354,4 @@ def _trick(dice: random.Random, order: Order, step: str, way: Way, call: int, wh
 
 def _definition(name: str, dice: random.Random) -> str:
     """The text of any definition that can be loaded."""
-    document = json.loads(any_definition(dice.randint(1, 6), dice).text)
-    document["sagaName"] = name
-    return canonical(document)
+    return any_definition(dice.randint(1, 6), dice).model_copy(update={"name": name}).text

@@ -71,7 +71,7 @@ class Tale:
     def aborted_by(self) -> AbortKind | None:
         return None if self.saga.abort is None else self.saga.abort.kind
 
-    @property
+    @cached_property
     def behind_abort(self) -> Sequence[Event]:
         """What is recorded behind the moment at which it turned back."""
         if self.saga.abort is None:
@@ -79,10 +79,19 @@ class Tale:
         at = self.saga.abort.at
         return [event for event in self.events if event.at > at]
 
-    def row_outcomes(self, op: str) -> Sequence[str]:
-        return [row.outcome for row in self.rows if row.op == op]
+    @cached_property
+    def _outcomes(self) -> Mapping[str, frozenset[str]]:
+        return {op: frozenset(row.outcome for row in self.rows if row.op == op) for op in ("E", "C")}
 
-    @property
+    def row_outcomes(self, op: str) -> frozenset[str]:
+        return self._outcomes[op]
+
+    @cached_property
+    def heard(self) -> frozenset[str]:
+        """What its coordinators heard of its calls, where that proved nothing."""
+        return frozenset(send.heard for send in self.sends)
+
+    @cached_property
     def pivot(self) -> StepState | None:
         return next((s for s in self.saga.steps if s.definition.kind is StepKind.PIVOT), None)
 
@@ -110,11 +119,15 @@ def reached(world: World) -> Iterator[str]:
 
 
 def _null_compensation(tale: Tale) -> bool:
+    if "null" not in tale.row_outcomes("C"):
+        return False
     named = {step.name for step in tale.saga.definition.steps if step.compensation is not None}
     return any(row.op == "C" and row.outcome == "null" and row.step in named for row in tale.rows)
 
 
 def _bar_without_compensation(tale: Tale) -> bool:
+    if "null" not in tale.row_outcomes("C"):
+        return False
     nameless = {step.name for step in tale.saga.definition.steps if step.compensation is None}
     return any(row.op == "C" and row.outcome == "null" and row.step in nameless for row in tale.rows)
 
@@ -134,13 +147,15 @@ def _deadline_during_undo(tale: Tale) -> bool:
 
 
 def _retried_then(tale: Tale, failed: type[Event], done: type[Event]) -> bool:
+    if failed not in tale.kinds or done not in tale.kinds:
+        return False
     steps = {getattr(event, "step", None) for event in tale.events if isinstance(event, failed)}
     return any(isinstance(event, done) and getattr(event, "step", None) in steps for event in tale.events)
 
 
 def _pivot_in_doubt_then(tale: Tale, end: type[Event]) -> bool:
     pivot = tale.pivot
-    if pivot is None:
+    if pivot is None or StepFaulted not in tale.kinds or end not in tale.kinds:
         return False
     of_pivot = [event for event in tale.events if getattr(event, "step", None) == pivot.name]
     doubtful = any(isinstance(event, StepFaulted) for event in of_pivot)
@@ -177,9 +192,10 @@ def _slept_over_restart(tale: Tale, _: Sequence[Event], resumed: Event) -> bool:
 
 def _took_over_in_flight(tale: Tale) -> bool:
     """A call was unanswered when another coordinator took the saga over, and the first one was not dead."""
+    if len({send.by for send in tale.sends}) < 2:
+        return False
     killed = {name for _, name, how in tale.world.happened.ends if how == "killed"}
-    owners = {send.by for send in tale.sends}
-    return any(send.heard_at_s is None and send.by not in killed and len(owners) > 1 for send in tale.sends)
+    return any(send.heard_at_s is None and send.by not in killed for send in tale.sends)
 
 
 def _acted_in_flight(tale: Tale) -> bool:
@@ -194,6 +210,8 @@ def _acted_in_flight(tale: Tale) -> bool:
 
 
 def _side_by_side(tale: Tale, way: str) -> bool:
+    if len(tale.sends) < 2:
+        return False
     spans = [
         (send.at_s, send.heard_at_s, send.call.step)
         for send in tale.sends
@@ -219,16 +237,14 @@ def _in_flight_at_abort(tale: Tale) -> bool:
 
 def _goes_on_beside_a_failure(tale: Tale) -> bool:
     """Past the pivot one step failed for good, and another went on behind that."""
+    if tale.saga.abort is not None:
+        return False
     failed = [
         event.at
         for event in tale.events
         if isinstance(event, StepRefused) or (isinstance(event, StepFaulted) and event.retry_at is None)
     ]
-    return (
-        tale.saga.abort is None
-        and bool(failed)
-        and any(event.at > failed[0] for event in tale.all(StepSucceeded))
-    )
+    return bool(failed) and any(event.at > failed[0] for event in tale.all(StepSucceeded))
 
 
 def _deadline_while_down(tale: Tale) -> bool:
@@ -240,21 +256,23 @@ def _deadline_while_down(tale: Tale) -> bool:
 
 
 def _retry_due_while_down(tale: Tale) -> bool:
-    dues = [e.retry_at for e in tale.events if isinstance(e, StepFaulted | UndoFaulted) and e.retry_at]
+    dues = [e.retry_at for e in (*tale.all(StepFaulted), *tale.all(UndoFaulted)) if e.retry_at]
     downs = tale.world.happened.downtimes_ns
     return any(start / 1e9 < due < end / 1e9 for due in dues for start, end in downs)
 
 
 def _two_in_a_row(tale: Tale) -> bool:
+    if SagaResumed not in tale.kinds:
+        return False
     resumes = [place for place, event in enumerate(tale.events) if isinstance(event, SagaResumed)]
     return any(later - earlier == 1 for earlier, later in pairwise(resumes))
 
 
 def _acted(verb: Verb, way: str = "") -> Callable[[Tale], bool]:
     def is_reached(tale: Tale) -> bool:
-        turned_at = float("inf") if tale.saga.abort is None else tale.saga.abort.at
         acts = [event for event in tale.all(OperatorActed) if event.verb is verb]
-        if way:
+        if way and acts:
+            turned_at = float("inf") if tale.saga.abort is None else tale.saga.abort.at
             acts = [event for event in acts if (event.at > turned_at) is (way == "undo")]
         return bool(acts)
 
@@ -270,8 +288,8 @@ def _aborted(kind: AbortKind, *causes: Cause) -> Callable[[Tale], bool]:
     return is_reached
 
 
-def _behind_abort(*kinds: type[Event]) -> Callable[[Tale], bool]:
-    return lambda tale: any(isinstance(event, kinds) for event in tale.behind_abort)
+def _behind_abort(kind: type[Event]) -> Callable[[Tale], bool]:
+    return lambda tale: kind in tale.kinds and any(isinstance(event, kind) for event in tale.behind_abort)
 
 
 def _new_round(op: str) -> Callable[[Tale], bool]:
@@ -279,7 +297,7 @@ def _new_round(op: str) -> Callable[[Tale], bool]:
 
 
 def _heard(code: str) -> Callable[[Tale], bool]:
-    return lambda tale: any(send.heard == code for send in tale.sends)
+    return lambda tale: code in tale.heard
 
 
 def _has(kind: type[Event]) -> Callable[[Tale], bool]:
@@ -337,6 +355,8 @@ def _dead_letter_forward(tale: Tale) -> bool:
 
 
 def _undo_failed(tale: Tale, kind: type[Event]) -> bool:
+    if kind not in tale.kinds:
+        return False
     failed = {step.name for step in tale.saga.steps if step.undo_outcome is UndoOutcome.FAILED}
     return any(isinstance(event, kind) and getattr(event, "step", None) in failed for event in tale.events)
 

@@ -2,17 +2,17 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from tests.checker.automaton import BEGINNINGS, FORWARD_ANSWERS, UNDO_ANSWERS
-from tests.checker.evidence import LedgerRow, SagaRead, StepRule, TimelineRead
+from tests.checker.evidence import LedgerRow, SagaRead, StepRule, TimelineRead, frozen
 from tests.checker.index import Index, Timeline
 from tests.checker.verdict import Finding
 
 ROUNDING_NS = 1_000_000
+_UNDO_BEGINNINGS = frozenset({"UNDO_BEGUN"})
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class _Way:
     """How one of a step's two transactions shows in a timeline, and what bounds it."""
 
@@ -34,24 +34,24 @@ def _ways(rule: StepRule, timeline: Timeline) -> Iterator[_Way]:
     """Forward, and the undo."""
     deeds = timeline.deeds
     yield _Way(
-        rule.name,
-        BEGINNINGS,
-        FORWARD_ANSWERS,
-        "STEP_PENDING",
-        "STEP_FAULTED",
-        rule.wait_ns_max,
-        rule.budget_ns,
-        deeds.renewed.get(rule.name, []),
+        about=rule.name,
+        begun=BEGINNINGS,
+        answers=FORWARD_ANSWERS,
+        pending="STEP_PENDING",
+        faulted="STEP_FAULTED",
+        wait_ns_max=rule.wait_ns_max,
+        budget_ns=rule.budget_ns,
+        renewals=deeds.renewed.get(rule.name, []),
     )
     yield _Way(
-        f"the undo of {rule.name}",
-        frozenset({"UNDO_BEGUN"}),
-        UNDO_ANSWERS,
-        "UNDO_PENDING",
-        "UNDO_FAULTED",
-        rule.undo_wait_ns_max,
-        rule.undo_budget_ns,
-        deeds.undo_renewed.get(rule.name, []),
+        about=f"the undo of {rule.name}",
+        begun=_UNDO_BEGINNINGS,
+        answers=UNDO_ANSWERS,
+        pending="UNDO_PENDING",
+        faulted="UNDO_FAULTED",
+        wait_ns_max=rule.undo_wait_ns_max,
+        budget_ns=rule.undo_budget_ns,
+        renewals=deeds.undo_renewed.get(rule.name, []),
     )
 
 
