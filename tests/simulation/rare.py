@@ -256,7 +256,8 @@ def _deadline_while_down(tale: Tale) -> bool:
 
 
 def _retry_due_while_down(tale: Tale) -> bool:
-    dues = [e.retry_at for e in (*tale.all(StepFaulted), *tale.all(UndoFaulted)) if e.retry_at]
+    failed: list[StepFaulted | UndoFaulted] = [*tale.all(StepFaulted), *tale.all(UndoFaulted)]
+    dues = [event.retry_at for event in failed if event.retry_at]
     downs = tale.world.happened.downtimes_ns
     return any(start / 1e9 < due < end / 1e9 for due in dues for start, end in downs)
 
