@@ -112,8 +112,8 @@ BUGS: Final = (
         "The row of a saga keeps its first status.",
         (
             _group(
-                'f"news.column{place}" for place',
-                '("status" if place == 2 else f"news.column{place}") for place',
+                "[(heads[saga_id].number, *standing) for",
+                '[(heads[saga_id].number, "RUNNING", *standing[1:]) for',
             ),
         ),
     ),
