@@ -194,7 +194,7 @@ def _out_of_time(saga: Saga, event: DeadlinePassed) -> Saga:
 
 def _begun(saga: Saga, event: StepBegun) -> Saga:
     step = _may_begin(saga, event.step)
-    if not saga.is_decided and _too_late(saga, event.at):
+    if _too_late(saga, event.at) and not saga.is_decided:
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} cannot begin after the deadline")
     if isinstance(event, PivotBegun) is not (step.definition.kind is StepKind.PIVOT):
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} is {step.definition.kind}")
@@ -259,7 +259,7 @@ def _answered(saga: Saga, event: ForwardAnswer) -> Saga:
     if saga.termination is not None or not step.begun or step.outcome is not None:
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} has no Execute to answer")
     forward = saga.abort is None
-    if forward and not saga.is_decided and _too_late(saga, event.at):
+    if forward and _too_late(saga, event.at) and not saga.is_decided:
         raise IllegalTransition(f"saga {saga.id}: an answer after the deadline proves nothing")
     match event:
         case StepSucceeded(output=output):

@@ -182,7 +182,7 @@ class StepState:
     def undo_outcome(self) -> UndoOutcome | None:
         return self.undo.outcome if self.undo is not None else None
 
-    @remembered
+    @property
     def is_passed(self) -> bool:
         """Whether a saga going forward goes on behind it."""
         return self.outcome in _PASSED
@@ -272,10 +272,10 @@ class Saga:
         steps, graph = self.steps, self.definition.graph
         open_places, found = 0, []
         for place in graph.order:
-            step = steps[place]
-            if step.outcome is None and not graph.parents[place] & open_places:
+            outcome = steps[place].outcome
+            if outcome is None and not graph.parents[place] & open_places:
                 found.append(place)
-            if not step.is_passed:
+            if outcome not in _PASSED:
                 open_places |= 1 << place
         if len(found) > 1:
             found.sort()  # as in the definition
@@ -288,7 +288,7 @@ class Saga:
         parents = self.definition.graph.parents[self.definition.positions[step.name]]
         return all(self.steps[place].is_passed for place in places(parents))
 
-    @remembered
+    @property
     def at_work(self) -> tuple[StepState, ...]:
         """Those of the steps reached that are begun, or are to begin now: not more than may be at a time."""
         if len(self.reached) <= 1:

@@ -74,7 +74,7 @@ def summarize(decision: Decision, seq: int) -> SagaSummary:
     saga = decision.saga
     # Of one that goes forward as defined there is nothing to say, and it is summarized at every step.
     is_plain = saga.abort is None and saga.termination is None and not saga.is_decided
-    needs_person = saga.needs_person
+    needs_person = not is_plain and saga.needs_person
     return SagaSummary(
         id=saga.id,
         saga_name=saga.definition.name,

@@ -520,10 +520,10 @@ _GRAPH: Final = (
         "A step begins when one of those that it depends on is passed.",
         (
             _saga(
-                "if step.outcome is None and not graph.parents[place] & open_places",
+                "if outcome is None and not graph.parents[place] & open_places",
                 (
                     "parents = graph.parents[place]\n"
-                    "            if step.outcome is None and (not parents or parents & ~open_places)"
+                    "            if outcome is None and (not parents or parents & ~open_places)"
                 ),
             ),
             _saga(
