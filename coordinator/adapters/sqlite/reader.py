@@ -32,7 +32,7 @@ from coordinator.domain.errors import (
     SagaError,
     SagaNotFound,
 )
-from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
+from coordinator.domain.ids import Digest, RequestId, SagaId
 from coordinator.domain.language.registration import Key, Registration
 from coordinator.domain.summary import SagaSummary
 from coordinator.ports.journal import (
@@ -56,8 +56,11 @@ READ_LIMIT_S: Final = 2.0
 _STEPS_BETWEEN_LOOKS: Final = 1_000
 """Virtual machine steps of SQLite between two looks at the time, some ten microseconds."""
 
-_HEAD: Final = f"SELECT number, seq, digest FROM {SAGAS} WHERE id = ?"  # noqa: S608  # our own names
-_RECORDS: Final = "SELECT seq, token, at, type, payload, digest FROM records WHERE saga = ? ORDER BY seq"
+# One statement, so that both are of the same moment. A saga without records is there all the same.
+_HISTORY: Final = (
+    "SELECT heads.seq, heads.digest, records.seq, token, at, type, payload, records.digest"  # noqa: S608  # our own names
+    f" FROM {SAGAS} LEFT JOIN records ON records.saga = sagas.number WHERE id = ? ORDER BY records.seq"
+)
 _SAGAS: Final = f"SELECT {SUMMARY_COLUMNS} FROM {SAGAS}"  # noqa: S608  # as above
 # One for each front door, at most. CROSS: SQLite begins with these, and not with all sagas of one status.
 _SAGAS_OF_REQUEST: Final = (
@@ -127,10 +130,10 @@ class Reader:
 
     async def history(self, saga_id: SagaId) -> Sequence[Record]:
         try:
-            head, rows = await self._read(lambda db: _head_and_records(db, saga_id))
+            rows = await self._read(lambda db: db.execute(_HISTORY, (saga_id,)).fetchall())
         except JournalDamaged as error:
             raise JournalCorrupt(saga_id, 0, f"the database page that holds it: {error.__cause__}") from None
-        return _verified(saga_id, head, rows)
+        return _verified(saga_id, rows)
 
     async def definition(self, digest: Digest) -> str | None:
         """What stands under *digest*, or else what is registered with it: many sagas hang on one of them."""
@@ -270,8 +273,14 @@ def _open_rows(db: sqlite3.Connection) -> tuple[Sequence[Any], int]:
 def _summary_rows(db: sqlite3.Connection, sql: str, values: Parameters) -> Sequence[Sequence[object]]:
     """What `_summary` reads. A text that is none is the fault of its row, which can be named then."""
     strict = db.text_factory
-    db.text_factory = lambda raw: raw.decode(errors="surrogateescape")
     try:
+        # Python reads them quicker than any code of ours, and tells of such a text too.
+        db.text_factory = str
+        return db.execute(sql, values).fetchall()
+    except sqlite3.OperationalError as error:
+        if hasattr(error, "sqlite_errorcode"):
+            raise  # SQLite's own
+        db.text_factory = lambda raw: raw.decode(errors="surrogateescape")
         return db.execute(sql, values).fetchall()
     finally:
         db.text_factory = strict
@@ -290,16 +299,6 @@ def _alike(groups: Sequence[Sequence[Any]]) -> Iterator[Alike]:
             yield Alike(saga_name, signature_of(text or ""), sagas)
 
 
-_Head = tuple[int, int | None, bytes | None]
-_Row = tuple[int, FencingToken, float, int, str, bytes]
-
-
-def _head_and_records(db: sqlite3.Connection, saga_id: SagaId) -> tuple[_Head | None, Sequence[_Row]]:
-    with _one_moment(db):
-        head = db.execute(_HEAD, (saga_id,)).fetchone()
-        return head, [] if head is None else db.execute(_RECORDS, head[:1]).fetchall()
-
-
 @contextmanager
 def _one_moment(db: sqlite3.Connection) -> Iterator[None]:
     """One transaction, so that what is read in it is of the same moment."""
@@ -310,12 +309,15 @@ def _one_moment(db: sqlite3.Connection) -> Iterator[None]:
         db.execute("ROLLBACK")
 
 
-def _verified(saga_id: SagaId, head: _Head | None, rows: Sequence[_Row]) -> Sequence[Record]:
-    if head is None:
+def _verified(saga_id: SagaId, rows: Sequence[Sequence[Any]]) -> Sequence[Record]:
+    """The records in *rows*, which are those of `_HISTORY`."""
+    if not rows:
         raise SagaNotFound(saga_id)
+    newest, newest_digest, first, *_ = rows[0]
     digest = CHAIN_START
-    records = []
-    for number, (seq, token, at, type_number, payload, kept) in enumerate(rows, start=1):
+    records: list[Record] = []
+    of_records = () if first is None else rows
+    for number, (_, _, seq, token, at, type_number, payload, kept) in enumerate(of_records, start=1):
         if seq != number:
             raise JournalCorrupt(saga_id, number, "it is missing")
         type_name = _TYPE_NAMES.get(type_number)
@@ -328,7 +330,6 @@ def _verified(saga_id: SagaId, head: _Head | None, rows: Sequence[_Row]) -> Sequ
             records.append(Record(seq, token, decode(type_name, payload, at)))
         except UnreadableEvent as error:
             raise JournalCorrupt(saga_id, seq, str(error)) from None
-    _, newest, newest_digest = head
     if (len(records), digest) != (newest, newest_digest):
         raise JournalCorrupt(
             saga_id, newest or 0, f"it is not the newest of the {len(records)} records that are there"
