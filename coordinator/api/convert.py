@@ -80,6 +80,8 @@ _STEP_STATUSES: Final[Mapping[StepStatus, types_pb2.StepStatus.ValueType]] = {
 _STEP_KINDS: Final[Mapping[StepKind, types_pb2.StepKind.ValueType]] = {
     kind: types_pb2.StepKind.Value(f"STEP_KIND_{kind.name}") for kind in StepKind
 }
+_NO_ATTEMPTS: Final = (OperatorActed, StepOmitted, ExpressionFailed)
+"""The events of a step that no call of it led to."""
 _UNDO_EVENTS: Final = (UndoBegun, StepCompensated, UndoRefused, UndoPending, UndoFaulted)
 
 
@@ -276,7 +278,7 @@ def _fill_steps(message: types_pb2.Saga, saga: Saga, records: Sequence[Record]) 
     for record in records:
         event = record.event
         name: StepName | None = getattr(event, "step", None)
-        if name is not None and not isinstance(event, OperatorActed | StepOmitted | ExpressionFailed):
+        if name is not None and not isinstance(event, _NO_ATTEMPTS):
             # StepBegun and UndoBegun carry no number: each stands for its direction's first attempt.
             counted = undo_attempts if isinstance(event, _UNDO_EVENTS) else attempts
             counted[name] = max(counted.get(name, 0), getattr(event, "attempt", 1))

@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Final
 
 from tests.checker.deeds import deeds
@@ -104,12 +105,12 @@ class Index:
         self.evidence = evidence
         self.by_step: dict[str, dict[str, StepRows]] = defaultdict(lambda: defaultdict(StepRows))
         self.by_ledger: dict[tuple[str, str], list[LedgerRow]] = defaultdict(list)
-        for row in sorted(evidence.ledger, key=lambda row: (row.service, row.local_seq)):
+        for row in sorted(evidence.ledger, key=attrgetter("service", "local_seq")):
             rows = self.by_step[row.saga_id][row.step]
             (rows.executes if row.operation == "E" else rows.compensates).append(row)
             self.by_ledger[row.saga_id, row.service].append(row)
         self.history: dict[str, list[SagaRead]] = defaultdict(list)
-        for read in sorted(evidence.reads, key=lambda read: read.read_at):
+        for read in sorted(evidence.reads, key=attrgetter("read_at")):
             self.history[read.saga_id].append(read)
         self._definitions = {
             saga_id: evidence.definitions.get(reads[-1].definition_digest)

@@ -49,6 +49,8 @@ REST_S: Final = 1_800.0
 the budgets and waits that are left then add up to about half of it."""
 LATE_S: Final = 120.0
 """So long after that, whatever is still on its way has arrived."""
+_OF_CALLS_AND_WRITES: Final = (Trick, Echo, BadWrite)
+"""They come at no moment, but with what they befall."""
 STEPS_MAX: Final = 200_000
 """In one phase of a run: more than twenty times what the largest world takes."""
 
@@ -64,8 +66,8 @@ class World:
         self._watch = watch
         self.definitions = [pinned_definition(text, digest(text)) for text in plan.definitions]
         self._shelf = Shelf(self.definitions)
-        tricks = {(f.order, f.step, f.way, f.call): f for f in plan.faults if isinstance(f, Trick)}
-        echoes = {(f.order, f.step, f.way, f.call): f for f in plan.faults if isinstance(f, Echo)}
+        tricks = {(f.order, f.step, f.way, f.call): f for f in plan.faults if type(f) is Trick}
+        echoes = {(f.order, f.step, f.way, f.call): f for f in plan.faults if type(f) is Echo}
         self.services = Services(self.loop, plan.salt, tricks, echoes, self._row)
         self.hosts = Hosts(self.loop, plan, self.services, self._shelf, self.notes)
         self._people = People(
@@ -127,7 +129,7 @@ class World:
         }
 
     def _arrange(self, number: int, fault: Fault) -> None:
-        if not isinstance(fault, Trick | Echo | BadWrite) and fault.at_s is not None:
+        if not isinstance(fault, _OF_CALLS_AND_WRITES) and fault.at_s is not None:
             self.loop.tell_later(None, fault.at_s, self._befall, number, fault)
 
     def _befall(self, number: int, fault: Fault) -> None:

@@ -1,6 +1,7 @@
 """I23 and I24: nothing is begun too late, and nothing is tried too often or too soon."""
 
 from itertools import pairwise
+from operator import attrgetter
 
 from tests.checker.automaton import BEGINNINGS, FORWARD_ANSWERS, UNDO_ANSWERS
 from tests.checker.deeds import VOUCHING
@@ -129,7 +130,8 @@ def i24_retry_discipline(index: Index) -> Finding:
 
 def _answers(timeline: Timeline, step: str, types: frozenset[str]) -> list[TimelineRead]:
     found = [entry for kind in types for entry in timeline.all(kind, step)]
-    return sorted(found, key=lambda entry: entry.seq)
+    found.sort(key=attrgetter("seq"))
+    return found
 
 
 def _look_at_waits(finding: Finding, saga_id: str, timeline: Timeline, answers: list[TimelineRead]) -> None:
@@ -138,9 +140,10 @@ def _look_at_waits(finding: Finding, saga_id: str, timeline: Timeline, answers: 
     A restart may have lost what was known of that.
     """
     for failed, following in pairwise(answers):
+        if failed.retry_ns is None:
+            continue
         between = [entry for entry in timeline.entries if failed.seq < entry.seq < following.seq]
-        hurried = any(may_have_lost_calls(entry) or hurries(entry, failed.step) for entry in between)
-        if failed.retry_ns is not None and not hurried:
+        if not any(may_have_lost_calls(entry) or hurries(entry, failed.step) for entry in between):
             early_ns = failed.retry_ns - following.time_ns
             sentence = f"{following.step} was answered {early_ns / 1e9:.3f} s before it was due again"
             finding.look(early_ns <= 0, saga_id, sentence, failed, following)
