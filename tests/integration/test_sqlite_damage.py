@@ -216,12 +216,41 @@ def shorten(path: Path, page: int) -> None:
         file.write((entries - 3).to_bytes(2))
 
 
-async def test_an_open_saga_that_an_index_has_lost_is_not_forgotten(path: Path) -> None:
+@pytest.mark.parametrize("index", ["sagas_open", "sagas_by_status"])
+async def test_an_open_saga_that_an_index_has_lost_is_not_forgotten(
+    path: Path, index: str, caplog: pytest.LogCaptureFixture
+) -> None:
     await many(path)
-    shorten(path, leaves(path, "sagas_open")[0])
+    shorten(path, leaves(path, index)[-1])
     async with await SqliteJournal.open(path) as journal:
+        assert len(await journal.open_sagas()) == MANY // 2
+        assert not await journal.faults()
+    assert f"its index {index} had lost entries (3), and was made anew" in caplog.text
+
+
+async def test_an_open_saga_that_is_lost_in_a_running_coordinator_is_missed(path: Path) -> None:
+    await many(path)
+    page = leaves(path, "sagas_open")[0]
+    async with await SqliteJournal.open(path) as journal:
+        shorten(path, page)
         with pytest.raises(JournalDamaged, match="one index has 97 open sagas, another one 100"):
             await journal.open_sagas()
+
+
+@pytest.mark.parametrize("index", ["sagas_for_people", "sagas_by_signature"])
+async def test_a_dead_letter_that_an_index_has_lost_is_listed_and_counted(path: Path, index: str) -> None:
+    path.unlink()
+    async with await SqliteJournal.open(path) as journal:
+        for number in range(MANY):
+            saga = a_saga(f"{number:03}")
+            await saga.start(journal)
+            await saga.goes_on(journal, *dead_lettered())
+    shorten(path, leaves(path, index)[0])
+    async with await SqliteJournal.open(path) as journal:
+        listed = await journal.page(SagaFilter(needs_person=True), after=None, limit=1_000)
+        census = await journal.census(0.0)
+        assert len(listed) == census.dead_letters == sum(alike.sagas for alike in census.signatures) == MANY
+        assert not await journal.faults()
 
 
 async def test_heads_that_are_lost_without_a_word_are_made_good_when_that_is_noticed(path: Path) -> None:
@@ -303,7 +332,7 @@ async def test_request_ids_that_their_index_has_lost_are_still_taken(
         assert [await saga.start(journal) for saga in sagas.values()] == [
             saga.request for saga in sagas.values()
         ]
-    assert "the index of request ids had lost 3 of them, and was made anew" in caplog.text
+    assert "its index sqlite_autoindex_requests_1 had lost entries (3), and was made anew" in caplog.text
 
 
 async def test_a_request_whose_row_is_lost_without_a_word_is_refused_and_starts_no_second_saga(
