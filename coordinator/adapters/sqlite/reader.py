@@ -17,7 +17,6 @@ from coordinator.adapters.sqlite.rows import (
     CHAIN_START,
     SAGAS,
     SUMMARY_COLUMNS,
-    Line,
     Parameters,
     chained,
     signature_of,
@@ -323,7 +322,7 @@ def _verified(saga_id: SagaId, rows: Sequence[Sequence[Any]]) -> Sequence[Record
         type_name = _TYPE_NAMES.get(type_number)
         if type_name is None:
             raise JournalCorrupt(saga_id, seq, f"its type {type_number} is unknown to this version")
-        digest = chained(digest, saga_id, seq, token, Line(at, type_name, payload))
+        digest = chained(digest, saga_id, seq, token, (at, type_name, payload))
         if digest != kept:
             raise JournalCorrupt(saga_id, seq, "its digest does not match")
         try:

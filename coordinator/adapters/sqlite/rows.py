@@ -47,12 +47,14 @@ def lines(events: Sequence[Event]) -> tuple[Line, ...]:
     return tuple([Line(event.at, *encode(event)) for event in events])
 
 
-def chained(previous: bytes, saga_id: SagaId, seq: int, token: FencingToken, line: Line) -> bytes:
-    """The digest of a record whose predecessor in the saga has the digest *previous*.
+def chained(
+    previous: bytes, saga_id: SagaId, seq: int, token: FencingToken, line: tuple[float, str, str]
+) -> bytes:
+    """The digest of a record, *line* as in `Line`, whose predecessor in the saga has the digest *previous*.
 
     It guards against a damaged disk, not against a forger, who could make all of them anew.
     """
-    text = orjson.dumps((saga_id, seq, token, line.at, line.type, line.payload))
+    text = orjson.dumps((saga_id, seq, token, *line))
     return hashlib.blake2b(previous + text, digest_size=DIGEST_BYTES).digest()
 
 
