@@ -228,6 +228,16 @@ async def test_an_open_saga_that_an_index_has_lost_is_not_forgotten(
     assert f"its index {index} had lost entries (3), and was made anew" in caplog.text
 
 
+@pytest.mark.parametrize("index", ["sqlite_autoindex_sagas_1", "sagas_by_start"])
+async def test_a_saga_that_an_index_has_lost_is_found_and_listed(path: Path, index: str) -> None:
+    sagas = await many(path)
+    shorten(path, leaves(path, index)[1])
+    async with await SqliteJournal.open(path) as journal:
+        assert all([await journal.find(saga_id) for saga_id in sagas])
+        assert len(await journal.page(SagaFilter(), after=None, limit=1_000)) == MANY
+        assert not await journal.faults()
+
+
 async def test_an_open_saga_that_is_lost_in_a_running_coordinator_is_missed(path: Path) -> None:
     await many(path)
     page = leaves(path, "sagas_open")[0]

@@ -450,7 +450,7 @@ class TestFaults:
             path,
             "DELETE FROM sagas WHERE id = 'saga-003'",
             "PRAGMA writable_schema = on",
-            "DELETE FROM sqlite_schema WHERE name = 'sagas_open'",
+            "DELETE FROM sqlite_schema WHERE name = 'sagas_by_name'",
         )
         async with await SqliteJournal.open(path) as journal:
             found = await journal.faults()

@@ -19,13 +19,17 @@ _SAGAS: Final = f"SELECT number, status IN ({_OPEN}) FROM sagas"  # noqa: S608  
 _HEAD: Final = "SELECT * FROM heads WHERE saga = ?"
 _NEWEST: Final = "SELECT saga, at, NULL, seq, digest FROM records WHERE saga = ? ORDER BY seq DESC LIMIT 1"
 _PUT: Final = "INSERT INTO heads VALUES (?, ?, ?, ?, ?)"
-# An index, what it counts, and what should be as many. Of requests all are counted, which takes a fifth of a
-# second for a million; of sagas only those that are open, or need a person.
+# An index, what it counts, and what should be as many. All of it takes about half a second for a million sagas.
+# With a condition that always holds: without one SQLite would count whichever index is the smallest.
+_ALL_SAGAS: Final = "FROM sagas INDEXED BY {} WHERE +number > 0"
 _OPEN_SAGAS: Final = f"FROM sagas INDEXED BY {{}} WHERE status IN ({_OPEN})"
 _FOR_PEOPLE: Final = "FROM sagas INDEXED BY {} WHERE needs_person = 1"
+_BY_ID, _BY_START = "sqlite_autoindex_sagas_1", "sagas_by_start"
 _BY_PEOPLE, _BY_SIGNATURE = "sagas_for_people", "sagas_by_signature"
 _COUNTED: Final = (
     ("sqlite_autoindex_requests_1", "FROM requests INDEXED BY {}", "FROM requests NOT INDEXED"),
+    (_BY_ID, _ALL_SAGAS, _ALL_SAGAS.format(_BY_START)),
+    (_BY_START, _ALL_SAGAS, _ALL_SAGAS.format(_BY_ID)),
     ("sagas_open", _OPEN_SAGAS, _OPEN_SAGAS.format("sagas_by_status")),
     ("sagas_by_status", _OPEN_SAGAS, _OPEN_SAGAS.format("sagas_open")),
     (_BY_PEOPLE, _FOR_PEOPLE, _FOR_PEOPLE.format(_BY_SIGNATURE)),
@@ -78,8 +82,8 @@ def mend_heads(db: sqlite3.Connection, token: FencingToken) -> bool:
 def mend_indexes(db: sqlite3.Connection) -> None:
     """Make an index anew that has lost entries, and tells so by nothing but their number.
 
-    Nobody would hear of it: a request id that is not in its index starts a second saga, an open saga is not
-    taken up, and a dead letter is not listed. The place that knows more is left as it is.
+    Nobody would hear of it: a request id that is not in its index starts a second saga, a saga is not found,
+    or not taken up, and a dead letter is not listed. The place that knows more is left as it is.
 
     Raises:
         sqlite3.IntegrityError: a second saga was started.
