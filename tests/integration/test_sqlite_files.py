@@ -310,6 +310,7 @@ class TestRefusals:
         path.write_bytes(content)
         assert "is not a SQLite database: move that file away" in await refusal(path)
         assert path.read_bytes() == content
+        assert list(path.parent.iterdir()) == [path], "nothing of ours is left beside it"
 
     async def test_a_database_of_another_program_is_not_touched(self, path: Path) -> None:
         with closing(sqlite3.connect(path)) as db:
@@ -318,6 +319,7 @@ class TestRefusals:
             content = path.with_name("journal.db-wal").read_bytes(), path.read_bytes()
             assert "is a database of another program: name another file" in await refusal(path)
             assert content == (path.with_name("journal.db-wal").read_bytes(), path.read_bytes())
+            assert not path.with_name("journal.db.lock").exists()
 
     async def test_a_journal_that_another_program_writes_to(
         self, path: Path, monkeypatch: pytest.MonkeyPatch

@@ -30,6 +30,7 @@ _LOCK_BYTES_MAX: Final = 1 << 12
 # The journal holds what callers paid with.
 _PRIVATE: Final = 0o600
 
+_LOCK: Final = ".lock"
 # Not a name that a person would give to a copy of their own: it is removed without a question.
 _COPY: Final = ".backup-under-way"
 
@@ -66,7 +67,7 @@ class Lock:
         Raises:
             StartupFailed: another process holds the lock, or the lock file cannot be used.
         """
-        path = _beside(database, ".lock")
+        path = _beside(database, _LOCK)
         try:
             fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
         except OSError as error:
@@ -123,6 +124,9 @@ def claim(path: Path) -> Lock:
     # One file under two names would have two locks.
     path = Path(os.path.realpath(path))
     _check_place(path)
+    if not _beside(path, _LOCK).exists() and path.exists():
+        # The lock's file stays for good, and beside a file that is none of ours it would be the first of us.
+        _check_kind(path, _header(path))
     lock = Lock.take(path)
     try:
         _check_database(path, lock.before)
@@ -183,29 +187,40 @@ def _check_place(path: Path) -> None:
 
 
 def _check_database(path: Path, before: LastOpening) -> None:
-    try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
-        try:
-            header = os.pread(fd, _HEADER_BYTES, 0)
-        finally:
-            os.close(fd)
-    except OSError as error:
-        raise _cannot_open(path, error) from None
+    header = _header(path)
     if not header:
         _check_new(path, before)
-    elif not header.startswith(_MAGIC):
-        raise StartupFailed(
-            f"the journal {path} is not a SQLite database: move that file away, or name another one"
-        )
-    elif int.from_bytes(header[_APPLICATION_ID_AT]) != APPLICATION_ID:
-        raise StartupFailed(
-            f"the journal {path} is a database of another program: name another file for the journal"
-        )
-    elif header[_VERSIONS_AT] == _WITHOUT_LOG and (wal := wal_path(path)).exists() and wal.stat().st_size:
+        return
+    _check_kind(path, header)
+    if header[_VERSIONS_AT] == _WITHOUT_LOG and (wal := wal_path(path)).exists() and wal.stat().st_size:
         # SQLite would play the log of one database back over the other, and not say a word.
         raise StartupFailed(
             f"the journal {path} is a copy that was put in the place of another one, whose write-ahead log "
             f"{wal.name} is still there: move that log and {_beside(path, '-shm').name} away, and start again"
+        )
+
+
+def _header(path: Path) -> bytes:
+    """The first bytes of the database, which is made if there is none."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _PRIVATE)
+        try:
+            return os.pread(fd, _HEADER_BYTES, 0)
+        finally:
+            os.close(fd)
+    except OSError as error:
+        raise _cannot_open(path, error) from None
+
+
+def _check_kind(path: Path, header: bytes) -> None:
+    """Refuse what is no journal of ours; an empty file may become one."""
+    if header and not header.startswith(_MAGIC):
+        raise StartupFailed(
+            f"the journal {path} is not a SQLite database: move that file away, or name another one"
+        )
+    if header and int.from_bytes(header[_APPLICATION_ID_AT]) != APPLICATION_ID:
+        raise StartupFailed(
+            f"the journal {path} is a database of another program: name another file for the journal"
         )
 
 
