@@ -19,7 +19,8 @@ _SAGAS: Final = f"SELECT number, status IN ({_OPEN}) FROM sagas"  # noqa: S608  
 _HEAD: Final = "SELECT * FROM heads WHERE saga = ?"
 _NEWEST: Final = "SELECT saga, at, NULL, seq, digest FROM records WHERE saga = ? ORDER BY seq DESC LIMIT 1"
 _PUT: Final = "INSERT INTO heads VALUES (?, ?, ?, ?, ?)"
-# An index, what it counts, and what should be as many. All of it takes about half a second for a million sagas.
+# An index, what it counts, and what should be as many: about half a second for a million sagas in all.
+
 # With a condition that always holds: without one SQLite would count whichever index is the smallest.
 _ALL_SAGAS: Final = "FROM sagas INDEXED BY {} WHERE +number > 0"
 _OPEN_SAGAS: Final = f"FROM sagas INDEXED BY {{}} WHERE status IN ({_OPEN})"
