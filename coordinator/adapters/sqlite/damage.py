@@ -19,14 +19,13 @@ _SAGAS: Final = f"SELECT number, status IN ({_OPEN}) FROM sagas"  # noqa: S608  
 _HEAD: Final = "SELECT * FROM heads WHERE saga = ?"
 _NEWEST: Final = "SELECT saga, at, NULL, seq, digest FROM records WHERE saga = ? ORDER BY seq DESC LIMIT 1"
 _PUT: Final = "INSERT INTO heads VALUES (?, ?, ?, ?, ?)"
-# An index, what it counts, and what should be as many: about half a second for a million sagas in all.
-
 # With a condition that always holds: without one SQLite would count whichever index is the smallest.
 _ALL_SAGAS: Final = "FROM sagas INDEXED BY {} WHERE +number > 0"
 _OPEN_SAGAS: Final = f"FROM sagas INDEXED BY {{}} WHERE status IN ({_OPEN})"
 _FOR_PEOPLE: Final = "FROM sagas INDEXED BY {} WHERE needs_person = 1"
 _BY_ID, _BY_START = "sqlite_autoindex_sagas_1", "sagas_by_start"
 _BY_PEOPLE, _BY_SIGNATURE = "sagas_for_people", "sagas_by_signature"
+# An index, what it counts, and what should be as many: about half a second for a million sagas in all.
 _COUNTED: Final = (
     ("sqlite_autoindex_requests_1", "FROM requests INDEXED BY {}", "FROM requests NOT INDEXED"),
     (_BY_ID, _ALL_SAGAS, _ALL_SAGAS.format(_BY_START)),
