@@ -180,6 +180,22 @@ class TestFailing:
         assert "may or may not be durable" in sentence
         assert {str(end) for end in ends} == {sentence}
 
+    async def test_a_disk_that_is_full_in_the_middle_of_a_group_fails_all_of_it(
+        self, path: Path, journal: SqliteJournal
+    ) -> None:
+        (old,) = await started(journal, 1)
+        await writing(journal).run(lambda db: db.execute("PRAGMA max_page_count = 1").close())
+        new = [a_saga(f"new-{number}") for number in range(MANY)]
+        ends = await asyncio.gather(
+            old.goes_on(journal, *reserved()), *(saga.start(journal) for saga in new), return_exceptions=True
+        )
+        assert {type(end) for end in ends} == {JournalUnavailable}
+        assert "journal.db failed (database or disk is full)" in await journal.failed
+        await journal.close()
+        async with await SqliteJournal.open(path) as again:
+            assert [saga.saga_id for saga in await again.open_sagas()] == [old.id]
+            assert len(await again.history(old.id)) == 1
+
     async def test_those_who_queue_behind_a_group_under_way_learn_it_too(
         self, path: Path, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
     ) -> None:
