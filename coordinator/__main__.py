@@ -1,15 +1,25 @@
 """`python -m coordinator`: run a coordinator with the settings of the environment."""
 
 import sys
+from typing import Final, NoReturn
 
-from coordinator.bootstrap import EXIT_NOT_STARTED, main
+NOT_STARTED: Final = 2
+"""The exit code, as `bootstrap.EXIT_NOT_STARTED`, also where that cannot be loaded."""
+
+
+def refuse(sentence: str) -> NoReturn:
+    print(f"The coordinator did not start: {sentence}", file=sys.stderr)
+    sys.exit(NOT_STARTED)
+
 
 # Flags that nobody reads would seem to be obeyed.
 if sys.argv[1:]:
-    print(
-        "The coordinator did not start: python -m coordinator takes no arguments, but SAGA_* variables; "
-        "saga serve takes flags",
-        file=sys.stderr,
-    )
-    sys.exit(EXIT_NOT_STARTED)
+    refuse("python -m coordinator takes no arguments, but SAGA_* variables; saga serve takes flags")
+try:
+    from coordinator.bootstrap import main
+except ModuleNotFoundError as missing:
+    package = (missing.name or "").partition(".")[0]
+    if package in ("coordinator", "saga"):
+        raise
+    refuse(f"it needs the package {package}: run pip install 'saga-coordinator[server]'")
 sys.exit(main())

@@ -384,7 +384,7 @@ def test_definitions_are_registered_shown_listed_and_retired(
 
     foreseen = shell.saga("definitions", "register", str(file), "--dry-run")
     assert (foreseen.code, foreseen.err) == (0, "Trip (version 1) would be registered\n")
-    assert foreseen.out.startswith(f"{file}:3:1 ttl-too-short $.ttl ")
+    assert foreseen.out.startswith(f"{file}:3:1  ttl-too-short  $.ttl  ")
     assert shell.saga("definitions", "register", str(file)).err == "Trip (version 1) is registered\n"
     refused = shell.saga("definitions", "register", str(wrong))
     assert refused.code == 1
@@ -437,7 +437,7 @@ def test_definitions_are_checked_without_a_coordinator(tmp_path: Path) -> None:
         ("$.steps[0].compensation", 47),
     ]
     assert shell.saga("validate", "definitions", "--service", "OrderService").code == 1
-    assert shell.saga("validate", str(tmp_path / "absent.json")).code == 1
+    assert shell.saga("validate", str(tmp_path / "absent.json")).code == 2
     (tmp_path / "empty").mkdir()
     assert shell.saga("validate", str(tmp_path / "empty")).code == 2
 
