@@ -129,7 +129,8 @@ class CoordinatorServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelSaga(self, request, context):
-        """Turn a running saga back: what was begun is undone. FAILED_PRECONDITION once it has ended.
+        """Turn a running saga back: what was begun is undone. FAILED_PRECONDITION once it has ended, unless it was
+        cancelled before: whoever got no answer may ask again, and is shown what became of it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -51,7 +51,9 @@ class CoordinatorServiceStub:
     WatchSaga: _grpc.UnaryStreamMultiCallable[_coordinator_pb2.WatchSagaRequest, _coordinator_pb2.WatchSagaResponse]
     """A saga's timeline from a given point on, as it becomes durable, until the saga rests."""
     CancelSaga: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.CancelSagaRequest, _coordinator_pb2.CancelSagaResponse]
-    """Turn a running saga back: what was begun is undone. FAILED_PRECONDITION once it has ended."""
+    """Turn a running saga back: what was begun is undone. FAILED_PRECONDITION once it has ended, unless it was
+    cancelled before: whoever got no answer may ask again, and is shown what became of it.
+    """
     ListDefinitions: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.ListDefinitionsRequest, _coordinator_pb2.ListDefinitionsResponse]
     """The definitions that new sagas can be started with, in all their versions, a page at a time (AIP-158)."""
     GetDefinition: _grpc.UnaryUnaryMultiCallable[_coordinator_pb2.GetDefinitionRequest, _coordinator_pb2.GetDefinitionResponse]
@@ -85,7 +87,9 @@ class CoordinatorServiceAsyncStub(CoordinatorServiceStub):
     WatchSaga: _aio.UnaryStreamMultiCallable[_coordinator_pb2.WatchSagaRequest, _coordinator_pb2.WatchSagaResponse]  # type: ignore[assignment]
     """A saga's timeline from a given point on, as it becomes durable, until the saga rests."""
     CancelSaga: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.CancelSagaRequest, _coordinator_pb2.CancelSagaResponse]  # type: ignore[assignment]
-    """Turn a running saga back: what was begun is undone. FAILED_PRECONDITION once it has ended."""
+    """Turn a running saga back: what was begun is undone. FAILED_PRECONDITION once it has ended, unless it was
+    cancelled before: whoever got no answer may ask again, and is shown what became of it.
+    """
     ListDefinitions: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.ListDefinitionsRequest, _coordinator_pb2.ListDefinitionsResponse]  # type: ignore[assignment]
     """The definitions that new sagas can be started with, in all their versions, a page at a time (AIP-158)."""
     GetDefinition: _aio.UnaryUnaryMultiCallable[_coordinator_pb2.GetDefinitionRequest, _coordinator_pb2.GetDefinitionResponse]  # type: ignore[assignment]
@@ -152,7 +156,9 @@ class CoordinatorServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _coordinator_pb2.CancelSagaRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_coordinator_pb2.CancelSagaResponse, _abc.Awaitable[_coordinator_pb2.CancelSagaResponse]]:
-        """Turn a running saga back: what was begun is undone. FAILED_PRECONDITION once it has ended."""
+        """Turn a running saga back: what was begun is undone. FAILED_PRECONDITION once it has ended, unless it was
+        cancelled before: whoever got no answer may ask again, and is shown what became of it.
+        """
 
     @_abc_1.abstractmethod
     def ListDefinitions(
