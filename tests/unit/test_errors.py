@@ -14,6 +14,7 @@ from coordinator.domain.errors import (
     JournalConflict,
     JournalCorrupt,
     JournalDamaged,
+    JournalTakenOver,
     NotEvaluated,
     RequestIdTaken,
     SagaError,
@@ -134,6 +135,11 @@ A_DAY = 1_700_000_000.0
             {"saga_id": SAGA, "status": "RUNNING"},
         ),
         (JournalConflict(SAGA, 5), "saga saga-1: the journal has moved past record 5", {}),
+        (
+            JournalTakenOver(3, 4),
+            "it was opened under token 3, and by another process under token 4 since",
+            {},
+        ),
         (
             JournalCorrupt(SAGA, 5, "its digest"),
             "saga saga-1: journal record 5 is damaged (its digest)",
