@@ -38,6 +38,7 @@ from coordinator.engine.sagas import Accepted, Wanted
 from saga.orders.v1 import orders_pb2, orders_pb2_grpc
 from tests.integration.api_harness import TOKEN, Coordinator, coordinator
 from tests.integration.client_harness import is_shared, place
+from tests.integration.proxy import proxied
 from tests.recorded_spans import header, parent, recording
 
 
@@ -218,60 +219,9 @@ async def test_a_caller_that_is_cancelled_leaves_and_the_orders_go_on() -> None:
     assert calls == {"PlaceOrders": 1, "ListSagas": 1}
 
 
-class Proxy:
-    """Passes bytes on, until it cuts all connections; it counts those that it had."""
-
-    def __init__(self, address: str) -> None:
-        self._host, _, self._port = address.rpartition(":")
-        self._writers: set[asyncio.StreamWriter] = set()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.connections = 0
-        self.address = ""
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.connections += 1
-        there, back = await asyncio.open_connection(self._host, int(self._port))
-        self._writers |= {writer, back}
-        for source, sink in ((reader, back), (there, writer)):
-            task = asyncio.create_task(self._pass_on(source, sink))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
-    def cut(self) -> None:
-        for writer in self._writers:
-            writer.transport.abort()
-        self._writers.clear()
-
-    async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
-        try:
-            while data := await source.read(1 << 16):
-                sink.write(data)
-                await sink.drain()
-        except OSError:
-            pass
-        finally:
-            sink.transport.abort()
-
-    async def close(self) -> None:
-        self.cut()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
-
-
-@asynccontextmanager
-async def proxied(c: Coordinator) -> AsyncIterator[Proxy]:
-    proxy = Proxy(c.address)
-    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
-    proxy.address = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    try:
-        yield proxy
-    finally:
-        server.close()
-        await proxy.close()
-
-
 async def test_connections_that_are_cut_lose_and_double_nothing() -> None:
     chance = random.Random(7)
-    async with coordinator() as c, proxied(c) as proxy, Client(proxy.address) as client:
+    async with coordinator() as c, proxied(c.address) as proxy, Client(proxy.address) as client:
 
         async def run(n: int) -> tuple[Order, str]:
             await asyncio.sleep(n * 0.01)

@@ -25,6 +25,7 @@ from coordinator.domain.outcomes import (
 )
 from coordinator.ports.participants import CompensateCall, ExecuteCall, Probe, Reach
 from saga.v1 import participant_pb2 as pb
+from tests.integration.proxy import proxied
 
 KEY = "s-1/charge/execute"
 EXECUTE = ExecuteCall(
@@ -68,19 +69,31 @@ class _Anything(grpc.GenericRpcHandler):
 
 
 @asynccontextmanager
-async def served(
-    handler: grpc.GenericRpcHandler, *, message_bytes_max: int = 100_000
-) -> AsyncIterator[GrpcParticipants]:
+async def listening(handler: grpc.GenericRpcHandler, address: str = "127.0.0.1:0") -> AsyncIterator[str]:
+    """The address of a server, while there is one."""
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((handler,))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(address)
     await server.start()
-    adapter = GrpcParticipants({"Payments": f"127.0.0.1:{port}"}, message_bytes_max=message_bytes_max)
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        await server.stop(None)
+
+
+@asynccontextmanager
+async def calling(address: str) -> AsyncIterator[GrpcParticipants]:
+    adapter = GrpcParticipants({"Payments": address}, message_bytes_max=100_000)
     try:
         yield adapter
     finally:
         await adapter.close()
-        await server.stop(None)
+
+
+@asynccontextmanager
+async def served(handler: grpc.GenericRpcHandler) -> AsyncIterator[GrpcParticipants]:
+    async with listening(handler) as address, calling(address) as adapter:
+        yield adapter
 
 
 async def answer_to(reply: Reply | bytes, *, timeout_s: float = 5.0) -> Answer:
@@ -212,12 +225,30 @@ async def test_no_answer_in_time_is_unknown() -> None:
     assert (answer.kind, answer.code) == (Unproved.TRANSIENT, "DEADLINE_EXCEEDED")
 
 
+async def _succeed(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+    return executed(succeeded=pb.Succeeded())
+
+
 async def test_nobody_listening_is_unknown_and_found_again_soon() -> None:
-    adapter = GrpcParticipants({"Payments": "127.0.0.1:1"}, message_bytes_max=1000)
-    answer = await adapter.perform(EXECUTE, timeout_s=2.0)
-    await adapter.close()
-    assert isinstance(answer, NoProof)
-    assert (answer.kind, answer.code) == (Unproved.TRANSIENT, "UNAVAILABLE")
+    async with listening(_Anything(_succeed)) as address:
+        pass
+    async with calling(address) as adapter:
+        answer = await adapter.perform(EXECUTE, timeout_s=2.0)
+        assert isinstance(answer, NoProof)
+        assert (answer.kind, answer.code) == (Unproved.TRANSIENT, "UNAVAILABLE")
+        async with listening(_Anything(_succeed), address), asyncio.timeout(10.0):
+            while answer != Succeeded("null"):
+                await asyncio.sleep(0.05)
+                answer = await adapter.perform(EXECUTE, timeout_s=2.0)
+
+
+async def test_who_takes_long_to_connect_to_is_waited_for() -> None:
+    async with (
+        listening(_Anything(_succeed)) as address,
+        proxied(address, delay_s=0.5) as proxy,
+        calling(proxy.address) as adapter,
+    ):
+        assert await adapter.perform(EXECUTE, timeout_s=20.0) == Succeeded("null")
 
 
 class _Silent(grpc.GenericRpcHandler):

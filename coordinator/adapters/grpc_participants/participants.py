@@ -33,6 +33,8 @@ from coordinator.ports.participants import Call, Description, ExecuteCall, Probe
 from saga.v1 import participant_pb2 as pb
 
 PROBE_TIMEOUT_S: Final = 2.0
+CONNECT_TIMEOUT_S: Final = 5.0
+"""Calls wait for it, each until its own deadline; when it is over they are told that nobody is there."""
 _METHODS: Final = "/saga.v1.ParticipantService/"
 _NO_ADDRESS: Final = "no address is set for it (SAGA_SERVICES)"
 _TRACEPARENT: Final = "traceparent"
@@ -52,8 +54,9 @@ class GrpcParticipants:
             ("grpc.max_send_message_length", -1),
             # A participant that comes back is found again soon; gRPC's default lets it wait two minutes.
             ("grpc.initial_reconnect_backoff_ms", 100),
-            ("grpc.min_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2_000),
+            # Whatever its name says: how long connecting may take. A participant may be far away, or busy.
+            ("grpc.min_reconnect_backoff_ms", int(CONNECT_TIMEOUT_S * 1000)),
             # Servers tolerate a ping every five minutes by default: more often and they hang up.
             ("grpc.keepalive_time_ms", 300_000),
             ("grpc.keepalive_timeout_ms", 10_000),
