@@ -149,11 +149,9 @@ class Calls:
         # A slot that is granted to a saga that nobody drives would be lost for good.
         self.give_back_slots()
 
-    def _over(self, sent: Sent, answer: asyncio.Future[Answer]) -> None:
-        if answer.cancelled():
+    def _over(self, sent: Sent, answer: Answer | BaseException) -> None:
+        if isinstance(answer, BaseException):
+            self._post(Broken(answer))
             return
-        if (error := answer.exception()) is not None:
-            self._post(Broken(error))
-            return
-        sent.attempt.answered(answer.result())
-        self._post(Answered(sent, answer.result()))
+        sent.attempt.answered(answer)
+        self._post(Answered(sent, answer))

@@ -106,24 +106,28 @@ class Dispatcher:
         }
 
     def send(
-        self, call: Call, *, timeout_s: float, over: Callable[[asyncio.Future[Answer]], None]
+        self, call: Call, *, timeout_s: float, over: Callable[[Answer | BaseException], None]
     ) -> asyncio.Future[Answer]:
-        """Start *call* in a slot that the caller has taken; when the call is over, the slot is freed and
-        *over* is called.
+        """Start *call* in a slot that the caller has taken. When the call is over, the slot is freed and
+        *over* is told the answer, or the fault of ours that there is none for.
 
-        The caller owns what comes back; cancelling it abandons the call.
+        The caller owns what comes back; cancelling it abandons the call, and nobody is told.
         """
         clock = asyncio.get_running_loop()
         sent_at = clock.time()
 
-        def ended(answer: asyncio.Future[Answer]) -> None:
+        def ended(done: asyncio.Future[Answer]) -> None:
             self.free_slot(call.service)
-            over(answer)
-            if answer.cancelled() or answer.exception() is not None:
+            if done.cancelled():
                 return
+            if (error := done.exception()) is not None:
+                over(error)
+                return
+            answer = done.result()
+            over(answer)
             direction = Direction.FORWARD if isinstance(call, ExecuteCall) else Direction.UNDO
             lasted_s = clock.time() - sent_at
-            self._telemetry.attempt_ended(call.service, direction, answer.result(), lasted_s, call.trace)
+            self._telemetry.attempt_ended(call.service, direction, answer, lasted_s, call.trace)
 
         try:
             answer = asyncio.ensure_future(self._participants.perform(call, timeout_s=timeout_s))

@@ -102,7 +102,7 @@ class Driver:
         self.clock = SagaClock(tools.clock, decision.saga.updated_at, since=since)
         """The saga's own time."""
         self._unwritten: list[Event] = []
-        self._mailbox: Mailbox[_Message] = Mailbox()
+        self._mailbox = Mailbox[_Message]()
         self._calls = Calls(tools.dispatcher, tools.tracing, self._mailbox.put)
         self._answers: dict[int, Attempt] = {}
         """The calls whose answers are not written yet, by their place among the unwritten events."""
@@ -173,8 +173,8 @@ class Driver:
                 await self._mailbox.wait(for_s=self._wait_s())
                 # All that has come is judged by one moment, and made durable in one write.
                 now = self._moment()
-                while self._mailbox:
-                    self._take(self._mailbox.take(), now)
+                while (message := self._mailbox.take()) is not None:
+                    self._take(message, now)
         except Exception as error:
             # A journal that fails stops the whole process; anything else costs this saga alone.
             self._is_broken = not isinstance(error, JournalUnavailable | MemoryError)
@@ -474,10 +474,10 @@ class Driver:
             attempt.abandoned()
         unanswered = [done for done, _ in self._asked]
         self._mailbox.close()
-        while self._mailbox:
-            match self._mailbox.take():
-                case Granted() as granted:
-                    self._calls.hand_on(granted)
+        while (message := self._mailbox.take()) is not None:
+            match message:
+                case Granted():
+                    self._calls.hand_on(message)
                 case _Asked(done=done):
                     unanswered.append(done)
         for done in unanswered:

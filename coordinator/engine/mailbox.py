@@ -24,9 +24,9 @@ class Mailbox(Generic[_Message]):
         self._messages.append(message)
         self._wake()
 
-    def take(self) -> _Message:
-        """The oldest message; IndexError where there is none."""
-        return self._messages.popleft()
+    def take(self) -> _Message | None:
+        """The oldest message; None where there is none."""
+        return self._messages.popleft() if self._messages else None
 
     async def wait(self, *, for_s: float | None) -> None:
         """Return when there is a message, or after *for_s* seconds (None: not before); perhaps earlier."""

@@ -15,7 +15,7 @@ from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.adapters.sqlite.damage import mend_heads
 from coordinator.adapters.sqlite.group import Heads, write_group
 from coordinator.adapters.sqlite.reader import CENSUS, OPEN_COUNT, OPEN_SAGAS, SIGNATURES, page_query
-from coordinator.adapters.sqlite.rows import Line, chained
+from coordinator.adapters.sqlite.rows import chained
 from coordinator.domain.actions import Action, end_unreadable
 from coordinator.domain.errors import (
     JournalConflict,
@@ -522,7 +522,7 @@ async def test_a_record_that_is_as_it_was_written_and_that_nobody_understands_is
     with closing(sqlite3.connect(path)) as db:
         (before,) = db.execute("SELECT digest FROM records WHERE saga = 1 AND seq = 3").fetchone()
         token, at = db.execute("SELECT token, at FROM records WHERE saga = 1 AND seq = 4").fetchone()
-        digest = chained(before, DAMAGED, 4, token, Line(at, "CancelRequested", "[1]"))
+        digest = chained(before, DAMAGED, 4, token, (at, "CancelRequested", "[1]"))
         db.execute("UPDATE records SET payload = '[1]', digest = ? WHERE saga = 1 AND seq = 4", (digest,))
         db.commit()
     async with await SqliteJournal.open(path) as journal:

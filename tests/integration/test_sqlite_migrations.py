@@ -82,7 +82,7 @@ def put(db: sqlite3.Connection, saga: Told, release: int) -> None:
     for seq, event in enumerate(saga.events, start=1):
         line = as_object(event, release)
         digest = chained(digest, saga.id, seq, TOKEN, line)
-        records.append((saga.id, seq, TOKEN, line.at, line.type, line.payload, digest))
+        records.append((saga.id, seq, TOKEN, *line, digest))
     row, request = saga.summary, saga.request
     held = {
         "id": row.id,
@@ -127,7 +127,7 @@ def as_object(event: Event, release: int) -> Line:
     if release > 4:
         defaults = {field.name: field.default for field in fields(event)}
         values = {name: value for name, value in values.items() if value != defaults[name]}
-    return Line(event.at, type(event).__name__, json.dumps(values, ensure_ascii=False, separators=(",", ":")))
+    return event.at, type(event).__name__, json.dumps(values, ensure_ascii=False, separators=(",", ":"))
 
 
 def faulted(at: float, retry_at: float | None) -> Event:

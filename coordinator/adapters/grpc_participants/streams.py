@@ -9,6 +9,7 @@ and whoever asked decides about asking again.
 import asyncio
 import ipaddress
 import logging
+import math
 from collections.abc import Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
@@ -81,7 +82,7 @@ class StreamedCalls:
     def perform(self, call: Call, timeout_s: float) -> asyncio.Future[Answer]:
         """Send *call* once. Cancelling what comes back abandons it."""
         loop = asyncio.get_running_loop()
-        if loop.time() < self._alone_until:
+        if self._alone_until and loop.time() < self._alone_until:
             return loop.create_task(self._alone(call, timeout_s))
         place = self._next = (self._next + 1) % len(self._current)
         stream = self._current[place]
@@ -140,16 +141,15 @@ class StreamedCalls:
 class _Answer(asyncio.Future[Answer]):
     """The answer to one call of a stream."""
 
+    # Set by whoever makes it: an `__init__` of its own would take as long as all the rest.
     call: Call
+    stream: "_Stream"
+    number: int
+    """The call's on the stream."""
     sent_at: float
     deadline_at: float
     """By the clock of the event loop, as `sent_at`."""
-    _give_up: Callable[[], None]
     _task: asyncio.Task[Answer] | None = None
-
-    def expect(self, call: Call, sent_at: float, timeout_s: float, give_up: Callable[[], None]) -> None:
-        self.call, self.sent_at, self.deadline_at = call, sent_at, sent_at + timeout_s
-        self._give_up = give_up
 
     def cancel(self, msg: Any | None = None) -> bool:
         if not super().cancel(msg):
@@ -157,7 +157,7 @@ class _Answer(asyncio.Future[Answer]):
         if self._task is not None:
             self._task.cancel()
         else:
-            self._give_up()
+            self.stream.give_up(self.number)
         return True
 
     def left_s(self) -> float:
@@ -203,6 +203,7 @@ class _Stream:
         self._retired = False
         # One for all calls: hardly one of them is ever out of time.
         self._timer: asyncio.TimerHandle | None = None
+        self._looks_at = math.inf
         self._news = asyncio.Event()
         self._greeted = asyncio.Event()
         self._greeting = self._loop.call_later(GREETING_S, self._not_greeted)
@@ -220,13 +221,14 @@ class _Stream:
         return bool(self._waiting)
 
     def send(self, call: Call, timeout_s: float) -> _Answer:
-        self._number += 1
-        number = self._number
+        self._number = number = self._number + 1
         self._outgoing[number] = to_numbered(call, number, timeout_s)
-        answer = _Answer(loop=self._loop)
-        answer.expect(call, self._loop.time(), timeout_s, lambda: self._give_up(number))
-        self._waiting[number] = answer
-        self._look_at(answer.deadline_at)
+        self._waiting[number] = answer = _Answer(loop=self._loop)
+        answer.call, answer.stream, answer.number = call, self, number
+        answer.sent_at = sent_at = self._loop.time()
+        answer.deadline_at = deadline_at = sent_at + timeout_s
+        if deadline_at < self._looks_at:
+            self._look_at(deadline_at)
         self._news.set()
         return answer
 
@@ -238,9 +240,7 @@ class _Stream:
     def take_waiting(self) -> list[_Answer]:
         """The calls without an answer, which are no more this stream's."""
         waiting, self._waiting = list(self._waiting.values()), {}
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
+        self._look_no_more()
         return waiting
 
     def tell_waiting(self, answer: Answer) -> None:
@@ -268,7 +268,8 @@ class _Stream:
             self._cut()
             self._ended(self, "OK", _ENDED)
 
-    def _give_up(self, number: int) -> None:
+    def give_up(self, number: int) -> None:
+        """Wait no longer for the answer to the call of that *number*."""
         self._waiting.pop(number, None)
         if self._outgoing.pop(number, None) is None:
             self._given_up.append(number)
@@ -276,21 +277,25 @@ class _Stream:
         self._end_if_idle()
 
     def _look_at(self, deadline_at: float) -> None:
-        """See to it that somebody looks when *deadline_at* has come, if not earlier."""
-        if self._timer is not None:
-            if self._timer.when() <= deadline_at:
-                return
-            self._timer.cancel()
+        """See to it that somebody looks when *deadline_at* has come, and not before."""
+        self._look_no_more()
         self._timer = self._loop.call_at(deadline_at, self._end_those_out_of_time)
+        self._looks_at = deadline_at
+
+    def _look_no_more(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._looks_at = math.inf
 
     def _end_those_out_of_time(self) -> None:
-        self._timer = None
+        self._look_no_more()
         now = self._loop.time()
         late = {number: answer for number, answer in self._waiting.items() if answer.deadline_at <= now}
         for number, answer in late.items():
             del self._waiting[number]
             answer.set_result(_OUT_OF_TIME)
-            self._give_up(number)
+            self.give_up(number)
         if self._waiting:
             self._look_at(min(answer.deadline_at for answer in self._waiting.values()))
         newest_at = max((answer.sent_at for answer in late.values()), default=0.0)

@@ -46,12 +46,13 @@ from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.language.registration import Registered, Registration
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE
+from coordinator.domain.values import frozen
 from coordinator.ports.journal import Quarantine, Request
 
 _log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Append:
     """Records of a saga that exists, and its row as it stands after them."""
 
@@ -63,7 +64,7 @@ class Append:
     """Whether it ends the saga's quarantine."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Start:
     """A saga that may be new: whoever was first with its request id has it."""
 
@@ -74,7 +75,7 @@ class Start:
     row: Row
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class MendHeads:
     """Something could not be read: if it may be for want of heads, these are put anew."""
 
@@ -142,13 +143,13 @@ class Head:
     standing: Parameters | None
     """As in `Row`; None where it is not known."""
 
-    def copy(self) -> "Head":
-        return Head(self.number, self.seq, self.digest, self.quarantine, self.standing)
-
 
 class Heads:
     """The heads of sagas that were written, as the file has them: nobody else writes it. Those that are over
-    are forgotten, and of very many open ones those that have rested longest."""
+    are forgotten, and of very many open ones those that have rested longest.
+
+    A group changes them as it goes, so all are forgotten where it does not come to be written.
+    """
 
     KEPT_MAX: Final = 20_000
 
@@ -159,9 +160,8 @@ class Heads:
         takes long, and a second time would help no more than the first."""
 
     def get(self, saga_id: SagaId) -> Head | None:
-        """A copy of its head, if that is kept."""
-        kept = self._kept.get(saga_id)
-        return None if kept is None else kept.copy()
+        """Its head, if that is kept."""
+        return self._kept.get(saga_id)
 
     def keep(self, saga_id: SagaId, head: Head, *, is_open: bool) -> None:
         """What is durable of it by now."""
@@ -411,7 +411,8 @@ class _Group:
             return Overloaded(sentence)
         if self._head(request.saga_id) is not None:
             return JournalConflict(request.saga_id, 0)
-        if (moved := self._registrations.start(entry.definition, entry.lines[0].at)) is not None:
+        (born_at, _, _), *_ = entry.lines
+        if (moved := self._registrations.start(entry.definition, born_at)) is not None:
             return moved
         self._definitions[entry.definition.digest] = entry.definition
         self._requests[request.front_door, request.request_id] = request

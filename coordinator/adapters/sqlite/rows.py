@@ -30,12 +30,8 @@ CHAIN_START: Final = bytes(DIGEST_BYTES)
 Parameters = tuple[str | int | float | bytes | None, ...]
 
 
-class Line(NamedTuple):
-    """A record before its place in the chain is known."""
-
-    at: float
-    type: str
-    payload: str
+Line = tuple[float, str, str]
+"""A record before its place in the chain is known: when, the type's name, the payload."""
 
 
 def lines(events: Sequence[Event]) -> tuple[Line, ...]:
@@ -44,13 +40,11 @@ def lines(events: Sequence[Event]) -> tuple[Line, ...]:
     Raises:
         ValueError: one of them cannot be kept.
     """
-    return tuple([Line(event.at, *encode(event)) for event in events])
+    return tuple([(event.at, *encode(event)) for event in events])
 
 
-def chained(
-    previous: bytes, saga_id: SagaId, seq: int, token: FencingToken, line: tuple[float, str, str]
-) -> bytes:
-    """The digest of a record, *line* as in `Line`, whose predecessor in the saga has the digest *previous*.
+def chained(previous: bytes, saga_id: SagaId, seq: int, token: FencingToken, line: Line) -> bytes:
+    """The digest of a record whose predecessor in the saga has the digest *previous*.
 
     It guards against a damaged disk, not against a forger, who could make all of them anew.
     """
