@@ -4,7 +4,6 @@ One call at a time for a step: its undo waits until its Execute has answered or 
 is posted to whoever drives the saga, and never acted upon here.
 """
 
-import asyncio
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -15,6 +14,7 @@ from coordinator.domain.outcomes import Answer
 from coordinator.domain.saga import Saga
 from coordinator.domain.values import frozen
 from coordinator.engine.dispatcher import Dispatcher
+from coordinator.ports.deferred import Cancellable
 from coordinator.ports.participants import Call
 from coordinator.ports.tracing import Attempt, Tracing
 
@@ -25,7 +25,7 @@ class Sent:
 
     command: Command
     attempt: Attempt
-    answer: asyncio.Future[Answer] = field(init=False)
+    answer: Cancellable = field(init=False)
 
 
 @frozen

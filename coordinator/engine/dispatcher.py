@@ -13,6 +13,7 @@ from coordinator.domain.outcomes import Answer, Direction
 from coordinator.domain.saga import Saga
 from coordinator.domain.shaping import sent_input
 from coordinator.domain.values import frozen
+from coordinator.ports.deferred import Cancellable, when_over
 from coordinator.ports.participants import Call, CompensateCall, ExecuteCall, Participants
 from coordinator.ports.telemetry import Telemetry
 
@@ -107,7 +108,7 @@ class Dispatcher:
 
     def send(
         self, call: Call, *, timeout_s: float, over: Callable[[Answer | BaseException], None]
-    ) -> asyncio.Future[Answer]:
+    ) -> Cancellable:
         """Start *call* in a slot that the caller has taken. When the call is over, the slot is freed and
         *over* is told the answer, or the fault of ours that there is none for.
 
@@ -116,24 +117,19 @@ class Dispatcher:
         clock = asyncio.get_running_loop()
         sent_at = clock.time()
 
-        def ended(done: asyncio.Future[Answer]) -> None:
+        def ended(answer: Answer | BaseException) -> None:
             self.free_slot(call.service)
-            if done.cancelled():
+            if isinstance(answer, asyncio.CancelledError):
                 return
-            if (error := done.exception()) is not None:
-                over(error)
-                return
-            answer = done.result()
             over(answer)
+            if isinstance(answer, BaseException):
+                return
             direction = Direction.FORWARD if isinstance(call, ExecuteCall) else Direction.UNDO
             lasted_s = clock.time() - sent_at
             self._telemetry.attempt_ended(call.service, direction, answer, lasted_s, call.trace)
 
         try:
-            answer = asyncio.ensure_future(self._participants.perform(call, timeout_s=timeout_s))
+            return when_over(self._participants.perform(call, timeout_s=timeout_s), ended)
         except BaseException:
             self.free_slot(call.service)
             raise
-        # One for both: each costs a turn of the event loop.
-        answer.add_done_callback(ended)
-        return answer

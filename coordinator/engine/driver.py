@@ -1,12 +1,14 @@
 """One saga's actor: answers, timers and requests reach it one at a time, so there is no lock to take.
 
-Its loop is the whole durability argument: an event is legal before it is durable, and durable before it
-is acted upon or shown.
+Its turn is the whole durability argument: what has come is folded in (`_turn`), made durable (`_write`), and
+only then shown and acted upon (`_go_on`). Until that write is over, nothing else is looked at.
 """
 
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import field
+from functools import partial
 from typing import Final, assert_never
 
 from coordinator.domain.actions import Action, action_event
@@ -37,10 +39,11 @@ from coordinator.domain.verdicts import verdict
 from coordinator.engine.calls import Answered, Broken, Calls, Granted
 from coordinator.engine.dispatcher import Dispatcher, call_for
 from coordinator.engine.feed import Feed
-from coordinator.engine.mailbox import Mailbox
+from coordinator.engine.mailbox import Mailbox, Turns
 from coordinator.engine.timers import SagaClock, slice_s
 from coordinator.ports.aside import Aside
 from coordinator.ports.clock import Chance, Clock
+from coordinator.ports.deferred import Cancellable, when_over
 from coordinator.ports.expressions import Expressions
 from coordinator.ports.journal import Journal, Request
 from coordinator.ports.telemetry import Telemetry
@@ -65,6 +68,7 @@ class Tools:
     tracing: Tracing
     expressions: Expressions
     aside: Aside
+    turns: Turns = field(default_factory=Turns)
 
 
 class Superseded(Exception):
@@ -102,13 +106,16 @@ class Driver:
         self.clock = SagaClock(tools.clock, decision.saga.updated_at, since=since)
         """The saga's own time."""
         self._unwritten: list[Event] = []
-        self._mailbox = Mailbox[_Message]()
+        self._mailbox = Mailbox[_Message](tools.turns, self._turn)
         self._calls = Calls(tools.dispatcher, tools.tracing, self._mailbox.put)
         self._answers: dict[int, Attempt] = {}
         """The calls whose answers are not written yet, by their place among the unwritten events."""
         self._asked: list[tuple[asyncio.Future[bool], bool | SagaError]] = []
         self._holding: set[StepName] = set()
         """Steps not begun whose condition was found true: it stays so."""
+        self._over: Callable[[BaseException | None], None] | None = None
+        self._writing: Cancellable | None = None
+        self._has_left = False
         self._parking = False
         self._is_broken = False
         self._has_expressions = definition.has_conditions or definition.output is not None
@@ -155,32 +162,16 @@ class Driver:
             self._tell(events)
         return holder
 
-    async def run(self) -> None:
-        """Drive the saga. Cancelling this abandons the calls in flight, as a crash would.
+    def drive(self, over: Callable[[BaseException | None], None]) -> None:
+        """Drive the saga. *over* is called once: when no automatic work is left or it is parked, or with what
+        keeps it from being driven on: Superseded where another coordinator drives it, JournalUnavailable
+        where the store failed, or a fault of ours."""
+        self._over = over
+        self._turn()
 
-        Raises:
-            Superseded: another coordinator drives the saga.
-            JournalUnavailable: the store failed.
-        """
-        try:
-            now = self._moment()
-            while True:
-                self._begin_what_is_due(now)
-                await self._write()
-                if self._is_over() and not self._mailbox:
-                    return
-                self._send()
-                await self._mailbox.wait(for_s=self._wait_s())
-                # All that has come is judged by one moment, and made durable in one write.
-                now = self._moment()
-                while (message := self._mailbox.take()) is not None:
-                    self._take(message, now)
-        except Exception as error:
-            # A journal that fails stops the whole process; anything else costs this saga alone.
-            self._is_broken = not isinstance(error, JournalUnavailable | MemoryError)
-            raise
-        finally:
-            self._leave()
+    def abandon(self) -> None:
+        """Leave it at once, whatever is under way, as a crash would."""
+        self._end(None)
 
     def cancel(self, reason: str) -> asyncio.Future[bool]:
         """Ask the saga to turn back; the future ends when that is durable, or with SagaEnded."""
@@ -204,13 +195,13 @@ class Driver:
         return self._ask(lambda saga, seq, at: action_event(saga, action, seq=seq, at=at))
 
     def act_first(self, action: Action, *, set_aside: bool) -> asyncio.Future[bool] | None:
-        """Begin with an operator's action; `run` then makes it durable. None: it was done before, so there
-        is nothing to run.
+        """Begin with an operator's action; `drive` then makes it durable. None: it was done before, so there
+        is nothing to drive.
 
         Raises:
             SagaError: what `action_event` and `decide` refuse.
         """
-        # The deadline may have come since it rests, which nobody can have seen: `run` folds it in behind.
+        # The deadline may have come since it rests, which nobody can have seen: `drive` folds it in behind.
         now = self.clock.now()
         event = action_event(self._decision.saga, action, seq=self.summary.seq, at=now, set_aside=set_aside)
         if event is None:
@@ -256,14 +247,44 @@ class Driver:
         self._decision = decide(self._decision.saga, event)
         self._unwritten.append(event)
 
-    async def _write(self) -> None:
-        if self._unwritten:
-            events, self._unwritten = self._unwritten, []
-            seq = self.summary.seq
-            summary = summarize(self._decision, seq + len(events))
-            await self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)
-            self._show(summary)
-            self._tell(events)
+    def _turn(self) -> None:
+        if self._has_left:
+            return  # it was abandoned while it waited for its turn
+        try:
+            # All that has come is judged by one moment, and made durable in one write.
+            now = self._moment()
+            while (message := self._mailbox.take()) is not None:
+                self._take(message, now)
+            self._begin_what_is_due(now)
+            if self._unwritten:
+                self._write()
+            else:
+                self._go_on()
+        except Exception as error:
+            self._end(error)
+
+    def _write(self) -> None:
+        events, self._unwritten = self._unwritten, []
+        seq = self.summary.seq
+        summary = summarize(self._decision, seq + len(events))
+        writing = self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)
+        self._writing = when_over(writing, partial(self._written, events, summary))
+
+    def _written(self, events: Sequence[Event], summary: SagaSummary, outcome: int | BaseException) -> None:
+        if isinstance(outcome, asyncio.CancelledError):
+            self.abandon()
+        elif isinstance(outcome, BaseException):
+            self._end(outcome)
+        elif not self._has_left:
+            try:
+                self._show(summary)
+                self._tell(events)
+                self._go_on()
+            except Exception as error:
+                self._end(error)
+
+    def _go_on(self) -> None:
+        """All is durable: say so to those who asked, send what is to be sent, and wait for what comes."""
         for done, outcome in self._asked:
             if done.done():
                 continue
@@ -272,6 +293,22 @@ class Driver:
             else:
                 done.set_result(outcome)
         self._asked.clear()
+        if self._is_over() and not self._mailbox:
+            self._end(None)
+            return
+        self._send()
+        self._mailbox.wait(for_s=self._wait_s())
+
+    def _end(self, error: BaseException | None) -> None:
+        if self._has_left:
+            return
+        # A journal that fails stops the whole process; anything else costs this saga alone.
+        self._is_broken = error is not None and not isinstance(error, JournalUnavailable | MemoryError)
+        self._leave()
+        # It mostly knows this driver: neither is to be held by the other.
+        over, self._over = self._over, None
+        if over is not None:
+            over(error)
 
     def _show(self, summary: SagaSummary) -> None:
         """*summary* is durable: let it be seen."""
@@ -469,6 +506,9 @@ class Driver:
 
     def _leave(self) -> None:
         """Hand back what is held, and answer whoever still asks."""
+        self._has_left = True
+        if self._writing is not None:
+            self._writing.cancel()
         self._calls.leave()
         for attempt in self._answers.values():
             attempt.abandoned()

@@ -1,18 +1,51 @@
-"""What is for one actor, in the order in which it came. One task reads it."""
+"""What is for one actor, in the order in which it came, and when that is its turn."""
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
+from contextvars import copy_context
 from typing import Generic, TypeVar
 
+from coordinator.ports.deferred import report
+
 _Message = TypeVar("_Message")
+_Turn = Callable[[], None]
+
+
+class Turns:
+    """Actors that have news, in the order in which it came. All of them take their turns in one turn of the
+    event loop: many have news at once, and a turn of the loop for each would cost as much as what they do."""
+
+    def __init__(self) -> None:
+        """What is done in a turn is done in the context that is current now, not in that of whoever had news
+        for somebody."""
+        self._due: list[_Turn] = []
+        self._context = copy_context()
+
+    def add(self, turn: _Turn) -> None:
+        """Let *turn* be taken soon."""
+        if not self._due:
+            asyncio.get_running_loop().call_soon(self._take, context=self._context)
+        self._due.append(turn)
+
+    def _take(self) -> None:
+        due, self._due = self._due, []
+        for turn in due:
+            try:
+                turn()
+            except Exception as error:  # it costs no other its turn
+                report(error)
 
 
 class Mailbox(Generic[_Message]):
-    """Messages for a task that may also wait for a moment."""
+    """Messages for an actor that may also wait for a moment."""
 
-    def __init__(self) -> None:
+    def __init__(self, turns: Turns, turn: _Turn) -> None:
+        """*turn* is taken, among *turns*, when there is something to do."""
+        self._turns = turns
+        self._turn: _Turn | None = turn
         self._messages: deque[_Message] = deque()
-        self._waiting: asyncio.Future[None] | None = None
+        self._is_waiting = False
         self._alarm: asyncio.TimerHandle | None = None
 
     def __bool__(self) -> bool:
@@ -28,17 +61,18 @@ class Mailbox(Generic[_Message]):
         """The oldest message; None where there is none."""
         return self._messages.popleft() if self._messages else None
 
-    async def wait(self, *, for_s: float | None) -> None:
-        """Return when there is a message, or after *for_s* seconds (None: not before); perhaps earlier."""
+    def wait(self, *, for_s: float | None) -> None:
+        """From here on, wake the reader once: when there is a message, or after *for_s* seconds (None: not
+        before); perhaps earlier."""
+        self._is_waiting = True
         if self._messages:
-            return
-        self._waiting = asyncio.get_running_loop().create_future()
-        if for_s is not None:
+            self._wake()
+        elif for_s is not None:
             self._set_alarm(for_s)
-        await self._waiting
 
     def close(self) -> None:
         """Wake nobody any more."""
+        self._turn = None
         if self._alarm is not None:
             self._alarm.cancel()
             self._alarm = None
@@ -59,7 +93,6 @@ class Mailbox(Generic[_Message]):
         asyncio.get_running_loop().call_soon(self._wake)
 
     def _wake(self) -> None:
-        if self._waiting is not None:
-            if not self._waiting.done():
-                self._waiting.set_result(None)
-            self._waiting = None
+        if self._is_waiting and self._turn is not None:
+            self._is_waiting = False
+            self._turns.add(self._turn)

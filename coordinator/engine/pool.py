@@ -6,6 +6,7 @@ The pool also counts them (admission), takes them up again after a restart, and 
 import asyncio
 import logging
 from collections.abc import Coroutine
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from coordinator.domain.actions import Action, end_unreadable
@@ -47,6 +48,8 @@ class Pool:
         self._sagas_open_max = sagas_open_max
         self._open = 0
         self._drivers: dict[SagaId, Driver] = {}
+        self._none_driven = asyncio.Event()
+        self._none_driven.set()
         self._launching: dict[SagaId, asyncio.Event] = {}
         self._requested: dict[tuple[str, RequestId], asyncio.Event] = {}
         self._sleepers = Sleepers(tools.clock, self._wake_up)
@@ -192,10 +195,18 @@ class Pool:
             driver.park()
         try:
             async with asyncio.timeout(grace_s):
-                while self._tasks:
-                    await asyncio.wait(self._tasks)
+                while self._tasks or self._drivers:
+                    if self._tasks:
+                        await asyncio.wait(self._tasks)
+                    await self._none_driven.wait()
         except TimeoutError:
             _log.warning("calls still in flight are abandoned", extra={"sagas": len(self._drivers)})
+        await self.abandon()
+
+    async def abandon(self) -> None:
+        """Leave everything that is under way at once, as a crash would."""
+        for driver in list(self._drivers.values()):
+            driver.abandon()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -345,7 +356,7 @@ class Pool:
         if not launched.done():
             launched.set_result((holder, None if driver is None else driver.summary))
         if driver is not None:
-            await self._drive(driver, born.saga_id)
+            self._drive(driver, born.saga_id)
 
     async def _born(
         self, definition: SagaDefinition, born: SagaStarted, request: Request
@@ -399,38 +410,45 @@ class Pool:
 
     def _own(self, driver: Driver, saga_id: SagaId) -> None:
         self._take_over(driver, saga_id)
-        driving = self._spawn(self._drive(driver, saga_id))
-        driving.set_name(f"saga {saga_id}")
+        self._drive(driver, saga_id)
 
     def _take_over(self, driver: Driver, saga_id: SagaId) -> None:
         self._drivers[saga_id] = driver
+        self._none_driven.clear()
         if self._draining:
             driver.park()
 
-    async def _drive(self, driver: Driver, saga_id: SagaId) -> None:
-        """Run a driver to its end; a fault of ours costs this saga its automation, never its visibility."""
-        reason = None
-        try:
-            await driver.run()
-        except (JournalUnavailable, MemoryError) as error:
+    def _drive(self, driver: Driver, saga_id: SagaId) -> None:
+        driver.drive(partial(self._driven, driver, saga_id))
+
+    def _driven(self, driver: Driver, saga_id: SagaId, error: BaseException | None) -> None:
+        """Nobody drives it any more. A fault of ours costs this saga its automation, never its visibility."""
+        self._open -= 1
+        del self._drivers[saga_id]
+        if not self._drivers:
+            self._none_driven.set()
+        if isinstance(error, JournalUnavailable | MemoryError):
             self._fail(error)
-        except Exception as error:
-            _log.exception(
-                "a saga cannot be driven on", extra={"saga_id": saga_id, "trace": driver.summary.trace}
+        elif error is not None:
+            _log.error(
+                "a saga cannot be driven on",
+                exc_info=error,
+                extra={"saga_id": saga_id, "trace": driver.summary.trace},
             )
             reason = f"The coordinator could not drive it on: {_told(error)}."
-        finally:
-            self._open -= 1
-            del self._drivers[saga_id]
-        if reason is not None:
-            await self._quarantine(saga_id, reason, driver.clock)
+            setting_aside = self._spawn(self._quarantine(saga_id, reason, driver.clock))
+            setting_aside.set_name(f"set aside {saga_id}")
         elif driver.has_come_to_rest:
             self._rested(driver.summary)
 
-    async def _quarantine(self, saga_id: SagaId, reason: str, clock: Clock) -> None:
+    def _quarantine(self, saga_id: SagaId, reason: str, clock: Clock) -> Coroutine[Any, Any, None]:
         """Nothing is half done in silence: a saga that cannot be driven is put before a person."""
         text = f"{reason} Its effects stand as they are: a person has to look at it."
+        # From this moment on: nobody is to take it up meanwhile.
         done = self._setting_aside[saga_id] = asyncio.Event()
+        return self._set_aside(saga_id, text, clock, done)
+
+    async def _set_aside(self, saga_id: SagaId, text: str, clock: Clock, done: asyncio.Event) -> None:
         summary = None
         try:
             await self._tools.journal.quarantine(Quarantine(saga_id, text, clock.now()))
@@ -461,7 +479,7 @@ class Pool:
             self.failed.set_result(str(error) or "there is no memory left: start it again")
 
 
-def _told(error: Exception) -> str:
+def _told(error: BaseException) -> str:
     """What may be said of *error*: the text of one that nobody raised on purpose may quote a payload."""
     return str(error) if isinstance(error, SagaError | Superseded) else type(error).__name__
 

@@ -1,6 +1,6 @@
 """The journal and the reads over it. What is not in the journal did not happen."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Sequence
 from typing import Final, Protocol
 
 from coordinator.domain.definition import SagaDefinition
@@ -139,9 +139,9 @@ class Journal(Protocol):
         """
         ...
 
-    async def append(
+    def append(
         self, saga_id: SagaId, events: Sequence[Event], *, summary: SagaSummary, seq_expected: int
-    ) -> int:
+    ) -> Awaitable[int]:
         """Make *events* and the row *summary* durable, all or none, before any command they imply is run.
 
         An `OperatorActed` among them lifts the saga's quarantine, in the same write.

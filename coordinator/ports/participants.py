@@ -103,7 +103,7 @@ class Participants(Protocol):
     """Every service that the settings name."""
 
     def perform(self, call: Call, *, timeout_s: float) -> Awaitable[Answer]:
-        """Send *call* once and wait at most *timeout_s* for its answer: a coroutine, or a future of one.
+        """Send *call* once and wait at most *timeout_s* for its answer: a coroutine, or a `Deferred`.
 
         Never raises for what a participant or the network does: that is an answer too. A call is never
         repeated below this port, so that attempts can be counted. Cancelling it abandons the call.

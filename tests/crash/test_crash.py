@@ -1,6 +1,5 @@
 """A slice of the enumeration (`make crash` does all of it), and each of its laws broken once."""
 
-import asyncio
 import sqlite3
 from collections.abc import Callable
 from dataclasses import fields, replace
@@ -9,11 +8,13 @@ from typing import Any, Final
 
 import pytest
 
+from coordinator.adapters.sqlite.group import Append
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.events import Event, SagaResumed
 from coordinator.domain.ids import FencingToken, IdempotencyKey
 from coordinator.domain.saga import Status
 from coordinator.engine.driver import Driver
+from coordinator.ports.deferred import Deferred
 from coordinator.ports.participants import Call
 from coordinator.simulation import disk
 from coordinator.simulation.boundaries import Kill
@@ -223,18 +224,21 @@ def test_a_call_that_is_sent_before_it_is_durable_that_it_begins_is_found_out(
 ) -> None:
     write = Driver._write
 
-    async def send_first(driver: Driver) -> None:
+    def send_first(driver: Driver) -> None:
         driver._send()
-        await write(driver)
+        write(driver)
 
     monkeypatch.setattr(Driver, "_write", send_first)
     _is_found_out("two steps", "I12")
 
 
 def test_an_answer_that_is_given_before_it_is_durable_is_found_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def write(writer: Writer, entry: Any) -> None:
-        writer._queue.append((entry, asyncio.get_running_loop().create_future()))
+    def write(writer: Writer, entry: Any) -> Deferred[Any]:
+        writer._queue.append((entry, Deferred()))
         writer._news.set()
+        at_once = Deferred[Any]()
+        at_once.settle(entry.row.seq if isinstance(entry, Append) else None)
+        return at_once
 
     monkeypatch.setattr(Writer, "write", write)
     _is_found_out("one step", "I1: ")

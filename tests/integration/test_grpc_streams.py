@@ -24,6 +24,7 @@ from coordinator.adapters.grpc_participants import GrpcParticipants, streams
 from coordinator.domain.ids import FencingToken, IdempotencyKey, SagaId, StepName
 from coordinator.domain.outcomes import Answer, NoProof, Succeeded, Unproved
 from coordinator.domain.saga import Status
+from coordinator.ports.deferred import when_over
 from coordinator.ports.participants import Call, CompensateCall, ExecuteCall
 from saga.v1 import participant_pb2 as pb
 from tests.scenarios.house import House, Services, define, step
@@ -267,6 +268,24 @@ def code_of(answer: Answer) -> str:
     return answer.code
 
 
+def under_way(
+    adapter: GrpcParticipants, call: Call, *, timeout_s: float = PATIENCE_S
+) -> asyncio.Future[Answer]:
+    """The answer to come, as a future that a test can look at and cancel."""
+    answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+
+    def told(outcome: Answer | BaseException) -> None:
+        if isinstance(outcome, BaseException):
+            if not isinstance(outcome, asyncio.CancelledError):
+                answer.set_exception(outcome)
+        else:
+            answer.set_result(outcome)
+
+    waiting = when_over(adapter.perform(call, timeout_s=timeout_s), told)
+    answer.add_done_callback(lambda _: waiting.cancel() if answer.cancelled() else None)
+    return answer
+
+
 async def all_of(
     adapter: GrpcParticipants, calls: Sequence[Call], *, timeout_s: float = PATIENCE_S
 ) -> list[Answer]:
@@ -291,7 +310,7 @@ async def test_one_that_is_answered_late_holds_up_no_other() -> None:
 
     calls = [a_call(number) for number in range(5)]
     async with served(late) as (adapter, service):
-        first, *others = (adapter.perform(call, timeout_s=PATIENCE_S) for call in calls)
+        first, *others = (under_way(adapter, call) for call in calls)
         assert await asyncio.gather(*others) == [success_of(call) for call in calls[1:]]
         assert not first.done()
         others_are_answered.set()
@@ -466,7 +485,7 @@ async def test_one_that_is_cancelled_while_it_goes_alone_for_want_of_a_stream_is
 
     async with served(unimplemented) as (adapter, service):
         service.reply = hang
-        answer = adapter.perform(a_call(1), timeout_s=10 * PATIENCE_S)
+        answer = under_way(adapter, a_call(1), timeout_s=10 * PATIENCE_S)
         await arrived.wait()
         answer.cancel()
         await asyncio.wait_for(left.wait(), PATIENCE_S)
@@ -503,7 +522,7 @@ async def test_one_that_reads_nothing_holds_up_its_own_calls_alone_and_gets_anot
         calling(Slow=slow_address, Quick=quick_address) as adapter,
     ):
         large = [a_call(number, service="Slow", input=f'"{"x" * 200_000}"') for number in range(40)]
-        unheard = [adapter.perform(call, timeout_s=PATIENCE_S) for call in large]
+        unheard = [under_way(adapter, call) for call in large]
         calls = [a_call(number, service="Quick") for number in range(40)]
         assert await all_of(adapter, calls) == [success_of(call) for call in calls]
         assert not any(answer.done() for answer in unheard)
@@ -513,7 +532,7 @@ async def test_one_that_reads_nothing_holds_up_its_own_calls_alone_and_gets_anot
         assert (kind_of(last), code_of(last)) == (Unproved.TRANSIENT, "DEADLINE_EXCEEDED")
         unheard[0].cancel()
         # Whoever is stuck is let go, with all that was kept for it.
-        assert not adapter._streamed["Slow"]._all
+        await until(lambda: not adapter._streamed["Slow"]._all)
         again = a_call(1, service="Slow", attempt=2)
         assert await adapter.perform(again, timeout_s=PATIENCE_S) == success_of(again)
     assert (slow.opened, slow.alone) == (2, [])
@@ -546,7 +565,7 @@ async def test_one_that_answers_nothing_is_told_what_nobody_waits_for_and_gets_a
 
     async with served(mute_to_three, well) as (adapter, service):
         first = adapter.perform(a_call(1), timeout_s=SHORT_S)
-        others = [adapter.perform(a_call(number), timeout_s=PATIENCE_S) for number in (2, 3)]
+        others = [under_way(adapter, a_call(number)) for number in (2, 3)]
         assert code_of(await first) == "DEADLINE_EXCEEDED"
         assert await told == [1]
         assert await adapter.perform(a_call(4), timeout_s=PATIENCE_S) == success_of(a_call(4))
@@ -576,9 +595,9 @@ async def test_an_answer_that_comes_too_late_is_nobodys() -> None:
 @pytest.mark.parametrize("first_s", [PATIENCE_S, 0.001])
 async def test_each_call_has_a_deadline_of_its_own(first_s: float) -> None:
     async with served(mute) as (adapter, _):
-        calls = [adapter.perform(a_call(number), timeout_s=first_s) for number in range(2)]
+        calls = [under_way(adapter, a_call(number), timeout_s=first_s) for number in range(2)]
         for soon_s in (0.1, 0.05, 0.2):
-            calls.append(adapter.perform(a_call(len(calls)), timeout_s=soon_s))
+            calls.append(under_way(adapter, a_call(len(calls)), timeout_s=soon_s))
         async with asyncio.timeout(PATIENCE_S / 2):
             answers = await asyncio.gather(*(calls[2:] if first_s == PATIENCE_S else calls))
         assert {code_of(answer) for answer in answers} == {"DEADLINE_EXCEEDED"}
@@ -627,7 +646,7 @@ async def test_one_that_is_cancelled_is_told_by_its_number_and_the_others_go_on(
         await stream.hear()
 
     async with served(listening) as (adapter, service):
-        first, second, third = (adapter.perform(a_call(n), timeout_s=PATIENCE_S) for n in range(3))
+        first, second, third = (under_way(adapter, a_call(n)) for n in range(3))
         await until(lambda: len(service.delivered) == 3)
         second.cancel()
         assert await first == success_of(a_call(0))
@@ -646,7 +665,7 @@ async def test_one_that_is_cancelled_before_it_is_sent_is_never_sent() -> None:
         await well(stream)
 
     async with served(slow_to_greet) as (adapter, service):
-        first, second, third = (adapter.perform(a_call(n), timeout_s=PATIENCE_S) for n in range(3))
+        first, second, third = (under_way(adapter, a_call(n)) for n in range(3))
         await until(lambda: service.opened == 1)
         second.cancel()
         may_greet.set()

@@ -347,10 +347,7 @@ class House:
 
     async def dies(self) -> None:
         """Abandon everything at once, as kill -9 would."""
-        tasks = [*self.pool._tasks]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.pool.abandon()
         await settled()
 
     def successor(

@@ -14,7 +14,7 @@ from coordinator.domain.saga import Status
 from coordinator.ports.participants import Call, ExecuteCall
 from coordinator.simulation.world import SUCCEEDS, Reaction
 from tests.contract.sagas import ORDER, a_saga
-from tests.scenarios.house import House, Services, define, step
+from tests.scenarios.house import House, Services, define, settled, step
 from tests.unit.machine.world import judge
 
 FORWARD = {
@@ -107,6 +107,7 @@ async def test_two_hundred_sagas_keep_the_laws_while_coordinators_die_and_custom
             await house.dies()
         else:
             await house.pool.park(grace_s=dice.random() * 0.01)
+        await settled()
         house.check_that_all_slots_are_free()
         house = house.successor(calls_max=20)
         await house.pool.recover()

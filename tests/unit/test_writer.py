@@ -54,7 +54,11 @@ def a_writer(disk: Disk) -> Writer:
 
 def queue(of: Writer, *names: str) -> list[asyncio.Task[None]]:
     """One who waits for each, in this order."""
-    return [asyncio.create_task(of.write(Quarantine(SagaId(name), "damaged", 1.0))) for name in names]
+
+    async def wait(name: str) -> None:
+        await of.write(Quarantine(SagaId(name), "damaged", 1.0))
+
+    return [asyncio.create_task(wait(name)) for name in names]
 
 
 async def ends(waiting: Sequence[asyncio.Task[None]]) -> list[type | None]:

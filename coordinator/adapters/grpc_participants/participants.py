@@ -7,7 +7,7 @@ go on streams where a service offers them (streams.py).
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import Any, Final
 
 import grpc
@@ -29,6 +29,7 @@ from coordinator.adapters.grpc_participants.descriptions import (
 from coordinator.adapters.grpc_participants.streams import StreamedCalls, streams_to
 from coordinator.adapters.grpc_participants.words import fit_message
 from coordinator.domain.outcomes import Answer
+from coordinator.ports.deferred import Deferred
 from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from saga.v1 import participant_pb2 as pb
 
@@ -77,13 +78,13 @@ class GrpcParticipants:
             for (service, target), channel in zip(services.items(), self._channels.values(), strict=True)
         }
 
-    def perform(self, call: Call, *, timeout_s: float) -> asyncio.Future[Answer]:
+    def perform(self, call: Call, *, timeout_s: float) -> Awaitable[Answer]:
         """Send *call* once, and say what came of it."""
         streamed = self._streamed.get(call.service)
         if streamed is not None:
             return streamed.perform(call, timeout_s)
-        unsent: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        unsent.set_result(unanswered("UNAVAILABLE", f"no address is set for {call.service} (SAGA_SERVICES)"))
+        unsent = Deferred[Answer]()
+        unsent.settle(unanswered("UNAVAILABLE", f"no address is set for {call.service} (SAGA_SERVICES)"))
         return unsent
 
     async def _alone(self, call: Call, timeout_s: float) -> Answer:

@@ -10,7 +10,7 @@ import asyncio
 import ipaddress
 import logging
 import math
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final, TypeAlias
 
 import grpc
@@ -26,6 +26,7 @@ from coordinator.adapters.grpc_participants.answers import (
 )
 from coordinator.adapters.grpc_participants.words import is_unexplained
 from coordinator.domain.outcomes import Answer, NoProof, Unproved
+from coordinator.ports.deferred import Cancellable, Deferred, when_over
 from coordinator.ports.participants import Call
 from saga.v1 import participant_pb2 as pb
 
@@ -79,11 +80,11 @@ class StreamedCalls:
         self._all: dict[_Stream, None] = {}
         self._alone_until = 0.0
 
-    def perform(self, call: Call, timeout_s: float) -> asyncio.Future[Answer]:
+    def perform(self, call: Call, timeout_s: float) -> Awaitable[Answer]:
         """Send *call* once. Cancelling what comes back abandons it."""
         loop = asyncio.get_running_loop()
         if self._alone_until and loop.time() < self._alone_until:
-            return loop.create_task(self._alone(call, timeout_s))
+            return self._alone(call, timeout_s)
         place = self._next = (self._next + 1) % len(self._current)
         stream = self._current[place]
         if stream is not None and len(self._current) > 1 and stream.opened_at + STREAM_S < loop.time():
@@ -130,55 +131,44 @@ class StreamedCalls:
         """There was no stream to be had, so its calls were not sent yet."""
         if code != "UNAVAILABLE":
             self._stay_alone()
-        loop = asyncio.get_running_loop()
         for answer in stream.take_waiting():
-            answer.follow(loop.create_task(self._alone(answer.call, answer.left_s())))
+            answer.follow(self._alone(answer.call, answer.left_s()))
 
     def _stay_alone(self) -> None:
         self._alone_until = asyncio.get_running_loop().time() + ALONE_S
 
 
-class _Answer(asyncio.Future[Answer]):
+class _Answer(Deferred[Answer]):
     """The answer to one call of a stream."""
 
-    # Set by whoever makes it: an `__init__` of its own would take as long as all the rest.
-    call: Call
-    stream: "_Stream"
-    number: int
-    """The call's on the stream."""
-    sent_at: float
-    deadline_at: float
-    """By the clock of the event loop, as `sent_at`."""
-    _task: asyncio.Task[Answer] | None = None
+    __slots__ = ("_followed", "call", "deadline_at", "number", "sent_at", "stream")
 
-    def cancel(self, msg: Any | None = None) -> bool:
-        if not super().cancel(msg):
+    def __init__(self, call: Call, stream: "_Stream", number: int, sent_at: float, timeout_s: float) -> None:
+        """*number* is the call's on *stream*; *sent_at* is a time of the event loop's clock."""
+        super().__init__()
+        self.call = call
+        self.stream = stream
+        self.number = number
+        self.sent_at = sent_at
+        self.deadline_at = sent_at + timeout_s
+        self._followed: Cancellable | None = None
+
+    def cancel(self) -> bool:
+        if not super().cancel():
             return False
-        if self._task is not None:
-            self._task.cancel()
+        if self._followed is not None:
+            self._followed.cancel()
         else:
             self.stream.give_up(self.number)
         return True
 
     def left_s(self) -> float:
         """For how long it is still waited for."""
-        return max(self.deadline_at - self.get_loop().time(), 0.0)
+        return max(self.deadline_at - asyncio.get_running_loop().time(), 0.0)
 
-    def follow(self, task: asyncio.Task[Answer]) -> None:
-        """It is what *task* yields."""
-        self._task = task
-        task.add_done_callback(self._followed)
-
-    def _followed(self, task: asyncio.Task[Answer]) -> None:
-        if self.done():
-            return
-        if task.cancelled():
-            super().cancel()
-            return
-        if (error := task.exception()) is not None:
-            self.set_exception(error)
-        else:
-            self.set_result(task.result())
+    def follow(self, call: Awaitable[Answer]) -> None:
+        """It is what *call* yields."""
+        self._followed = when_over(call, self.settle)
 
 
 class _Stream:
@@ -223,12 +213,9 @@ class _Stream:
     def send(self, call: Call, timeout_s: float) -> _Answer:
         self._number = number = self._number + 1
         self._outgoing[number] = to_numbered(call, number, timeout_s)
-        self._waiting[number] = answer = _Answer(loop=self._loop)
-        answer.call, answer.stream, answer.number = call, self, number
-        answer.sent_at = sent_at = self._loop.time()
-        answer.deadline_at = deadline_at = sent_at + timeout_s
-        if deadline_at < self._looks_at:
-            self._look_at(deadline_at)
+        self._waiting[number] = answer = _Answer(call, self, number, self._loop.time(), timeout_s)
+        if answer.deadline_at < self._looks_at:
+            self._look_at(answer.deadline_at)
         self._news.set()
         return answer
 
@@ -245,7 +232,7 @@ class _Stream:
 
     def tell_waiting(self, answer: Answer) -> None:
         for waiting in self.take_waiting():
-            waiting.set_result(answer)
+            waiting.settle(answer)
 
     async def close(self) -> None:
         self._cut()
@@ -294,7 +281,7 @@ class _Stream:
         late = {number: answer for number, answer in self._waiting.items() if answer.deadline_at <= now}
         for number, answer in late.items():
             del self._waiting[number]
-            answer.set_result(_OUT_OF_TIME)
+            answer.settle(_OUT_OF_TIME)
             self.give_up(number)
         if self._waiting:
             self._look_at(min(answer.deadline_at for answer in self._waiting.values()))
@@ -359,7 +346,8 @@ class _Stream:
             if answer is None:
                 continue
             try:
-                answer.set_result(to_numbered_answer(answer.call, numbered))
+                outcome: Answer | Exception = to_numbered_answer(answer.call, numbered)
             except Exception as error:  # a bug of ours: it costs this call's saga, and no other
-                answer.set_exception(error)
+                outcome = error
+            answer.settle(outcome)
         self._end_if_idle()

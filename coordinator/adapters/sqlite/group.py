@@ -81,9 +81,12 @@ class MendHeads:
 
 
 Entry = Start | Append | Quarantine | TakeUpFiles | Register | Retire | MendHeads
-Outcome = Request | Registered | Registration | Sequence[Registered | VersionTaken] | SagaError | bool | None
-"""None: written, or there was nothing to retire. A request: it was taken before, with the same content. An
-error: refused. Whether something was mended. Else what became of a definition, or of files."""
+Outcome = (
+    Request | Registered | Registration | Sequence[Registered | VersionTaken] | SagaError | int | bool | None
+)
+"""None: written, or there was nothing to retire. After an append the number of the newest record. A request:
+it was taken before, with the same content. An error: refused. Whether something was mended. Else what became
+of a definition, or of files."""
 
 _TOKEN: Final = "SELECT token FROM journal"
 _HEAD: Final = (
@@ -433,7 +436,7 @@ class _Group:
             self._quarantines.pop(entry.saga_id, None)
             self._lifted[entry.saga_id] = None
         self._chain(entry.saga_id, head, entry.lines, entry.row)
-        return None
+        return head.seq
 
     def _quarantine(self, quarantine: Quarantine) -> Outcome:
         head = self._head(quarantine.saga_id)

@@ -31,6 +31,7 @@ from coordinator.domain.errors import JournalDamaged, StartupFailed
 from coordinator.domain.events import Event, OperatorActed
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId
 from coordinator.domain.summary import SagaSummary
+from coordinator.ports.deferred import Deferred
 from coordinator.ports.journal import Census, Cursor, OpenSaga, Piece, Quarantine, Record, Request, SagaFilter
 
 DISK_FREE_MIN_BYTES: Final = 64 << 20
@@ -153,13 +154,12 @@ class SqliteJournal:
         entry = Start(request, definition, lines(events), fixed_row(summary), summary_row(summary))
         return await self._writer.write(entry) or request
 
-    async def append(
+    def append(
         self, saga_id: SagaId, events: Sequence[Event], *, summary: SagaSummary, seq_expected: int
-    ) -> int:
+    ) -> Deferred[int]:
         _check_numbers(events, summary, seq_expected)
         lifts = OperatorActed in map(type, events)
-        await self._writer.write(Append(saga_id, lines(events), summary_row(summary), seq_expected, lifts))
-        return summary.seq
+        return self._writer.write(Append(saga_id, lines(events), summary_row(summary), seq_expected, lifts))
 
     async def quarantine(self, quarantine: Quarantine) -> None:
         check_text(quarantine.reason)

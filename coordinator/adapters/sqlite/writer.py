@@ -17,9 +17,10 @@ from coordinator.adapters.sqlite.connection import WAL_BYTES_MAX, Database
 from coordinator.adapters.sqlite.damage import is_damage
 from coordinator.adapters.sqlite.group import Append, Entry, Heads, MendHeads, Outcome, Start, write_group
 from coordinator.adapters.sqlite.registrations import Register, Retire, TakeUpFiles
-from coordinator.domain.errors import JournalTakenOver, JournalUnavailable, SagaError, VersionTaken
+from coordinator.domain.errors import JournalTakenOver, JournalUnavailable, VersionTaken
 from coordinator.domain.ids import FencingToken
 from coordinator.domain.language.registration import Registered, Registration
+from coordinator.ports.deferred import Deferred
 from coordinator.ports.journal import Quarantine, Request
 
 CHECKPOINT_ENTRIES: Final = 8_000
@@ -28,7 +29,7 @@ soon dirty again: the log grows to some 8 MB, and a busy coordinator writes a te
 
 _log = logging.getLogger(__name__)
 
-_Waiter = asyncio.Future[Outcome]
+_Waiter = Deferred[Any]
 
 
 class Writer:
@@ -61,20 +62,22 @@ class Writer:
         self._task = asyncio.create_task(self._run(), name="journal writer")
 
     @overload
-    async def write(self, entry: Start) -> Request | None: ...
+    def write(self, entry: Start) -> Deferred[Request | None]: ...
     @overload
-    async def write(self, entry: Append | Quarantine) -> None: ...
+    def write(self, entry: Append) -> Deferred[int]: ...
     @overload
-    async def write(self, entry: Register) -> Registered: ...
+    def write(self, entry: Quarantine) -> Deferred[None]: ...
     @overload
-    async def write(self, entry: Retire) -> Registration | None: ...
+    def write(self, entry: Register) -> Deferred[Registered]: ...
     @overload
-    async def write(self, entry: MendHeads) -> bool: ...
+    def write(self, entry: Retire) -> Deferred[Registration | None]: ...
     @overload
-    async def write(self, entry: TakeUpFiles) -> Sequence[Registered | VersionTaken]: ...
+    def write(self, entry: MendHeads) -> Deferred[bool]: ...
+    @overload
+    def write(self, entry: TakeUpFiles) -> Deferred[Sequence[Registered | VersionTaken]]: ...
 
-    async def write(self, entry: Entry) -> Any:
-        """Wait until *entry* is durable; what became of it, as `Outcome` tells.
+    def write(self, entry: Entry) -> Deferred[Any]:
+        """Queue *entry*. What is returned ends when it is durable, with what became of it, as `Outcome` says.
 
         A caller that is cancelled leaves only its own wait: the entry stays in the queue.
 
@@ -82,13 +85,10 @@ class Writer:
             SagaError: what the entry met; JournalUnavailable where the store failed.
         """
         self.check()
-        waiter: _Waiter = self._loop.create_future()
+        waiter: _Waiter = Deferred()
         self._queue.append((entry, waiter))
         self._news.set()
-        outcome = await waiter
-        if isinstance(outcome, SagaError):
-            raise outcome
-        return outcome
+        return waiter
 
     def check(self) -> None:
         """Raise JournalUnavailable if the journal takes nothing any more."""
@@ -148,8 +148,7 @@ class Writer:
             while group := await self._gather():
                 outcomes, duration_s = await self._db.run(self._work(group))
                 for (_, waiter), outcome in zip(group, outcomes, strict=True):
-                    if not waiter.done():
-                        waiter.set_result(outcome)
+                    waiter.settle(outcome)
                 if self._on_commit is not None:
                     self._on_commit(len(group), duration_s)
                 await self._checkpoint_when_due(len(group))
@@ -198,5 +197,4 @@ class Writer:
         db.execute(f"PRAGMA wal_checkpoint({'RESTART' if grown else 'PASSIVE'})").fetchall()
 
     def _wake_in_vain(self, waiter: _Waiter) -> None:
-        if not waiter.done():
-            waiter.set_exception(JournalUnavailable(self.failed.result()))
+        waiter.settle(JournalUnavailable(self.failed.result()))

@@ -23,20 +23,48 @@ _DURABILITY: Final = (
         (
             _driver(
                 """
-                await self._write()
-                if self._is_over() and not self._mailbox:
-                    return
-                self._send()
+                if self._unwritten:
+                    self._write()
                 """,
                 """
-                self._send()
-                await self._write()
-                if self._is_over() and not self._mailbox:
-                    return
+                if self._unwritten:
+                    self._send()
+                    self._write()
                 """,
             ),
         ),
         shape="two steps",
+    ),
+    Bug(
+        "turn-during-a-write",
+        "What comes while a saga is written is looked at before that is over.",
+        (
+            _driver(
+                """
+                events, self._unwritten = self._unwritten, []
+                seq = self.summary.seq
+                """,
+                """
+                events, self._unwritten = self._unwritten, []
+                self._mailbox.wait(for_s=None)
+                seq = self.summary.seq
+                """,
+            ),
+        ),
+    ),
+    Bug(
+        "turn-after-leaving",
+        "A saga that was abandoned while it waited for its turn takes that all the same.",
+        (
+            _driver(
+                """
+                if self._has_left:
+                    return  # it was abandoned while it waited for its turn
+                """,
+                "",
+            ),
+        ),
+        tests="tests/scenarios/test_many.py",
     ),
     Bug(
         "early-action",
@@ -60,11 +88,11 @@ _DURABILITY: Final = (
         (
             _driver(
                 """
-                await self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)
+                writing = self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)
                 """,
                 """
                 self._tools.feed.publish(summary)
-                await self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)
+                writing = self._tools.journal.append(self._saga_id, events, summary=summary, seq_expected=seq)
                 """,
             ),
         ),
@@ -171,12 +199,11 @@ _TIME: Final = (
         (
             _driver(
                 """
-                await self._mailbox.wait(for_s=self._wait_s())
+                self._mailbox.wait(for_s=self._wait_s())
                 """,
                 """
-                await self._mailbox.wait(for_s=self._wait_s())
-                if self._wait_s():
-                    await self._mailbox.wait(for_s=None)
+                wait_s = self._wait_s()
+                self._mailbox.wait(for_s=None if wait_s == 30.0 else wait_s)
                 """,
             ),
         ),
@@ -409,13 +436,11 @@ _ADMISSION: Final = (
         (
             _pool(
                 """
-                finally:
-                    self._open -= 1
-                    del self._drivers[saga_id]
+                self._open -= 1
+                del self._drivers[saga_id]
                 """,
                 """
-                finally:
-                    del self._drivers[saga_id]
+                del self._drivers[saga_id]
                 """,
             ),
         ),
@@ -452,13 +477,11 @@ _SLOTS: Final = (
             _dispatcher(
                 """
                 self.free_slot(call.service)
-                over(answer)
-                if answer.cancelled() or answer.exception() is not None:
+                if isinstance(answer, asyncio.CancelledError):
                     return
                 """,
                 """
-                over(answer)
-                if answer.cancelled() or answer.exception() is not None:
+                if isinstance(answer, asyncio.CancelledError):
                     return
                 self.free_slot(call.service)
                 """,
@@ -559,9 +582,12 @@ _NEWS: Final = (
             _mailbox(
                 """
                 if self._messages:
-                    return
+                    self._wake()
+                elif for_s is not None:
                 """,
-                "",
+                """
+                if for_s is not None:
+                """,
             ),
         ),
     ),

@@ -6,6 +6,7 @@ from typing import Final
 from tests.planted.bugs import Bug, Swap
 
 _writer = partial(Swap, "coordinator/adapters/sqlite/writer.py")
+_deferred = partial(Swap, "coordinator/ports/deferred.py")
 _group = partial(Swap, "coordinator/adapters/sqlite/group.py")
 _rows = partial(Swap, "coordinator/adapters/sqlite/rows.py")
 _reader = partial(Swap, "coordinator/adapters/sqlite/reader.py")
@@ -19,10 +20,14 @@ BUGS: Final = (
         (
             _writer(
                 """
-                outcome = await waiter
+                self._news.set()
+                return waiter
                 """,
                 """
-                outcome = None if isinstance(entry, Start) else await waiter
+                self._news.set()
+                if isinstance(entry, Start):
+                    (waiter := Deferred()).settle(None)
+                return waiter
                 """,
             ),
         ),
@@ -33,10 +38,14 @@ BUGS: Final = (
         (
             _writer(
                 """
-                outcome = await waiter
+                self._news.set()
+                return waiter
                 """,
                 """
-                outcome = None if isinstance(entry, Append) else await waiter
+                self._news.set()
+                if isinstance(entry, Append):
+                    (waiter := Deferred()).settle(entry.row.seq)
+                return waiter
                 """,
             ),
         ),
@@ -261,7 +270,6 @@ BUGS: Final = (
                 """,
                 "",
             ),
-            _group("return None if kept is None else kept.copy()", "return kept"),
         ),
         tests="tests/integration/test_sqlite_damage.py",
     ),
@@ -285,13 +293,14 @@ BUGS: Final = (
         "who-left-stops-the-journal",
         "A caller that was cancelled before its group is written takes the journal down.",
         (
-            _writer(
+            _deferred(
                 """
-                if not waiter.done():
-                    waiter.set_result(outcome)
+                if self._outcome is not _PENDING:
+                    return
                 """,
                 """
-                waiter.set_result(outcome)
+                if self._outcome is not _PENDING:
+                    raise asyncio.InvalidStateError
                 """,
             ),
         ),
