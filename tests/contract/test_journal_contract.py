@@ -32,6 +32,7 @@ from coordinator.ports.journal import (
     OpenSaga,
     Quarantine,
     Record,
+    Request,
     SagaFilter,
 )
 from tests.contract.conftest import Home
@@ -122,12 +123,21 @@ class TestStarting:
         assert len(await listed(journal)) == 1
 
     async def test_a_saga_id_that_is_in_use_starts_no_second_saga(self, journal: AnyJournal) -> None:
-        first, second = a_saga("1"), a_saga("2")
-        second.id = first.id
+        first = a_saga("1")
+        second, third = (
+            Told(first.id, RequestId(name), first.definition, 2_000.0) for name in ("other", "another")
+        )
         await first.start(journal)
         with pytest.raises(JournalConflict):
             await second.start(journal)
         assert await journal.requested(second.front_door, second.request_id) is None
+        # Also not in one group with others.
+        others = [a_saga("2"), a_saga("3")]
+        told = await asyncio.gather(
+            *(saga.start(journal) for saga in (others[0], third, others[1])), return_exceptions=True
+        )
+        assert [type(answer) for answer in told] == [Request, JournalConflict, Request]
+        assert await listed(journal) == ["saga-3", "saga-2", "saga-1"]
 
     async def test_a_definition_is_kept_once_for_all_its_sagas(self, journal: AnyJournal) -> None:
         sagas = [a_saga(str(number), definition=a_definition("Trip")) for number in range(3)]

@@ -412,7 +412,7 @@ class _Group:
             return first if first.content == request.content else RequestIdTaken(request.request_id)
         if (sentence := self._shortage()) is not None:
             return Overloaded(sentence)
-        if self._head(request.saga_id) is not None:
+        if self._is_taken(request.saga_id):
             return JournalConflict(request.saga_id, 0)
         (born_at, _, _), *_ = entry.lines
         if (moved := self._registrations.start(entry.definition, born_at)) is not None:
@@ -459,6 +459,11 @@ class _Group:
         self._advanced[saga_id] = row
         if head.standing != row.standing:
             head.standing = self._changed[saga_id] = row.standing
+
+    def _is_taken(self, saga_id: SagaId) -> bool:
+        """Whether a saga has this id. Ids are drawn at random: that one is taken is left for the tables' key
+        to find out, and only then are those in the file looked at."""
+        return saga_id in self._heads or (not self._believes_rows and self._head(saga_id) is not None)
 
     def _next_number(self) -> int:
         """That of the next saga."""
