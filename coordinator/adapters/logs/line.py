@@ -5,11 +5,11 @@ import math
 import re
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Final, TypeAlias
 
 from coordinator.domain.trace import trace_ids
+from coordinator.domain.values import frozen
 
 Value: TypeAlias = str | int | float | tuple[str, ...]
 
@@ -35,7 +35,7 @@ _VARYING: Final = frozenset({"duration_ms", "at", "trace_id", "span_id"})
 _WITHOUT_ARGUMENTS: Final = re.compile(r"[^(<\n]*")
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class Line:
     """One line of the log. It keeps nothing of the record alive: that may hold a whole call by its frames."""
 

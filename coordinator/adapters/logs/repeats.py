@@ -7,10 +7,11 @@ window begins. So whatever comes is written or counted, exactly once.
 
 from collections import OrderedDict
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf
 
 from coordinator.adapters.logs.line import Line
+from coordinator.domain.values import replace
 
 
 @dataclass(slots=True)
