@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
 from typing import Final, TypeVar
@@ -155,8 +155,7 @@ class Sagas:
             if not summary.status.is_open:
                 return summary
             try:
-                async with asyncio.timeout(timeout_s):
-                    return await news.next()
+                return await news.next(timeout_s=timeout_s)
             except TimeoutError:
                 raise WaitTimedOut(saga_id, (await self._summary(saga_id)).status) from None
 
@@ -341,9 +340,10 @@ class Sagas:
         while True:
             definition = await self._catalog.get(wanted.saga_name, wanted.version)
             born = self._born(definition, wanted.input, text, request, trace)
-            # If the definition was retired or replaced on the way, what there is by now is chosen.
-            with suppress(DefinitionMoved):
+            try:
                 return await self._pool.launch(definition, born, request)
+            except DefinitionMoved:
+                continue  # it was retired or replaced on the way: what there is by now is chosen
 
     def _born(
         self, definition: SagaDefinition, given: JsonValue, text: str, request: Request, trace: str
@@ -394,7 +394,7 @@ def _refusal(refused: Draining | Overloaded) -> str:
 def _content(wanted: Wanted, text: str) -> Digest:
     """What must be equal for two requests with one id to be the same request; *text* is the input of this one
     in canonical form."""
-    named: JsonValue = (
-        {"name": wanted.saga_name, "version": wanted.version} if wanted.names_definition else None
-    )
-    return digest(f'{{"definition":{canonical(named)},"input":{text}}}')
+    named = "null"
+    if wanted.names_definition:
+        named = canonical({"name": wanted.saga_name, "version": wanted.version})
+    return digest(f'{{"definition":{named},"input":{text}}}')

@@ -2,6 +2,7 @@
 
 import asyncio
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
@@ -59,8 +60,8 @@ async def test_those_who_came_first_are_told_first(is_closed: bool, monkeypatch:
 
         came = 0
 
-        def __init__(self, *, at_rest: bool) -> None:
-            super().__init__(at_rest=at_rest)
+        def __init__(self, *place: Any, at_rest: bool) -> None:
+            super().__init__(*place, at_rest=at_rest)
             Placed.came += 1
             self.place = Placed.came
 
@@ -125,7 +126,30 @@ async def test_who_waits_for_the_end_alone_is_not_woken_before() -> None:
     with feed.listen(SAGA, at_rest=True) as news:
         feed.publish(tale.summary)
         with pytest.raises(TimeoutError):
-            async with asyncio.timeout(0.01):
-                await news.next()
+            await news.next(timeout_s=0.01)
         feed.publish(ended := tale.passes("a").summary)
         assert await news.next() == ended
+
+
+async def test_what_comes_with_the_end_of_the_wait_is_heard() -> None:
+    feed = Feed()
+    with feed.listen(SAGA) as news:
+        waiting = asyncio.ensure_future(news.next(timeout_s=0.0))
+        await asyncio.sleep(0)
+        asyncio.get_running_loop().call_later(0.0, feed.publish, published := news_number(1))
+        assert await waiting == published
+
+
+async def test_an_end_of_a_wait_that_is_over_ends_no_other() -> None:
+    feed = Feed()
+    with feed.listen(SAGA) as news:
+        feed.publish(news_number(1))
+        await news.next(timeout_s=0.01)
+        first = asyncio.ensure_future(news.next(timeout_s=0.01))
+        await asyncio.sleep(0)
+        feed.publish(news_number(2))
+        await first
+        second = asyncio.ensure_future(news.next(timeout_s=60.0))
+        await asyncio.sleep(0.02)
+        assert not second.done()
+        second.cancel()
