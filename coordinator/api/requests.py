@@ -208,8 +208,11 @@ def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:
     order_id, user_id = request.order_id, request.user_id
     violations.text("order_id", order_id, chars_max=REQUEST_ID_CHARS_MAX)
     violations.text("user_id", user_id, chars_max=ID_CHARS_MAX)
-    items = [(item.item_id, item.quantity) for item in request.items[:ITEMS_MAX]]
-    _check_items(violations, items, count=len(request.items))
+    ordered = request.items
+    count = len(ordered)
+    first = ordered if count <= ITEMS_MAX else ordered[:ITEMS_MAX]
+    items = [(item.item_id, item.quantity) for item in first]
+    _check_items(violations, items, count=count)
     payment: JsonValue = None
     if request.HasField("payment_info"):
         payment = _payment(violations, request.payment_info)

@@ -123,30 +123,30 @@ class PrometheusTelemetry:
             self._begin("definition", saga_name)
 
     def saga_started(self, saga_name: str) -> None:
-        self._started.add(self.label("definition", saga_name))
+        self._started.add((self.label("definition", saga_name),))
 
     def start_refused(self, reason: str) -> None:
-        self._refused.add(reason)
+        self._refused.add((reason,))
 
     def saga_rested(self, saga_name: str, status: Status, duration_s: float, trace: str) -> None:
-        definition = self.label("definition", saga_name)
-        self._rested.add(definition, status.value)
-        self._duration.observe(duration_s, definition, status.value, example=self._example(trace, duration_s))
+        labels = self.label("definition", saga_name), status.value
+        self._rested.add(labels)
+        self._duration.observe(duration_s, labels, self._example(trace, duration_s))
 
     def attempt_ended(
         self, service: str, direction: Direction, answer: Answer, duration_s: float, trace: str
     ) -> None:
-        name = self.label("service", service)
+        # An enum works out its name whenever it is asked for it.
+        labels = name, way = self.label("service", service), direction.name
         outcome = _OUTCOMES[answer.kind if isinstance(answer, NoProof) else type(answer)]
-        self._attempts.add(name, direction.name, outcome)
-        example = self._example(trace, duration_s)
-        self._attempt_duration.observe(duration_s, name, direction.name, example=example)
+        self._attempts.add((name, way, outcome))
+        self._attempt_duration.observe(duration_s, labels, self._example(trace, duration_s))
 
     def backed_off(self, service: str, direction: Direction, wait_s: float) -> None:
-        self._backoff.observe(wait_s, self.label("service", service), direction.name)
+        self._backoff.observe(wait_s, (self.label("service", service), direction.name))
 
     def operator_acted(self, verb: Verb) -> None:
-        self._actions.add(verb.value)
+        self._actions.add((verb.value,))
 
     def committed(self, entries: int, duration_s: float) -> None:
         """The journal has made *entries* durable at once, in *duration_s*."""
@@ -159,7 +159,7 @@ class PrometheusTelemetry:
 
     def trace_header_ignored(self, header: str) -> None:
         """A caller sent a *header* (`traceparent`, `baggage`) that breaks its rules."""
-        self._headers_ignored.add(header)
+        self._headers_ignored.add((header,))
 
     def read(self, loads: Mapping[str, Load]) -> list[Reading]:
         """All that was told, and what the dispatcher has under way, as it stands at this moment."""
@@ -177,8 +177,7 @@ class PrometheusTelemetry:
 
     def _example(self, trace: str, value: float) -> Example | None:
         """What leads from a number to a trace; only to one that is recorded, or nobody finds it."""
-        context = recorded_trace(trace)
-        if context is None:
+        if not trace or (context := recorded_trace(trace)) is None:
             return None
         return Example(context.trace_id, context.span_id, value, self._clock.now())
 
@@ -237,7 +236,7 @@ class _Counter:
         for labels in series:
             self._values[labels] = 0
 
-    def add(self, *labels: str) -> None:
+    def add(self, labels: Labels) -> None:
         self._values[labels] = self._values.get(labels, 0) + 1
 
     def read(self) -> Reading:
@@ -263,7 +262,7 @@ class _Histogram:
         for labels in series:
             self._observed[labels] = _Observed([0] * buckets, 0.0, [None] * buckets)
 
-    def observe(self, value: float, *labels: str, example: Example | None = None) -> None:
+    def observe(self, value: float, labels: Labels = (), example: Example | None = None) -> None:
         if (observed := self._observed.get(labels)) is None:
             self.begin([labels])
             observed = self._observed[labels]
