@@ -65,18 +65,13 @@ def _entries(saga_input: str) -> Mapping[str, str]:
     return kept(saga_input)
 
 
-def _read_entries(saga_input: str) -> Mapping[str, str]:
-    fields = input_fields(saga_input)
-    return {field: _entry(field, jsontext.canonical(value)) for field, value in fields.items()}
-
-
 # Each step needs them, and many sagas take turns: of those that are short all are kept, of the longest a few,
 # so that none of the three holds more than some 16 MiB.
 _SHORT_CHARS_MAX: Final = 1 << 13
 _LONG_CHARS_MAX: Final = 1 << 17
-_kept_short = lru_cache(maxsize=2_048)(_read_entries)
-_kept_long = lru_cache(maxsize=128)(_read_entries)
-_kept_huge = lru_cache(maxsize=16)(_read_entries)
+_kept_short = lru_cache(maxsize=2_048)(jsontext.entries)
+_kept_long = lru_cache(maxsize=128)(jsontext.entries)
+_kept_huge = lru_cache(maxsize=16)(jsontext.entries)
 
 
 @lru_cache(maxsize=16)

@@ -8,6 +8,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from json.scanner import make_scanner
 from typing import Final, NoReturn, TypeAlias
 
 import orjson
@@ -85,6 +86,24 @@ def reload(text: str) -> JsonValue:
     """Read text that `canonical` wrote: it was checked when it came in."""
     value: JsonValue = _PLAIN.decode(text)
     return value
+
+
+def entries(text: str) -> dict[str, str]:
+    """The text of each entry, with its key, of an object that `canonical` wrote; by its key.
+
+    Raises:
+        TypeError: it is the text of something else.
+    """
+    if not text.startswith("{"):
+        raise TypeError("expected the text of an object")
+    found = {}
+    start = 1
+    while start < len(text) - 1:
+        key, end = _next_value(text, start)
+        _, end = _next_value(text, end + 1)
+        found[key] = text[start:end]
+        start = end + 1
+    return found
 
 
 def size_bytes(text: str) -> int:
@@ -322,6 +341,8 @@ _MARKING: Final = json.JSONDecoder(
     parse_constant=_marked_constant,
 )
 _PLAIN: Final = json.JSONDecoder()
+# Reads the value that begins at an index of a text, and tells where it ends.
+_next_value: Final = make_scanner(_PLAIN)  # type: ignore[arg-type]  # any decoder will do
 _SORTED: Final = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS | orjson.OPT_PASSTHROUGH_DATETIME
 # Ten times as fast as a pattern that looks for a digit and a point or an E behind it.
 _DIGITS_AND_POINTS: Final = bytes.maketrans(b"0123456789.eE", b"0000000000...")

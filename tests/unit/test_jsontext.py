@@ -236,6 +236,15 @@ def test_reading_undoes_writing(value: JsonValue) -> None:
 
 
 @settings(deadline=None)
+@given(st.dictionaries(st.text(max_size=5), VALUES, max_size=5))
+def test_the_entries_of_a_canonical_text_are_its_parts(value: dict[str, JsonValue]) -> None:
+    entries = jsontext.entries(jsontext.canonical(value))
+    assert entries == {
+        key: f"{jsontext.canonical(key)}:{jsontext.canonical(entry)}" for key, entry in value.items()
+    }
+    assert f"{{{','.join(entries.values())}}}" == jsontext.canonical(value)
+
+
 @given(VALUES)
 def test_how_json_is_written_does_not_change_its_canonical_text(value: JsonValue) -> None:
     other = json.dumps(value, indent=3, ensure_ascii=True)
