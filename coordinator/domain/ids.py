@@ -17,14 +17,15 @@ REQUEST_ID_CHARS_MAX: Final = 128
 def execute_key(saga_id: SagaId, step: StepName, round_number: int) -> IdempotencyKey:
     """The key of a step's forward transaction: fixed per saga, step and direction, never per attempt. Only an
     operator's retry of a refusal, which its participant has stored under the key, begins another round."""
-    return _key(saga_id, step, "execute", round_number)
+    key = IdempotencyKey(f"{saga_id}/{step}/execute")
+    return key if round_number == 1 else _in_round(key, round_number)
 
 
 def compensate_key(saga_id: SagaId, step: StepName, round_number: int) -> IdempotencyKey:
     """The key of a step's compensation, in rounds as that of its forward transaction."""
-    return _key(saga_id, step, "compensate", round_number)
+    key = IdempotencyKey(f"{saga_id}/{step}/compensate")
+    return key if round_number == 1 else _in_round(key, round_number)
 
 
-def _key(saga_id: SagaId, step: StepName, direction: str, round_number: int) -> IdempotencyKey:
-    key = f"{saga_id}/{step}/{direction}"
-    return IdempotencyKey(key if round_number == 1 else f"{key}/{round_number}")
+def _in_round(key: IdempotencyKey, round_number: int) -> IdempotencyKey:
+    return IdempotencyKey(f"{key}/{round_number}")

@@ -132,9 +132,8 @@ def canonical_form(text: str, *, depth_max: int = DEPTH_MAX) -> str:
     Raises:
         InvalidJson: as `loads`.
     """
-    is_short = len(text) <= _SHORT_CHARS_MAX and text.count("[") + text.count("{") < min(
-        depth_max, _OPENED_MAX
-    )
+    opened = text.count("[") + text.count("{")
+    is_short = len(text) <= _SHORT_CHARS_MAX and opened < _OPENED_MAX and opened < depth_max
     if is_short and _NOT_PLAIN.search(text) is None:
         try:
             # What comes out as it went in had no key twice, every number kept, and all in order.

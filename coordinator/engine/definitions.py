@@ -105,11 +105,17 @@ class Definitions:
             self._tell_if_shut(self._door.saga_name)
 
     async def get(self, name: str, version: str | None) -> SagaDefinition:
-        async with self._turn:
-            found = self._offered.get(name, version)
-            if found is None:
-                raise self._offered.not_startable(name, version)
-            return found
+        # Mostly nothing is being written: then there is nothing to wait for.
+        if self._turn.locked():
+            async with self._turn:
+                return self._startable(name, version)
+        return self._startable(name, version)
+
+    def _startable(self, name: str, version: str | None) -> SagaDefinition:
+        found = self._offered.get(name, version)
+        if found is None:
+            raise self._offered.not_startable(name, version)
+        return found
 
     def all(self) -> Sequence[SagaDefinition]:
         return self._offered.all()

@@ -36,7 +36,10 @@ class SagaClock:
 
 def slice_s(clock: Clock, moment: float) -> float:
     """How long to sleep before looking at the clock again, in seconds; 0 once *moment* has come."""
-    return min(max(moment - clock.now(), 0.0), RECHECK_S)
+    remaining_s = moment - clock.now()
+    if remaining_s <= 0:
+        return 0.0
+    return remaining_s if remaining_s < RECHECK_S else RECHECK_S
 
 
 async def sleep_until(clock: Clock, moment: float) -> None:

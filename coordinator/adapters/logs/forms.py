@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from math import floor
 from typing import Final, TypeAlias
 
 from coordinator.adapters.logs.line import Line, Value
@@ -46,7 +47,8 @@ def as_text(line: Line, *, in_colour: bool) -> str:
 
 
 def _time(pattern: str, at: float) -> str:
-    return f"{_second(pattern, int(at // 1))}.{int(at % 1 * 1000):03d}Z"
+    second = floor(at)
+    return f"{_second(pattern, second)}.{int((at - second) * 1000):03d}Z"
 
 
 @lru_cache(maxsize=8)

@@ -293,12 +293,18 @@ _ATTEMPTS: Final = (
     Bug(
         "key-without-the-step",
         "All steps of a saga share one key for each direction.",
-        (_ids('key = f"{saga_id}/{step}/{direction}"', 'key = f"{saga_id}/{direction}"'),),
+        (
+            _ids('f"{saga_id}/{step}/execute"', 'f"{saga_id}/execute"'),
+            _ids('f"{saga_id}/{step}/compensate"', 'f"{saga_id}/compensate"'),
+        ),
     ),
     Bug(
         "key-without-the-direction",
         "A step and its undo share one key.",
-        (_ids('key = f"{saga_id}/{step}/{direction}"', 'key = f"{saga_id}/{step}"'),),
+        (
+            _ids('f"{saga_id}/{step}/execute"', 'f"{saga_id}/{step}"'),
+            _ids('f"{saga_id}/{step}/compensate"', 'f"{saga_id}/{step}"'),
+        ),
     ),
     Bug(
         "pending-is-an-attempt",
