@@ -208,11 +208,7 @@ def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:
     order_id, user_id = request.order_id, request.user_id
     violations.text("order_id", order_id, chars_max=REQUEST_ID_CHARS_MAX)
     violations.text("user_id", user_id, chars_max=ID_CHARS_MAX)
-    ordered = request.items
-    count = len(ordered)
-    first = ordered if count <= ITEMS_MAX else ordered[:ITEMS_MAX]
-    items = [(item.item_id, item.quantity) for item in first]
-    _check_items(violations, items, count=count)
+    items = _items(violations, request.items)
     payment: JsonValue = None
     if request.HasField("payment_info"):
         payment = _payment(violations, request.payment_info)
@@ -222,18 +218,23 @@ def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:
     return {
         "order_id": order_id,
         "user_id": user_id,
-        "items": [{"item_id": item_id, "quantity": quantity} for item_id, quantity in items],
+        "items": items,
         "payment_info": payment,
     }
 
 
-def _check_items(violations: Violations, items: Sequence[tuple[str, int]], *, count: int) -> None:
+def _items(violations: Violations, ordered: Sequence[orders_pb2.OrderItem]) -> JsonValue:
+    count = len(ordered)
     if not 1 <= count <= ITEMS_MAX:
         violations.add("items", f"expected 1 to {ITEMS_MAX} items, found {count or 'none'}")
-    for index, (item_id, quantity) in enumerate(items):
+    items: list[JsonValue] = []
+    for index, item in enumerate(ordered if count <= ITEMS_MAX else ordered[:ITEMS_MAX]):
+        item_id, quantity = item.item_id, item.quantity
         violations.text(f"items[{index}].item_id", item_id, chars_max=ID_CHARS_MAX)
         if quantity < 1:
             violations.add(f"items[{index}].quantity", f"expected 1 or more, found {quantity}")
+        items.append({"item_id": item_id, "quantity": quantity})
+    return items
 
 
 def _payment(violations: Violations, payment: orders_pb2.PaymentInfo) -> JsonValue:
