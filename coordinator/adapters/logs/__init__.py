@@ -29,8 +29,9 @@ def configure_logs(
     """
     handler = LineHandler(sys.stderr, _form(format, sys.stderr), current_trace=current_trace)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Looked up for each record, and no line has them.
+    # Looked up for each record, and no line has them: thread, process and where it was logged.
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    logging._srcfile = None
     # At DEBUG one logs every statement with its parameters, which are payloads; the other hands out
     # records that hold a server while it is freed, and formatting one of them ends the process.
     for library in ("aiosqlite", "grpc"):

@@ -1,5 +1,6 @@
 """What may be said of a log record, as a value. Fields beside the message are an allow-list."""
 
+import inspect
 import logging
 import math
 import re
@@ -31,6 +32,7 @@ _FIELDS: Final = (
 )
 # They differ from call to call where the same thing is said.
 _VARYING: Final = frozenset({"duration_ms", "at", "trace_id", "span_id"})
+_LOGGING: Final = ("logging", __package__)
 # asyncio says what failed, and then shows it: callbacks with their arguments, tasks with their exceptions.
 _WITHOUT_ARGUMENTS: Final = re.compile(r"[^(<\n]*")
 
@@ -60,9 +62,16 @@ def line_of(record: logging.LogRecord, current_trace: Callable[[], str] | None) 
     try:
         message, fields = _message(record), _fields(record, current_trace)
     except Exception as error:
-        place = f"{PurePath(record.pathname).name}:{record.lineno}"
-        message, fields = f"what was logged at {place} makes no line: {type(error).__name__}", {}
+        message, fields = f"what was logged at {_place()} makes no line: {type(error).__name__}", {}
     return Line(record.created, record.levelname, record.name, message, fields)
+
+
+def _place() -> str:
+    """Who logs at this moment. The library would look for that at every record, and this is told of few."""
+    frame = inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").startswith(_LOGGING):
+        frame = frame.f_back
+    return "" if frame is None else f"{PurePath(frame.f_code.co_filename).name}:{frame.f_lineno}"
 
 
 def _message(record: logging.LogRecord) -> str:
