@@ -259,7 +259,7 @@ class Driver:
             if self._unwritten:
                 self._write()
             else:
-                self._go_on()
+                self._go_on(now)
         except Exception as error:
             self._end(error)
 
@@ -279,11 +279,11 @@ class Driver:
             try:
                 self._show(summary)
                 self._tell(events)
-                self._go_on()
+                self._go_on(self.clock.now())
             except Exception as error:
                 self._end(error)
 
-    def _go_on(self) -> None:
+    def _go_on(self, now: float) -> None:
         """All is durable: say so to those who asked, send what is to be sent, and wait for what comes."""
         for done, outcome in self._asked:
             if done.done():
@@ -296,8 +296,8 @@ class Driver:
         if self._is_over() and not self._mailbox:
             self._end(None)
             return
-        self._send()
-        self._mailbox.wait(for_s=self._wait_s())
+        self._send(now)
+        self._mailbox.wait(for_s=self._wait_s(now))
 
     def _end(self, error: BaseException | None) -> None:
         if self._has_left:
@@ -394,7 +394,7 @@ class Driver:
             self._fold(event)
         return not isinstance(event, ExpressionFailed)
 
-    def _send(self) -> None:
+    def _send(self, now: float) -> None:
         """Start the calls whose slot is taken and whose beginning is durable."""
         if self._parking:
             return
@@ -404,16 +404,16 @@ class Driver:
                 continue
             timeout_s = saga.step(command.step).definition.timeout_s
             if isinstance(command, Invoke) and saga.deadline_at is not None and not saga.is_decided:
-                timeout_s = min(timeout_s, saga.deadline_at - self.clock.now())
+                timeout_s = min(timeout_s, saga.deadline_at - now)
                 if timeout_s <= 0:
                     continue  # the deadline came while the record was written: the next turn sees it
             call = call_for(saga, command, self._tools.journal.token)
             self._calls.send(saga, command, call, timeout_s=timeout_s)
 
-    def _wait_s(self) -> float | None:
+    def _wait_s(self, now: float) -> float | None:
         """How long to wait for a message before looking at the clock again; None: until there is one."""
         wake_at = self._wake_at()
-        return None if wake_at is None else slice_s(self.clock, wake_at)
+        return None if wake_at is None else slice_s(wake_at - now)
 
     def _wake_at(self) -> float | None:
         if self._parking:

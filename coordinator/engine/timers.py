@@ -34,9 +34,8 @@ class SagaClock:
         return now if now > self._updated_at else self._updated_at
 
 
-def slice_s(clock: Clock, moment: float) -> float:
-    """How long to sleep before looking at the clock again, in seconds; 0 once *moment* has come."""
-    remaining_s = moment - clock.now()
+def slice_s(remaining_s: float) -> float:
+    """How long to sleep before looking at the clock again, in seconds; 0 once none remain."""
     if remaining_s <= 0:
         return 0.0
     return remaining_s if remaining_s < RECHECK_S else RECHECK_S
@@ -45,7 +44,7 @@ def slice_s(clock: Clock, moment: float) -> float:
 async def sleep_until(clock: Clock, moment: float) -> None:
     """Return when *clock* has reached *moment*."""
     while True:
-        remaining_s = slice_s(clock, moment)
-        if remaining_s == 0:
+        sleep_s = slice_s(moment - clock.now())
+        if sleep_s == 0:
             return
-        await asyncio.sleep(remaining_s)
+        await asyncio.sleep(sleep_s)

@@ -225,7 +225,7 @@ def test_a_call_that_is_sent_before_it_is_durable_that_it_begins_is_found_out(
     write = Driver._write
 
     def send_first(driver: Driver) -> None:
-        driver._send()
+        driver._send(driver.clock.now())
         write(driver)
 
     monkeypatch.setattr(Driver, "_write", send_first)

@@ -28,7 +28,7 @@ _DURABILITY: Final = (
                 """,
                 """
                 if self._unwritten:
-                    self._send()
+                    self._send(now)
                     self._write()
                 """,
             ),
@@ -144,11 +144,11 @@ _TIME: Final = (
         (
             _driver(
                 """
-                timeout_s = min(timeout_s, saga.deadline_at - self.clock.now())
+                timeout_s = min(timeout_s, saga.deadline_at - now)
                 if timeout_s <= 0:
                 """,
                 """
-                if saga.deadline_at <= self.clock.now():
+                if saga.deadline_at <= now:
                 """,
             ),
         ),
@@ -199,10 +199,10 @@ _TIME: Final = (
         (
             _driver(
                 """
-                self._mailbox.wait(for_s=self._wait_s())
+                self._mailbox.wait(for_s=self._wait_s(now))
                 """,
                 """
-                wait_s = self._wait_s()
+                wait_s = self._wait_s(now)
                 self._mailbox.wait(for_s=None if wait_s == 30.0 else wait_s)
                 """,
             ),
