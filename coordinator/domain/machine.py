@@ -53,6 +53,16 @@ _CONTRADICTIONS = frozenset({Cause.BROKEN_CONTRACT, Cause.KEY_REUSED, Cause.BARR
 
 ForwardAnswer = StepSucceeded | StepRefused | StepPending | StepFaulted
 UndoAnswer = StepCompensated | UndoRefused | UndoPending | UndoFaulted
+_RareEvent = (
+    SagaStarted
+    | SagaResumed
+    | CancelRequested
+    | DeadlinePassed
+    | StepOmitted
+    | ExpressionFailed
+    | OutputShaped
+    | OperatorActed
+)
 
 
 @frozen
@@ -87,7 +97,8 @@ def start(definition: SagaDefinition, started: SagaStarted) -> Decision:
 @lru_cache(maxsize=256)
 def _unbegun(definition: SagaDefinition) -> tuple[StepState, ...]:
     """The steps of a new saga: the same objects for all of them."""
-    return tuple(copied(StepState(step)) for step in definition.steps)
+    steps = enumerate(definition.steps)
+    return tuple(copied(StepState(step, step.name, place)) for place, step in steps)
 
 
 def decide(saga: Saga, event: Event) -> Decision:
@@ -115,7 +126,7 @@ def outstanding(saga: Saga) -> tuple[Command, ...]:
     if saga.abort is None:
         return tuple(
             [
-                Invoke(name := step.name, execute_key(saga.id, name, step.round), step.due_at)
+                Invoke(step.name, execute_key(saga.id, step.name, step.round), step.due_at)
                 for step in saga.at_work
             ]
         )
@@ -139,11 +150,6 @@ def evolve(saga: Saga, event: Event) -> Saga:
     Raises:
         IllegalTransition: *event* cannot happen to *saga* as it stands.
     """
-    after = _folded(saga, event)
-    return after if after.updated_at == event.at else replace(after, updated_at=event.at)
-
-
-def _folded(saga: Saga, event: Event) -> Saga:
     # The most frequent first: every event of every saga passes here.
     match event:
         case StepBegun():
@@ -154,6 +160,12 @@ def _folded(saga: Saga, event: Event) -> Saga:
             return _undo_begun(saga, event)
         case StepCompensated() | UndoRefused() | UndoPending() | UndoFaulted():
             return _undo_answered(saga, event)
+        case _:
+            return replace(_happened(saga, event), updated_at=event.at)
+
+
+def _happened(saga: Saga, event: _RareEvent) -> Saga:
+    match event:
         case SagaStarted():
             raise IllegalTransition(f"saga {saga.id} is started already")
         case SagaResumed(at=at):

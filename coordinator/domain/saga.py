@@ -9,7 +9,7 @@ from coordinator.domain.events import OperatorActed
 from coordinator.domain.ids import RequestId, SagaId, StepName
 from coordinator.domain.jsontext import size_bytes
 from coordinator.domain.language.graph import places
-from coordinator.domain.values import frozen, remembered, replace
+from coordinator.domain.values import frozen, hand_on, remembered, replace
 
 SAGA_INPUT_BYTES_MAX: Final = 1 << 20
 SAGA_DATA_BYTES_MAX: Final = 3 << 19
@@ -116,6 +116,10 @@ class StepState:
     """One step of one saga. `lost` counts attempts whose answer a restart may have swallowed."""
 
     definition: StepDefinition
+    name: StepName
+    """That of its definition. This and its place are asked for at every event."""
+    place: int
+    """Among the steps of the definition."""
     begun: bool = False
     input: str | None = None
     """As in `StepBegun`."""
@@ -140,10 +144,6 @@ class StepState:
     """Of its key, as in `Undo`."""
     attempts_before: int = 0
     """As in `Undo`."""
-
-    @property
-    def name(self) -> StepName:
-        return self.definition.name
 
     @property
     def attempt(self) -> int:
@@ -251,10 +251,10 @@ class Saga:
         if self.termination is not None:
             return Status.TERMINATED
         if self.abort is not None:
-            if self.undoable:
+            if self.in_turn:
                 return Status.COMPENSATING
             return Status.DEAD_LETTERED if self.needs_person else Status.COMPENSATED
-        if self.reached or self.awaits_output:
+        if self.in_turn or self.awaits_output:
             return Status.RUNNING
         return Status.DEAD_LETTERED if self.needs_person else Status.COMPLETED
 
@@ -267,38 +267,48 @@ class Saga:
         return self.steps[pivot].begun or self.steps[pivot].is_passed
 
     @remembered
+    def in_turn(self) -> tuple[int, ...]:
+        """The places of the steps `reached` of a saga going forward, or else of the `undoable`."""
+        return self._places_reached() if self.abort is None else self._places_undoable()
+
+    @property
     def reached(self) -> tuple[StepState, ...]:
         """The steps that are not settled and wait for no other step, going forward."""
+        return tuple([self.steps[place] for place in self.in_turn])
+
+    def _places_reached(self) -> tuple[int, ...]:
         steps, graph = self.steps, self.definition.graph
         open_places, found = 0, []
         for place in graph.order:
             outcome = steps[place].outcome
-            if outcome is None and not graph.parents[place] & open_places:
-                found.append(place)
-            if outcome not in _PASSED:
-                open_places |= 1 << place
-        if len(found) > 1:
-            found.sort()  # as in the definition
-        return tuple([steps[place] for place in found])
+            if outcome is None:
+                if not graph.parents[place] & open_places:
+                    found.append(place)
+            elif outcome in _PASSED:
+                continue
+            open_places |= 1 << place
+        found.sort()  # as in the definition
+        return tuple(found)
 
     def has_reached(self, step: StepState) -> bool:
         """Whether *step* is one of the `reached` of a saga going forward, without looking at the others."""
         if self.abort is not None or self.termination is not None or step.outcome is not None:
             return False
-        parents = self.definition.graph.parents[self.definition.positions[step.name]]
+        parents = self.definition.graph.parents[step.place]
         return all(self.steps[place].is_passed for place in places(parents))
 
     @property
     def at_work(self) -> tuple[StepState, ...]:
         """Those of the steps reached that are begun, or are to begin now: not more than may be at a time."""
-        if len(self.reached) <= 1:
-            return self.reached
+        reached = self.reached
+        if len(reached) <= 1:
+            return reached
         # Past the pivot no step has to be undone for being begun, so one that waits takes no other's place.
         is_decided = self.is_decided
-        begun = sum(step.begun and not (is_decided and step.due_at) for step in self.reached)
+        begun = sum(step.begun and not (is_decided and step.due_at) for step in reached)
         room = self.definition.parallel_max - begun
         chosen = []
-        for step in self.reached:
+        for step in reached:
             if step.begun:
                 chosen.append(step)
             elif room > 0:
@@ -320,32 +330,36 @@ class Saga:
             return False
         if not step.needs_undo or step.undo_outcome is not None:
             return False
-        behind = self.definition.graph.descendants[self.definition.positions[step.name]]
+        behind = self.definition.graph.descendants[step.place]
         return not any(_blocks(self.steps[place]) for place in places(behind))
 
-    @remembered
+    @property
     def undoable(self) -> tuple[StepState, ...]:
         """The steps whose undo is not settled and may be asked for now, last ones first: no step that depends
         on them, directly or through others, is still to be undone, or failed to be in a way that halts."""
-        blocked = 0
-        waiting = []
-        for place in reversed(self.definition.graph.order):
-            step = self.steps[place]
+        return tuple([self.steps[place] for place in self.in_turn])
+
+    def _places_undoable(self) -> tuple[int, ...]:
+        steps, graph = self.steps, self.definition.graph
+        blocked, found = 0, []
+        for place in reversed(graph.order):
+            step = steps[place]
             if not _blocks(step):
                 continue
-            if step.undo_outcome is None:
-                waiting.append((place, step))
-            blocked |= self.definition.graph.ancestors[place]
-        return tuple(step for place, step in waiting if not blocked >> place & 1)
+            if not blocked >> place & 1 and (step.undo is None or step.undo.outcome is None):
+                found.append(place)
+            blocked |= graph.ancestors[place]
+        return tuple(found)
 
-    @property
+    @remembered
     def needs_person(self) -> bool:
         """Whether something failed for good, and nobody has decided about it yet."""
         if self.termination is not None:
             return False
         if self.abort is None:
             return bool(self.stuck)
-        return any(step.undo_outcome is UndoOutcome.FAILED for step in self.steps)
+        failed = UndoOutcome.FAILED
+        return any(step.undo is not None and step.undo.outcome is failed for step in self.steps)
 
     @property
     def stuck(self) -> tuple[StepState, ...]:
@@ -400,15 +414,18 @@ class Saga:
     def with_step(self, changed: StepState, at: float) -> "Saga":
         """This saga with the step of that name replaced, at the moment *at*."""
         steps = list(self.steps)
-        steps[self.definition.positions[changed.name]] = changed
-        return replace(self, steps=tuple(steps), updated_at=at)
+        before, steps[changed.place] = steps[changed.place], changed
+        after = replace(self, steps=tuple(steps), updated_at=at)
+        if changed.outcome is before.outcome and changed.undo_outcome is before.undo_outcome:
+            hand_on("in_turn", self, after)  # as long as nothing is settled it is the turn of the same steps
+        return after
 
 
 def _blocks(step: StepState) -> bool:
     """Whether what *step* depends on is not to be undone yet: it is to be undone itself, or could not be in a
     way that halts."""
-    if not step.needs_undo:
-        return False
-    if step.undo_outcome is UndoOutcome.FAILED:
+    if step.undo is None:
+        return step.needs_undo
+    if step.undo.outcome is UndoOutcome.FAILED:
         return step.definition.on_compensation_failure is OnCompensationFailure.HALT
-    return step.undo_outcome is None
+    return step.undo.outcome is None

@@ -116,8 +116,7 @@ def _shaped(place: str, mapping: JsonValue, scope: Scope, evaluate: Evaluate) ->
 
 def _scope(saga: Saga, step: StepState, *, itself: bool = False) -> Scope:
     """What the expressions of *step* see; with *itself* also its own output."""
-    place = saga.definition.positions[step.name]
-    seen = saga.definition.graph.ancestors[place] | itself << place
+    seen = saga.definition.graph.ancestors[step.place] | itself << step.place
     return Scope(input_fields(saga.input), _Outputs(saga, seen))
 
 

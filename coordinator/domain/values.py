@@ -52,7 +52,6 @@ class _Shape(NamedTuple):
     fields: frozenset[str]
     size: int
     """The number of fields: what else an object holds is remembered."""
-    remembered: tuple[str, ...]
 
 
 _SHAPES: dict[type, _Shape] = {}
@@ -70,14 +69,18 @@ def copied(value: _Owner) -> _Owner:
     return copy
 
 
+def hand_on(name: str, value: object, copy: object) -> None:
+    """Let *copy* remember what *value* does under *name*, if it does: it is not worked out for this."""
+    content = value.__dict__
+    if name in content:
+        copy.__dict__[name] = content[name]
+
+
 def _shape(kind: type) -> _Shape:
     if hasattr(kind, "__post_init__") or "__slots__" in vars(kind):
         raise TypeError(f"{kind.__name__} has slots or a __post_init__, which a copy made here would not run")
-    names = (
-        name for base in kind.__mro__ for name, value in vars(base).items() if isinstance(value, remembered)
-    )
     known = frozenset(field.name for field in fields(kind))
-    shape = _SHAPES[kind] = _Shape(known, len(known), tuple(names))
+    shape = _SHAPES[kind] = _Shape(known, len(known))
     return shape
 
 
@@ -89,11 +92,10 @@ else:
     def replace(value: _Owner, /, **changes: Any) -> _Owner:
         """*value* with the fields in *changes* changed."""
         kind = type(value)
-        known, size, remembered_names = _SHAPES.get(kind) or _shape(kind)
+        known, size = _SHAPES.get(kind) or _shape(kind)
         content = value.__dict__.copy()
-        if len(content) > size:
-            for name in remembered_names:
-                content.pop(name, None)
+        while len(content) > size:
+            content.popitem()  # what is remembered came last, when all fields were there
         content.update(changes)
         if len(content) > size:
             raise TypeError(f"{kind.__name__} has no field {', '.join(sorted(changes.keys() - known))}")

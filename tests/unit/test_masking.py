@@ -28,9 +28,14 @@ def shown(value: Any, mapping: Any = None, *, of_undo: bool = False, **changed: 
     """*value*, which the undo of a step is given, as it may be shown: made by *mapping*, or by none."""
     forms = {} if mapping is None else {"compensation_input" if of_undo else "input": mapping}
     pay, text = step("pay", **forms), canonical(value)
-    begun = StepState(pay, begun=True, input=None if of_undo or mapping is None else text)
+    state = begun(pay, input=None if of_undo or mapping is None else text)
     undo = Undo(None, 0.0, input=text if of_undo else None)
-    return json.loads(masking(pay, **changed).undo_input(replace(begun, undo=undo), text))
+    return json.loads(masking(pay, **changed).undo_input(replace(state, undo=undo), text))
+
+
+def begun(definition: StepDefinition, **changed: Any) -> StepState:
+    """A step that may have had its effect."""
+    return StepState(definition, definition.name, 0, begun=True, **changed)
 
 
 def answered(value: Any, **changed: Any) -> Any:
@@ -145,11 +150,16 @@ def test_the_names_of_what_an_undo_is_given_are_those_of_its_input() -> None:
     shaped = step("c", input={"x": "input.card", "a": "1"})
     undone = step("d", input=("items",), compensation_input={"room": "outputs.a.room"})
     of = masking(first, listed, shaped, undone)
-    assert of.undo_fields(StepState(first, begun=True)) == ("card", "items", "order_id", "outputs")
-    assert of.undo_fields(StepState(listed, begun=True)) == ("order_id", "outputs")
-    assert of.undo_fields(StepState(shaped, begun=True, input="{}")) == ("a", "x")
-    assert of.undo_fields(StepState(undone, begun=True)) == ("items",)
-    begun = StepState(undone, begun=True, undo=Undo(None, 0.0, input="{}"))
+    assert of.undo_fields(StepState(first, first.name, 0, begun=True)) == (
+        "card",
+        "items",
+        "order_id",
+        "outputs",
+    )
+    assert of.undo_fields(StepState(listed, listed.name, 1, begun=True)) == ("order_id", "outputs")
+    assert of.undo_fields(StepState(shaped, shaped.name, 2, begun=True, input="{}")) == ("a", "x")
+    assert of.undo_fields(StepState(undone, undone.name, 3, begun=True)) == ("items",)
+    begun = StepState(undone, undone.name, 3, begun=True, undo=Undo(None, 0.0, input="{}"))
     assert of.undo_fields(begun) == ("room",)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from coordinator.domain.values import copied, frozen, remembered, replace
+from coordinator.domain.values import copied, frozen, hand_on, remembered, replace
 
 
 @frozen
@@ -43,6 +43,19 @@ def test_what_is_remembered_is_worked_out_once_and_anew_for_a_copy() -> None:
     assert replace(basket, apples=10).fruits == 12
     assert basket.fruits == 3
     assert Basket.fruits.__doc__ == "How many there are."
+
+
+def test_what_is_remembered_is_handed_on_if_it_was_ever_worked_out() -> None:
+    counted.clear()
+    basket = Gift(1, 2)
+    unasked = replace(basket, ribbon="green")
+    hand_on("fruits", basket, unasked)
+    assert counted == []
+    assert basket.fruits == 3
+    asked = replace(basket, ribbon="green")
+    hand_on("fruits", basket, asked)
+    assert (asked.fruits, len(counted)) == (3, 1)
+    assert replace(asked, apples=10).fruits == 12
 
 
 def test_a_copy_to_begin_with_is_the_same_once_more() -> None:

@@ -26,24 +26,24 @@ _TURNING_BACK: Final = (
         "The step that was done first is undone first.",
         (
             _saga(
-                "behind = self.definition.graph.descendants[self.definition.positions[step.name]]",
-                "behind = self.definition.graph.ancestors[self.definition.positions[step.name]]",
+                "behind = self.definition.graph.descendants[step.place]",
+                "behind = self.definition.graph.ancestors[step.place]",
             ),
             _saga(
                 """
-                for place in reversed(self.definition.graph.order):
-                    step = self.steps[place]
+                for place in reversed(graph.order):
+                    step = steps[place]
                     if not _blocks(step):
                 """,
                 """
-                for place in self.definition.graph.order:
-                    step = self.steps[place]
+                for place in graph.order:
+                    step = steps[place]
                     if not _blocks(step):
                 """,
             ),
             _saga(
-                "blocked |= self.definition.graph.ancestors[place]",
-                "blocked |= self.definition.graph.descendants[place]",
+                "blocked |= graph.ancestors[place]",
+                "blocked |= graph.descendants[place]",
             ),
         ),
     ),
@@ -53,10 +53,10 @@ _TURNING_BACK: Final = (
         (
             _saga(
                 """
-                return step.undo_outcome is None
+                return step.undo.outcome is None
                 """,
                 """
-                return step.undo is None
+                return False
                 """,
             ),
         ),
@@ -273,7 +273,11 @@ _ATTEMPTS: Final = (
     Bug(
         "key-per-attempt",
         "Each attempt of a step has a key of its own.",
-        (_machine("execute_key(saga.id, name, step.round)", "execute_key(saga.id, name, step.attempt)"),),
+        (
+            _machine(
+                "execute_key(saga.id, step.name, step.round)", "execute_key(saga.id, step.name, step.attempt)"
+            ),
+        ),
     ),
     Bug(
         "undo-key-per-attempt",
@@ -526,11 +530,8 @@ _GRAPH: Final = (
         "A step begins when one of those that it depends on is passed.",
         (
             _saga(
-                "if outcome is None and not graph.parents[place] & open_places",
-                (
-                    "parents = graph.parents[place]\n"
-                    "            if outcome is None and (not parents or parents & ~open_places)"
-                ),
+                "if not graph.parents[place] & open_places:",
+                "if not graph.parents[place] or graph.parents[place] & ~open_places:",
             ),
             _saga(
                 "return all(self.steps[place].is_passed for place in places(parents))",
@@ -563,8 +564,8 @@ _GRAPH: Final = (
         "Expressions see what a step depends on directly, and nothing behind that.",
         (
             _shaping(
-                "seen = saga.definition.graph.ancestors[place] | itself << place",
-                "seen = saga.definition.graph.parents[place] | itself << place",
+                "seen = saga.definition.graph.ancestors[step.place] | itself << step.place",
+                "seen = saga.definition.graph.parents[step.place] | itself << step.place",
             ),
         ),
     ),
@@ -740,7 +741,7 @@ _TEXTS: Final = (
     Bug(
         "remembered-of-what-was",
         "What was worked out of a saga is believed of what it has become.",
-        (_copies("content.pop(name, None)", "content.get(name)"),),
+        (_copies("content.popitem()", "size = len(content)"),),
     ),
     Bug(
         "fields-as-they-came",

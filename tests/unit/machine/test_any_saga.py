@@ -388,7 +388,9 @@ class AnySaga(RuleBasedStateMachine):
 
     @invariant()
     def its_journal_tells_all(self) -> None:
-        assert resume(self.definition, self.history) == self.decision
+        resumed = resume(self.definition, self.history)
+        assert resumed == self.decision
+        assert resumed.commands == self.decision.commands, "nothing is handed on that does not hold any more"
 
     @invariant()
     def nothing_is_forgotten(self) -> None:
