@@ -4,7 +4,7 @@ A step's input is a function of what the journal holds before the step begins, s
 text however often it is computed: one idempotency key, one content.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Final
 
@@ -23,20 +23,24 @@ OUTPUT_DEPTH_MAX: Final = jsontext.DEPTH_MAX - 2
 def step_input(
     definition: SagaDefinition,
     saga_input: str,
-    outputs: Mapping[StepName, str],
-    step: StepDefinition,
+    output_of: Callable[[StepName], str | None],
+    place: int,
 ) -> str:
-    """The canonical JSON text that the participant of *step* gets.
+    """The canonical JSON text that the participant of the step in that *place* gets.
 
-    *outputs* may hold later steps and *step* itself: only what earlier steps answered is used.
+    *output_of* tells what an earlier step answered, None where that is not known; it is asked of no other.
     """
     entries = _entries(saga_input)
-    fields, wanted = _wanted(definition, definition.positions[step.name])
-    chosen = entries if fields is None else {field: entries[field] for field in fields}
-    if wanted is not None:
-        told = ",".join([_entry(name, outputs[name]) for name in wanted if name in outputs])
-        chosen = {**chosen, OUTPUTS: _entry(OUTPUTS, f"{{{told}}}")}
-    return f"{{{','.join([chosen[name] for name in sorted(chosen)])}}}"
+    names, wanted = _wanted(definition, place)
+    if names is None:
+        names = sorted((*entries, OUTPUTS))
+    outputs = "" if wanted is None else _outputs(wanted, output_of)
+    return f"{{{','.join([outputs if name == OUTPUTS else entries[name] for name in names])}}}"
+
+
+def _outputs(wanted: Sequence[StepName], output_of: Callable[[StepName], str | None]) -> str:
+    known = [(name, output) for name in wanted if (output := output_of(name)) is not None]
+    return _entry(OUTPUTS, f"{{{','.join([_entry(name, output) for name, output in known])}}}")
 
 
 def _entry(name: str, text: str) -> str:
@@ -53,9 +57,8 @@ def step_input_fields(
     definition: SagaDefinition, fields: Iterable[str], step: StepDefinition
 ) -> tuple[str, ...]:
     """The names of what `step_input` holds where the saga's input has *fields*."""
-    chosen, outputs = _wanted(definition, definition.positions[step.name])
-    named = fields if chosen is None else chosen
-    return tuple(sorted(named if outputs is None else (*named, OUTPUTS)))
+    names, _ = _wanted(definition, definition.positions[step.name])
+    return tuple(sorted((*fields, OUTPUTS)) if names is None else names)
 
 
 def _entries(saga_input: str) -> Mapping[str, str]:
@@ -101,12 +104,20 @@ def check_input(definition: SagaDefinition, saga_input: JsonValue) -> list[Viola
 
 @lru_cache(maxsize=4_096)
 def _wanted(definition: SagaDefinition, place: int) -> tuple[Sequence[str] | None, Sequence[StepName] | None]:
-    """What the step in that *place* gets: those fields of the saga's input, None for all of them, and the
-    outputs of those earlier steps, by their names, None for no `outputs` at all."""
+    """What the step in that *place* gets, in order: those fields of the saga's input and `outputs`, None for
+    all that there is; and the earlier steps whose outputs it gets, None for no `outputs` at all."""
     step = definition.steps[place]
+    if step.input is None:
+        return None, _earlier(definition, step)
     fields = [entry for entry in step.input_entries if not is_output(entry)]
-    if step.input is None or OUTPUTS in step.input:
-        outputs = sorted(earlier.name for earlier in definition.ancestors(step.name))
-        return None if step.input is None else fields, outputs
+    if OUTPUTS in step.input:
+        return sorted([*fields, OUTPUTS]), _earlier(definition, step)
     named = [entry for entry in step.input_entries if entry.startswith(OUTPUT_OF)]
-    return fields, sorted(StepName(entry.removeprefix(OUTPUT_OF)) for entry in named) or None
+    if named:
+        outputs = sorted(StepName(entry.removeprefix(OUTPUT_OF)) for entry in named)
+        return sorted([*fields, OUTPUTS]), outputs
+    return sorted(fields), None
+
+
+def _earlier(definition: SagaDefinition, step: StepDefinition) -> Sequence[StepName]:
+    return sorted(earlier.name for earlier in definition.ancestors(step.name))

@@ -66,8 +66,7 @@ def sent_input(saga: Saga, command: Command) -> str:
     shaped = step.input if isinstance(command, Invoke) else made_for_undo(step)
     if shaped is not None:
         return shaped
-    outputs = {s.name: s.output for s in saga.steps if s.output is not None}
-    return step_input(saga.definition, saga.input, outputs, step.definition)
+    return step_input(saga.definition, saga.input, lambda name: saga.step(name).output, step.place)
 
 
 def made_for_undo(step: StepState) -> str | None:

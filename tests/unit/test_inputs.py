@@ -31,7 +31,7 @@ def a_saga(*inputs: list[str] | None) -> SagaDefinition:
 
 
 def given_to(definition: SagaDefinition, name: str, saga_input: str = INPUT) -> str:
-    return step_input(definition, saga_input, OUTPUTS, definition.step(StepName(name)))
+    return step_input(definition, saga_input, OUTPUTS.get, definition.positions[StepName(name)])
 
 
 def test_by_default_a_step_gets_the_whole_input_and_what_earlier_steps_answered() -> None:
@@ -69,17 +69,15 @@ def test_a_step_named_with_a_dot_can_be_chosen() -> None:
     ]
     definition = parse_definition(json.dumps({"sagaName": "Trip", "steps": steps}), source="test")
     outputs = {StepName("t.a"): "7"}
-    assert step_input(definition, "{}", outputs, definition.steps[1]) == '{"outputs":{"t.a":7}}'
+    assert step_input(definition, "{}", outputs.get, 1) == '{"outputs":{"t.a":7}}'
 
 
 def test_what_comes_later_never_changes_the_text() -> None:
     definition = a_saga(None, ["user", "outputs"], None, None)
-    for step in definition.steps:
-        before = {
-            earlier.name: OUTPUTS[earlier.name]
-            for earlier in definition.steps[: definition.positions[step.name]]
-        }
-        assert step_input(definition, INPUT, before, step) == step_input(definition, INPUT, OUTPUTS, step)
+    for place in range(len(definition.steps)):
+        before = {earlier.name: OUTPUTS[earlier.name] for earlier in definition.steps[:place]}
+        text = step_input(definition, INPUT, before.get, place)
+        assert text == step_input(definition, INPUT, OUTPUTS.get, place)
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=3)
@@ -101,9 +99,9 @@ def test_the_text_is_canonical_whatever_the_input(fields: dict[str, JsonValue]) 
 def test_an_answer_of_the_allowed_depth_keeps_a_later_input_readable() -> None:
     definition = a_saga(None, ["outputs"])
     deepest = "[" * OUTPUT_DEPTH_MAX + "]" * OUTPUT_DEPTH_MAX
-    text = step_input(definition, "{}", {StepName("a"): deepest}, definition.steps[1])
+    text = step_input(definition, "{}", {StepName("a"): deepest}.get, 1)
     assert jsontext.canonical(jsontext.loads(text)) == text
-    deeper = step_input(definition, "{}", {StepName("a"): f"[{deepest}]"}, definition.steps[1])
+    deeper = step_input(definition, "{}", {StepName("a"): f"[{deepest}]"}.get, 1)
     with pytest.raises(InvalidJson, match="nested deeper than 64 levels"):
         jsontext.loads(deeper)
 

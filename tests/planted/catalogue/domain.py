@@ -746,7 +746,7 @@ _TEXTS: Final = (
     Bug(
         "fields-as-they-came",
         "A step's input has its fields in the order in which they were chosen.",
-        (_inputs("for name in sorted(chosen)", "for name in chosen"),),
+        (_inputs("return sorted(fields), None", "return fields, None"),),
     ),
     Bug(
         "twice-and-taken",
