@@ -197,7 +197,7 @@ def _happened(saga: Saga, event: _RareEvent) -> Saga:
 def _out_of_time(saga: Saga, event: DeadlinePassed) -> Saga:
     if saga.status is not Status.RUNNING or saga.is_overdue:
         raise IllegalTransition(f"saga {saga.id} is {saga.status}: its deadline is no concern")
-    if not _too_late(saga, event.at):
+    if not saga.is_late(event.at):
         raise IllegalTransition(f"saga {saga.id}: its deadline has not come at {event.at}")
     if saga.is_decided:
         return replace(saga, is_overdue=True)
@@ -206,7 +206,7 @@ def _out_of_time(saga: Saga, event: DeadlinePassed) -> Saga:
 
 def _begun(saga: Saga, event: StepBegun) -> Saga:
     step = _may_begin(saga, event.step)
-    if _too_late(saga, event.at) and not saga.is_decided:
+    if saga.is_late(event.at) and not saga.is_decided:
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} cannot begin after the deadline")
     if isinstance(event, PivotBegun) is not (step.definition.kind is StepKind.PIVOT):
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} is {step.definition.kind}")
@@ -271,7 +271,7 @@ def _answered(saga: Saga, event: ForwardAnswer) -> Saga:
     if saga.termination is not None or not step.begun or step.outcome is not None:
         raise IllegalTransition(f"saga {saga.id}: {event.step!r} has no Execute to answer")
     forward = saga.abort is None
-    if forward and _too_late(saga, event.at) and not saga.is_decided:
+    if forward and saga.is_late(event.at) and not saga.is_decided:
         raise IllegalTransition(f"saga {saga.id}: an answer after the deadline proves nothing")
     match event:
         case StepSucceeded(output=output):
@@ -351,7 +351,3 @@ def _flagged(saga: Saga, event: StepFaulted | UndoFaulted) -> Saga:
     if event.cause is Cause.BARRED and isinstance(event, StepFaulted) and saga.heading is Heading.BACKWARD:
         return saga  # with the abort journaled, an Execute may well come after its Compensate
     return replace(saga, flags=(*saga.flags, flag))
-
-
-def _too_late(saga: Saga, at: float) -> bool:
-    return saga.deadline_at is not None and at >= saga.deadline_at

@@ -266,6 +266,10 @@ class Saga:
             return False
         return self.steps[pivot].begun or self.steps[pivot].is_passed
 
+    def is_late(self, at: float) -> bool:
+        """Whether its deadline has come at the moment *at*."""
+        return self.deadline_at is not None and at >= self.deadline_at
+
     @remembered
     def in_turn(self) -> tuple[int, ...]:
         """The places of the steps `reached` of a saga going forward, or else of the `undoable`."""
@@ -274,7 +278,7 @@ class Saga:
     @property
     def reached(self) -> tuple[StepState, ...]:
         """The steps that are not settled and wait for no other step, going forward."""
-        return tuple([self.steps[place] for place in self.in_turn])
+        return tuple(map(self.steps.__getitem__, self.in_turn))
 
     def _places_reached(self) -> tuple[int, ...]:
         steps, graph = self.steps, self.definition.graph
@@ -295,7 +299,7 @@ class Saga:
         if self.abort is not None or self.termination is not None or step.outcome is not None:
             return False
         parents = self.definition.graph.parents[step.place]
-        return all(self.steps[place].is_passed for place in places(parents))
+        return all(self.steps[place].outcome in _PASSED for place in places(parents))
 
     @property
     def at_work(self) -> tuple[StepState, ...]:
@@ -337,7 +341,7 @@ class Saga:
     def undoable(self) -> tuple[StepState, ...]:
         """The steps whose undo is not settled and may be asked for now, last ones first: no step that depends
         on them, directly or through others, is still to be undone, or failed to be in a way that halts."""
-        return tuple([self.steps[place] for place in self.in_turn])
+        return tuple(map(self.steps.__getitem__, self.in_turn))
 
     def _places_undoable(self) -> tuple[int, ...]:
         steps, graph = self.steps, self.definition.graph

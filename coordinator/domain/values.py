@@ -7,7 +7,7 @@ price: those go through every field in turn, and take a lock that nobody needs h
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar, dataclass_transform, overload
+from typing import TYPE_CHECKING, Any, Generic, TypeVar, dataclass_transform, overload
 
 _Owner = TypeVar("_Owner")
 _Value = TypeVar("_Value")
@@ -48,13 +48,8 @@ def frozen(kind: type[_Owner]) -> type[_Owner]:
     return dataclass(unsafe_hash=True)(kind)
 
 
-class _Shape(NamedTuple):
-    fields: frozenset[str]
-    size: int
-    """The number of fields: what else an object holds is remembered."""
-
-
-_SHAPES: dict[type, _Shape] = {}
+_SIZES: dict[type, int] = {}
+"""The number of fields that each class has: what else an object of it holds is remembered."""
 _new = object.__new__
 
 
@@ -76,12 +71,11 @@ def hand_on(name: str, value: object, copy: object) -> None:
         copy.__dict__[name] = content[name]
 
 
-def _shape(kind: type) -> _Shape:
+def _size(kind: type) -> int:
     if hasattr(kind, "__post_init__") or "__slots__" in vars(kind):
         raise TypeError(f"{kind.__name__} has slots or a __post_init__, which a copy made here would not run")
-    known = frozenset(field.name for field in fields(kind))
-    shape = _SHAPES[kind] = _Shape(known, len(known))
-    return shape
+    size = _SIZES[kind] = len(fields(kind))
+    return size
 
 
 if TYPE_CHECKING:
@@ -92,13 +86,14 @@ else:
     def replace(value: _Owner, /, **changes: Any) -> _Owner:
         """*value* with the fields in *changes* changed."""
         kind = type(value)
-        known, size = _SHAPES.get(kind) or _shape(kind)
+        size = _SIZES.get(kind) or _size(kind)
         content = value.__dict__.copy()
         while len(content) > size:
             content.popitem()  # what is remembered came last, when all fields were there
         content.update(changes)
         if len(content) > size:
-            raise TypeError(f"{kind.__name__} has no field {', '.join(sorted(changes.keys() - known))}")
+            unknown = changes.keys() - {field.name for field in fields(kind)}
+            raise TypeError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}")
         copy = _new(kind)
         copy.__dict__ = content
         return copy

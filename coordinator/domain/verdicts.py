@@ -48,10 +48,16 @@ def verdict(saga: Saga, command: Command, answer: Answer, *, at: float, draw: fl
 
 def _forward(saga: Saga, step: StepState, answer: Answer, at: float, draw: float) -> Event | None:
     attempt = step.attempt
-    answer = _as_it_counts(saga, step, answer, at)
+    if isinstance(answer, Succeeded):
+        # Of all answers this one alone is the same whatever the saga has come to, if we can keep it.
+        sentence = saga.output_fault(step, answer.output)
+        if sentence is None:
+            return StepSucceeded(at, step.name, attempt, answer.output)
+        answer = NoProof(Unproved.BROKEN_CONTRACT, "OUTPUT_TOO_LARGE", sentence)
+    elif isinstance(answer, Refused) and not saga.is_decided and saga.is_late(at):
+        # A reply that comes too late is unknown: it does not save the step its undo.
+        answer = NoProof(Unproved.TRANSIENT, "TOO_LATE", "the refusal came after the deadline")
     match meaning(answer, Direction.FORWARD, decided=saga.is_decided), answer:
-        case Meaning.SETTLED, Succeeded(output):
-            return StepSucceeded(at, step.name, attempt, output)
         case Meaning.REFUSED, Refused(code, message):
             return StepRefused(at, step.name, attempt, code, message)
         case Meaning.ASK_AGAIN, Pending(ask_again_after_s):
@@ -65,18 +71,6 @@ def _forward(saga: Saga, step: StepState, answer: Answer, at: float, draw: float
             )
         case _:
             return None
-
-
-def _as_it_counts(saga: Saga, step: StepState, answer: Answer, at: float) -> Answer:
-    """An answer to an Execute, less what it cannot prove or what we cannot keep."""
-    match answer:
-        case Refused() if not saga.is_decided and saga.deadline_at is not None and at >= saga.deadline_at:
-            # A reply that comes too late is unknown: it does not save the step its undo.
-            return NoProof(Unproved.TRANSIENT, "TOO_LATE", "the refusal came after the deadline")
-        case Succeeded(output) if (sentence := saga.output_fault(step, output)) is not None:
-            return NoProof(Unproved.BROKEN_CONTRACT, "OUTPUT_TOO_LARGE", sentence)
-        case _:
-            return answer
 
 
 def _retry_at(step: StepState, failure: Faulted | NoProof, at: float, draw: float) -> float | None:

@@ -441,12 +441,14 @@ _ANSWERS: Final = (
         (
             _verdicts(
                 """
-                answer = _as_it_counts(saga, step, answer, at)
+                attempt = step.attempt
+                if isinstance(answer, Succeeded):
                 """,
                 """
-                answer = _as_it_counts(saga, step, answer, at)
+                attempt = step.attempt
                 if isinstance(answer, Refused):
                     answer = Faulted(answer.code, answer.message, None)
+                if isinstance(answer, Succeeded):
                 """,
             ),
         ),
@@ -534,8 +536,8 @@ _GRAPH: Final = (
                 "if not graph.parents[place] or graph.parents[place] & ~open_places:",
             ),
             _saga(
-                "return all(self.steps[place].is_passed for place in places(parents))",
-                "return not parents or any(self.steps[place].is_passed for place in places(parents))",
+                "return all(self.steps[place].outcome in _PASSED for place in places(parents))",
+                "return not parents or any(self.steps[at].outcome in _PASSED for at in places(parents))",
             ),
         ),
     ),
