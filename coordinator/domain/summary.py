@@ -205,7 +205,9 @@ def _why_stuck(saga: Saga, step: StepState) -> str:
 
 
 def _said(abort: Abort) -> str:
-    return "".join([f": {part}" for part in (abort.code, abort.message.rstrip(".")) if part])
+    message = abort.message.rstrip(".")
+    code = f": {abort.code}" if abort.code else ""
+    return f"{code}: {message}" if message else code
 
 
 def _place(saga: Saga, abort: Abort) -> str:

@@ -90,7 +90,7 @@ else:
         content = value.__dict__.copy()
         while len(content) > size:
             content.popitem()  # what is remembered came last, when all fields were there
-        content.update(changes)
+        content |= changes
         if len(content) > size:
             unknown = changes.keys() - {field.name for field in fields(kind)}
             raise TypeError(f"{kind.__name__} has no field {', '.join(sorted(unknown))}")
