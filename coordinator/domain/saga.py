@@ -298,8 +298,11 @@ class Saga:
         """Whether *step* is one of the `reached` of a saga going forward, without looking at the others."""
         if self.abort is not None or self.termination is not None or step.outcome is not None:
             return False
-        parents = self.definition.graph.parents[step.place]
-        return all(self.steps[place].outcome in _PASSED for place in places(parents))
+        for place in places(self.definition.graph.parents[step.place]):
+            parent = self.steps[place]
+            if parent.outcome not in _PASSED:
+                return False
+        return True
 
     @property
     def at_work(self) -> tuple[StepState, ...]:
@@ -334,8 +337,11 @@ class Saga:
             return False
         if not step.needs_undo or step.undo_outcome is not None:
             return False
-        behind = self.definition.graph.descendants[step.place]
-        return not any(_blocks(self.steps[place]) for place in places(behind))
+        for place in places(self.definition.graph.descendants[step.place]):
+            behind = self.steps[place]
+            if _blocks(behind):
+                return False
+        return True
 
     @property
     def undoable(self) -> tuple[StepState, ...]:
@@ -430,6 +436,7 @@ def _blocks(step: StepState) -> bool:
     way that halts."""
     if step.undo is None:
         return step.needs_undo
-    if step.undo.outcome is UndoOutcome.FAILED:
-        return step.definition.on_compensation_failure is OnCompensationFailure.HALT
-    return step.undo.outcome is None
+    if step.undo.outcome is None:
+        return True
+    is_failed = step.undo.outcome is UndoOutcome.FAILED
+    return is_failed and step.definition.on_compensation_failure is OnCompensationFailure.HALT

@@ -26,8 +26,8 @@ _TURNING_BACK: Final = (
         "The step that was done first is undone first.",
         (
             _saga(
-                "behind = self.definition.graph.descendants[step.place]",
-                "behind = self.definition.graph.ancestors[step.place]",
+                "for place in places(self.definition.graph.descendants[step.place]):",
+                "for place in places(self.definition.graph.ancestors[step.place]):",
             ),
             _saga(
                 """
@@ -53,10 +53,12 @@ _TURNING_BACK: Final = (
         (
             _saga(
                 """
-                return step.undo.outcome is None
+                if step.undo.outcome is None:
+                    return True
                 """,
                 """
-                return False
+                if step.undo.outcome is None:
+                    return False
                 """,
             ),
         ),
@@ -66,7 +68,8 @@ _TURNING_BACK: Final = (
         "What a failed undo should halt is undone all the same.",
         (
             _saga(
-                "return step.definition.on_compensation_failure is OnCompensationFailure.HALT", "return False"
+                "return is_failed and step.definition.on_compensation_failure is OnCompensationFailure.HALT",
+                "return False",
             ),
         ),
     ),
@@ -75,7 +78,8 @@ _TURNING_BACK: Final = (
         "onCompensationFailure is not looked at: what depends on nothing that failed stays undone.",
         (
             _saga(
-                "return step.definition.on_compensation_failure is OnCompensationFailure.HALT", "return True"
+                "return is_failed and step.definition.on_compensation_failure is OnCompensationFailure.HALT",
+                "return is_failed",
             ),
         ),
     ),
@@ -536,8 +540,17 @@ _GRAPH: Final = (
                 "if not graph.parents[place] or graph.parents[place] & ~open_places:",
             ),
             _saga(
-                "return all(self.steps[place].outcome in _PASSED for place in places(parents))",
-                "return not parents or any(self.steps[at].outcome in _PASSED for at in places(parents))",
+                """
+                for place in places(self.definition.graph.parents[step.place]):
+                    parent = self.steps[place]
+                    if parent.outcome not in _PASSED:
+                        return False
+                return True
+                """,
+                """
+                parents = self.definition.graph.parents[step.place]
+                return not parents or any(self.steps[at].outcome in _PASSED for at in places(parents))
+                """,
             ),
         ),
     ),
