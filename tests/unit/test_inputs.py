@@ -60,6 +60,9 @@ def test_a_list_chooses_outputs_all_or_some() -> None:
     assert given_to(definition, "b") == '{"outputs":{"a":{"id":"A-1"}}}'
     assert given_to(definition, "c") == '{"outputs":{"a":{"id":"A-1"}}}'
     assert given_to(definition, "d") == '{"outputs":{"a":{"id":"A-1"},"c":[1,"x"]},"user":"u-1"}'
+    definition = a_saga(["user", "outputs", "card"], ["user", "outputs.a", "card"])
+    assert given_to(definition, "a") == '{"card":"tok-1","outputs":{},"user":"u-1"}'
+    assert given_to(definition, "b") == '{"card":"tok-1","outputs":{"a":{"id":"A-1"}},"user":"u-1"}'
 
 
 def test_a_step_named_with_a_dot_can_be_chosen() -> None:

@@ -176,7 +176,8 @@ class Tale:
     def happens(self, event: Event) -> "Tale":
         self.decision = decide(self.saga, event)
         self.history.append(event)
-        assert resume(self.definition, self.history) == self.decision
+        resumed = resume(self.definition, self.history)
+        assert (resumed, resumed.commands) == (self.decision, self.decision.commands)
         return self
 
     def waits(self, seconds: float) -> "Tale":

@@ -99,6 +99,15 @@ def test_ten_steps_are_at_work_at_a_time_unless_it_says_otherwise() -> None:
     assert tale.passes("s4").at_hand == [*names[:4], *names[5:11]]
 
 
+def test_whose_turn_it_is_is_not_worked_out_again_until_something_is_settled() -> None:
+    tale = Tale(define("a", after("b"), "c"))
+    at_first = tale.saga.in_turn
+    assert at_first == (0, 1)
+    tale.begins("b").is_answered(FAULT, of="b").begins("a")
+    assert tale.saga.in_turn is at_first
+    assert tale.is_answered(DONE, of="a").saga.in_turn == (1,)
+
+
 def test_a_step_keeps_its_place_among_those_at_work_until_it_is_passed() -> None:
     tale = Tale(define(after("a"), after("b"), after("c"), after("d"), max_parallel=2))
     assert tale.at_hand == ["a", "b"]

@@ -21,6 +21,15 @@ def test_a_refusal_after_the_deadline_proves_nothing_so_the_step_is_undone() -> 
     assert tale.undoes_what_is_left() == ["a"]
 
 
+def test_a_fault_after_the_deadline_is_one_in_its_own_words() -> None:
+    tale = Tale(define("a", ttl_s=10)).begins()
+    call = tale.next
+    tale.runs_out_of_time().is_answered(FAULT, call=call)
+    assert tale.history[-1] == StepFaulted(
+        tale.now, StepName("a"), 1, Cause.FAULTED, "BUSY", "come back later", None
+    )
+
+
 def test_a_refusal_after_a_cancel_proves_that_nothing_was_applied() -> None:
     tale = Tale(define("a", ttl_s=10)).begins()
     call = tale.next
