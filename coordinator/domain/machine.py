@@ -63,6 +63,7 @@ _RareEvent = (
     | OutputShaped
     | OperatorActed
 )
+"""What does not happen to every saga at every step."""
 
 
 @frozen

@@ -272,7 +272,8 @@ class Saga:
 
     @remembered
     def in_turn(self) -> tuple[int, ...]:
-        """The places of the steps `reached` of a saga going forward, or else of the `undoable`."""
+        """The places of the steps that may be worked on now: of those `reached` while the saga goes forward,
+        of the `undoable` once it has turned back."""
         return self._places_reached() if self.abort is None else self._places_undoable()
 
     @property
@@ -422,7 +423,7 @@ class Saga:
         return self.steps[self.definition.positions[name]]
 
     def with_step(self, changed: StepState, at: float) -> "Saga":
-        """This saga with the step of that name replaced, at the moment *at*."""
+        """This saga with the step in that place replaced, at the moment *at*."""
         steps = list(self.steps)
         before, steps[changed.place] = steps[changed.place], changed
         after = replace(self, steps=tuple(steps), updated_at=at)

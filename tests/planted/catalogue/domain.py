@@ -761,7 +761,10 @@ _TEXTS: Final = (
     Bug(
         "fields-as-they-came",
         "A step's input has its fields in the order in which they were chosen.",
-        (_inputs("return sorted(fields), None", "return fields, None"),),
+        (
+            _inputs("names = sorted((*entries, OUTPUTS))", "names = [*entries, OUTPUTS]"),
+            _inputs("return sorted(fields), None", "return fields, None"),
+        ),
     ),
     Bug(
         "twice-and-taken",
