@@ -42,7 +42,7 @@ def test_every_setting_has_a_default_and_is_described_by_its_variable() -> None:
         "SAGA_PLACE_ORDER_SAGA": "PlaceOrder",
         "SAGA_WAIT_MAX": "1m",
         "SAGA_SAGAS_OPEN_MAX": "10000",
-        "SAGA_CALLS_PER_SERVICE_MAX": "128",
+        "SAGA_CALLS_PER_SERVICE_MAX": "256",
         "SAGA_MESSAGE_BYTES_MAX": "4MiB",
         "SAGA_DRAIN_GRACE": "10s",
         "SAGA_DISK_FREE_MIN_BYTES": "64MiB",
