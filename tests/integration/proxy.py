@@ -6,20 +6,26 @@ from contextlib import asynccontextmanager
 
 
 class Proxy:
-    """Passes bytes on, until it cuts all connections; it counts those that it had."""
+    """Passes bytes on, until it cuts all connections or swallows what comes on them; it counts those that it
+    had."""
 
     def __init__(self, address: str, delay_s: float) -> None:
         self._delay_s = delay_s
         self._host, _, self._port = address.rpartition(":")
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
+        self._swallowing: set[asyncio.StreamWriter] = set()
         self.connections = 0
+        self.is_let_through = asyncio.Event()
+        """Whether a connection that comes now leads anywhere."""
+        self.is_let_through.set()
         self.address = ""
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
         self._writers.add(writer)
         await asyncio.sleep(self._delay_s)
+        await self.is_let_through.wait()
         there, back = await asyncio.open_connection(self._host, int(self._port))
         self._writers.add(back)
         for source, sink in ((reader, back), (there, writer)):
@@ -32,11 +38,16 @@ class Proxy:
             writer.transport.abort()
         self._writers.clear()
 
+    def swallow(self) -> None:
+        """The connections that are there stay open, and nothing that comes on them gets any further."""
+        self._swallowing |= self._writers
+
     async def _pass_on(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
         try:
             while data := await source.read(1 << 16):
-                sink.write(data)
-                await sink.drain()
+                if sink not in self._swallowing:
+                    sink.write(data)
+                    await sink.drain()
         except OSError:
             pass
         finally:

@@ -20,13 +20,14 @@ import pytest
 from google.protobuf import any_pb2
 from google.rpc import error_details_pb2, status_pb2
 
-from coordinator.adapters.grpc_participants import GrpcParticipants, streams
+from coordinator.adapters.grpc_participants import GrpcParticipants, connections, streams
 from coordinator.domain.ids import FencingToken, IdempotencyKey, SagaId, StepName
 from coordinator.domain.outcomes import Answer, NoProof, Succeeded, Unproved
 from coordinator.domain.saga import Status
 from coordinator.ports.deferred import when_over
 from coordinator.ports.participants import Call, CompensateCall, ExecuteCall
 from saga.v1 import participant_pb2 as pb
+from tests.integration.proxy import Proxy, proxied
 from tests.scenarios.house import House, Services, define, step
 
 PATIENCE_S: Final = 5.0
@@ -575,6 +576,79 @@ async def test_one_that_answers_nothing_is_told_what_nobody_waits_for_and_gets_a
             answer.cancel()
         await asyncio.wait_for(service.left.wait(), PATIENCE_S)
     assert (service.opened, service.alone) == (2, [])
+
+
+@asynccontextmanager
+async def far_away(*talks: Talk) -> AsyncIterator[tuple[GrpcParticipants, Service, Proxy]]:
+    """A service that treats its streams so, whoever is in between, and who calls it."""
+    service = Service(*talks)
+    async with (
+        hosted(service) as address,
+        proxied(address) as proxy,
+        calling(Payments=proxy.address) as adapter,
+    ):
+        yield adapter, service, proxy
+
+
+@pytest.mark.parametrize("talk", [well, unimplemented])
+async def test_a_connection_on_which_nothing_is_heard_is_replaced_while_there_are_attempts_left(
+    monkeypatch: pytest.MonkeyPatch, talk: Talk
+) -> None:
+    monkeypatch.setattr(connections, "TRUSTED_S", 0.0)
+    monkeypatch.setattr(streams, "GREETING_S", SHORT_S / 2)
+    async with far_away(talk) as (adapter, _, proxy):
+        assert await adapter.perform(a_call(1), timeout_s=PATIENCE_S) == success_of(a_call(1))
+        proxy.swallow()
+        answers = [await adapter.perform(a_call(2, attempt=n), timeout_s=SHORT_S) for n in (1, 2, 3)]
+    assert code_of(answers[0]) == "DEADLINE_EXCEEDED"
+    assert answers[-1] == success_of(a_call(2))
+
+
+async def test_what_was_asked_on_a_connection_that_is_replaced_may_still_be_answered(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "TRUSTED_S", 0.0)
+    go_on = asyncio.Event()
+
+    async def slow(stream: Stream) -> None:
+        await stream.greet()
+        first, _ = await stream.hear_all(2)
+        await go_on.wait()
+        await stream.say(succeeded(first))
+        await stream.hear()
+
+    async with far_away(slow, well) as (adapter, service, proxy):
+        first = adapter.perform(a_call(1), timeout_s=PATIENCE_S)
+        assert code_of(await adapter.perform(a_call(2), timeout_s=SHORT_S)) == "DEADLINE_EXCEEDED"
+        await until(lambda: proxy.connections == 2)
+        assert await adapter.perform(a_call(3), timeout_s=PATIENCE_S) == success_of(a_call(3))
+        go_on.set()
+        assert await first == success_of(a_call(1))
+    assert (service.opened, service.alone) == (2, [])
+
+
+async def test_a_connection_is_kept_for_as_long_as_there_is_no_other_to_be_had(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "TRUSTED_S", 0.0)
+    monkeypatch.setattr(connections, "CONNECT_TIMEOUT_S", SHORT_S)
+    async with far_away(mute, mute, well) as (adapter, service, proxy):
+        proxy.is_let_through.clear()
+        connecting = adapter.perform(a_call(1), timeout_s=SHORT_S)
+        await until(lambda: proxy.connections == 1)
+        proxy.is_let_through.set()
+        assert code_of(await connecting) == "DEADLINE_EXCEEDED"
+        proxy.is_let_through.clear()
+        assert code_of(await adapter.perform(a_call(2), timeout_s=2 * SHORT_S)) == "DEADLINE_EXCEEDED"
+        assert await adapter.perform(a_call(3), timeout_s=PATIENCE_S) == success_of(a_call(3))
+    assert service.alone == []
+
+
+async def test_a_connection_that_is_new_is_not_replaced() -> None:
+    async with far_away(mute, well) as (adapter, _, proxy):
+        assert code_of(await adapter.perform(a_call(1), timeout_s=SHORT_S)) == "DEADLINE_EXCEEDED"
+        assert await adapter.perform(a_call(2), timeout_s=PATIENCE_S) == success_of(a_call(2))
+    assert proxy.connections == 1
 
 
 async def test_an_answer_that_comes_too_late_is_nobodys() -> None:

@@ -196,6 +196,10 @@ class Line:
         return True
 
 
+def nothing() -> None:
+    """What is done where nothing is heard of the service."""
+
+
 async def alone(call: Call, timeout_s: float) -> Answer:
     """What went by itself tells that by its answer."""
     return Pending(None)
@@ -219,7 +223,7 @@ async def test_only_a_server_that_was_reached_and_has_no_streams_is_not_asked_ag
     ended: Exception, expected: Answer
 ) -> None:
     lines = [Line(ended), Line(GREETED, ANSWERED, GREETED, writes=2)]
-    calls = StreamedCalls("Payments", lambda: lines.pop(0), alone, streams=1)  # type: ignore[arg-type, return-value]
+    calls = StreamedCalls("Payments", lambda: lines.pop(0), alone, doubt=nothing, streams=1)  # type: ignore[arg-type, return-value]
     try:
         async with asyncio.timeout(5):
             assert await calls.perform(EXECUTE, 5.0) == Pending(None)
@@ -244,7 +248,7 @@ async def test_a_mistake_in_reading_an_answer_costs_its_own_call_and_no_other(
     monkeypatch.setattr(streams, "to_numbered_answer", read)
     both = [pb.NumberedAnswer(number=number, execute=_DONE) for number in (1, 2)]
     line = Line(GREETED, pb.PerformResponse(answers=both).SerializeToString(), GREETED, writes=3)
-    calls = StreamedCalls("Payments", lambda: line, alone, streams=1)  # type: ignore[arg-type, return-value]
+    calls = StreamedCalls("Payments", lambda: line, alone, doubt=nothing, streams=1)  # type: ignore[arg-type, return-value]
     first, second = calls.perform(EXECUTE, 0.02), calls.perform(EXECUTE, 5.0)
     with pytest.raises(Mistake):
         await first

@@ -34,6 +34,8 @@ from saga.v1 import participant_pb2 as pb
 _Response = pb.ExecuteResponse | pb.CompensateResponse
 _CODES: Final = {code.value[0]: code.name for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
 
+OUT_OF_TIME: Final = NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
+
 
 def to_request(call: Call) -> pb.ExecuteRequest | pb.CompensateRequest:
     """*call* as it is sent."""

@@ -1,8 +1,9 @@
-"""The channels to participants, and how long each is waited for.
+"""The calls to participants, and how long each is waited for.
 
 gRPC's own retries are off, so that attempts can be counted. Answers arrive as bytes, because a malformed
 one is an outcome of the saga and not an error of a library: answers.py and descriptions.py read them. Calls
-go on streams where a service offers them (streams.py).
+go on streams where a service offers them (streams.py), over a connection that is replaced where nothing is
+heard on it (connections.py).
 """
 
 import asyncio
@@ -15,12 +16,14 @@ import grpc.aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from coordinator.adapters.grpc_participants.answers import (
+    OUT_OF_TIME,
     broken,
     no_proof,
     to_answer,
     to_request,
     unanswered,
 )
+from coordinator.adapters.grpc_participants.connections import CONNECT_TIMEOUT_S, Connection, Line
 from coordinator.adapters.grpc_participants.descriptions import (
     broken_description,
     to_description,
@@ -28,25 +31,20 @@ from coordinator.adapters.grpc_participants.descriptions import (
 )
 from coordinator.adapters.grpc_participants.streams import StreamedCalls, streams_to
 from coordinator.adapters.grpc_participants.words import fit_message
-from coordinator.domain.outcomes import Answer
+from coordinator.domain.outcomes import Answer, NoProof
 from coordinator.ports.deferred import Deferred
 from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from saga.v1 import participant_pb2 as pb
 
 PROBE_TIMEOUT_S: Final = 2.0
-CONNECT_TIMEOUT_S: Final = 5.0
-"""Calls wait for it, each until its own deadline; when it is over they are told that nobody is there."""
-_METHODS: Final = "/saga.v1.ParticipantService/"
 _NO_ADDRESS: Final = "no address is set for it (SAGA_SERVICES)"
 _TRACEPARENT: Final = "traceparent"
 # gRPC enforces the deadline; this is for a call that it would never end, such as one stuck in a resolver.
 _WATCHDOG_S: Final = 1.0
 
-_Method = grpc.aio.UnaryUnaryMultiCallable[bytes, bytes]
-
 
 class GrpcParticipants:
-    """One channel for each service that the settings name."""
+    """A way to each service that the settings name."""
 
     def __init__(self, services: Mapping[str, str], *, message_bytes_max: int) -> None:
         options = [
@@ -63,19 +61,18 @@ class GrpcParticipants:
             ("grpc.keepalive_timeout_ms", 10_000),
             ("grpc.service_config", json.dumps({"loadBalancingConfig": [{"round_robin": {}}]})),
         ]
-        self._targets = dict(services)
-        self._channels = {
-            service: grpc.aio.insecure_channel(target, options=options)
-            for service, target in services.items()
+        self._connections = {
+            service: Connection(service, target, options) for service, target in services.items()
         }
-        self._execute = self._methods("Execute")
-        self._compensate = self._methods("Compensate")
-        self._describe = self._methods("Describe")
         self._streamed = {
             service: StreamedCalls(
-                service, channel.stream_stream(_METHODS + "Perform"), self._alone, streams=streams_to(target)
+                service,
+                connection.open_stream,
+                self._alone,
+                doubt=connection.doubt,
+                streams=streams_to(connection.target),
             )
-            for (service, target), channel in zip(services.items(), self._channels.values(), strict=True)
+            for service, connection in self._connections.items()
         }
 
     def perform(self, call: Call, *, timeout_s: float) -> Awaitable[Answer]:
@@ -89,28 +86,23 @@ class GrpcParticipants:
 
     async def _alone(self, call: Call, timeout_s: float) -> Answer:
         """Send *call* by itself."""
-        methods = self._execute if isinstance(call, ExecuteCall) else self._compensate
-        request = to_request(call).SerializeToString()
-        metadata = ((_TRACEPARENT, call.trace),) if call.trace else None
-        try:
-            async with asyncio.timeout(timeout_s + _WATCHDOG_S):
-                raw: object = await methods[call.service](request, timeout=timeout_s, metadata=metadata)
-        except grpc.aio.AioRpcError as error:
-            return no_proof(error)
-        except TimeoutError:
-            return unanswered("DEADLINE_EXCEEDED", "no answer in time")
-        # A call that ends OK without any message yields gRPC's end-of-stream mark in place of bytes.
-        if not isinstance(raw, bytes):
-            return broken("the call ended OK without an answer")
-        return to_answer(call, raw)
+        connection, loop = self._connections[call.service], asyncio.get_running_loop()
+        line, sent_at = connection.line, loop.time()
+        answer = await _sent(line, call, timeout_s)
+        if not isinstance(answer, NoProof) or answer.code != OUT_OF_TIME.code:
+            line.heard_at = loop.time()
+        elif line.heard_at < sent_at:
+            connection.doubt()
+        return answer
 
     async def probe(self, service: str) -> Probe:
         """As the port says, by the standard health check."""
-        channel = self._channels.get(service)
-        if channel is None:
+        connection = self._connections.get(service)
+        if connection is None:
             return Probe("", Reach.UNKNOWN_ADDRESS, _NO_ADDRESS)
-        target = self._targets[service]
-        stub: Any = health_pb2_grpc.HealthStub(channel)  # its types know the blocking channel only
+        target = connection.target
+        # Its types know the blocking channel only.
+        stub: Any = health_pb2_grpc.HealthStub(connection.line.channel)
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S + _WATCHDOG_S):
                 answer = await stub.Check(health_pb2.HealthCheckRequest(), timeout=PROBE_TIMEOUT_S)
@@ -131,12 +123,13 @@ class GrpcParticipants:
 
     async def describe(self, service: str) -> Description:
         """As the port says, by its Describe."""
-        if service not in self._describe:
+        connection = self._connections.get(service)
+        if connection is None:
             return Description(Told.UNKNOWN_ADDRESS, _NO_ADDRESS)
         request = pb.DescribeRequest(service=service).SerializeToString()
         try:
             async with asyncio.timeout(PROBE_TIMEOUT_S + _WATCHDOG_S):
-                raw: object = await self._describe[service](request, timeout=PROBE_TIMEOUT_S)
+                raw: object = await connection.line.describe(request, timeout=PROBE_TIMEOUT_S)
         except grpc.aio.AioRpcError as error:
             return undescribed(error)
         except TimeoutError:
@@ -145,10 +138,24 @@ class GrpcParticipants:
             return broken_description("the call ended OK without an answer")
         return to_description(service, raw)
 
-    def _methods(self, name: str) -> dict[str, _Method]:
-        return {service: channel.unary_unary(_METHODS + name) for service, channel in self._channels.items()}
-
     async def close(self) -> None:
         """Close every channel; calls still under way end as cancelled."""
         await asyncio.gather(*(streamed.close() for streamed in self._streamed.values()))
-        await asyncio.gather(*(channel.close() for channel in self._channels.values()))
+        await asyncio.gather(*(connection.close() for connection in self._connections.values()))
+
+
+async def _sent(line: Line, call: Call, timeout_s: float) -> Answer:
+    method = line.execute if isinstance(call, ExecuteCall) else line.compensate
+    request = to_request(call).SerializeToString()
+    metadata = ((_TRACEPARENT, call.trace),) if call.trace else None
+    try:
+        async with asyncio.timeout(timeout_s + _WATCHDOG_S):
+            raw: object = await method(request, timeout=timeout_s, metadata=metadata)
+    except grpc.aio.AioRpcError as error:
+        return no_proof(error)
+    except TimeoutError:
+        return OUT_OF_TIME
+    # A call that ends OK without any message yields gRPC's end-of-stream mark in place of bytes.
+    if not isinstance(raw, bytes):
+        return broken("the call ended OK without an answer")
+    return to_answer(call, raw)

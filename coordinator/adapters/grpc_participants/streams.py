@@ -18,6 +18,7 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 
 from coordinator.adapters.grpc_participants.answers import (
+    OUT_OF_TIME,
     broken,
     no_proof,
     to_numbered,
@@ -44,7 +45,6 @@ server alone was connected are all with that one, and one that came up later has
 
 _BROKEN_DOWN: Final = ("UNKNOWN", "INTERNAL")
 """What a stream ends with whose handler broke down, perhaps by one of its calls, again and again."""
-_OUT_OF_TIME: Final = NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
 _ENDED: Final = unanswered("UNAVAILABLE", "the service ended the stream of its calls")
 _Open: TypeAlias = Callable[[], "grpc.aio.StreamStreamCall[bytes, bytes]"]
 _Alone: TypeAlias = Callable[[Call, float], Coroutine[Any, Any, Answer]]
@@ -70,11 +70,15 @@ def streams_to(target: str) -> int:
 class StreamedCalls:
     """The calls to one service."""
 
-    def __init__(self, service: str, open_stream: _Open, alone: _Alone, *, streams: int) -> None:
-        """*alone* sends one call by itself, and is used while there are no streams."""
+    def __init__(
+        self, service: str, open_stream: _Open, alone: _Alone, *, doubt: Callable[[], None], streams: int
+    ) -> None:
+        """*alone* sends one call by itself, and is used while there are no streams. *doubt* is told where
+        nothing is heard of the service."""
         self._service = service
         self._open = open_stream
         self._alone = alone
+        self._doubt = doubt
         self._current: list[_Stream | None] = [None] * streams
         self._next = 0
         self._all: dict[_Stream, None] = {}
@@ -91,7 +95,7 @@ class StreamedCalls:
             self._leave(stream)
             stream = None
         if stream is None:
-            stream = self._current[place] = _Stream(self._open(), self._ended, self._leave)
+            stream = self._current[place] = _Stream(self._open(), self._ended, self._is_stuck)
             self._all[stream] = None
         return stream.send(call, timeout_s)
 
@@ -104,6 +108,10 @@ class StreamedCalls:
         if stream in self._current:
             self._current[self._current.index(stream)] = None
         stream.retire()
+
+    def _is_stuck(self, stream: "_Stream") -> None:
+        self._leave(stream)
+        self._doubt()
 
     def _ended(self, stream: "_Stream", code: str, proof: NoProof) -> None:
         """*stream* is over: by *code*, which proves *proof* of the calls on it that are not answered."""
@@ -131,6 +139,8 @@ class StreamedCalls:
         """There was no stream to be had, so its calls were not sent yet."""
         if code != "UNAVAILABLE":
             self._stay_alone()
+        if code == OUT_OF_TIME.code:
+            self._doubt()
         for answer in stream.take_waiting():
             answer.follow(self._alone(answer.call, answer.left_s()))
 
@@ -241,7 +251,7 @@ class _Stream:
 
     def _not_greeted(self) -> None:
         self._cut()
-        self._ended(self, "DEADLINE_EXCEEDED", _OUT_OF_TIME)
+        self._ended(self, OUT_OF_TIME.code, OUT_OF_TIME)
 
     def _cut(self) -> None:
         self._greeting.cancel()
@@ -281,7 +291,7 @@ class _Stream:
         late = {number: answer for number, answer in self._waiting.items() if answer.deadline_at <= now}
         for number, answer in late.items():
             del self._waiting[number]
-            answer.settle(_OUT_OF_TIME)
+            answer.settle(OUT_OF_TIME)
             self.give_up(number)
         if self._waiting:
             self._look_at(min(answer.deadline_at for answer in self._waiting.values()))
