@@ -13,14 +13,15 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.adapters.logs import LineHandler
+from coordinator.adapters.logs import LineHandler, outlet
 from coordinator.adapters.logs.forms import Render, as_json, as_text
 from coordinator.adapters.logs.handler import WAITING_MAX
 from coordinator.adapters.logs.line import Line, Value, line_of
@@ -485,6 +486,67 @@ def test_a_stream_that_fails_raises_nothing() -> None:
     log.handler.close()
 
 
+class Pipe:
+    """A log into a pipe that is read only when a test says so."""
+
+    def __init__(self) -> None:
+        reading, writing = os.pipe()
+        self.reader = open(reading, encoding="utf-8")  # noqa: SIM115
+        self.stream = open(writing, "w", encoding="utf-8")  # noqa: SIM115
+        self.log = Log(stream=self.stream, window_s=0.1)  # type: ignore[arg-type]
+
+    def say(self, messages: Sequence[str]) -> None:
+        """Log them all; it must not take long, whoever reads."""
+
+        def say() -> None:
+            for message in messages:
+                self.log.logger.warning(message)
+
+        talk = threading.Thread(target=say, daemon=True)
+        talk.start()
+        talk.join(5.0)
+        assert not talk.is_alive()
+
+    def read(self, lines: int) -> list[str]:
+        """The messages of so many lines."""
+        return [json.loads(self.reader.readline())["message"] for _ in range(lines)]
+
+    def close(self) -> None:
+        # First, so that whoever is stuck in a write is told that nobody reads any more.
+        self.reader.close()
+        self.log.handler.close()
+        with suppress(OSError):
+            self.stream.close()
+
+
+@pytest.fixture
+def pipe() -> Iterator[Pipe]:
+    pipe = Pipe()
+    yield pipe
+    pipe.close()
+
+
+@pytest.mark.parametrize("text", ["x" * 200, "×" * 200, "x" * 10_000, "×" * 10_000])
+def test_who_reads_nothing_stops_nobody_and_finds_it_all_when_he_does(pipe: Pipe, text: str) -> None:
+    messages = [f"{number} {text}" for number in range(300_000 // len(text))]
+    pipe.say(messages)
+    # Nothing is logged any more.
+    assert pipe.read(len(messages)) == messages
+
+
+def test_what_is_too_much_to_keep_is_lost_and_counted(pipe: Pipe, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outlet, "KEPT_CHARS_MAX", 100_000)
+    messages = [f"{number} {'x' * 900}" for number in range(300)]
+    pipe.say(messages)
+    kept = 0
+    while (message := pipe.read(1)[0]) == messages[kept]:
+        kept += 1
+    assert 100 < kept < 200
+    assert message == f"{len(messages) - kept} lines of this log were lost"
+    pipe.say(["and on"])
+    assert pipe.read(1) == ["and on"]
+
+
 def test_a_line_that_cannot_be_rendered_costs_none_of_the_others() -> None:
     def render(line: Line) -> str:
         if line.message == "a":
@@ -644,6 +706,20 @@ def test_a_process_that_ends_writes_what_is_held_and_waits_for_nothing(ending: s
     assert time.monotonic() - began < WINDOW_S
     lines = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
     assert [line.get("repeated") for line in lines] == [None, 9_999]
+
+
+def test_a_process_ends_though_nobody_reads_what_it_wrote() -> None:
+    program = (
+        "import logging\n"
+        "from coordinator.adapters.logs import configure_logs\n"
+        "configure_logs('INFO')\n"
+        "for number in range(3_000): logging.warning('%d', number)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", program], cwd=ROOT, stderr=subprocess.PIPE) as process:
+        try:
+            assert process.wait(10.0) == 0
+        finally:
+            process.kill()
 
 
 def test_a_new_set_up_writes_what_the_one_before_held() -> None:

@@ -4,8 +4,9 @@ What is said within one turn of an event loop is written at once, by its end: ea
 the interpreter, and the loop has to wait until it gets it back. A warning, and all before it, waits for
 nothing; so a process that is killed loses at most what was no warning and was said in its last turn.
 
-While something is held back, a thread looks now and then whose window has ended; it ends with its work. What
-is still held when logging is shut down, as at the end of the process, is written then.
+While something is held back, or finds nobody who reads it (outlet.py), a thread looks now and then whose
+window has ended, and whether there is room; it ends with its work. What is still held when logging is shut
+down, as at the end of the process, is written then, if anybody reads it.
 """
 
 import asyncio
@@ -18,12 +19,15 @@ from typing import Final, TextIO
 from coordinator.adapters.clock import stopwatch_s
 from coordinator.adapters.logs.forms import Render
 from coordinator.adapters.logs.line import Line, line_of
+from coordinator.adapters.logs.outlet import Outlet
 from coordinator.adapters.logs.repeats import Repeats
 
 WINDOW_S: Final = 10.0
 WINDOWS_MAX: Final = 1_000
 WAITING_MAX: Final = 32
 """Lines of one turn. They are written when there are so many: a turn without an end tells, too."""
+LAST_S: Final = 1.0
+"""How long the end waits for whoever does not read."""
 
 _LOOKS_PER_WINDOW: Final = 10
 # A finalizer may log while a line is made or written, and so may what is asked for the line. Whoever logs by
@@ -44,7 +48,7 @@ class LineHandler(logging.Handler):
         windows_max: int = WINDOWS_MAX,
     ) -> None:
         super().__init__()
-        self._stream = stream
+        self._outlet = Outlet(stream, self._lost_line)
         self._render = render
         self._current_trace = current_trace
         self._repeats = Repeats(window_s=window_s, windows_max=windows_max)
@@ -69,9 +73,9 @@ class LineHandler(logging.Handler):
                 self._append([line])
             else:
                 self._append(self._repeats.take(line, stopwatch_s()))
-                self._keep_watch()
             if self._waiting and (record.levelno >= logging.WARNING or not self._may_wait()):
                 self._write()
+            self._keep_watch()
         except Exception:
             pass  # nothing is raised into whoever logs
         finally:
@@ -81,17 +85,22 @@ class LineHandler(logging.Handler):
         """Write what waits for the end of a turn."""
         with self._locked(), self._one_deeper():
             self._write()
+            self._keep_watch()
 
     def close(self) -> None:
         """Write what is held back; whatever still comes is written at once."""
         with self._locked(), self._one_deeper():
             self._ended.set()
             self._append(self._repeats.flush())
-            self._write()
+            self._write(patience_s=LAST_S)
         super().close()
 
+    @property
+    def _holds(self) -> bool:
+        return self._repeats.holds or self._outlet.keeps
+
     def _keep_watch(self) -> None:
-        if self._repeats.holds and self._watch is None:
+        if self._holds and self._watch is None and not self._ended.is_set():
             watch = threading.Thread(target=self._look_until_done, name="held log lines", daemon=True)
             # Where no thread can be had, the next line tries again, and the end writes what is held.
             with suppress(RuntimeError):
@@ -103,7 +112,7 @@ class LineHandler(logging.Handler):
             with self._locked(), self._one_deeper():
                 self._append(self._repeats.ended(stopwatch_s()))
                 self._write()
-                if not self._repeats.holds:
+                if not self._holds:
                     self._watch = None
                     return
 
@@ -132,12 +141,14 @@ class LineHandler(logging.Handler):
             except Exception:
                 continue  # one that cannot be told costs none of the others
 
-    def _write(self) -> None:
+    def _write(self, *, patience_s: float = 0.0) -> None:
         waiting, self._waiting = self._waiting, []
-        # A stream that is closed, or whose disk is full, leaves nobody to be told.
-        with suppress(Exception):
-            self._stream.write("".join(waiting))
-            self._stream.flush()
+        self._outlet.write(waiting, patience_s=patience_s)
+
+    def _lost_line(self, lost: int) -> str:
+        told = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING"}
+        record = logging.makeLogRecord({**told, "msg": "%d lines of this log were lost", "args": (lost,)})
+        return self._render(line_of(record, None)) + "\n"
 
     @contextmanager
     def _locked(self) -> Iterator[None]:
