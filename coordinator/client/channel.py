@@ -79,6 +79,8 @@ def channel_options() -> Sequence[tuple[str, Any]]:
         # A coordinator that comes back is found before the attempts of a call are used up.
         ("grpc.initial_reconnect_backoff_ms", 200),
         ("grpc.max_reconnect_backoff_ms", 1_000),
+        # Also one whose name has moved: by default that is asked about twice a minute at most.
+        ("grpc.dns_min_time_between_resolutions_ms", 1_000),
         # A watch may be silent for long: a peer that is gone is found out by asking it.
         ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_S * 1000),

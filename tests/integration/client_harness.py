@@ -74,7 +74,9 @@ def is_shared(details: grpc.HandlerCallDetails) -> bool:
 
 
 @asynccontextmanager
-async def answering(handle: Handle, *, stream: bool = False) -> AsyncIterator[str]:
+async def answering(
+    handle: Handle, *, stream: bool = False, address: str = "127.0.0.1:0"
+) -> AsyncIterator[str]:
     """A gRPC server that answers every method of an older coordinator, with bytes, as *handle* does."""
 
     class Every(grpc.GenericRpcHandler):
@@ -89,9 +91,9 @@ async def answering(handle: Handle, *, stream: bool = False) -> AsyncIterator[st
 
     server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((Every(),))
-    port = server.add_insecure_port("127.0.0.1:0")
+    port = server.add_insecure_port(address)
     await server.start()
     try:
-        yield f"127.0.0.1:{port}"
+        yield f"{address.rpartition(':')[0]}:{port}"
     finally:
         await server.stop(None)

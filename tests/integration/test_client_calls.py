@@ -4,7 +4,7 @@ import asyncio
 import gc
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import aclosing
+from contextlib import AsyncExitStack, aclosing
 from datetime import UTC, datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from coordinator.client import (
     Saga,
     SagaStatus,
     StepStatus,
+    Unavailable,
     Undecided,
 )
 from coordinator.domain.actions import Action
@@ -46,6 +47,7 @@ from tests.integration.client_harness import (
     collected,
     place,
 )
+from tests.integration.names import naming
 
 
 @both
@@ -302,6 +304,25 @@ async def test_calls_go_round_all_addresses_and_past_those_where_nobody_is(kind:
         async with asyncio.timeout(20):
             while set(asked) != {"first", "second"} or len(asked) < 20:
                 assert await client.definitions() == ()
+        await client.close()
+
+
+@both
+async def test_a_coordinator_whose_name_moves_to_another_address_is_followed_there_soon(kind: Any) -> None:
+    async def handle(request: bytes, context: object) -> bytes:
+        return pb.ListDefinitionsResponse().SerializeToString()
+
+    async with naming("127.0.0.2") as names, AsyncExitStack() as first:
+        address = await first.enter_async_context(answering(handle, address="127.0.0.2:0"))
+        port = int(address.rpartition(":")[2])
+        client = kind(names.target(port))
+        assert await client.definitions() == ()
+        await first.aclose()
+        with pytest.raises(Unavailable):
+            await client.definitions()
+        names.host = "127.0.0.3"
+        async with answering(handle, address=f"127.0.0.3:{port}"):
+            assert await client.definitions() == ()
         await client.close()
 
 

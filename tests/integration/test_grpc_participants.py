@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import grpc
 import grpc.aio
@@ -25,6 +25,7 @@ from coordinator.domain.outcomes import (
 )
 from coordinator.ports.participants import CompensateCall, ExecuteCall, Probe, Reach
 from saga.v1 import participant_pb2 as pb
+from tests.integration.names import naming
 from tests.integration.proxy import proxied
 
 KEY = "s-1/charge/execute"
@@ -249,6 +250,24 @@ async def test_who_takes_long_to_connect_to_is_waited_for() -> None:
         calling(proxy.address) as adapter,
     ):
         assert await adapter.perform(EXECUTE, timeout_s=20.0) == Succeeded("null")
+
+
+async def test_a_name_that_moves_to_another_address_is_followed_there_soon() -> None:
+    async with naming("127.0.0.2") as names, AsyncExitStack() as first:
+        address = await first.enter_async_context(listening(_Anything(_succeed), "127.0.0.2:0"))
+        port = int(address.rpartition(":")[2])
+        async with calling(names.target(port)) as adapter:
+            assert await adapter.perform(EXECUTE, timeout_s=5.0) == Succeeded("null")
+            await first.aclose()
+            answer = await adapter.perform(EXECUTE, timeout_s=5.0)
+            assert isinstance(answer, NoProof)
+            assert answer.code == "UNAVAILABLE"
+            # Only after the loss was seen, and the name asked about once more.
+            names.host = "127.0.0.3"
+            async with listening(_Anything(_succeed), f"127.0.0.3:{port}"), asyncio.timeout(10.0):
+                while answer != Succeeded("null"):
+                    await asyncio.sleep(0.05)
+                    answer = await adapter.perform(EXECUTE, timeout_s=5.0)
 
 
 class _Silent(grpc.GenericRpcHandler):

@@ -54,6 +54,8 @@ class GrpcParticipants:
             # A participant that comes back is found again soon; gRPC's default lets it wait two minutes.
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.max_reconnect_backoff_ms", 2_000),
+            # One that comes back elsewhere, too: by default its name is asked about twice a minute at most.
+            ("grpc.dns_min_time_between_resolutions_ms", 2_000),
             # Whatever its name says: how long connecting may take. A participant may be far away, or busy.
             ("grpc.min_reconnect_backoff_ms", int(CONNECT_TIMEOUT_S * 1000)),
             # Servers tolerate a ping every five minutes by default: more often and they hang up.
