@@ -174,9 +174,11 @@ async def perform_alone(request: Request, context: Context) -> bytes:
     return kind(idempotency_key=request.idempotency_key, succeeded=done).SerializeToString()
 
 
-async def started(service: Service, address: str = "127.0.0.1:0") -> tuple[grpc.aio.Server, str]:
+async def started(
+    service: Service, address: str = "127.0.0.1:0", *, options: Sequence[tuple[str, int]] = ()
+) -> tuple[grpc.aio.Server, str]:
     """*service* behind a server of its own, and its address."""
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), *options])
     server.add_generic_rpc_handlers((service,))
     port = server.add_insecure_port(address)
     await server.start()
@@ -184,8 +186,8 @@ async def started(service: Service, address: str = "127.0.0.1:0") -> tuple[grpc.
 
 
 @asynccontextmanager
-async def hosted(service: Service) -> AsyncIterator[str]:
-    server, address = await started(service)
+async def hosted(service: Service, *, options: Sequence[tuple[str, int]] = ()) -> AsyncIterator[str]:
+    server, address = await started(service, options=options)
     try:
         yield address
     finally:
@@ -588,6 +590,54 @@ async def far_away(*talks: Talk) -> AsyncIterator[tuple[GrpcParticipants, Servic
         calling(Payments=proxy.address) as adapter,
     ):
         yield adapter, service, proxy
+
+
+async def test_a_server_that_stops_answers_what_it_has_and_then_waits_for_nobody() -> None:
+    stopping = asyncio.Event()
+
+    async def in_time(stream: Stream) -> None:
+        await stream.greet()
+        call = await stream.hear()
+        await stopping.wait()
+        await asyncio.sleep(SHORT_S)
+        await stream.say(succeeded(call))
+        await stream.hear()
+
+    service = Service(in_time, well)
+    server, address = await started(service)
+    async with calling(Payments=address) as adapter:
+        first = adapter.perform(a_call(1), timeout_s=PATIENCE_S)
+        await until(lambda: bool(service.delivered))
+        stop = asyncio.create_task(server.stop(4 * PATIENCE_S))
+        await asyncio.sleep(0)
+        stopping.set()
+        assert await first == success_of(a_call(1))
+        # And not until its patience is over, though the coordinator keeps its streams for as long as it can.
+        await asyncio.wait_for(stop, PATIENCE_S)
+
+
+async def test_a_server_that_ends_its_connections_now_and_then_costs_no_call_an_attempt() -> None:
+    one_at_a_time = asyncio.Lock()
+
+    async def at_leisure(stream: Stream) -> None:
+        await stream.greet()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                group.create_task(answer_later(stream, await stream.hear()))
+
+    async def answer_later(stream: Stream, call: pb.NumberedCall) -> None:
+        await asyncio.sleep(SHORT_S)
+        async with one_at_a_time:
+            await stream.say(succeeded(call))
+
+    ages = [("grpc.max_connection_age_ms", 300), ("grpc.max_connection_age_grace_ms", 2_000)]
+    calls = [a_call(number) for number in range(150)]
+    async with hosted(Service(at_leisure), options=ages) as address, calling(Payments=address) as adapter:
+        answers = list[asyncio.Future[Answer]]()
+        for call in calls:
+            answers.append(adapter.perform(call, timeout_s=PATIENCE_S))
+            await asyncio.sleep(0.02)
+        assert await asyncio.gather(*answers) == [success_of(call) for call in calls]
 
 
 @pytest.mark.parametrize("talk", [well, unimplemented])

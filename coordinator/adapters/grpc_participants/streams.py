@@ -99,6 +99,12 @@ class StreamedCalls:
             self._all[stream] = None
         return stream.send(call, timeout_s)
 
+    def renew(self) -> None:
+        """Let new calls go on streams that are new: those that are open end once they are answered."""
+        for stream in self._current:
+            if stream is not None:
+                self._leave(stream)
+
     async def close(self) -> None:
         """End every stream; calls still under way end as cancelled."""
         await asyncio.gather(*(stream.close() for stream in list(self._all)))
