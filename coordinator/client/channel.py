@@ -36,7 +36,8 @@ SERVICE_CONFIG: Final[Mapping[str, Any]] = {
     "methodConfig": [{"name": [{}], "retryPolicy": RETRY_POLICY}, {"name": SHARED}],
 }
 MESSAGE_BYTES_MAX: Final = 64 << 20
-KEEPALIVE_S: Final = 60
+# An order waits for a minute: this finds out well before that its connection leads nowhere.
+KEEPALIVE_S: Final = 20
 KEEPALIVE_TIMEOUT_S: Final = 10
 
 _HOST_PORT: Final = re.compile(r"(?:\[[0-9A-Fa-f:.%]+\]|[^\[\]:/,\s]+):([0-9]{1,5})")
@@ -84,6 +85,8 @@ def channel_options() -> Sequence[tuple[str, Any]]:
         # A watch may be silent for long: a peer that is gone is found out by asking it.
         ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
         ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_S * 1000),
+        # Of gRPC's own questions, while one of which no other is asked: by default they may take a minute.
+        ("grpc.http2.ping_timeout_ms", KEEPALIVE_TIMEOUT_S * 1000),
         ("grpc.http2.max_pings_without_data", 0),
         ("grpc.max_receive_message_length", MESSAGE_BYTES_MAX),
     )

@@ -28,6 +28,7 @@ from coordinator.client import (
     StepStatus,
     Unavailable,
     Undecided,
+    channel,
 )
 from coordinator.domain.actions import Action
 from coordinator.domain.events import Verb
@@ -48,6 +49,7 @@ from tests.integration.client_harness import (
     place,
 )
 from tests.integration.names import naming
+from tests.integration.proxy import proxied
 
 
 @both
@@ -323,6 +325,23 @@ async def test_a_coordinator_whose_name_moves_to_another_address_is_followed_the
         names.host = "127.0.0.3"
         async with answering(handle, address=f"127.0.0.3:{port}"):
             assert await client.definitions() == ()
+        await client.close()
+
+
+@both
+async def test_an_order_gets_through_though_the_connection_is_dead_and_does_not_look_so(
+    kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(channel, "KEEPALIVE_S", 2)
+    monkeypatch.setattr(channel, "KEEPALIVE_TIMEOUT_S", 1)
+    async with coordinator() as c, proxied(c.address) as proxy:
+        client = kind(proxy.address)
+        for number in range(20):
+            await place(client, f"o-{number}")
+        # Right after an answer, when gRPC itself may have asked something that is not answered any more.
+        proxy.swallow()
+        order = await place(client, "o-1", timeout_s=20.0)
+        assert order.status is OrderStatus.SUCCESS
         await client.close()
 
 
