@@ -635,7 +635,7 @@ async def test_a_server_that_ends_its_connections_now_and_then_costs_no_call_an_
     async with hosted(Service(at_leisure), options=ages) as address, calling(Payments=address) as adapter:
         answers = list[asyncio.Future[Answer]]()
         for call in calls:
-            answers.append(adapter.perform(call, timeout_s=PATIENCE_S))
+            answers.append(under_way(adapter, call))
             await asyncio.sleep(0.02)
         assert await asyncio.gather(*answers) == [success_of(call) for call in calls]
 
