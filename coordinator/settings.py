@@ -191,8 +191,8 @@ class Settings(BaseModel):
         title="beyond it, new sagas are refused at once (RESOURCE_EXHAUSTED)",
         description="a whole number from 1 to 1000000",
     )
-    # Fewer would cost a busy coordinator: a step that waits for its turn begins in a write of its own. More would
-    # let the time of calls run out that wait in the service.
+    # Fewer would cost a busy coordinator: a step that waits for a slot begins in a write of its own. Of more,
+    # the last ones would run out of time while they wait in a service that does not keep up.
     calls_per_service_max: Annotated[_Count, Field(ge=1, le=100_000)] = Field(
         256,
         title="calls in flight to one service; a slow one delays only its own steps",
