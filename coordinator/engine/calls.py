@@ -126,8 +126,13 @@ class Calls:
         attempt = self._tracing.attempt(saga, call)
         if attempt.trace != call.trace:
             call = replace(call, trace=attempt.trace)
-        sent = self._sent[command.step] = Sent(command, attempt)
-        sent.answer = self._dispatcher.send(call, timeout_s=timeout_s, over=partial(self._over, sent))
+        sent = Sent(command, attempt)
+        try:
+            sent.answer = self._dispatcher.send(call, timeout_s=timeout_s, over=partial(self._over, sent))
+        except BaseException:
+            attempt.abandoned()
+            raise
+        self._sent[command.step] = sent
 
     def take(self, sent: Sent) -> bool:
         """Whether the answer has a say: not if the call was cut off while it was on its way."""

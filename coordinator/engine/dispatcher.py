@@ -112,7 +112,8 @@ class Dispatcher:
         """Start *call* in a slot that the caller has taken. When the call is over, the slot is freed and
         *over* is told the answer, or the fault of ours that there is none for.
 
-        The caller owns what comes back; cancelling it abandons the call, and nobody is told.
+        The caller owns what comes back; cancelling it abandons the call, and *over* is told of no outcome but
+        one that was on its way already.
         """
         clock = asyncio.get_running_loop()
         sent_at = clock.time()

@@ -43,7 +43,7 @@ from coordinator.engine.mailbox import Mailbox, Turns
 from coordinator.engine.timers import SagaClock, slice_s
 from coordinator.ports.aside import Aside
 from coordinator.ports.clock import Chance, Clock
-from coordinator.ports.deferred import Cancellable, when_over
+from coordinator.ports.deferred import Cancellable, report, when_over
 from coordinator.ports.expressions import Expressions
 from coordinator.ports.journal import Journal, Request
 from coordinator.ports.telemetry import Telemetry
@@ -271,11 +271,13 @@ class Driver:
         self._writing = when_over(writing, partial(self._written, events, summary))
 
     def _written(self, events: Sequence[Event], summary: SagaSummary, outcome: int | BaseException) -> None:
+        if self._has_left:
+            return
         if isinstance(outcome, asyncio.CancelledError):
             self.abandon()
         elif isinstance(outcome, BaseException):
             self._end(outcome)
-        elif not self._has_left:
+        else:
             try:
                 self._show(summary)
                 self._tell(events)
@@ -301,14 +303,18 @@ class Driver:
 
     def _end(self, error: BaseException | None) -> None:
         if self._has_left:
+            if isinstance(error, Exception):
+                report(error)  # it is that of whoever was told that this is over
             return
         # A journal that fails stops the whole process; anything else costs this saga alone.
         self._is_broken = error is not None and not isinstance(error, JournalUnavailable | MemoryError)
-        self._leave()
         # It mostly knows this driver: neither is to be held by the other.
         over, self._over = self._over, None
-        if over is not None:
-            over(error)
+        try:
+            self._leave()
+        finally:
+            if over is not None:
+                over(error)
 
     def _show(self, summary: SagaSummary) -> None:
         """*summary* is durable: let it be seen."""

@@ -56,7 +56,7 @@ class Pool:
         self._alarm: asyncio.Task[None] | None = None
         self._taking_up: dict[SagaId, asyncio.Task[None]] = {}
         self._waking: dict[SagaId, asyncio.Task[bool]] = {}
-        self._setting_aside: dict[SagaId, asyncio.Event] = {}
+        self._setting_aside: dict[SagaId, asyncio.Task[None]] = {}
         self._tasks: dict[asyncio.Task[Any], None] = {}
         self._draining = False
         self.archive = Archive(index)
@@ -224,7 +224,7 @@ class Pool:
                 await asyncio.wait([self._waking[saga_id]])
             elif saga_id in self._setting_aside:
                 # Whoever took it up before its quarantine is durable would drive it on behind that.
-                await self._setting_aside[saga_id].wait()
+                await asyncio.wait([self._setting_aside[saga_id]])
             else:
                 return self._drivers.get(saga_id)
 
@@ -436,19 +436,21 @@ class Pool:
                 extra={"saga_id": saga_id, "trace": driver.summary.trace},
             )
             reason = f"The coordinator could not drive it on: {_told(error)}."
-            setting_aside = self._spawn(self._quarantine(saga_id, reason, driver.clock))
-            setting_aside.set_name(f"set aside {saga_id}")
+            _ = self._quarantine(saga_id, reason, driver.clock)
         elif driver.has_come_to_rest:
             self._rested(driver.summary)
 
-    def _quarantine(self, saga_id: SagaId, reason: str, clock: Clock) -> Coroutine[Any, Any, None]:
+    def _quarantine(self, saga_id: SagaId, reason: str, clock: Clock) -> asyncio.Task[None]:
         """Nothing is half done in silence: a saga that cannot be driven is put before a person."""
         text = f"{reason} Its effects stand as they are: a person has to look at it."
-        # From this moment on: nobody is to take it up meanwhile.
-        done = self._setting_aside[saga_id] = asyncio.Event()
-        return self._set_aside(saga_id, text, clock, done)
+        setting_aside = self._spawn(self._set_aside(saga_id, text, clock))
+        setting_aside.set_name(f"set aside {saga_id}")
+        # Nobody is to take it up from this moment on until it is over, however it ends.
+        self._setting_aside[saga_id] = setting_aside
+        setting_aside.add_done_callback(lambda _: self._setting_aside.pop(saga_id))
+        return setting_aside
 
-    async def _set_aside(self, saga_id: SagaId, text: str, clock: Clock, done: asyncio.Event) -> None:
+    async def _set_aside(self, saga_id: SagaId, text: str, clock: Clock) -> None:
         summary = None
         try:
             await self._tools.journal.quarantine(Quarantine(saga_id, text, clock.now()))
@@ -458,8 +460,6 @@ class Pool:
         finally:
             trace = "" if summary is None else summary.trace
             _log.error("saga needs a person: %s", text, extra={"saga_id": saga_id, "trace": trace})
-            del self._setting_aside[saga_id]
-            done.set()
         if summary is not None:
             self._tools.feed.publish(summary)
             self._rested(summary)

@@ -60,9 +60,12 @@ class Deferred(Generic[_Outcome]):
         except CancelledError:
             self.cancel()
             raise
-        if isinstance(outcome, BaseException):
-            raise outcome
-        return outcome
+        try:
+            if isinstance(outcome, BaseException):
+                raise outcome
+            return outcome
+        finally:
+            del outcome  # an error knows this frame by its traceback, and the frame would know the error
 
 
 def report(error: Exception) -> None:

@@ -174,11 +174,9 @@ async def perform_alone(request: Request, context: Context) -> bytes:
     return kind(idempotency_key=request.idempotency_key, succeeded=done).SerializeToString()
 
 
-async def started(
-    service: Service, address: str = "127.0.0.1:0", *, options: Sequence[tuple[str, int]] = ()
-) -> tuple[grpc.aio.Server, str]:
+async def started(service: Service, address: str = "127.0.0.1:0") -> tuple[grpc.aio.Server, str]:
     """*service* behind a server of its own, and its address."""
-    server = grpc.aio.server(options=[("grpc.so_reuseport", 0), *options])
+    server = grpc.aio.server(options=[("grpc.so_reuseport", 0)])
     server.add_generic_rpc_handlers((service,))
     port = server.add_insecure_port(address)
     await server.start()
@@ -186,8 +184,8 @@ async def started(
 
 
 @asynccontextmanager
-async def hosted(service: Service, *, options: Sequence[tuple[str, int]] = ()) -> AsyncIterator[str]:
-    server, address = await started(service, options=options)
+async def hosted(service: Service) -> AsyncIterator[str]:
+    server, address = await started(service)
     try:
         yield address
     finally:
@@ -592,54 +590,6 @@ async def far_away(*talks: Talk) -> AsyncIterator[tuple[GrpcParticipants, Servic
         yield adapter, service, proxy
 
 
-async def test_a_server_that_stops_answers_what_it_has_and_then_waits_for_nobody() -> None:
-    stopping = asyncio.Event()
-
-    async def in_time(stream: Stream) -> None:
-        await stream.greet()
-        call = await stream.hear()
-        await stopping.wait()
-        await asyncio.sleep(SHORT_S)
-        await stream.say(succeeded(call))
-        await stream.hear()
-
-    service = Service(in_time, well)
-    server, address = await started(service)
-    async with calling(Payments=address) as adapter:
-        first = adapter.perform(a_call(1), timeout_s=PATIENCE_S)
-        await until(lambda: bool(service.delivered))
-        stop = asyncio.create_task(server.stop(4 * PATIENCE_S))
-        await asyncio.sleep(0)
-        stopping.set()
-        assert await first == success_of(a_call(1))
-        # And not until its patience is over, though the coordinator keeps its streams for as long as it can.
-        await asyncio.wait_for(stop, PATIENCE_S)
-
-
-async def test_a_server_that_ends_its_connections_now_and_then_costs_no_call_an_attempt() -> None:
-    one_at_a_time = asyncio.Lock()
-
-    async def at_leisure(stream: Stream) -> None:
-        await stream.greet()
-        async with asyncio.TaskGroup() as group:
-            while True:
-                group.create_task(answer_later(stream, await stream.hear()))
-
-    async def answer_later(stream: Stream, call: pb.NumberedCall) -> None:
-        await asyncio.sleep(SHORT_S)
-        async with one_at_a_time:
-            await stream.say(succeeded(call))
-
-    ages = [("grpc.max_connection_age_ms", 300), ("grpc.max_connection_age_grace_ms", 2_000)]
-    calls = [a_call(number) for number in range(150)]
-    async with hosted(Service(at_leisure), options=ages) as address, calling(Payments=address) as adapter:
-        answers = list[asyncio.Future[Answer]]()
-        for call in calls:
-            answers.append(under_way(adapter, call))
-            await asyncio.sleep(0.02)
-        assert await asyncio.gather(*answers) == [success_of(call) for call in calls]
-
-
 @pytest.mark.parametrize("talk", [well, unimplemented])
 async def test_a_connection_on_which_nothing_is_heard_is_replaced_while_there_are_attempts_left(
     monkeypatch: pytest.MonkeyPatch, talk: Talk
@@ -692,6 +642,42 @@ async def test_a_connection_is_kept_for_as_long_as_there_is_no_other_to_be_had(
         assert code_of(await adapter.perform(a_call(2), timeout_s=2 * SHORT_S)) == "DEADLINE_EXCEEDED"
         assert await adapter.perform(a_call(3), timeout_s=PATIENCE_S) == success_of(a_call(3))
     assert service.alone == []
+
+
+async def test_a_stream_that_was_opened_on_a_connection_while_that_was_replaced_is_left_with_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(connections, "TRUSTED_S", 0.0)
+    async with far_away(mute, well, well) as (adapter, service, proxy):
+        first = adapter.perform(a_call(1), timeout_s=SHORT_S)
+        await until(lambda: service.opened == 1)
+        proxy.is_let_through.clear()
+        assert code_of(await first) == "DEADLINE_EXCEEDED"
+        await until(lambda: proxy.connections == 2)
+        old = adapter._connections["Payments"].line
+        assert await adapter.perform(a_call(2), timeout_s=PATIENCE_S) == success_of(a_call(2))
+        proxy.is_let_through.set()
+        await until(lambda: adapter._connections["Payments"].line is not old)
+        assert await adapter.perform(a_call(3), timeout_s=PATIENCE_S) == success_of(a_call(3))
+        assert (service.opened, service.alone) == (3, [])
+        await until(lambda: len(adapter._connections["Payments"]._lines) == 1)
+
+
+async def test_a_stream_that_is_left_before_it_is_greeted_sends_nobody_alone() -> None:
+    may_greet = asyncio.Event()
+
+    async def slow_to_greet(stream: Stream) -> None:
+        await may_greet.wait()
+
+    async with served(slow_to_greet, well) as (adapter, service):
+        waiting = under_way(adapter, a_call(1))
+        await until(lambda: service.opened == 1)
+        adapter._streamed["Payments"].renew()
+        waiting.cancel()
+        await until(lambda: not adapter._streamed["Payments"]._all)
+        assert await adapter.perform(a_call(2), timeout_s=PATIENCE_S) == success_of(a_call(2))
+        assert (service.opened, service.alone) == (2, [])
+        may_greet.set()
 
 
 async def test_a_connection_that_is_new_is_not_replaced() -> None:

@@ -38,6 +38,46 @@ async def test_a_call_that_breaks_down_puts_its_saga_before_a_person_and_the_oth
         assert not house.pool.failed.done()
 
 
+async def test_a_call_that_cannot_even_be_made_puts_its_saga_before_a_person(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with House(define("a", "b"), calls_max=1) as house:
+        with monkeypatch.context() as broken:
+            broken.setattr(house.services, "perform", _break)
+            row = await house.run()
+        assert (row.status, row.needs_person) == (Status.DEAD_LETTERED, True)
+        assert "RuntimeError" in row.error_message
+        assert house.pool._open == 0
+        house.check_that_all_slots_are_free()
+        assert (await house.run()).status is Status.COMPLETED
+
+
+async def test_what_breaks_down_over_the_end_of_a_saga_is_told_and_costs_nothing_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    async with House(define("a")) as house:
+        with monkeypatch.context() as broken:
+            broken.setattr(house.pool, "_rested", _break)
+            saga_id = await house.start()
+            await until(lambda: bool(told))
+        assert [type(context["exception"]) for context in told] == [RuntimeError]
+        assert (await house.end(saga_id)).status is Status.COMPLETED
+        assert house.pool._open == 0
+        assert (await house.run()).status is Status.COMPLETED
+
+
+async def test_what_is_left_at_once_while_a_saga_is_set_aside_keeps_nobody_waiting() -> None:
+    async with House(define("a")) as house:
+        saga_id = (await house.run()).id
+        setting_aside = house.pool._quarantine(saga_id, "It was broken.", house.clock)
+        waiting = asyncio.ensure_future(house.pool.cancel(saga_id, "changed my mind"))
+        await house.pool.abandon()
+        assert setting_aside.cancelled()
+        assert await asyncio.wait_for(waiting, PATIENCE_S) is False
+
+
 async def test_a_saga_that_breaks_down_is_forgotten_by_nobody_and_driven_by_nobody() -> None:
     async with House(define("a")) as house:
         house.services.plan("a", "do", RuntimeError("a bug"))
@@ -360,7 +400,7 @@ async def test_work_that_breaks_down_where_nobody_waits_for_it_is_told(
         ]
 
 
-def _break(*_: object) -> None:
+def _break(*_: object, **__: object) -> None:
     raise RuntimeError("a bug")
 
 

@@ -7,7 +7,7 @@ minutes; by then a step has no attempts left, though a new connection would have
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import grpc
@@ -54,14 +54,9 @@ class Connection:
         """What to call over. It changes."""
         self._lines = [self.line]
         self._is_replacing = False
-        self._going: Callable[[], None] = lambda: None
         self._tasks: set[asyncio.Task[None]] = set()
-
-    def watch(self, going: Callable[[], None]) -> None:
-        """Have *going* called whenever no more calls are taken where they went: a server that stops, or that
-        ends its connections now and then, says so, and answers those that it has."""
-        self._going = going
-        self._own(self._watch(self.line), "whether a service goes")
+        self.replaced: Callable[[], None] = lambda: None
+        """Called when another line is used from then on: what was opened over the other stays with that."""
 
     def open_stream(self) -> "grpc.aio.StreamStreamCall[bytes, bytes]":
         """A stream of calls."""
@@ -73,7 +68,9 @@ class Connection:
         if self._is_replacing or _now() < self.line.opened_at + TRUSTED_S:
             return
         self._is_replacing = True
-        self._own(self._replace(), "a new connection")
+        task = asyncio.get_running_loop().create_task(self._replace(), name="a new connection")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
         """Close every channel; calls still under way end as cancelled."""
@@ -94,25 +91,12 @@ class Connection:
             unused = line
         else:
             unused, self.line = self.line, line
-            self._own(self._watch(line), "whether a service goes")
+            self.replaced()
             _log.warning("nothing was heard from %s: a new connection to it is used", self._service)
         finally:
             self._is_replacing = False
         await unused.channel.close(_OLD_CHANNEL_S)
         self._lines.remove(unused)
-
-    async def _watch(self, line: Line) -> None:
-        state = line.channel.get_state()
-        while state is not grpc.ChannelConnectivity.SHUTDOWN:
-            await line.channel.wait_for_state_change(state)
-            if state is grpc.ChannelConnectivity.READY and line is self.line:
-                self._going()
-            state = line.channel.get_state()
-
-    def _own(self, work: Coroutine[Any, Any, None], name: str) -> None:
-        task = asyncio.get_running_loop().create_task(work, name=name)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
 
 
 def _now() -> float:

@@ -77,7 +77,7 @@ class GrpcParticipants:
             for service, connection in self._connections.items()
         }
         for service, connection in self._connections.items():
-            connection.watch(self._streamed[service].renew)
+            connection.replaced = self._streamed[service].renew
 
     def perform(self, call: Call, *, timeout_s: float) -> Awaitable[Answer]:
         """Send *call* once, and say what came of it."""

@@ -269,7 +269,7 @@ class _Stream:
         if self._retired and not self._waiting:
             # Not by closing its half: whoever is stuck does not see that.
             self._cut()
-            self._ended(self, "OK", _ENDED)
+            self._ended(self, _ENDED.code, _ENDED)
 
     def give_up(self, number: int) -> None:
         """Wait no longer for the answer to the call of that *number*."""

@@ -2,7 +2,8 @@
 
 What is said within one turn of an event loop is written at once, by its end: each write gives other threads
 the interpreter, and the loop has to wait until it gets it back. A warning, and all before it, waits for
-nothing; so a process that is killed loses at most what was no warning and was said in its last turn.
+nothing; so a process that is killed loses at most what was no warning and was said in its last turn, and what
+nobody had read.
 
 While something is held back, or finds nobody who reads it (outlet.py), a thread looks now and then whose
 window has ended, and whether there is room; it ends with its work. What is still held when logging is shut

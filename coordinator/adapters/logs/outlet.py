@@ -1,8 +1,9 @@
 """Gives lines to a stream, and waits for nobody who reads it.
 
-A pipe that nobody empties, or a terminal that is held, stops whoever writes to it for as long as that lasts:
-the event loop, and with it every saga, every health check and the end of the process. So what finds no room
-is kept for later; what would be too much to keep is lost, and counted.
+A pipe or a socket that nobody empties stops whoever writes to it for as long as that lasts: the event loop,
+and with it every saga, every health check and the end of the process. So what finds no room is kept for
+later; what would be too much to keep is lost, and counted. A terminal does not tell how much room it has: one
+that takes nothing at all is waited for.
 """
 
 import os

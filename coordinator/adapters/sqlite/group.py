@@ -414,7 +414,7 @@ class _Group:
             return Overloaded(sentence)
         if self._is_taken(request.saga_id):
             return JournalConflict(request.saga_id, 0)
-        (born_at, _, _), *_ = entry.lines
+        born_at = entry.lines[0][0]
         if (moved := self._registrations.start(entry.definition, born_at)) is not None:
             return moved
         self._definitions[entry.definition.digest] = entry.definition

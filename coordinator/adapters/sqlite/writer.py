@@ -82,7 +82,7 @@ class Writer:
         A caller that is cancelled leaves only its own wait: the entry stays in the queue.
 
         Raises:
-            SagaError: what the entry met; JournalUnavailable where the store failed.
+            JournalUnavailable: the store failed before; whoever waits is told what the entry meets.
         """
         self.check()
         waiter: _Waiter = Deferred()
