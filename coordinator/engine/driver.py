@@ -113,7 +113,7 @@ class Driver:
         self._asked: list[tuple[asyncio.Future[bool], bool | SagaError]] = []
         self._holding: set[StepName] = set()
         """Steps not begun whose condition was found true: it stays so."""
-        self._over: Callable[[BaseException | None], None] | None = None
+        self._over: Callable[[BaseException | None], None] = _tell_nobody
         self._writing: Cancellable | None = None
         self._has_left = False
         self._parking = False
@@ -261,7 +261,7 @@ class Driver:
             else:
                 self._go_on(now)
         except Exception as error:
-            self._end(error)
+            self._break_down(error)
 
     def _write(self) -> None:
         events, self._unwritten = self._unwritten, []
@@ -273,17 +273,15 @@ class Driver:
     def _written(self, events: Sequence[Event], summary: SagaSummary, outcome: int | BaseException) -> None:
         if self._has_left:
             return
-        if isinstance(outcome, asyncio.CancelledError):
-            self.abandon()
-        elif isinstance(outcome, BaseException):
+        if isinstance(outcome, BaseException):
             self._end(outcome)
-        else:
-            try:
-                self._show(summary)
-                self._tell(events)
-                self._go_on(self.clock.now())
-            except Exception as error:
-                self._end(error)
+            return
+        try:
+            self._show(summary)
+            self._tell(events)
+            self._go_on(self.clock.now())
+        except Exception as error:
+            self._break_down(error)
 
     def _go_on(self, now: float) -> None:
         """All is durable: say so to those who asked, send what is to be sent, and wait for what comes."""
@@ -301,20 +299,21 @@ class Driver:
         self._send(now)
         self._mailbox.wait(for_s=self._wait_s(now))
 
-    def _end(self, error: BaseException | None) -> None:
+    def _break_down(self, error: Exception) -> None:
         if self._has_left:
-            if isinstance(error, Exception):
-                report(error)  # it is that of whoever was told that this is over
-            return
+            report(error)  # it is that of whoever was told that this is over
+        else:
+            self._end(error)
+
+    def _end(self, error: BaseException | None) -> None:
         # A journal that fails stops the whole process; anything else costs this saga alone.
         self._is_broken = error is not None and not isinstance(error, JournalUnavailable | MemoryError)
         # It mostly knows this driver: neither is to be held by the other.
-        over, self._over = self._over, None
+        over, self._over = self._over, _tell_nobody
         try:
             self._leave()
         finally:
-            if over is not None:
-                over(error)
+            over(error)
 
     def _show(self, summary: SagaSummary) -> None:
         """*summary* is durable: let it be seen."""
@@ -537,6 +536,10 @@ class Driver:
             f"saga {self._saga_id} could not be driven on while this was asked, and it may or may not have "
             "been done: look at the saga, then ask again"
         )
+
+
+def _tell_nobody(_: BaseException | None) -> None:
+    """Nobody waits for its end, before it is driven and when it is over."""
 
 
 def _log_event(saga: Saga, event: Event, attempt: Attempt | None) -> None:

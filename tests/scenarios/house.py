@@ -289,7 +289,12 @@ class House:
         await settled()
         if kind is None:
             self.check_that_all_slots_are_free()
-            assert not self.pool._tasks
+            assert self.is_idle
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no saga is driven and nothing is being done for one."""
+        return not (self.pool._tasks or self.pool._drivers)
 
     def check_that_all_slots_are_free(self) -> None:
         assert not any(self.dispatcher._in_use.values()), f"slots leak: {self.dispatcher._in_use}"

@@ -4,11 +4,12 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from coordinator.adapters.memory import MemoryJournal
-from coordinator.domain.errors import Draining, JournalUnavailable, SagaError, Unavailable
+from coordinator.domain.errors import DefinitionMoved, Draining, JournalUnavailable, SagaError, Unavailable
 from coordinator.domain.events import SagaStarted
 from coordinator.domain.ids import Digest, SagaId, StepName
 from coordinator.domain.outcomes import NoProof, Unproved
@@ -373,6 +374,25 @@ async def test_a_reader_of_a_saga_that_breaks_down_is_told_that_it_rests() -> No
         await asyncio.wait_for(reading, 20)
         assert seen == [1, 2, Status.DEAD_LETTERED]
         assert house.services.calls[0].step == StepName("a")
+
+
+async def test_a_start_whose_definition_moves_on_the_way_begins_with_what_there_is_by_then() -> None:
+    class Moves(JournalAround):
+        """Refuses the first start, as if its definition had been retired meanwhile."""
+
+        starts = 0
+
+        async def start(self, *args: Any) -> Request:
+            self.starts += 1
+            if self.starts == 1:
+                raise DefinitionMoved("Order", None)
+            return await self.inner.start(*args)
+
+    store = MemoryJournal()
+    journal = Moves(store)
+    async with House(define("a"), store=store, journal=journal) as house:
+        assert (await house.run()).status is Status.COMPLETED
+    assert journal.starts == 2
 
 
 async def test_a_start_that_breaks_down_is_told_and_leaves_no_saga_counted(

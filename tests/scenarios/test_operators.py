@@ -251,7 +251,7 @@ async def test_an_action_whose_operator_left_is_counted_and_logged_all_the_same(
         await asyncio.gather(acting, return_exceptions=True)
         assert told.verbs == []
         with caplog.at_level("INFO"):
-            await until(lambda: not house.pool._tasks)
+            await until(lambda: house.is_idle)
         assert (await house.end(saga_id)).status is Status.TERMINATED
         assert told.verbs == [Verb.TERMINATE]
         assert [record.message for record in caplog.records].count("operator acted") == 1
@@ -867,7 +867,7 @@ async def test_a_death_at_any_write_around_an_action_does_nothing_twice_and_lose
         acting = asyncio.ensure_future(dying.sagas.act(saga_id, wanted))
         await until(
             lambda acting=acting, dying=dying, journal=journal: (  # type: ignore[misc]
-                journal.dead.is_set() or (acting.done() and not dying.pool._tasks)
+                journal.dead.is_set() or (acting.done() and dying.is_idle)
             )
         )
         died = journal.dead.is_set()
@@ -916,7 +916,7 @@ async def test_a_death_at_any_write_around_an_action_on_a_running_saga_loses_and
         acting = asyncio.ensure_future(dying.sagas.act(saga_id, wanted))
         await until(
             lambda acting=acting, dying=dying, journal=journal: (  # type: ignore[misc]
-                journal.dead.is_set() or (acting.done() and not dying.pool._tasks)
+                journal.dead.is_set() or (acting.done() and dying.is_idle)
             )
         )
         died = journal.dead.is_set()

@@ -78,7 +78,7 @@ async def test_sagas_in_every_state_are_parked_and_finished_by_the_next_coordina
     await parking
     await settled()
     house.check_that_all_slots_are_free()
-    assert not house.pool._tasks
+    assert house.is_idle
     async with house.successor() as next_house:
         assert await next_house.pool.recover() == len(sagas)
         assert {(await next_house.end(saga_id)).status for saga_id in sagas} == {Status.COMPLETED}

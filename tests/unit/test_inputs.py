@@ -11,7 +11,7 @@ from coordinator.domain import jsontext
 from coordinator.domain.definition import SagaDefinition, parse_definition
 from coordinator.domain.errors import InvalidJson
 from coordinator.domain.ids import StepName
-from coordinator.domain.inputs import OUTPUT_DEPTH_MAX, check_input, step_input
+from coordinator.domain.inputs import OUTPUT_DEPTH_MAX, check_input, input_fields, step_input
 from coordinator.domain.jsontext import JsonValue
 
 INPUT: Final = '{"card":"tok-1","order":12345678901234567890123,"user":"u-1"}'
@@ -112,6 +112,8 @@ def test_an_answer_of_the_allowed_depth_keeps_a_later_input_readable() -> None:
 def test_without_an_object_as_input_no_step_is_given_anything() -> None:
     with pytest.raises(TypeError, match="object"):
         given_to(a_saga(None), "a", "[]")
+    with pytest.raises(TypeError, match="a saga's input is an object"):
+        input_fields("[1]")
 
 
 def test_a_good_input_has_no_faults() -> None:
