@@ -24,7 +24,7 @@ from coordinator.adapters.grpc_participants import GrpcParticipants, connections
 from coordinator.domain.ids import FencingToken, IdempotencyKey, SagaId, StepName
 from coordinator.domain.outcomes import Answer, NoProof, Succeeded, Unproved
 from coordinator.domain.saga import Status
-from coordinator.ports.deferred import when_over
+from coordinator.ports.deferred import Cancellable, when_over
 from coordinator.ports.participants import Call, CompensateCall, ExecuteCall
 from saga.v1 import participant_pb2 as pb
 from tests.integration.proxy import Proxy, proxied
@@ -269,21 +269,28 @@ def code_of(answer: Answer) -> str:
     return answer.code
 
 
-def under_way(
-    adapter: GrpcParticipants, call: Call, *, timeout_s: float = PATIENCE_S
-) -> asyncio.Future[Answer]:
-    """The answer to come, as a future that a test can look at and cancel."""
-    answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
+class UnderWay(asyncio.Future[Answer]):
+    """An answer to come, that a test can look at; to cancel it cancels the call, at once."""
 
-    def told(outcome: Answer | BaseException) -> None:
+    waiting: Cancellable
+
+    def told(self, outcome: Answer | BaseException) -> None:
+        if self.done():
+            return
         if isinstance(outcome, BaseException):
-            if not isinstance(outcome, asyncio.CancelledError):
-                answer.set_exception(outcome)
+            self.set_exception(outcome)
         else:
-            answer.set_result(outcome)
+            self.set_result(outcome)
 
-    waiting = when_over(adapter.perform(call, timeout_s=timeout_s), told)
-    answer.add_done_callback(lambda _: waiting.cancel() if answer.cancelled() else None)
+    def cancel(self, msg: object = None) -> bool:
+        is_cancelled = super().cancel(msg)
+        self.waiting.cancel()
+        return is_cancelled
+
+
+def under_way(adapter: GrpcParticipants, call: Call, *, timeout_s: float = PATIENCE_S) -> UnderWay:
+    answer = UnderWay()
+    answer.waiting = when_over(adapter.perform(call, timeout_s=timeout_s), answer.told)
     return answer
 
 
@@ -533,7 +540,7 @@ async def test_one_that_reads_nothing_holds_up_its_own_calls_alone_and_gets_anot
         assert (kind_of(last), code_of(last)) == (Unproved.TRANSIENT, "DEADLINE_EXCEEDED")
         unheard[0].cancel()
         # Whoever is stuck is let go, with all that was kept for it.
-        await until(lambda: not adapter._streamed["Slow"]._all)
+        assert not adapter._streamed["Slow"]._all
         again = a_call(1, service="Slow", attempt=2)
         assert await adapter.perform(again, timeout_s=PATIENCE_S) == success_of(again)
     assert (slow.opened, slow.alone) == (2, [])
@@ -674,7 +681,7 @@ async def test_a_stream_that_is_left_before_it_is_greeted_sends_nobody_alone() -
         await until(lambda: service.opened == 1)
         adapter._streamed["Payments"].renew()
         waiting.cancel()
-        await until(lambda: not adapter._streamed["Payments"]._all)
+        assert not adapter._streamed["Payments"]._all
         assert await adapter.perform(a_call(2), timeout_s=PATIENCE_S) == success_of(a_call(2))
         assert (service.opened, service.alone) == (2, [])
         may_greet.set()

@@ -349,6 +349,19 @@ async def test_where_nobody_follows_nothing_is_kept_or_sent() -> None:
         assert [call.trace for call in house.services.calls] == [""]
 
 
+async def test_a_call_that_cannot_even_be_made_leaves_no_span_open(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    followed = Followed()
+    async with House(define("a"), tracing=followed.spans) as house:
+        monkeypatch.setattr(house.services, "perform", fail)
+        assert (await house.run()).status is Status.DEAD_LETTERED
+    ended = [span.context.span_id for span in followed.ended if span.context is not None]
+    assert len(ended) > 1
+    assert sorted(followed.begun) == sorted(ended)
+
+
 @pytest.mark.parametrize("seed", range(30))
 async def test_whatever_happens_no_span_is_left_open(seed: int) -> None:
     """Random answers, cancels, operators and deaths; the spans of all processes together make sense."""
