@@ -25,6 +25,8 @@ class AllowedSpans(SpanExporter):
         self._delivery = delivery
         self.handed_over = 0
         """Spans that have left the queue."""
+        self.reported = 0
+        """Those of them of which it is known what became of them."""
 
     def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         self.handed_over += len(spans)
@@ -33,6 +35,7 @@ class AllowedSpans(SpanExporter):
         except Exception:  # whatever the library has with its settings or its peer: these spans are lost
             result = SpanExportResult.FAILURE
         self._delivery.report(len(spans), taken=result is SpanExportResult.SUCCESS)
+        self.reported += len(spans)
         return result
 
     def shutdown(self) -> None:
@@ -65,10 +68,11 @@ class CountingProcessor(BatchSpanProcessor):
         super().on_end(span)
 
     def tell_what_is_left(self) -> None:
-        """At the end: what has not been sent by now is lost."""
-        if self._waiting:
-            self._delivery.dropped(self._waiting)
-            _log.warning("spans that the OpenTelemetry collector did not take in time: %d", self._waiting)
+        """At the end: what has not been sent by now is lost, also what is in a call that is left behind."""
+        unsent = self._kept - self._exporter.reported
+        if unsent:
+            self._delivery.dropped(unsent)
+            _log.warning("spans that the OpenTelemetry collector did not take in time: %d", unsent)
 
     @property
     def _waiting(self) -> int:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from threading import Event
 
 import pytest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
@@ -128,6 +129,35 @@ def test_what_a_full_queue_drops_is_counted(monkeypatch: pytest.MonkeyPatch) -> 
     assert delivery.sent == len(peer.spans)
     assert delivery.sent + delivery.lost == 10
     assert delivery.lost >= 6
+
+
+def test_what_is_in_a_call_that_is_left_behind_is_told_as_lost(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Stalls(Peer):
+        """Takes spans, and does not say for long what has become of them."""
+
+        def __init__(self) -> None:
+            super().__init__(SpanExportResult.SUCCESS)
+            self.is_asked, self.may_answer = Event(), Event()
+
+        def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+            self.is_asked.set()
+            self.may_answer.wait()
+            return super().export(spans)
+
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
+    delivery, peer = a_delivery(), Stalls()
+    processor = CountingProcessor(AllowedSpans(peer, delivery), delivery)
+    try:
+        processor.on_end(a_span())
+        assert peer.is_asked.wait(5.0)
+        processor.tell_what_is_left()
+    finally:
+        peer.may_answer.set()
+        processor.shutdown()  # type: ignore[no-untyped-call]
+    assert delivery.lost == 1
+    assert "did not take in time: 1" in caplog.text
 
 
 def test_one_outage_is_told_once_whatever_is_sent_there(caplog: pytest.LogCaptureFixture) -> None:
