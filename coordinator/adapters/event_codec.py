@@ -2,6 +2,8 @@
 
 A payload is a list of the event's values in the order of its fields: without `at`, which stands beside it,
 and without those at the end that are as the fields' defaults say. Until format 4 it was an object of them.
+Events of one write and one moment stand together since format 6: a list of them, each with the number of its
+type in front of its values, under the type SEVERAL.
 
 The table below and the order of fields are the disk format, whatever the classes come to be called. Any
 change of an event's shape is a new FORMAT_VERSION, since older releases refuse what they do not know; a field
@@ -9,7 +11,7 @@ that is added as the last one, with a default, lets this release read what they 
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields
 from enum import EnumType, StrEnum
 from itertools import product
@@ -42,7 +44,7 @@ from coordinator.domain.events import (
     UndoRefused,
 )
 
-FORMAT_VERSION: Final = 5
+FORMAT_VERSION: Final = 6
 """A journal keeps the newest version that wrote it; a newer one is refused when it is opened."""
 
 EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
@@ -68,6 +70,10 @@ EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
 }
 TYPE_NUMBERS: Final[Mapping[str, int]] = {name: number for number, name in enumerate(EVENT_TYPES, start=1)}
 """What stands for a type's name on disk, by the table `event_types`: its place above. New ones go last."""
+SEVERAL: Final = "Several"
+"""Stands in place of a type where there are several events."""
+RECORD_TYPES: Final[Mapping[str, int]] = {**TYPE_NUMBERS, SEVERAL: -1}
+"""All that stands in the table `event_types`."""
 
 
 class UnreadableEvent(ValueError):
@@ -81,6 +87,24 @@ def encode(event: Event) -> tuple[str, str]:
         ValueError: a value can not be kept: a float that is no number, text that is not Unicode.
     """
     shape = _SHAPES[type(event)]
+    return shape.type_name, _dumped(shape.type_name, _kept(shape, event))
+
+
+def encode_several(events: Sequence[Event]) -> tuple[str, str]:
+    """What stands in place of a type name, and the payload of *events*, which are of one moment.
+
+    Raises:
+        ValueError: as `encode`.
+    """
+    kept = []
+    for event in events:
+        shape = _SHAPES[type(event)]
+        kept.append((shape.type_number, *_kept(shape, event)))
+    return SEVERAL, _dumped(SEVERAL, kept)
+
+
+def _kept(shape: "_Shape", event: Event) -> tuple[Any, ...]:
+    """The values of *event* that are written."""
     values = shape.read(event)
     # orjson writes NaN and infinity as null, which would come back as "none given".
     if not math.isfinite(event.at):
@@ -94,10 +118,45 @@ def encode(event: Event) -> tuple[str, str]:
         if values[kept - 1] != default:
             break
         kept -= 1
+    return values[:kept]
+
+
+def _dumped(type_name: str, payload: object) -> str:
     try:
-        return shape.type_name, orjson.dumps(values[:kept]).decode()
+        return orjson.dumps(payload).decode()
     except TypeError as error:
-        raise ValueError(f"{shape.type_name} can not be kept: {error}") from None
+        raise ValueError(f"{type_name} can not be kept: {error}") from None
+
+
+def decode_all(type_name: str, payload: str, at: float) -> Sequence[Event]:
+    """The events that `encode` or `encode_several` wrote, with the moment *at* beside them.
+
+    Raises:
+        UnreadableEvent: as `decode`.
+    """
+    if type_name != SEVERAL:
+        return [decode(type_name, payload, at)]
+    entries = _loaded(SEVERAL, payload)
+    events = []
+    for entry in entries if isinstance(entries, list) else ():
+        is_event = isinstance(entry, list) and entry and type(entry[0]) is int
+        shape = _SHAPES_BY_NUMBER.get(entry[0]) if is_event else None
+        if shape is None:
+            raise UnreadableEvent("one of several events is of a type that is unknown to this version")
+        events.append(_made(shape, entry[1:], at))
+    if not events:
+        raise UnreadableEvent("where several events should be there is none")
+    return events
+
+
+def count_events(type_name: str, payload: str) -> int | None:
+    """How many events `decode_all` would find, if that can still be told of a payload that is damaged."""
+    if type_name != SEVERAL:
+        return 1
+    try:
+        return len(orjson.loads(payload))
+    except (orjson.JSONDecodeError, TypeError):
+        return None
 
 
 def decode(type_name: str, payload: str, at: float | None = None) -> Event:
@@ -110,26 +169,34 @@ def decode(type_name: str, payload: str, at: float | None = None) -> Event:
     event_type = EVENT_TYPES.get(type_name)
     if event_type is None:
         raise UnreadableEvent(f"event type {type_name!r} is unknown to this version")
-    shape = _SHAPES[event_type]
-    try:
-        values = orjson.loads(payload)
-    except orjson.JSONDecodeError:
-        raise UnreadableEvent(f"the payload of {type_name} is not JSON") from None
+    shape, values = _SHAPES[event_type], _loaded(type_name, payload)
     if isinstance(values, list):
-        # Of nearly all that is read, the kinds of the values alone show that it is right.
-        if type(at) is float and tuple(map(type, values)) in shape.kinds:
-            try:
-                for place, members in shape.members:
-                    values[place] = members[values[place]]
-                return shape.make(at, *values)
-            except KeyError:
-                pass  # said in full below
-        if len(values) > len(shape.names):
-            raise UnreadableEvent(f"{type_name} has more values than this version knows fields")
-        values = {"at": at, **dict(zip(shape.names, values, strict=False))}
-    elif not isinstance(values, dict):
+        return _made(shape, values, at)
+    if not isinstance(values, dict):
         raise UnreadableEvent(f"the payload of {type_name} is neither a list nor an object")
     return shape.make(**_read_fields(shape, values))
+
+
+def _loaded(type_name: str, payload: str) -> object:
+    try:
+        return orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        raise UnreadableEvent(f"the payload of {type_name} is not JSON") from None
+
+
+def _made(shape: "_Shape", values: list[Any], at: float | None) -> Event:
+    """The event that has these *values*."""
+    # Of nearly all that is read, the kinds of the values alone show that it is right.
+    if type(at) is float and tuple(map(type, values)) in shape.kinds:
+        try:
+            for place, members in shape.members:
+                values[place] = members[values[place]]
+            return shape.make(at, *values)
+        except KeyError:
+            pass  # said in full below
+    if len(values) > len(shape.names):
+        raise UnreadableEvent(f"{shape.type_name} has more values than this version knows fields")
+    return shape.make(**_read_fields(shape, {"at": at, **dict(zip(shape.names, values, strict=False))}))
 
 
 def _read_fields(shape: "_Shape", values: dict[str, object]) -> dict[str, object]:
@@ -159,6 +226,7 @@ class _Shape:
     """What is known of one event class, read from it once."""
 
     type_name: str
+    type_number: int
     make: Callable[..., Event]
     fields: Mapping[str, Callable[[object], object]]
     """For each field, what checks and restores its value."""
@@ -184,6 +252,7 @@ def _shape(type_name: str, event_type: type[Event]) -> _Shape:
     kinds = [_kinds(hints[name]) for name in names]
     return _Shape(
         type_name,
+        TYPE_NUMBERS[type_name],
         make=event_type,
         fields={field.name: _restorer(hints[field.name]) for field in fields(event_type)},
         required=required,
@@ -267,3 +336,4 @@ _KINDS: Final[Mapping[object, Callable[[object], object]]] = {
     float: _moment,
 }
 _SHAPES: Final = {event_type: _shape(type_name, event_type) for type_name, event_type in EVENT_TYPES.items()}
+_SHAPES_BY_NUMBER: Final = {shape.type_number: shape for shape in _SHAPES.values()}

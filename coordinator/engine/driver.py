@@ -147,7 +147,9 @@ class Driver:
         """
         tools, saga = self._tools, self._decision.saga
         self._unwritten.append(born)
-        self._begin_what_is_due(self._moment())
+        # Its time may be over by now. What begins does so with the saga: of one moment, both are one record.
+        self._moment()
+        self._begin_what_is_due(born.at)
         summary = summarize(self._decision, len(self._unwritten))
         holder: Request | None = None
         try:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from coordinator.adapters.event_codec import decode
+from coordinator.adapters.event_codec import decode_all
 from coordinator.domain.events import (
     StepBegun,
     StepCompensated,
@@ -186,8 +186,9 @@ def begun_and_unsettled(journal: Path) -> int:
         with closing(sqlite3.connect(copy)) as db:
             records = db.execute(_RECORDS_OF_OPEN_SAGAS).fetchall()
     unsettled: set[tuple[str, str]] = set()
-    for saga_id, kind, payload, at in records:
-        match decode(kind, payload, at):
+    events = ((saga_id, event) for saga_id, *record in records for event in decode_all(*record))
+    for saga_id, event in events:
+        match event:
             case StepBegun(step=step) | UndoBegun(step=step):
                 unsettled.add((saga_id, step))
             case StepSucceeded(step=step) | StepRefused(step=step):

@@ -275,7 +275,7 @@ def test_a_damaged_record_is_found_and_named(tmp_path: Path) -> None:
         with closing(sqlite3.connect(damaged.journal)) as database, database:
             database.execute(
                 "UPDATE records SET at = at + 1"
-                " WHERE seq = 3 AND saga = (SELECT number FROM sagas WHERE id = ?)",
+                " WHERE seq = 2 AND saga = (SELECT number FROM sagas WHERE id = ?)",
                 (saga_id,),
             )
         table = shell.saga("journal", "verify")

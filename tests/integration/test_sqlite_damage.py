@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.adapters.event_codec import TYPE_NUMBERS
+from coordinator.adapters.event_codec import RECORD_TYPES, SEVERAL
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.adapters.sqlite.damage import mend_heads
 from coordinator.adapters.sqlite.group import Heads, write_group
@@ -37,7 +37,7 @@ REASON = "a reason that stands in the file"
 
 @pytest.fixture
 async def path(tmp_path: Path) -> Path:
-    """A closed journal of two sagas with four records each."""
+    """A closed journal of two sagas with four records each, the second and the third in one row."""
     path = tmp_path / "journal.db"
     async with await SqliteJournal.open(path) as journal:
         for saga in (a_saga("1"), a_saga("2")):
@@ -86,13 +86,16 @@ def destroy(path: Path, page: int) -> None:
 @pytest.mark.parametrize(
     ("statement", "sentence"),
     [
-        ("UPDATE records SET payload = replace(payload, 'reserve', 'refuse') WHERE seq = 2", "record 2"),
-        (f"UPDATE records SET type = {TYPE_NUMBERS['DeadlinePassed']} WHERE seq = 4", "record 4"),
+        ("UPDATE records SET payload = replace(payload, 'reserve', 'refuse') WHERE seq = 3", "record 3"),
+        ("UPDATE records SET payload = '[[5' WHERE seq = 3", "record 3 .* digest"),
+        ("UPDATE records SET payload = '7' WHERE seq = 3", "record 3 .* digest"),
+        (f"UPDATE records SET type = {RECORD_TYPES['DeadlinePassed']} WHERE seq = 4", "record 4"),
+        (f"UPDATE records SET type = {RECORD_TYPES[SEVERAL]} WHERE seq = 4", "record 4"),
         ("UPDATE records SET token = 9 WHERE seq = 3", "record 3"),
         ("UPDATE records SET at = at + 1 WHERE seq = 3", "record 3"),
         ("UPDATE records SET digest = zeroblob(16) WHERE seq = 1", "record 1"),
         ("DELETE FROM records WHERE seq = 1", "record 1 .* missing"),
-        ("DELETE FROM records WHERE seq = 2", "record 2 .* missing"),
+        ("DELETE FROM records WHERE seq = 3", "record 2 .* missing"),
         ("DELETE FROM records WHERE seq = 4", "record 4 .* not the newest of the 3"),
         ("DELETE FROM records WHERE seq > 1", "record 4 .* not the newest of the 1"),
         ("DELETE FROM records WHERE seq > 0", "record 4 .* not the newest of the 0"),
@@ -163,11 +166,11 @@ async def test_a_sound_record_from_another_copy_does_not_fit_into_the_chain(path
     change(
         path,
         f"ATTACH '{other}' AS other",
-        "DELETE FROM main.records WHERE saga = 1 AND seq = 2",
-        "INSERT INTO main.records SELECT * FROM other.records WHERE seq = 2",
+        "DELETE FROM main.records WHERE saga = 1 AND seq = 3",
+        "INSERT INTO main.records SELECT * FROM other.records WHERE seq = 3",
     )
     async with await SqliteJournal.open(path) as journal:
-        with pytest.raises(JournalCorrupt, match="saga-1: journal record 3 is damaged"):
+        with pytest.raises(JournalCorrupt, match="saga-1: journal record 4 is damaged"):
             await journal.history(DAMAGED)
 
 
@@ -499,7 +502,7 @@ async def test_records_that_have_lost_their_row_do_not_become_those_of_a_new_sag
 
 
 async def test_in_quarantine_a_saga_has_a_number_behind_all_its_records(path: Path) -> None:
-    change(path, LESS_THAN_THE_RECORDS, "DELETE FROM records WHERE seq = 2 AND saga = 1")
+    change(path, LESS_THAN_THE_RECORDS, "DELETE FROM records WHERE seq = 3 AND saga = 1")
     async with await SqliteJournal.open(path) as journal:
         for saga_id in (DAMAGED, SOUND):
             await journal.quarantine(Quarantine(saga_id, "damaged", 2_000.0))
@@ -534,7 +537,7 @@ async def test_a_record_that_is_as_it_was_written_and_that_nobody_understands_is
 
 async def test_the_file_says_what_its_types_are(path: Path) -> None:
     with closing(sqlite3.connect(path)) as db:
-        assert dict(db.execute("SELECT name, number FROM event_types")) == TYPE_NUMBERS
+        assert dict(db.execute("SELECT name, number FROM event_types")) == RECORD_TYPES
 
 
 async def test_a_definition_with_another_text_is_noticed_and_one_of_two_is_enough(path: Path) -> None:

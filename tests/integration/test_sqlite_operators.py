@@ -51,10 +51,10 @@ def terminating(seq: int) -> Action:
 @pytest.mark.parametrize(
     "damage",
     [
-        f"UPDATE records SET at = at + 1 WHERE seq = 3 AND {OF_THE_SAGA}",
-        f"UPDATE records SET digest = zeroblob(16) WHERE seq = 1 AND {OF_THE_SAGA}",
-        f"DELETE FROM records WHERE seq = 1 AND {OF_THE_SAGA}",
+        f"UPDATE records SET at = at + 1 WHERE seq = 4 AND {OF_THE_SAGA}",
+        f"UPDATE records SET digest = zeroblob(16) WHERE seq = 2 AND {OF_THE_SAGA}",
         f"DELETE FROM records WHERE seq = 2 AND {OF_THE_SAGA}",
+        f"DELETE FROM records WHERE seq = 4 AND {OF_THE_SAGA}",
         f"DELETE FROM records WHERE seq > 2 AND {OF_THE_SAGA}",
         f"DELETE FROM records WHERE {OF_THE_SAGA}",
         f"UPDATE heads SET digest = zeroblob(16) WHERE {OF_THE_SAGA}",

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.adapters.event_codec import RECORD_TYPES, SEVERAL
 from coordinator.adapters.sqlite import SqliteJournal, disk, writer
 from coordinator.adapters.sqlite.connection import WAL_BYTES_MAX, Connection
-from coordinator.domain.errors import JournalUnavailable, Overloaded
-from coordinator.domain.events import SagaResumed
+from coordinator.domain.errors import JournalUnavailable, Overloaded, RequestIdTaken
+from coordinator.domain.events import CancelRequested, SagaResumed
+from coordinator.domain.ids import SagaId
 from coordinator.ports.journal import Quarantine, SagaFilter
 from tests.contract.sagas import Told, a_definition, a_saga, completed, reserved
 
@@ -102,6 +104,45 @@ class TestGroups:
         monkeypatch.setattr(Connection, "_execute", counted)
         await asyncio.gather(*(saga.goes_on(journal, *reserved()) for saga in sagas))
         assert trips <= 2
+
+    async def test_events_of_one_moment_are_one_row_and_others_are_not(
+        self, journal: SqliteJournal, path: Path
+    ) -> None:
+        (saga,) = await started(journal, 1)
+        later = SagaResumed(1_003.0), CancelRequested(1_003.0, "why")
+        await saga.goes_on(journal, *reserved(1_001.0), SagaResumed(1_002.0), *later)
+        with closing(sqlite3.connect(path)) as db:
+            rows = db.execute("SELECT seq, at, type FROM records ORDER BY rowid").fetchall()
+        several, resumed = RECORD_TYPES[SEVERAL], RECORD_TYPES["SagaResumed"]
+        assert rows[1:] == [(3, 1_001.0, several), (4, 1_002.0, resumed), (6, 1_003.0, several)]
+        records = await journal.history(saga.id)
+        assert [record.event for record in records] == saga.events
+        assert [record.seq for record in records] == [1, 2, 3, 4, 5, 6]
+
+    async def test_of_many_starts_in_a_group_each_that_was_taken_joins(self, journal: SqliteJournal) -> None:
+        known = await started(journal, MANY // 4)
+        every = [a_saga(f"{number:03}") for number in range(MANY)]
+        again = [Told(SagaId(f"again-{saga.id}"), saga.request_id) for saga in every]
+        other = [Told(SagaId(f"other-{saga.id}"), saga.request_id, content="other") for saga in every]
+        seen = await watch_statements(journal)
+        starts = [saga.start(journal) for saga in (*again, *other)]
+        found = await asyncio.gather(*starts, return_exceptions=True)
+        assert seen.count("COMMIT") == 1
+        holders = [*known, *again[len(known) :]]
+        assert found[:MANY] == [saga.request for saga in holders]
+        assert {type(error) for error in found[MANY:]} == {RequestIdTaken}
+        assert sum("FROM requests" in one or "JOIN requests" in one for one in seen) <= 2 * MANY // 64 + 3
+
+    async def test_a_start_is_known_to_one_behind_it_also_where_what_counts_rows_stands_between(
+        self, journal: SqliteJournal
+    ) -> None:
+        first, again = a_saga("1"), Told(SagaId("again"), a_saga("1").request_id)
+        found = await asyncio.gather(
+            first.start(journal),
+            journal.definitions.retire(first.definition.name, None, at=1_001.0),
+            again.start(journal),
+        )
+        assert (found[0], found[2]) == (first.request, first.request)
 
     async def test_those_who_come_while_a_group_commits_are_the_next_group(
         self, journal: SqliteJournal

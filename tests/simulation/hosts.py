@@ -24,7 +24,7 @@ _OPEN: Final = "SELECT id FROM sagas WHERE status IN ('RUNNING', 'COMPENSATING')
 _REQUESTED: Final = "SELECT saga_id FROM requests WHERE request_id = ?"
 _DAMAGE: Final = (
     "UPDATE records SET payload = payload || ' '"
-    " WHERE seq = 1 AND saga = (SELECT number FROM sagas WHERE id = ?)"
+    " WHERE rowid = (SELECT min(records.rowid) FROM records JOIN sagas ON number = saga WHERE id = ?)"
 )
 _EXPRESSIONS: Final = CelExpressions()
 ORDER: Final[ContextVar[int]] = ContextVar("order", default=0)

@@ -9,7 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from coordinator.adapters.event_codec import EVENT_TYPES, TYPE_NUMBERS, UnreadableEvent, decode, encode
+from coordinator.adapters.event_codec import (
+    EVENT_TYPES,
+    RECORD_TYPES,
+    SEVERAL,
+    TYPE_NUMBERS,
+    UnreadableEvent,
+    count_events,
+    decode,
+    decode_all,
+    encode,
+    encode_several,
+)
 from coordinator.api.convert import to_exported_record
 from coordinator.domain.events import (
     Cause,
@@ -57,6 +68,14 @@ def test_every_event_comes_back_as_it_was(event: Event) -> None:
     assert decode(*encode(event), event.at) == event
 
 
+@given(st.lists(ANY_EVENT, min_size=2, max_size=5))
+def test_events_of_one_moment_come_back_together(events: list[Event]) -> None:
+    at_once = [replace(event, at=events[0].at) for event in events]
+    type_name, payload = encode_several(at_once)
+    assert decode_all(type_name, payload, events[0].at) == at_once
+    assert count_events(type_name, payload) == len(events)
+
+
 @given(ANY_EVENT)
 def test_every_event_that_is_exported_is_read_as_one_on_disk(event: Event) -> None:
     exported = to_exported_record(Record(7, FencingToken(3), event))
@@ -69,9 +88,11 @@ def test_every_event_has_a_name_and_a_number_on_disk() -> None:
     # As the migration has them that made the table `event_types`.
     assert (TYPE_NUMBERS["SagaStarted"], TYPE_NUMBERS["StepSucceeded"]) == (1, 10)
     assert (TYPE_NUMBERS["OperatorActed"], len(TYPE_NUMBERS)) == (19, 19)
+    # It is no event, and will not be in the way of a new one.
+    assert RECORD_TYPES == {**TYPE_NUMBERS, "Several": -1}
 
 
-def test_the_names_and_fields_on_disk_are_those_of_version_5() -> None:
+def test_the_names_and_fields_on_disk_are_those_of_version_6() -> None:
     # Written by hand: when this test fails, journals that exist can no longer be read.
     assert {name: " ".join(f.name for f in fields(kind)) for name, kind in EVENT_TYPES.items()} == {
         "SagaStarted": "at saga_id saga_name definition_digest input front_door request_id deadline_at trace",
@@ -96,7 +117,7 @@ def test_the_names_and_fields_on_disk_are_those_of_version_5() -> None:
     }
 
 
-def test_the_words_on_disk_are_those_of_version_5() -> None:
+def test_the_words_on_disk_are_those_of_version_6() -> None:
     assert {kind.__name__: " ".join(kind) for kind in (Cause, Verb)} == {
         "Cause": "FAULTED UNKNOWN PERMANENT BROKEN_CONTRACT KEY_REUSED BARRED",
         "Verb": "RETRY SKIP COMPLETE FAIL CANCEL TERMINATE",
@@ -189,6 +210,33 @@ def test_what_is_wrong_in_a_list_is_named(type_name: str, payload: str, sentence
         decode(type_name, payload, 1.5)
 
 
+def test_several_events_stand_in_one_list() -> None:
+    both = StepCompensated(1.5, StepName("pay"), 1), StepBegun(1.5, StepName("reserve"))
+    assert encode_several(both) == ("Several", '[[15,"pay",1],[5,"reserve"]]')
+    assert decode_all("StepBegun", '["reserve"]', 1.5) == [both[1]]
+
+
+@pytest.mark.parametrize(
+    ("payload", "sentence", "count"),
+    [
+        ('[[15,"pay",1],[5]]', "StepBegun lacks its field step", 2),
+        ('[[15,"pay",1],[99,"reserve"]]', "one of several events is of a type that is unknown", 2),
+        ('[[15,"pay",1],[[5],"reserve"]]', "one of several events is of a type that is unknown", 2),
+        ('[[15,"pay",1],[true,"reserve"]]', "one of several events is of a type that is unknown", 2),
+        ('[[15,"pay",1],[]]', "one of several events is of a type that is unknown", 2),
+        ('[[15,"pay",1],7]', "one of several events is of a type that is unknown", 2),
+        ("[]", "where several events should be there is none", 0),
+        ("7", "where several events should be there is none", None),
+        ("[[15", "the payload of Several is not JSON", None),
+    ],
+)
+def test_what_is_wrong_with_several_is_named(payload: str, sentence: str, count: int | None) -> None:
+    with pytest.raises(UnreadableEvent, match=sentence):
+        decode_all(SEVERAL, payload, 1.5)
+    assert count_events(SEVERAL, payload) == count
+    assert count_events("StepBegun", payload) == 1
+
+
 def test_words_and_moments_of_a_list_come_back_as_such() -> None:
     fault = decode("StepFaulted", '["reserve",2,"UNKNOWN","UNAVAILABLE","no «answer»",7]', 1.5)
     assert fault == replace(FAULT, retry_at=7.0)
@@ -205,8 +253,12 @@ def test_a_moment_that_is_no_number_is_not_written(moment: float) -> None:
         encode(StepBegun(moment, StepName("a")))
     with pytest.raises(ValueError, match=r"StepPending\.ask_at is .*, which is no moment"):
         encode(StepPending(1.0, StepName("a"), 1, moment))
+    with pytest.raises(ValueError, match=r"StepBegun\.at is .*, which is no moment"):
+        encode_several([StepBegun(moment, StepName("a")), StepBegun(moment, StepName("b"))])
 
 
 def test_half_a_character_is_not_written() -> None:
     with pytest.raises(ValueError, match="StepBegun can not be kept"):
         encode(StepBegun(1.0, StepName("a\ud800")))
+    with pytest.raises(ValueError, match="Several can not be kept"):
+        encode_several([StepBegun(1.0, StepName("a\ud800")), StepBegun(1.0, StepName("b"))])

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import chain
-from typing import Final, assert_never
+from typing import Any, Final, assert_never
 
-from coordinator.adapters.event_codec import TYPE_NUMBERS
+from coordinator.adapters.event_codec import RECORD_TYPES
 from coordinator.adapters.sqlite.damage import is_damage, mend_heads
 from coordinator.adapters.sqlite.registrations import Register, Registrations, Retire, TakeUpFiles
 from coordinator.adapters.sqlite.rows import (
@@ -24,7 +24,7 @@ from coordinator.adapters.sqlite.rows import (
     FIXED_COLUMNS,
     SAGAS,
     STANDING_COLUMNS,
-    Line,
+    Lines,
     Parameters,
     Row,
     chained,
@@ -57,7 +57,7 @@ class Append:
     """Records of a saga that exists, and its row as it stands after them."""
 
     saga_id: SagaId
-    lines: tuple[Line, ...]
+    lines: Lines
     row: Row
     seq_expected: int
     lifts: bool
@@ -70,7 +70,7 @@ class Start:
 
     request: Request
     definition: SagaDefinition
-    lines: tuple[Line, ...]
+    lines: Lines
     fixed: Parameters
     row: Row
 
@@ -98,7 +98,14 @@ _NEWEST: Final = "SELECT max(seq) FROM records WHERE saga = ?"
 _NEWEST_SAGA: Final = (
     "SELECT max(coalesce((SELECT max(number) FROM sagas), 0), coalesce((SELECT max(saga) FROM records), 0))"
 )
-_REQUEST: Final = "SELECT content, saga_id FROM requests WHERE front_door = ? AND request_id = ?"
+# CROSS: SQLite begins with those that are asked for, and finds each by its key.
+_REQUESTS: Final = (
+    "SELECT front_door, request_id, content, saga_id FROM (VALUES {rows}) AS asked CROSS JOIN requests"
+    " ON request_id = asked.column1 AND front_door = asked.column2"
+)
+_REQUEST: Final = (
+    "SELECT front_door, request_id, content, saga_id FROM requests WHERE request_id = ? AND front_door = ?"
+)
 _ADD_DEFINITION: Final = "INSERT INTO definitions VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_REQUESTS: Final = "INSERT INTO requests (front_door, request_id, content, saga_id) VALUES {rows}"
 _ADD_RECORDS: Final = "INSERT INTO records VALUES {rows}"
@@ -289,6 +296,8 @@ class _Group:
         self._definitions: dict[Digest, SagaDefinition] = {}
         self._registrations = Registrations(db)
         self._requests: dict[tuple[str, RequestId], Request] = {}
+        self._held: dict[tuple[str, RequestId], Request] = {}
+        """Of the request ids that entries ask for, those that are in the file."""
         self._records: list[Parameters] = []
         self._newest: int | None = None
         self._started: dict[SagaId, Parameters] = {}
@@ -299,6 +308,7 @@ class _Group:
 
     def take_all(self, entries: Sequence[Entry]) -> list[Outcome]:
         """Write what may be written of *entries*; what each of them met."""
+        self._look_up([entry.request for entry in entries if isinstance(entry, Start)])
         outcomes = [self._take(entry) for entry in entries]
         self._write()
         return outcomes
@@ -336,28 +346,28 @@ class _Group:
         """Parents before children: the foreign keys are checked row by row."""
         self._each(_ADD_DEFINITION, [(d.digest, d.name, d.text) for d in self._definitions.values()])
         requests = self._requests.values()
-        self._insert(_ADD_REQUESTS, [(r.front_door, r.request_id, r.content, r.saga_id) for r in requests])
+        self._many(_ADD_REQUESTS, [(r.front_door, r.request_id, r.content, r.saga_id) for r in requests])
         heads, changed = self._heads, self._changed
-        self._insert(
+        self._many(
             _ADD_SAGAS,
             [
                 (heads[saga_id].number, *fixed, *changed.pop(saga_id))
                 for saga_id, fixed in self._started.items()
             ],
         )
-        self._insert(
+        self._many(
             _CHANGE_SAGAS,
             [(heads[saga_id].number, *standing) for saga_id, standing in changed.items()],
             alone=_CHANGE_SAGA,
         )
-        self._insert(
+        self._many(
             _PUT_HEADS,
             [
                 ((head := heads[saga_id]).number, row.updated_at, row.due_at, row.seq, head.digest)
                 for saga_id, row in self._advanced.items()
             ],
         )
-        self._insert(_ADD_RECORDS, self._records)
+        self._many(_ADD_RECORDS, self._records)
         # Before those that are new: a saga may have been lifted out of one and put into another.
         self._each(_LIFT_QUARANTINE, [(heads[saga_id].number,) for saga_id in self._lifted])
         new = self._quarantines.values()
@@ -373,6 +383,7 @@ class _Group:
             _PUT_HEAD_OF_QUARANTINED, [(head.number, q.at, head.seq, head.digest) for head, q in shown]
         )
         self._registrations.write()
+        self._held |= self._requests
         for written in (
             self._definitions,
             self._requests,
@@ -390,35 +401,47 @@ class _Group:
         if rows:
             self._db.executemany(statement, rows)
 
-    def _insert(self, statement: str, rows: Sequence[Parameters], *, alone: str | None = None) -> None:
-        """Many rows a statement: each gives the interpreter's lock away, and waits to have it back. *alone*:
-        the one for a single row, if it is another."""
+    def _many(self, statement: str, rows: Sequence[Parameters], *, alone: str | None = None) -> list[Any]:
+        """Run *statement* for many rows at once, and return what it finds: each run gives the interpreter's
+        lock away, and waits to have it back. *alone*: the one for a single row, if it is another."""
+        found: list[Any] = []
         at = 0
         for many in _ROWS_AT_ONCE:
             while len(rows) - at >= many:
+                # No name is given to the cursor: after an error it would stay open as long as that is known.
                 if many == 1:
                     row = rows[at]
-                    self._db.execute(alone or _with_rows(statement, len(row), 1), row)
+                    found += self._db.execute(alone or _with_rows(statement, len(row), 1), row).fetchall()
                 else:
                     batch = rows[at : at + many]
-                    self._db.execute(_with_rows(statement, len(batch[0]), many), list(chain(*batch)))
+                    together = _with_rows(statement, len(batch[0]), many)
+                    found += self._db.execute(together, list(chain(*batch))).fetchall()
                 at += many
+        return found
+
+    def _look_up(self, requests: Sequence[Request]) -> None:
+        """See who holds the request ids of *requests*."""
+        asked = [(request.request_id, request.front_door) for request in requests]
+        for row in self._many(_REQUESTS, asked, alone=_REQUEST):
+            first = Request(*row)
+            self._held[first.front_door, first.request_id] = first
 
     def _start(self, entry: Start) -> Outcome:
         request = entry.request
         # A request that joins is answered even when the disk is nearly full.
-        first = self._requested(request)
+        name = request.front_door, request.request_id
+        first = self._requests.get(name) or self._held.get(name)
         if first is not None:
             return first if first.content == request.content else RequestIdTaken(request.request_id)
         if (sentence := self._shortage()) is not None:
             return Overloaded(sentence)
         if self._is_taken(request.saga_id):
             return JournalConflict(request.saga_id, 0)
-        born_at = entry.lines[0][0]
+        born_at = entry.lines[0][1][0]
         if (moved := self._registrations.start(entry.definition, born_at)) is not None:
             return moved
         self._definitions[entry.definition.digest] = entry.definition
-        self._requests[request.front_door, request.request_id] = request
+        self._requests[name] = request
         self._started[request.saga_id] = entry.fixed
         head = self._heads[request.saga_id] = Head(self._next_number(), 0, CHAIN_START, None, None)
         self._chain(request.saga_id, head, entry.lines, entry.row)
@@ -448,13 +471,13 @@ class _Group:
             head.standing = None
         return None
 
-    def _chain(self, saga_id: SagaId, head: Head, lines: tuple[Line, ...], row: Row) -> None:
+    def _chain(self, saga_id: SagaId, head: Head, lines: Lines, row: Row) -> None:
         number, seq, digest, token = head.number, head.seq, head.digest, self._token
-        for line in lines:
-            seq += 1
+        for events, line in lines:
+            seq += events
             digest = chained(digest, saga_id, seq, token, line)
             at, type_name, payload = line
-            self._records.append((number, seq, token, at, TYPE_NUMBERS[type_name], payload, digest))
+            self._records.append((number, seq, token, at, RECORD_TYPES[type_name], payload, digest))
         head.seq, head.digest = seq, digest
         self._advanced[saga_id] = row
         if head.standing != row.standing:
@@ -497,13 +520,6 @@ class _Group:
         number, seq, digest, reason, at = found
         quarantine = None if reason is None else Quarantine(saga_id, reason, at)
         return Head(number, seq, digest, quarantine, None)
-
-    def _requested(self, request: Request) -> Request | None:
-        key = request.front_door, request.request_id
-        if key in self._requests:
-            return self._requests[key]
-        found = self._db.execute(_REQUEST, key).fetchone()
-        return None if found is None else Request(*key, *found)
 
 
 _ROWS_AT_ONCE: Final = (64, 16, 4, 1)

@@ -10,7 +10,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, Final, TypeVar
 
 from coordinator.adapters.clock import stopwatch_s
-from coordinator.adapters.event_codec import TYPE_NUMBERS, UnreadableEvent, decode
+from coordinator.adapters.event_codec import RECORD_TYPES, UnreadableEvent, count_events, decode_all
 from coordinator.adapters.sqlite.connection import Database
 from coordinator.adapters.sqlite.registrations import REGISTRATION_COLUMNS, registration_of
 from coordinator.adapters.sqlite.rows import (
@@ -45,7 +45,7 @@ from coordinator.ports.journal import (
     SagaFilter,
 )
 
-_TYPE_NAMES: Final = {number: name for name, number in TYPE_NUMBERS.items()}
+_TYPE_NAMES: Final = {number: name for name, number in RECORD_TYPES.items()}
 
 _log = logging.getLogger(__name__)
 
@@ -316,19 +316,23 @@ def _verified(saga_id: SagaId, rows: Sequence[Sequence[Any]]) -> Sequence[Record
     digest = CHAIN_START
     records: list[Record] = []
     of_records = () if first is None else rows
-    for number, (_, _, seq, token, at, type_number, payload, kept) in enumerate(of_records, start=1):
-        if seq != number:
-            raise JournalCorrupt(saga_id, number, "it is missing")
+    for _, _, seq, token, at, type_number, payload, kept in of_records:
+        number = len(records) + 1
         type_name = _TYPE_NAMES.get(type_number)
         if type_name is None:
             raise JournalCorrupt(saga_id, seq, f"its type {type_number} is unknown to this version")
         digest = chained(digest, saga_id, seq, token, (at, type_name, payload))
         if digest != kept:
+            # Behind one that is missing no digest matches.
+            events_there = count_events(type_name, payload)
+            if events_there is not None and seq - events_there >= number:
+                raise JournalCorrupt(saga_id, number, "it is missing")
             raise JournalCorrupt(saga_id, seq, "its digest does not match")
         try:
-            records.append(Record(seq, token, decode(type_name, payload, at)))
+            events = decode_all(type_name, payload, at)
         except UnreadableEvent as error:
             raise JournalCorrupt(saga_id, seq, str(error)) from None
+        records += [Record(place, token, event) for place, event in enumerate(events, start=number)]
     if (len(records), digest) != (newest, newest_digest):
         raise JournalCorrupt(
             saga_id, newest or 0, f"it is not the newest of the {len(records)} records that are there"

@@ -3,11 +3,12 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import fields
+from itertools import groupby
 from typing import Any, Final, NamedTuple
 
 import orjson
 
-from coordinator.adapters.event_codec import encode
+from coordinator.adapters.event_codec import encode, encode_several
 from coordinator.domain.events import Event
 from coordinator.domain.ids import FencingToken, SagaId, StepName
 from coordinator.domain.saga import Status
@@ -31,20 +32,32 @@ Parameters = tuple[str | int | float | bytes | None, ...]
 
 
 Line = tuple[float, str, str]
-"""A record before its place in the chain is known: when, the type's name, the payload."""
+"""A row of `records` before its place in the chain is known: when, the type's name, the payload."""
+Lines = tuple[tuple[int, Line], ...]
+"""Rows to be written, each with the number of its events."""
 
 
-def lines(events: Sequence[Event]) -> tuple[Line, ...]:
-    """*events* as they will stand in the journal.
+def lines(events: Sequence[Event]) -> Lines:
+    """*events* as they will stand in the journal: those of one moment in one row.
 
     Raises:
         ValueError: one of them cannot be kept.
     """
-    return tuple([(event.at, *encode(event)) for event in events])
+    if len(events) == 1:
+        return ((1, (events[0].at, *encode(events[0]))),)
+    moments = [event.at for event in events]
+    if moments.count(moments[0]) == len(events):
+        return ((len(events), (moments[0], *encode_several(events))),)
+    return tuple(row for _, same in groupby(events, _moment) for row in lines([*same]))
+
+
+def _moment(event: Event) -> float:
+    return event.at
 
 
 def chained(previous: bytes, saga_id: SagaId, seq: int, token: FencingToken, line: Line) -> bytes:
-    """The digest of a record whose predecessor in the saga has the digest *previous*.
+    """The digest of a row of `records`, whose last event is number *seq*, behind one that has the digest
+    *previous*.
 
     It guards against a damaged disk, not against a forger, who could make all of them anew.
     """

@@ -56,12 +56,12 @@ BUGS: Final = (
         (
             _group(
                 """
-                self._insert(_ADD_RECORDS, self._records)
+                self._many(_ADD_RECORDS, self._records)
                 """,
                 """
                 self._db.execute("COMMIT")
                 self._db.execute("BEGIN IMMEDIATE")
-                self._insert(_ADD_RECORDS, self._records)
+                self._many(_ADD_RECORDS, self._records)
                 """,
             ),
         ),
@@ -160,10 +160,10 @@ BUGS: Final = (
             _reader(
                 """
                 if digest != kept:
-                    raise JournalCorrupt(saga_id, seq, "its digest does not match")
                 """,
                 """
                 digest = kept
+                if digest != kept:
                 """,
             ),
         ),
