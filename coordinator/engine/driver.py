@@ -51,6 +51,7 @@ from coordinator.ports.tracing import Attempt, Tracing
 
 _UNTOLD: Final = (SagaStarted, StepBegun, UndoBegun, OutputShaped)
 """What is no news to whoever follows a saga: the calls tell it, or what is done with it."""
+_FAULTED: Final = (StepFaulted, UndoFaulted)
 
 _log = logging.getLogger(__name__)
 
@@ -331,12 +332,12 @@ class Driver:
             attempt = answers.get(number)
             if attempt is not None:
                 attempt.settled(event, saga)
+                if isinstance(event, _FAULTED) and event.retry_at is not None:
+                    direction = Direction.FORWARD if isinstance(event, StepFaulted) else Direction.UNDO
+                    service = saga.step(event.step).definition.service
+                    self._tools.telemetry.backed_off(service, direction, event.retry_at - event.at)
             elif not isinstance(event, _UNTOLD):
                 self._tools.tracing.happened(saga, event)
-            if isinstance(event, StepFaulted | UndoFaulted) and event.retry_at is not None:
-                direction = Direction.FORWARD if isinstance(event, StepFaulted) else Direction.UNDO
-                service = saga.step(event.step).definition.service
-                self._tools.telemetry.backed_off(service, direction, event.retry_at - event.at)
             if is_logged:
                 _log_event(saga, event, attempt)
 

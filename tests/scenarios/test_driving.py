@@ -6,7 +6,10 @@ import logging
 import pytest
 
 from coordinator.adapters.memory import MemoryJournal
-from coordinator.domain.saga import StepOutcome
+from coordinator.adapters.no_telemetry import NoTelemetry
+from coordinator.domain.outcomes import Direction
+from coordinator.domain.saga import Status, StepOutcome
+from coordinator.simulation.world import Reaction
 from tests.scenarios.house import House, JournalAround, define, settled, soon
 
 
@@ -47,3 +50,17 @@ async def test_what_a_driver_holds_may_be_ahead_of_what_is_durable_and_only_that
         await house.end(saga_id)
         await settled()
         assert house.pool.driving(saga_id) is None
+
+
+async def test_each_wait_before_another_attempt_is_counted_and_the_last_attempts_is_none() -> None:
+    class Waits(NoTelemetry):
+        def backed_off(self, service: str, direction: Direction, wait_s: float) -> None:
+            assert wait_s >= 0
+            waits.append((service, direction))
+
+    waits: list[tuple[str, Direction]] = []
+    async with House(define("a", "b"), telemetry=Waits()) as house:
+        house.services.plan("a", "undo", *[Reaction.FAULT] * 2)
+        house.services.plan("b", "do", *[Reaction.FAULT] * 3)
+        assert (await house.run()).status is Status.COMPENSATED
+    assert waits == [("b_service", Direction.FORWARD)] * 2 + [("a_service", Direction.UNDO)] * 2

@@ -136,8 +136,8 @@ class PrometheusTelemetry:
     def attempt_ended(
         self, service: str, direction: Direction, answer: Answer, duration_s: float, trace: str
     ) -> None:
-        # An enum works out its name whenever it is asked for it.
-        labels = name, way = self.label("service", service), direction.name
+        # An enum works out its `name` whenever it is asked for it, and keeps it as this.
+        labels = name, way = self.label("service", service), direction._name_
         outcome = _OUTCOMES[answer.kind if isinstance(answer, NoProof) else type(answer)]
         self._attempts.add((name, way, outcome))
         self._attempt_duration.observe(duration_s, labels, self._example(trace, duration_s))
