@@ -15,6 +15,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,15 @@ def test_a_json_line_has_the_time_in_utc() -> None:
         '{"time": "2023-11-14T22:13:20.250Z", "level": "WARNING", "logger": "coordinator", '
         '"message": "ß\\n", "saga_id": "s-1"}'
     )
+
+
+@given(st.integers(0, 4_000_000_000_000))
+def test_a_json_line_has_the_millisecond_that_has_begun(at_ms: int) -> None:
+    # A quarter of a millisecond on, so that no rounding of the sum leads back before it.
+    line = Line(at_ms / 1000 + 0.00025, "INFO", "coordinator", "m", {})
+    moment = datetime.fromtimestamp(at_ms // 1000, UTC)
+    expected = f"{moment:%Y-%m-%dT%H:%M:%S}.{at_ms % 1000:03d}Z"
+    assert json.loads(as_json(line))["time"] == expected
 
 
 @given(st.text(), st.text() | st.integers() | st.floats(allow_nan=False) | st.tuples(st.text(), st.text()))
@@ -547,6 +557,19 @@ def test_what_is_too_much_to_keep_is_lost_and_counted(pipe: Pipe, monkeypatch: p
     assert pipe.read(1) == ["and on"]
 
 
+def test_what_found_no_room_at_the_end_of_a_turn_is_written_though_nothing_else_is_ever_logged(
+    pipe: Pipe,
+) -> None:
+    messages = [f"{number} {'x' * 10_000}" for number in range(WAITING_MAX // 2)]
+
+    async def talk() -> None:
+        for message in messages:
+            pipe.log.logger.info(message, extra={"is_news": True})
+
+    asyncio.run(talk())
+    assert pipe.read(len(messages)) == messages
+
+
 def test_a_line_that_cannot_be_rendered_costs_none_of_the_others() -> None:
     def render(line: Line) -> str:
         if line.message == "a":
@@ -634,6 +657,25 @@ def test_a_thread_without_a_loop_waits_for_none_of_another() -> None:
         assert stream.told == [["of the loop", "of the thread"]]
 
     asyncio.run(talk())
+
+
+def test_what_logs_while_a_turns_lines_are_written_is_written_too() -> None:
+    class Talks(Writes):
+        def write(self, text: str) -> int:
+            written = super().write(text)
+            if len(self.told) % 2:
+                told.logger.warning("from within")
+            return written
+
+    told = Log(stream=(stream := Talks()))
+
+    async def talk() -> None:
+        for turn in range(2):
+            told.logger.info("m %d", turn)
+            await asyncio.sleep(0)
+
+    asyncio.run(talk())
+    assert stream.told == [["m 0"], ["from within"], ["m 1"], ["from within"]]
 
 
 @pytest.mark.parametrize("then", ["another loop", "a flush", "the end"])

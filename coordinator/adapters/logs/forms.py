@@ -14,6 +14,8 @@ Render: TypeAlias = Callable[[Line], str]
 _DIM: Final = "2"
 _COLOURS: Final = {"DEBUG": _DIM, "INFO": "32", "WARNING": "33", "ERROR": "31", "CRITICAL": "1;31"}
 _LEVEL_CHARS: Final = max(map(len, _COLOURS))
+# To look one up takes a third of the time that making it does.
+_MILLISECONDS: Final = tuple(f".{number:03d}Z" for number in range(1000))
 # Of a string, or of one number, they make text several times as fast as of an object that holds them.
 _quoted: Final = json.encoder.encode_basestring
 _as_value: Final = json.JSONEncoder(ensure_ascii=False).encode
@@ -48,7 +50,7 @@ def as_text(line: Line, *, in_colour: bool) -> str:
 
 def _time(pattern: str, at: float) -> str:
     second = floor(at)
-    return f"{_second(pattern, second)}.{int((at - second) * 1000):03d}Z"
+    return _second(pattern, second) + _MILLISECONDS[int((at - second) * 1000)]
 
 
 @lru_cache(maxsize=8)

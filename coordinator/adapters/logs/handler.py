@@ -74,9 +74,9 @@ class LineHandler(logging.Handler):
                 self._append([line])
             else:
                 self._append(self._repeats.take(line, stopwatch_s()))
+                self._keep_watch()
             if self._waiting and (record.levelno >= logging.WARNING or not self._may_wait()):
                 self._write()
-            self._keep_watch()
         except Exception:
             pass  # nothing is raised into whoever logs
         finally:
@@ -84,13 +84,12 @@ class LineHandler(logging.Handler):
 
     def flush(self) -> None:
         """Write what waits for the end of a turn."""
-        with self._locked(), self._one_deeper():
+        with self._alone():
             self._write()
-            self._keep_watch()
 
     def close(self) -> None:
         """Write what is held back; whatever still comes is written at once."""
-        with self._locked(), self._one_deeper():
+        with self._alone():
             self._ended.set()
             self._append(self._repeats.flush())
             self._write(patience_s=LAST_S)
@@ -110,7 +109,7 @@ class LineHandler(logging.Handler):
 
     def _look_until_done(self) -> None:
         while not self._ended.wait(self._look_s):
-            with self._locked(), self._one_deeper():
+            with self._alone():
                 self._append(self._repeats.ended(stopwatch_s()))
                 self._write()
                 if not self._holds:
@@ -145,6 +144,7 @@ class LineHandler(logging.Handler):
     def _write(self, *, patience_s: float = 0.0) -> None:
         waiting, self._waiting = self._waiting, []
         self._outlet.write(waiting, patience_s=patience_s)
+        self._keep_watch()
 
     def _lost_line(self, lost: int) -> str:
         told = {"name": __name__, "levelno": logging.WARNING, "levelname": "WARNING"}
@@ -152,17 +152,12 @@ class LineHandler(logging.Handler):
         return self._render(line_of(record, None)) + "\n"
 
     @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _alone(self) -> Iterator[None]:
+        """Under the handler's lock; whoever logs meanwhile does so from within."""
         self.acquire()
-        try:
-            yield
-        finally:
-            self.release()
-
-    @contextmanager
-    def _one_deeper(self) -> Iterator[None]:
         self._depth += 1
         try:
             yield
         finally:
             self._depth -= 1
+            self.release()
