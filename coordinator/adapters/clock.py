@@ -46,3 +46,8 @@ class SystemChance:
 def stopwatch_s() -> float:
     """Seconds from an arbitrary origin, for limits within this process that no clock setting may move."""
     return time.monotonic()
+
+
+def epoch_s() -> float:
+    """The system's time as it is told at this moment, for log lines: nothing may be decided by it."""
+    return time.time()

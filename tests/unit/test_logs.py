@@ -26,6 +26,7 @@ from coordinator.adapters.logs import LineHandler, outlet
 from coordinator.adapters.logs.forms import Render, as_json, as_text
 from coordinator.adapters.logs.handler import WAITING_MAX
 from coordinator.adapters.logs.line import Line, Value, line_of
+from coordinator.adapters.logs.record import Record
 from coordinator.adapters.logs.repeats import Repeats
 from scripts.cluster import ROOT
 
@@ -190,6 +191,29 @@ def test_a_value_that_json_does_not_have_is_written_as_text(log: Log) -> None:
         "attempt": 2,
         "code": 1.5,
     }
+
+
+@pytest.mark.parametrize(
+    ("msg", "args"),
+    [
+        ("m", ()),
+        ("%s", ("a",)),
+        ("%s and %d", ("a", 1)),
+        ("%(sagas)d sagas", ({"sagas": 2},)),
+        ("%s", ({},)),
+        ("%s", ([1],)),
+        ("%s of %s", ({"sagas": 2}, "a")),
+    ],
+)
+def test_a_record_of_ours_says_what_the_librarys_own_does(msg: str, args: tuple[object, ...]) -> None:
+    told = ("coordinator.test", logging.WARNING, "", 0, msg, args, (ValueError, ValueError(), None))
+    began = time.time()
+    ours, librarys = Record(*told), logging.LogRecord(*told)
+    assert began <= ours.created <= time.time()
+    ours.created = librarys.created
+    assert line_of(ours, None) == line_of(librarys, None)
+    assert ours.levelno == librarys.levelno
+    assert [name for name in vars(librarys) if not hasattr(ours, name)] == []
 
 
 # How a line is written.

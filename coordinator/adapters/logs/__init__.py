@@ -13,6 +13,7 @@ from typing import Literal, TextIO
 
 from coordinator.adapters.logs.forms import Render, as_json, as_text
 from coordinator.adapters.logs.handler import LineHandler
+from coordinator.adapters.logs.record import Record
 
 __all__ = ["LineHandler", "configure_logs"]
 
@@ -29,9 +30,9 @@ def configure_logs(
     """
     handler = LineHandler(sys.stderr, _form(format, sys.stderr), current_trace=current_trace)
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Looked up for each record, and no line has them: thread, process and where it was logged.
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+    # Looked up for each record, and no line has it: where it was logged.
     logging._srcfile = None
+    logging.setLogRecordFactory(Record)
     # At DEBUG one logs every statement with its parameters, which are payloads; the other hands out
     # records that hold a server while it is freed, and formatting one of them ends the process.
     for library in ("aiosqlite", "grpc"):
