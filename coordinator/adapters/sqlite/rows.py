@@ -90,7 +90,7 @@ def summary_row(summary: SagaSummary) -> Row:
     if error_message:
         check_text(error_message)
     standing = (
-        summary.status.value,
+        summary.status._value_,
         summary.turned_back_at,
         int(summary.needs_person),
         error_message,
