@@ -7,6 +7,7 @@ only then shown and acted upon (`_go_on`). Until that write is over, nothing els
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from contextvars import copy_context
 from dataclasses import field
 from functools import partial
 from typing import Final, assert_never
@@ -141,29 +142,48 @@ class Driver:
             driver._fold(SagaResumed(driver.clock.now()))
         return driver
 
-    async def be_born(self, born: Event, request: Request) -> Request:
-        """Make the saga durable, with its first step begun in the same write.
+    def be_born(
+        self,
+        born: Event,
+        request: Request,
+        known: Callable[[Request | BaseException | None], None],
+        over: Callable[[BaseException | None], None],
+    ) -> None:
+        """Make the saga durable, with its first step begun in the same write, and drive it.
 
-        Returns whoever holds the request id; that is *request* if this saga was born.
+        *known* is called once: with whoever holds the request id, that is *request* if this saga was born;
+        with what kept it from that; or with None if it was abandoned first. If it was born, *over* is called
+        as by `drive`.
         """
-        tools, saga = self._tools, self._decision.saga
-        self._unwritten.append(born)
-        # Its time may be over by now. What begins does so with the saga: of one moment, both are one record.
-        self._moment()
-        self._begin_what_is_due(born.at)
-        summary = summarize(self._decision, len(self._unwritten))
-        holder: Request | None = None
+        self._over = known
         try:
-            holder = await tools.journal.start(request, saga.definition, self._unwritten, summary)
-        finally:
+            self._unwritten.append(born)
+            # At the moment of its birth: the journal has both under one. Unless its time is over already.
+            self._moment()
+            self._begin_what_is_due(born.at)
+            events, self._unwritten = self._unwritten, []
+            summary = summarize(self._decision, len(events))
+            starting = self._tools.journal.start(request, self.saga.definition, events, summary)
+        except Exception as error:
+            self._end(error)
+            return
+
+        def told(holder: Request | BaseException) -> None:
+            if self._has_left:
+                return
             if holder != request:
                 self._leave()
-        if holder == request:
-            events, self._unwritten = self._unwritten, []
-            self._show(summary)
-            tools.tracing.started(saga)
-            self._tell(events)
-        return holder
+                known(holder)
+                return
+            self._over = over
+            self.summary = summary
+            known(request)
+            self._tools.tracing.started(self.saga)
+            self._written(events, summary, summary.seq)
+
+        # In the context of the call that asks for it, as tracing is promised: the journal has its own.
+        context = copy_context()
+        self._writing = when_over(starting, lambda holder: context.run(told, holder))
 
     def drive(self, over: Callable[[BaseException | None], None]) -> None:
         """Drive the saga. *over* is called once: when no automatic work is left or it is parked, or with what

@@ -65,7 +65,8 @@ class Pool:
 
     def driving(self, saga_id: SagaId) -> Driver | None:
         """Who drives a saga at this moment, if anybody does."""
-        return self._drivers.get(saga_id)
+        # One that is being born has nothing durable yet.
+        return None if saga_id in self._launching else self._drivers.get(saga_id)
 
     def live(self, saga_id: SagaId) -> SagaSummary | None:
         """The newest durable summary of a saga that is driven at this moment."""
@@ -110,14 +111,15 @@ class Pool:
         self._open += 1
         self._launching[born.saga_id] = self._requested[name] = asyncio.Event()
         launched: asyncio.Future[_Launched] = asyncio.get_running_loop().create_future()
-        driving = self._spawn(self._launch(definition, born, request, launched))
-        driving.set_name(f"saga {born.saga_id}")
+        known = partial(self._known, request, launched)
+        try:
+            driver = Driver(start(self.archive.keep(definition), born), None, self._tools, since=born.at)
+        except Exception as error:
+            known(error)
+        else:
+            self._take_over(driver, born.saga_id)
+            driver.be_born(born, request, known, partial(self._driven, driver, born.saga_id))
         return await launched
-
-    def _end_launch(self, request: Request) -> None:
-        """It is known what became of it: let those go on who wait for that."""
-        del self._launching[request.saga_id]
-        self._requested.pop((request.front_door, request.request_id)).set()
 
     async def recover(self) -> int:
         """Take up every open saga of the journal: those due at once, the others when they are due.
@@ -327,59 +329,45 @@ class Pool:
         if error is not None and not isinstance(error, SagaError):
             _log.error("work of the engine failed: %s", task.get_name(), exc_info=error)
 
-    async def _launch(
+    def _known(
         self,
-        definition: SagaDefinition,
-        born: SagaStarted,
         request: Request,
         launched: asyncio.Future[_Launched],
+        outcome: Request | BaseException | None,
     ) -> None:
-        """Make a saga durable, say so in *launched*, whose owner may have left, and drive it."""
-        try:
-            holder, driver = await self._born(definition, born, request)
-        except asyncio.CancelledError:
-            self._open -= 1
-            self._end_launch(request)
-            launched.cancel()
-            raise
-        except Exception as error:
-            self._open -= 1
-            self._end_launch(request)
-            if isinstance(error, JournalUnavailable):
-                self._fail(error)
-            elif not isinstance(error, SagaError):
-                _log.exception("a saga could not be started", extra={"saga_id": born.saga_id})
-            if not launched.done():
-                launched.set_exception(error)
+        """What became of a start, as `Driver.be_born` tells it. Whoever asked for that may have left."""
+        del self._launching[request.saga_id]
+        self._requested.pop((request.front_door, request.request_id)).set()
+        summary = self._started(self._drivers[request.saga_id]) if outcome is request else None
+        if summary is None:
+            self._let_go(request.saga_id)
+        if isinstance(outcome, JournalUnavailable):
+            self._fail(outcome)
+        elif isinstance(outcome, Exception) and not isinstance(outcome, SagaError):
+            extra = {"saga_id": request.saga_id}
+            _log.error("a saga could not be started", exc_info=outcome, extra=extra)
+        if launched.done():
             return
-        self._end_launch(request)
-        if not launched.done():
-            launched.set_result((holder, None if driver is None else driver.summary))
-        if driver is not None:
-            self._drive(driver, born.saga_id)
+        if isinstance(outcome, Request):
+            launched.set_result((outcome, summary))
+        elif isinstance(outcome, Exception):
+            launched.set_exception(outcome)
+        else:
+            launched.cancel()
 
-    async def _born(
-        self, definition: SagaDefinition, born: SagaStarted, request: Request
-    ) -> tuple[Request, Driver | None]:
-        """Who holds the request id, and who drives the new saga; None where another one holds that."""
-        decision = start(self.archive.keep(definition), born)
-        driver = Driver(decision, None, self._tools)
-        holder = await driver.be_born(born, request)
-        if holder != request:
-            self._open -= 1
-            return holder, None
+    def _started(self, driver: Driver) -> SagaSummary:
+        summary = driver.summary
         _log.info(
             "saga started",
             extra={
-                "saga_id": born.saga_id,
-                "saga_name": born.saga_name,
-                "trace": born.trace,
+                "saga_id": summary.id,
+                "saga_name": summary.saga_name,
+                "trace": summary.trace,
                 "is_news": True,
             },
         )
-        self._tools.telemetry.saga_started(born.saga_name)
-        self._take_over(driver, born.saga_id)
-        return holder, driver
+        self._tools.telemetry.saga_started(summary.saga_name)
+        return summary
 
     async def _take_up(self, saga: OpenSaga) -> None:
         """Rebuild a saga from its journal and drive it on."""
@@ -418,15 +406,18 @@ class Pool:
         if self._draining:
             driver.park()
 
+    def _let_go(self, saga_id: SagaId) -> None:
+        self._open -= 1
+        self._drivers.pop(saga_id, None)
+        if not self._drivers:
+            self._none_driven.set()
+
     def _drive(self, driver: Driver, saga_id: SagaId) -> None:
         driver.drive(partial(self._driven, driver, saga_id))
 
     def _driven(self, driver: Driver, saga_id: SagaId, error: BaseException | None) -> None:
         """Nobody drives it any more. A fault of ours costs this saga its automation, never its visibility."""
-        self._open -= 1
-        del self._drivers[saga_id]
-        if not self._drivers:
-            self._none_driven.set()
+        self._let_go(saga_id)
         if isinstance(error, JournalUnavailable | MemoryError):
             self._fail(error)
         elif error is not None:

@@ -118,13 +118,13 @@ class Journal(Protocol):
         """Larger than every token under which anything was written to this journal before it was opened."""
         ...
 
-    async def start(
+    def start(
         self,
         request: Request,
         definition: SagaDefinition,
         events: Sequence[Event],
         summary: SagaSummary,
-    ) -> Request:
+    ) -> Awaitable[Request]:
         """Make a saga durable: its request id, its definition, its first *events*, its row; all or none.
 
         Returns *request*, or the one that took the request id first with the same content: then nothing

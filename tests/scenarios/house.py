@@ -294,7 +294,7 @@ class House:
     @property
     def is_idle(self) -> bool:
         """Whether no saga is driven and nothing is being done for one."""
-        return not (self.pool._tasks or self.pool._drivers)
+        return not (self.pool._tasks or self.pool._drivers or self.pool._launching)
 
     def check_that_all_slots_are_free(self) -> None:
         assert not any(self.dispatcher._in_use.values()), f"slots leak: {self.dispatcher._in_use}"

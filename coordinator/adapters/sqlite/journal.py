@@ -142,17 +142,19 @@ class SqliteJournal:
     def token(self) -> FencingToken:
         return self._writer.token
 
-    async def start(
+    def start(
         self,
         request: Request,
         definition: SagaDefinition,
         events: Sequence[Event],
         summary: SagaSummary,
-    ) -> Request:
+    ) -> Deferred[Request]:
         _check_numbers(events, summary, seq_expected=0)
         check_text(request.front_door, request.request_id, request.content)
         entry = Start(request, definition, lines(events), fixed_row(summary), summary_row(summary))
-        return await self._writer.write(entry) or request
+        holder: Deferred[Request] = Deferred()
+        self._writer.write(entry).listen(lambda first: holder.settle(first or request))
+        return holder
 
     def append(
         self, saga_id: SagaId, events: Sequence[Event], *, summary: SagaSummary, seq_expected: int

@@ -405,11 +405,13 @@ _ADMISSION: Final = (
         (
             _pool(
                 """
-                self._open -= 1
-                return holder, None
+                if summary is None:
+                    self._let_go(request.saga_id)
                 """,
                 """
-                return holder, None
+                if summary is None:
+                    self._let_go(request.saga_id)
+                    self._open += isinstance(outcome, Request)
                 """,
             ),
         ),
@@ -420,11 +422,12 @@ _ADMISSION: Final = (
         (
             _driver(
                 """
-                    if holder != request:
-                        self._leave()
+                if holder != request:
+                    self._leave()
                 """,
                 """
-                    if holder is None:
+                if holder != request:
+                    if isinstance(holder, BaseException):
                         self._leave()
                 """,
             ),
@@ -436,11 +439,13 @@ _ADMISSION: Final = (
         (
             _pool(
                 """
-                self._open -= 1
-                del self._drivers[saga_id]
+                self._let_go(saga_id)
+                if isinstance(error, JournalUnavailable | MemoryError):
                 """,
                 """
-                del self._drivers[saga_id]
+                self._let_go(saga_id)
+                self._open += 1
+                if isinstance(error, JournalUnavailable | MemoryError):
                 """,
             ),
         ),
