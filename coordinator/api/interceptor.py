@@ -38,6 +38,7 @@ Ended: TypeAlias = Callable[[StatusCode, str], None]
 
 _Context = aio.ServicerContext[Any, Any]
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
+_Behaviour: TypeAlias = Callable[[Any, aio.ServicerContext[Any, Any]], Awaitable[Any]]
 
 
 class CallInterceptor(aio.ServerInterceptor):
@@ -72,7 +73,7 @@ class CallInterceptor(aio.ServerInterceptor):
                 handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
-            self._answer(method, handler.unary_unary),
+            self._around(method, handler.unary_unary),
             _reader(handler.request_deserializer),
             handler.response_serializer,
         )
@@ -82,63 +83,55 @@ class CallInterceptor(aio.ServerInterceptor):
         if self._running:
             await asyncio.wait(self._running, timeout=timeout_s)
 
-    def _answer(self, method: str, behaviour: Any) -> Callable[[Any, _Context], Awaitable[Any]]:
-        async def answer(request: Any, context: _Context) -> Any:
-            return await self._run(method, request, context, lambda: behaviour(request, context))
+    def _stream(self, method: str, behaviour: Any) -> _Behaviour:
+        async def send_all(request: Any, context: _Context) -> None:
+            # Written from here, not yielded on: when the client leaves, one cancellation unwinds it all.
+            messages: AsyncGenerator[Any, None] = behaviour(request, context)
+            async with aclosing(messages):
+                async for message in messages:
+                    await context.write(message)
 
-        return answer
+        return self._around(method, send_all)
 
-    def _stream(self, method: str, behaviour: Any) -> Callable[[Any, _Context], Awaitable[None]]:
-        async def stream(request: Any, context: _Context) -> None:
-            async def send_all() -> None:
-                # Written from here, not yielded on: when the client leaves, one cancellation unwinds it all.
-                messages: AsyncGenerator[Any, None] = behaviour(request, context)
-                async with aclosing(messages):
-                    async for message in messages:
-                        await context.write(message)
-
-            await self._run(method, request, context, send_all)
-
-        return stream
-
-    async def _run(
-        self, method: str, request: Any, context: _Context, work: Callable[[], Awaitable[Any]]
-    ) -> Any:
-        loop = asyncio.get_running_loop()
-        began_at, code, reason = loop.time(), StatusCode.OK, ""
-        saga_id, ended = "", self._follower()
-        task = asyncio.current_task()
-        if task is not None:
-            self._running.add(task)
-        try:
-            try:
-                self._check_gate()
-                check_readable(request)
-                answer = await work()
-                if ended is not None:
-                    saga_id = _saga_id(answer)
-                return answer
-            except Exception as error:
-                if ended is not None:
-                    saga_id = _saga_id(error)
-                code, reason, *_ = row_of(error)[1:]
-                if code is StatusCode.INTERNAL:
-                    _log_fault(method, error)
-                status = to_status(error)
-            await context.abort_with_status(status)
-        except asyncio.CancelledError:
-            code = StatusCode.CANCELLED
-            raise
-        finally:
+    def _around(self, method: str, behaviour: Any) -> _Behaviour:
+        async def run(request: Any, context: _Context) -> Any:
+            loop = asyncio.get_running_loop()
+            began_at, code, reason = loop.time(), StatusCode.OK, ""
+            saga_id, ended = "", self._follower()
+            task = asyncio.current_task()
             if task is not None:
-                self._running.discard(task)
-            if ended is not None:
-                ended(code, _saga_id(request) or saga_id)
-            level = logging.INFO if code in _UNUSUAL else logging.DEBUG
-            if _log.isEnabledFor(level):
-                duration_ms = round((loop.time() - began_at) * 1000, 3)
-                told = {"method": method, "code": code.name, "reason": reason, "duration_ms": duration_ms}
-                _log.log(level, "call ended", extra=told)
+                self._running.add(task)
+            try:
+                try:
+                    self._check_gate()
+                    check_readable(request)
+                    answer = await behaviour(request, context)
+                    if ended is not None:
+                        saga_id = _saga_id(answer)
+                    return answer
+                except Exception as error:
+                    if ended is not None:
+                        saga_id = _saga_id(error)
+                    code, reason, *_ = row_of(error)[1:]
+                    if code is StatusCode.INTERNAL:
+                        _log_fault(method, error)
+                    status = to_status(error)
+                await context.abort_with_status(status)
+            except asyncio.CancelledError:
+                code = StatusCode.CANCELLED
+                raise
+            finally:
+                if task is not None:
+                    self._running.discard(task)
+                if ended is not None:
+                    ended(code, _saga_id(request) or saga_id)
+                level = logging.INFO if code in _UNUSUAL else logging.DEBUG
+                if _log.isEnabledFor(level):
+                    duration_ms = round((loop.time() - began_at) * 1000, 3)
+                    told = {"method": method, "code": code.name, "reason": reason, "duration_ms": duration_ms}
+                    _log.log(level, "call ended", extra=told)
+
+        return run
 
     def _check_gate(self) -> None:
         if not self.is_open:

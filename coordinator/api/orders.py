@@ -19,7 +19,7 @@ from coordinator.domain.ids import RequestId
 from coordinator.domain.language.front_door import FrontDoor
 from coordinator.domain.saga import Status
 from coordinator.engine.definitions import Definitions
-from coordinator.engine.sagas import Accepted, Sagas, Wanted
+from coordinator.engine.sagas import Sagas, Wanted
 from saga.orders.v1 import orders_pb2 as pb
 from saga.orders.v1 import orders_pb2_grpc as rpc
 
@@ -59,35 +59,32 @@ class OrderPlacementServicer(rpc.OrderPlacementServiceServicer):
         return self._streams.answers(ORDERS, self.PlaceOrder, request_iterator, context)
 
     async def PlaceOrder(self, request: pb.PlaceOrderRequest, context: _Context) -> pb.PlaceOrderResponse:
-        accepted = await self._start(
-            Wanted(
-                front_door=ORDERS_DOOR,
-                request_id=RequestId(request.order_id),
-                saga_name=self._door.saga_name,
-                version=None,
-                input=order_input(request),
-                # The caller chose no definition, so pointing this door elsewhere breaks no repeated call.
-                names_definition=False,
-            )
+        order_id = request.order_id
+        wanted = Wanted(
+            front_door=ORDERS_DOOR,
+            request_id=RequestId(order_id),
+            saga_name=self._door.saga_name,
+            version=None,
+            input=order_input(request),
+            # The caller chose no definition, so pointing this door elsewhere breaks no repeated call.
+            names_definition=False,
         )
+        try:
+            accepted = await self._sagas.start(wanted)
+        except (DefinitionNotFound, InvalidRequest) as error:
+            # Both are faults of the operator, who can mend them while the caller tries again. The door may
+            # have been opened again by now: then what was wrong with this call is all there is to say.
+            fault = self._definitions.fault_of(self._door) or str(error)
+            raise FrontDoorClosed(f"{self._door.shut(fault)}; nothing was written") from None
         timeout_s = patience_s(context, self._wait_max_s)
         ended = await self._sagas.wait(accepted.summary.id, timeout_s=timeout_s)
         if ended.status is Status.DEAD_LETTERED and ended.turned_back_at is None:
             # Neither undone nor being undone: FAILED would tell the caller what nobody knows yet.
             raise Undecided(ended.id, ended.status, ended.error_message)
         return pb.PlaceOrderResponse(
-            order_id=request.order_id,
+            order_id=order_id,
             status=pb.SUCCESS if ended.status is Status.COMPLETED else pb.FAILED,
             error_message=ended.error_message,
             saga_id=ended.id,
             saga_status=saga_status(ended.status),
         )
-
-    async def _start(self, wanted: Wanted) -> Accepted:
-        """Both faults are the operator's, who can mend them while the caller tries again."""
-        try:
-            return await self._sagas.start(wanted)
-        except (DefinitionNotFound, InvalidRequest) as error:
-            # It may have been opened again by now: then what was wrong with this call is all there is to say.
-            fault = self._definitions.fault_of(self._door) or str(error)
-            raise FrontDoorClosed(f"{self._door.shut(fault)}; nothing was written") from None

@@ -195,10 +195,10 @@ def wanted_saga(request: pb.StartSagaRequest) -> Wanted:
 
 def seconds(field: str, duration: Duration) -> float:
     """How long *duration* is, which is the request's *field*."""
-    same_sign = duration.seconds == 0 or duration.nanos == 0 or (duration.seconds > 0) == (duration.nanos > 0)
-    if not same_sign or abs(duration.nanos) > NANOS_MAX or duration.seconds < 0 or duration.nanos < 0:
+    whole_s, nanos = duration.seconds, duration.nanos
+    if whole_s < 0 or not 0 <= nanos <= NANOS_MAX:
         raise InvalidRequest([Violation(field, "expected a duration of zero or more")])
-    return duration.seconds + duration.nanos / 1e9
+    return whole_s + nanos / 1e9
 
 
 def order_input(request: orders_pb2.PlaceOrderRequest) -> JsonValue:

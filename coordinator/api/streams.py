@@ -100,10 +100,10 @@ class Streams:
             stream.drain()
 
     async def _intercepted(self, name: str, method: Callable[[Any, Any], Awaitable[Any]]) -> _Call:
-        async def call(request: Message, context: Any) -> Any:
+        def call(request: Message, context: Any) -> Awaitable[Any]:
             # In here, so that a timeout which is none is answered as all else that is wrong with a request.
             context.start()
-            return await method(request, context)
+            return method(request, context)
 
         handler: _Handler = grpc.unary_unary_rpc_method_handler(call)
         details = cast(grpc.HandlerCallDetails, _Details(name, ()))

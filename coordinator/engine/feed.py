@@ -39,24 +39,21 @@ class News:
             Draining: this coordinator shuts down and will publish no more.
         """
         if self._latest is None and not self._closed:
-            await self._woken(timeout_s)
+            loop = asyncio.get_running_loop()
+            self._waiting = loop.create_future()
+            # An alarm of our own: what asyncio has for it costs each saga twice as much.
+            alarm = None if timeout_s is None else loop.call_later(timeout_s, self._wake)
+            try:
+                await self._waiting
+            finally:
+                if alarm is not None:
+                    alarm.cancel()
         if self._latest is None:
             if not self._closed:
                 raise TimeoutError
             raise Draining("the coordinator is shutting down; ask again, the saga goes on")
         latest, self._latest = self._latest, None
         return latest
-
-    async def _woken(self, timeout_s: float | None) -> None:
-        loop = asyncio.get_running_loop()
-        self._waiting = loop.create_future()
-        # An alarm of our own: what asyncio has for it costs each saga twice as much.
-        alarm = None if timeout_s is None else loop.call_later(timeout_s, self._wake)
-        try:
-            await self._waiting
-        finally:
-            if alarm is not None:
-                alarm.cancel()
 
     def _tell(self, summary: SagaSummary) -> None:
         if self._at_rest and summary.status.is_open:
