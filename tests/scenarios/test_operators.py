@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import count
 from typing import Final
@@ -27,7 +28,7 @@ from coordinator.domain.ids import ActionId, SagaId, StepName
 from coordinator.domain.outcomes import Pending
 from coordinator.domain.saga import Status
 from coordinator.engine.sagas import LARGE_STEPS_MIN, Acted
-from coordinator.ports.journal import Quarantine
+from coordinator.ports.journal import Quarantine, Record
 from coordinator.simulation.world import SUCCEEDS, Reaction
 from tests.scenarios.house import (
     PATIENCE_S,
@@ -633,6 +634,33 @@ async def test_a_coordinator_that_parks_takes_no_action_and_has_written_none() -
         await after.pool.recover()
         assert (await after.sagas.act(resting, wanted[1])).effect is not None
         assert (await after.end(resting)).status is Status.COMPENSATED
+
+
+async def test_a_dead_letter_that_wakes_while_the_coordinator_parks_is_acted_on_and_sends_nothing() -> None:
+    class SlowReads(JournalAround):
+        async def history(self, saga_id: SagaId) -> Sequence[Record]:
+            records = await super().history(saga_id)
+            reading.set()
+            await go_on.wait()
+            return records
+
+    reading, go_on, store = asyncio.Event(), asyncio.Event(), MemoryJournal()
+    go_on.set()
+    house = House(define("a", "b", "c"), store=store, journal=SlowReads(store))
+    resting = await dead_letter_in(house)
+    wanted = await action(house, resting, Verb.RETRY, "b")
+    sent = len(house.services.calls)
+    reading.clear()
+    go_on.clear()
+    acting = asyncio.ensure_future(house.pool.act(resting, wanted))
+    await soon(reading)
+    parking = asyncio.ensure_future(house.pool.park(grace_s=20))
+    await settled()
+    go_on.set()
+    await parking
+    assert await acting
+    assert len(house.services.calls) == sent
+    assert house.is_idle
 
 
 async def dead_letter_in(house: House) -> SagaId:
