@@ -177,9 +177,12 @@ class Driver:
                 return
             self._over = over
             self.summary = summary
-            known(request)
-            self._tools.tracing.started(self.saga)
-            self._written(events, summary, summary.seq)
+            try:
+                known(request)
+                self._tools.tracing.started(self.saga)
+                self._written(events, summary, summary.seq)
+            except Exception as error:  # it is durable, and would be driven by nobody
+                self._break_down(error)
 
         # In the context of the call that asks for it, as tracing is promised: the journal has its own.
         context = copy_context()
