@@ -19,8 +19,8 @@ from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 from coordinator.adapters.grpc_participants.answers import (
+    add_numbered,
     to_answer,
-    to_numbered,
     to_numbered_answer,
     to_request,
 )
@@ -330,8 +330,9 @@ _TOO_LATE: Final = NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer i
 
 def _heard_on_stream(call: Call) -> pb.ExecuteRequest | pb.CompensateRequest:
     """*call* as its service has it from a stream."""
-    raw = pb.PerformRequest(calls=[to_numbered(call, 1, 1.0)]).SerializeToString()
-    (numbered,) = pb.PerformRequest.FromString(raw).calls
+    request = pb.PerformRequest()
+    add_numbered(request, call, 1, 1.0)
+    (numbered,) = pb.PerformRequest.FromString(request.SerializeToString()).calls
     return numbered.execute if numbered.HasField("execute") else numbered.compensate
 
 

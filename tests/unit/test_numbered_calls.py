@@ -12,8 +12,9 @@ from google.rpc import status_pb2
 
 from coordinator.adapters.grpc_participants import streams
 from coordinator.adapters.grpc_participants.answers import (
+    add_numbered,
+    bytes_at_most,
     to_answer,
-    to_numbered,
     to_numbered_answer,
     to_request,
 )
@@ -75,6 +76,14 @@ def test_there_are_as_many_streams_as_may_be_servers(target: str, expected: int)
     assert streams_to(target) == expected
 
 
+def to_numbered(call: Call, number: int, timeout_s: float) -> pb.NumberedCall:
+    """*call* as a request carries it."""
+    request = pb.PerformRequest()
+    add_numbered(request, call, number, timeout_s)
+    (numbered,) = request.calls
+    return numbered
+
+
 @pytest.mark.parametrize("call", [EXECUTE, COMPENSATE])
 def test_a_numbered_call_is_the_call_that_would_be_sent_alone(call: Call) -> None:
     numbered = to_numbered(call, 41, 2.5)
@@ -113,6 +122,32 @@ def test_a_timeout_is_sent_as_a_length_that_may_be_sent(timeout_s: float) -> Non
     assert 0 <= timeout.nanos < 1_000_000_000
     assert timeout.seconds + timeout.nanos / 1e9 == pytest.approx(timeout_s, abs=1e-8)
     assert to_numbered(EXECUTE, 1, timeout_s).HasField("timeout")
+
+
+@pytest.mark.parametrize(
+    "text", ["{}", f'"{"x" * 99_999}"', f'"{"€" * 99_999}"'], ids=["short", "ascii", "wide"]
+)
+def test_a_call_takes_no_more_than_is_said_and_hardly_less(text: str) -> None:
+    name, longest = "n" * 100, IdempotencyKey("k" * 255)
+    common: dict[str, Any] = {
+        "key": longest,
+        "saga_id": SagaId("01a22587-1e23-70a4-9767-e662ccd40108"),
+        "saga_name": name,
+        "service": name,
+        "step": StepName(name),
+        "attempt": (1 << 31) - 1,
+        "token": FencingToken((1 << 63) - 1),
+        "input": text,
+        "trace": "t" * 55,
+    }
+    execute = ExecuteCall(transaction=name, **common)
+    for call in (
+        execute,
+        CompensateCall(compensation=name, receipt=None, **common),
+        CompensateCall(compensation=name, receipt=text, **common),
+    ):
+        size = pb.PerformRequest(calls=[to_numbered(call, (1 << 63) - 1, 86_400.25)]).ByteSize()
+        assert size <= bytes_at_most(call) < size + 1_024
 
 
 OUTCOMES: list[dict[str, Any]] = [
@@ -256,4 +291,45 @@ async def test_a_mistake_in_reading_an_answer_costs_its_own_call_and_no_other(
     await asyncio.sleep(0.03)
     # Its deadline comes to nobody any more.
     assert errors == []
+    await calls.close()
+
+
+async def test_a_mistake_in_writing_a_call_costs_that_call_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Mistake(Exception):
+        pass
+
+    def add(request: pb.PerformRequest, call: Call, number: int, timeout_s: float) -> None:
+        add_numbered(request, call, number, timeout_s)
+        if number in (1, 3):
+            raise Mistake
+
+    class Written(Line):
+        async def write(self, message: bytes) -> None:
+            numbers.extend(numbered.number for numbered in pb.PerformRequest.FromString(message).calls)
+            await super().write(message)
+
+        def cancel(self) -> bool:
+            cancelled.set()
+            return True
+
+    numbers, cancelled = list[int](), asyncio.Event()
+    monkeypatch.setattr(streams, "add_numbered", add)
+    answered = pb.PerformResponse(answers=[pb.NumberedAnswer(number=2, execute=_DONE)]).SerializeToString()
+    line = Written(GREETED, answered, GREETED, writes=4)
+    calls = StreamedCalls("Payments", lambda: line, alone, doubt=nothing, streams=1)  # type: ignore[arg-type, return-value]
+    first, second = calls.perform(EXECUTE, 5.0), calls.perform(EXECUTE, 5.0)
+    with pytest.raises(Mistake):
+        await first
+    assert await second == Succeeded("null")
+    last = calls.perform(EXECUTE, 5.0)
+    # The stream is left, and this was the last call that it waited for.
+    calls.renew()
+    assert not cancelled.is_set()
+    with pytest.raises(Mistake):
+        await last
+    async with asyncio.timeout(5):
+        await cancelled.wait()
+    assert numbers == [2]
     await calls.close()

@@ -18,6 +18,7 @@ from coordinator.adapters.grpc_participants.words import (
 from coordinator.domain import jsontext
 from coordinator.domain.errors import InvalidJson
 from coordinator.domain.inputs import OUTPUT_DEPTH_MAX
+from coordinator.domain.jsontext import size_bytes
 from coordinator.domain.outcomes import (
     Answer,
     Faulted,
@@ -33,6 +34,8 @@ from saga.v1 import participant_pb2 as pb
 
 _Response = pb.ExecuteResponse | pb.CompensateResponse
 _CODES: Final = {code.value[0]: code.name for code in grpc.StatusCode if code is not grpc.StatusCode.OK}
+_NAMES_BYTES_MAX: Final = 1 << 10
+"""Of all in a call but its texts: a key of up to 255 characters, names of up to 100, and numbers."""
 
 OUT_OF_TIME: Final = NoProof(Unproved.TRANSIENT, "DEADLINE_EXCEEDED", "no answer in time")
 
@@ -44,10 +47,12 @@ def to_request(call: Call) -> pb.ExecuteRequest | pb.CompensateRequest:
     return _as_compensate(call, pb.CompensateRequest())
 
 
-def to_numbered(call: Call, number: int, timeout_s: float) -> pb.NumberedCall:
-    """*call* as it is sent on a stream."""
-    # Its parts are filled where they are: protobuf copies a message that is put into another.
-    numbered = pb.NumberedCall(number=number, traceparent=call.trace)
+def add_numbered(request: pb.PerformRequest, call: Call, number: int, timeout_s: float) -> None:
+    """Let *request* carry *call* as it is sent on a stream."""
+    # All is filled where it is: protobuf copies a message that is put into another.
+    numbered = request.calls.add()
+    numbered.number = number
+    numbered.traceparent = call.trace
     timeout, seconds = numbered.timeout, int(timeout_s)
     timeout.seconds = seconds
     timeout.nanos = int((timeout_s - seconds) * 1e9)
@@ -55,7 +60,14 @@ def to_numbered(call: Call, number: int, timeout_s: float) -> pb.NumberedCall:
         _as_execute(call, numbered.execute)
     else:
         _as_compensate(call, numbered.compensate)
-    return numbered
+
+
+def bytes_at_most(call: Call) -> int:
+    """What *call* takes on a stream, or a little more: to ask protobuf would be to write it twice."""
+    size = _NAMES_BYTES_MAX + size_bytes(call.input)
+    if isinstance(call, CompensateCall) and call.receipt is not None:
+        size += size_bytes(call.receipt)
+    return size
 
 
 def _as_execute(call: ExecuteCall, request: pb.ExecuteRequest) -> pb.ExecuteRequest:

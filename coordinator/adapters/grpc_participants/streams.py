@@ -19,9 +19,10 @@ from google.protobuf.message import DecodeError
 
 from coordinator.adapters.grpc_participants.answers import (
     OUT_OF_TIME,
+    add_numbered,
     broken,
+    bytes_at_most,
     no_proof,
-    to_numbered,
     to_numbered_answer,
     unanswered,
 )
@@ -157,7 +158,7 @@ class StreamedCalls:
 class _Answer(Deferred[Answer]):
     """The answer to one call of a stream."""
 
-    __slots__ = ("_followed", "call", "deadline_at", "number", "sent_at", "stream")
+    __slots__ = ("_followed", "call", "deadline_at", "number", "sent_at", "stream", "timeout_s")
 
     def __init__(self, call: Call, stream: "_Stream", number: int, sent_at: float, timeout_s: float) -> None:
         """*number* is the call's on *stream*; *sent_at* is a time of the event loop's clock."""
@@ -166,6 +167,7 @@ class _Answer(Deferred[Answer]):
         self.stream = stream
         self.number = number
         self.sent_at = sent_at
+        self.timeout_s = timeout_s
         self.deadline_at = sent_at + timeout_s
         self._followed: Cancellable | None = None
 
@@ -203,7 +205,7 @@ class _Stream:
         self.opened_at = self._loop.time()
         self._number = 0
         self._waiting: dict[int, _Answer] = {}
-        self._outgoing: dict[int, pb.NumberedCall] = {}
+        self._outgoing: dict[int, _Answer] = {}
         self._given_up: list[int] = []
         self._answered_at = 0.0
         self._retired = False
@@ -228,8 +230,8 @@ class _Stream:
 
     def send(self, call: Call, timeout_s: float) -> _Answer:
         self._number = number = self._number + 1
-        self._outgoing[number] = to_numbered(call, number, timeout_s)
-        self._waiting[number] = answer = _Answer(call, self, number, self._loop.time(), timeout_s)
+        answer = _Answer(call, self, number, self._loop.time(), timeout_s)
+        self._outgoing[number] = self._waiting[number] = answer
         if answer.deadline_at < self._looks_at:
             self._look_at(answer.deadline_at)
         self._news.set()
@@ -320,17 +322,28 @@ class _Stream:
 
     def _next_message(self) -> bytes:
         """All that is to be said by now, as far as one message holds it."""
-        given_up, self._given_up = self._given_up, []
-        calls: list[pb.NumberedCall] = []
+        request, self._given_up = pb.PerformRequest(cancelled=self._given_up), []
         size = 0
-        for numbered in self._outgoing.values():
-            size += numbered.ByteSize()
-            if calls and size > MESSAGE_BYTES_MAX:
+        taken: list[int] = []
+        for number, answer in self._outgoing.items():
+            size += bytes_at_most(answer.call)
+            if taken and size > MESSAGE_BYTES_MAX:
                 break
-            calls.append(numbered)
-        for numbered in calls:
-            del self._outgoing[numbered.number]
-        return pb.PerformRequest(calls=calls, cancelled=given_up).SerializeToString()
+            taken.append(number)
+            try:
+                add_numbered(request, answer.call, number, answer.timeout_s)
+            except Exception as error:  # a bug of ours: it costs this call's saga, and no other
+                del request.calls[-1]
+                self._loop.call_soon(self._break, answer, error)
+        for number in taken:
+            del self._outgoing[number]
+        return request.SerializeToString()
+
+    def _break(self, answer: _Answer, error: Exception) -> None:
+        """No message can hold the call of *answer*."""
+        self._waiting.pop(answer.number, None)
+        answer.settle(error)
+        self._end_if_idle()
 
     async def _read(self) -> None:
         code, proof = "OK", _ENDED

@@ -48,12 +48,12 @@ BUGS: Final = (
         (
             _streams(
                 """
-                for numbered in calls:
-                    del self._outgoing[numbered.number]
+                for number in taken:
+                    del self._outgoing[number]
                 """,
                 """
-                for numbered in calls:
-                    del self._outgoing[numbered.number]
+                for number in taken:
+                    del self._outgoing[number]
                 self._number = 0
                 """,
             ),
@@ -101,8 +101,8 @@ BUGS: Final = (
         (
             _streams(
                 """
-                for numbered in calls:
-                    del self._outgoing[numbered.number]
+                for number in taken:
+                    del self._outgoing[number]
                 """,
                 """
                 self._outgoing.clear()
@@ -113,7 +113,7 @@ BUGS: Final = (
     _bug(
         "one-large-message",
         "All that waits goes in one message, however large that gets.",
-        (_streams("if calls and size > MESSAGE_BYTES_MAX:", "if calls and size < 0:"),),
+        (_streams("if taken and size > MESSAGE_BYTES_MAX:", "if taken and size < 0:"),),
     ),
     Bug(
         "status-read-as-success",
