@@ -202,6 +202,29 @@ def test_what_could_not_come_alone_breaks_the_contract(call: Call, numbered: pb.
     assert (answer.kind, answer.code) == (Unproved.BROKEN_CONTRACT, "BROKEN_CONTRACT")
 
 
+@pytest.mark.parametrize("call", [EXECUTE, COMPENSATE])
+def test_a_status_on_a_stream_is_that_of_its_call(call: Call) -> None:
+    numbered = pb.NumberedAnswer(number=1, status=status_pb2.Status(code=14, message="m"))
+    assert to_numbered_answer(call, numbered) == NoProof(Unproved.TRANSIENT, "UNAVAILABLE", "")
+
+
+@pytest.mark.parametrize(
+    ("call", "numbered"),
+    [
+        (EXECUTE, pb.NumberedAnswer(number=1)),
+        (EXECUTE, pb.NumberedAnswer(number=1, compensate=_UNDONE)),
+        (COMPENSATE, pb.NumberedAnswer(number=1, execute=_DONE)),
+    ],
+)
+def test_an_answer_of_another_kind_is_told_apart_from_one_to_another_call(
+    call: Call, numbered: pb.NumberedAnswer
+) -> None:
+    sentence = "the answer is of another kind than the call"
+    assert to_numbered_answer(call, numbered) == NoProof(
+        Unproved.BROKEN_CONTRACT, "BROKEN_CONTRACT", sentence
+    )
+
+
 def a_status(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
     return grpc.aio.AioRpcError(code, grpc.aio.Metadata(), grpc.aio.Metadata(), details)
 

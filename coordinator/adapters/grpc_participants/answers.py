@@ -110,12 +110,14 @@ def to_answer(call: Call, raw: bytes) -> Answer:
 
 def to_numbered_answer(call: Call, numbered: pb.NumberedAnswer) -> Answer:
     """What *numbered* answers to *call*, which was sent on a stream."""
-    kind = numbered.WhichOneof("answer")
-    if kind == "status":
+    if isinstance(call, ExecuteCall):
+        if numbered.HasField("execute"):
+            return _told(call, numbered.execute)
+    elif numbered.HasField("compensate"):
+        return _told(call, numbered.compensate)
+    if numbered.HasField("status"):
         return _of_status(numbered.status)
-    if kind != ("execute" if isinstance(call, ExecuteCall) else "compensate"):
-        return broken("the answer is of another kind than the call")
-    return _told(call, numbered.execute if kind == "execute" else numbered.compensate)
+    return broken("the answer is of another kind than the call")
 
 
 def _told(call: Call, response: _Response) -> Answer:
