@@ -9,6 +9,8 @@ class Invoke:
     """Send the step's Execute, not before `due_at` (None: now)."""
 
     step: StepName
+    place: int
+    """The step's, among the steps of the definition."""
     key: IdempotencyKey
     due_at: float | None
 
@@ -18,6 +20,8 @@ class Compensate:
     """Send the step's Compensate, not before `due_at` (None: now)."""
 
     step: StepName
+    place: int
+    """As in `Invoke`."""
     key: IdempotencyKey
     due_at: float | None
 

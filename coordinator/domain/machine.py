@@ -127,7 +127,7 @@ def outstanding(saga: Saga) -> tuple[Command, ...]:
     if saga.abort is None:
         return tuple(
             [
-                Invoke(step.name, execute_key(saga.id, step.name, step.round), step.due_at)
+                Invoke(step.name, step.place, execute_key(saga.id, step.name, step.round), step.due_at)
                 for step in saga.at_work
             ]
         )
@@ -136,7 +136,7 @@ def outstanding(saga: Saga) -> tuple[Command, ...]:
 
 def _compensate(saga: Saga, step: StepState) -> Compensate:
     round_number, due_at = (1, None) if step.undo is None else (step.undo.round, step.undo.due_at)
-    return Compensate(step.name, compensate_key(saga.id, step.name, round_number), due_at)
+    return Compensate(step.name, step.place, compensate_key(saga.id, step.name, round_number), due_at)
 
 
 def begin(at: float, step: StepState, step_input: str | None = None) -> StepBegun:

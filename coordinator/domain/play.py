@@ -21,7 +21,7 @@ from coordinator.domain.jsontext import JsonValue
 from coordinator.domain.language.expression_reading import reading
 from coordinator.domain.language.expressions import Evaluate, expressions_in
 from coordinator.domain.machine import begin, evolve, outstanding
-from coordinator.domain.saga import Saga, Status, StepState
+from coordinator.domain.saga import Saga, Status
 from coordinator.domain.shaping import first_call, omitted, shaped_output
 
 
@@ -88,7 +88,7 @@ class _Play:
                 self._imagined.add(command.step)
 
     def _first_call(self, command: Command) -> Event | None:
-        step = self._saga.step(command.step)
+        step = self._saga.steps[command.place]
         if isinstance(command, Invoke) and not step.begun and self._is_imagined(step.definition.input_shape):
             return begin(self._saga.updated_at, step)
         return first_call(self._saga, command, self._evaluate, self._saga.updated_at)
@@ -108,7 +108,7 @@ def _is_out_of_time(saga: Saga) -> bool:
 
 
 def _success(saga: Saga, command: Command) -> Event:
-    step: StepState = saga.step(command.step)
+    step = saga.steps[command.place]
     if isinstance(command, Invoke):
         return StepSucceeded(saga.updated_at, step.name, step.attempt, "null")
     return StepCompensated(saga.updated_at, step.name, step.undo.attempt if step.undo is not None else 1)

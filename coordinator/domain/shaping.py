@@ -33,7 +33,7 @@ def omitted(saga: Saga, step: StepState, evaluate: Evaluate, at: float) -> Event
 def first_call(saga: Saga, command: Command, evaluate: Evaluate, at: float) -> Event | None:
     """What is to be journaled before *command* is sent: that its step, or its undo, begins with this input,
     or that the input cannot be made. None: it was begun before."""
-    step = saga.step(command.step)
+    step = saga.steps[command.place]
     try:
         if isinstance(command, Invoke):
             if step.begun:
@@ -60,10 +60,9 @@ def shaped_output(saga: Saga, evaluate: Evaluate, at: float) -> Event:
         return ExpressionFailed(at, None, wrong.place, wrong.sentence)
 
 
-def sent_input(saga: Saga, command: Command) -> str:
-    """The canonical JSON text that goes out with *command*, whose step or undo is begun."""
-    step = saga.step(command.step)
-    shaped = step.input if isinstance(command, Invoke) else made_for_undo(step)
+def sent_input(saga: Saga, step: StepState, *, undo: bool) -> str:
+    """The canonical JSON text that goes out with the Execute of *step*, or with its *undo*; it is begun."""
+    shaped = made_for_undo(step) if undo else step.input
     if shaped is not None:
         return shaped
     return step_input(saga.definition, saga.input, lambda name: saga.step(name).output, step.place)

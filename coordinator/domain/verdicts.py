@@ -40,7 +40,7 @@ def verdict(saga: Saga, command: Command, answer: Answer, *, at: float, draw: fl
     *draw* is uniform in [0, 1), for the jitter. None: the answer is no outcome, and this coordinator
     must stop driving the saga, because a newer one does.
     """
-    step = saga.step(command.step)
+    step = saga.steps[command.place]
     if isinstance(command, Invoke):
         return _forward(saga, step, answer, at, draw)
     return _undo(step, answer, at, draw)

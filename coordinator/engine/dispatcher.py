@@ -28,7 +28,7 @@ class Load:
 
 def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
     """The request that *command* stands for: byte for byte the same in every attempt, but for its number."""
-    step = saga.step(command.step)
+    step = saga.steps[command.place]
     definition = step.definition
     if isinstance(command, Invoke):
         return ExecuteCall(
@@ -40,7 +40,7 @@ def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
             transaction=definition.transaction,
             attempt=step.attempt,
             token=token,
-            input=sent_input(saga, command),
+            input=sent_input(saga, step, undo=False),
             trace=saga.trace,
         )
     if step.undo is None:
@@ -54,7 +54,7 @@ def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
         compensation=definition.compensation,
         attempt=step.undo.attempt,
         token=token,
-        input=sent_input(saga, command),
+        input=sent_input(saga, step, undo=True),
         receipt=step.undo.receipt,
         trace=saga.trace,
     )

@@ -433,7 +433,7 @@ class Driver:
         for command in self._decision.commands if self._calls.has_slots else ():
             if not self._calls.has_slot(command):
                 continue
-            timeout_s = saga.step(command.step).definition.timeout_s
+            timeout_s = saga.steps[command.place].definition.timeout_s
             if isinstance(command, Invoke) and saga.deadline_at is not None and not saga.is_decided:
                 timeout_s = min(timeout_s, saga.deadline_at - now)
                 if timeout_s <= 0:
@@ -533,7 +533,7 @@ class Driver:
                 self._calls.cut_off(name)
 
     def _service(self, command: Command) -> str:
-        return self._decision.saga.step(command.step).definition.service
+        return self._decision.saga.steps[command.place].definition.service
 
     def _leave(self) -> None:
         """Hand back what is held, and answer whoever still asks."""

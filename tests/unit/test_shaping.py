@@ -77,7 +77,7 @@ def test_what_a_sagas_steps_are_given_is_bounded_in_all() -> None:
     nothing: list[str | None] = [None] * len(OTHERS)
     full: list[str | None] = [LARGE] * len(OTHERS)
     fits: list[str | None] = [*full[:-1], "e" * (SHAPED_BYTES_MAX - len('{"n":1}'))]
-    invoke = Invoke(LAST, KEY, None)
+    invoke = Invoke(LAST, len(OTHERS), KEY, None)
     assert isinstance(began(with_large(fits, full), invoke), StepBegun)
     assert began(with_large(full, nothing), invoke) == ExpressionFailed(BORN_AT, LAST, "input", SENTENCE)
 
@@ -85,7 +85,7 @@ def test_what_a_sagas_steps_are_given_is_bounded_in_all() -> None:
 def test_what_a_sagas_undos_are_given_is_bounded_in_all_and_apart_from_its_steps() -> None:
     nothing: list[str | None] = [None] * len(OTHERS)
     full: list[str | None] = [LARGE] * len(OTHERS)
-    undo = Compensate(LAST, KEY, None)
+    undo = Compensate(LAST, len(OTHERS), KEY, None)
     assert isinstance(began(with_large(full, nothing), undo), UndoBegun)
     assert began(with_large(nothing, full), undo) == ExpressionFailed(
         BORN_AT, LAST, "compensationInput", SENTENCE

@@ -6,7 +6,7 @@ Every call succeeds in that play. What really comes of it may be less, never mor
 from dataclasses import field
 from enum import StrEnum
 
-from coordinator.domain.commands import Command, Compensate
+from coordinator.domain.commands import Command
 from coordinator.domain.events import CancelRequested
 from coordinator.domain.ids import IdempotencyKey, StepName
 from coordinator.domain.language.expressions import Evaluate
@@ -54,7 +54,7 @@ class PlannedUndo:
     @property
     def input(self) -> str:
         """What would be sent. Made when it is asked for: each of a thousand undos may get a megabyte."""
-        return sent_input(self.saga, Compensate(self.step, self.key, None))
+        return sent_input(self.saga, self.saga.step(self.step), undo=True)
 
 
 @frozen
@@ -69,7 +69,7 @@ def undo_plan(saga: Saga, evaluate: Evaluate) -> UndoPlan:
     """What would happen from here on if *saga* turned back now; what is undone already is no part of it."""
     turned = _turned_back(saga)
     end, sent = play(turned, evaluate) if turned.heading is Heading.BACKWARD else (turned, [])
-    planned = mask([saga.definition.positions[command.step] for command in sent])
+    planned = mask([command.place for command in sent])
     undos = tuple(_planned(end, command, planned) for command in sent)
     stays = ((step.name, _why_it_stays(end, step)) for step in end.steps)
     return UndoPlan(undos, tuple((name, why) for name, why in stays if why is not None))
@@ -83,7 +83,7 @@ def _turned_back(saga: Saga) -> Saga:
 
 
 def _planned(end: Saga, command: Command, planned: int) -> PlannedUndo:
-    step = end.step(command.step)
+    step = end.steps[command.place]
     if step.undo is None:
         raise ValueError(f"saga {end.id}: the undo of {step.name!r} is planned and was never begun")
     return PlannedUndo(

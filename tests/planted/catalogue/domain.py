@@ -288,13 +288,8 @@ _ATTEMPTS: Final = (
         "Each attempt of an undo has a key of its own.",
         (
             _machine(
-                """
-                return Compensate(step.name, compensate_key(saga.id, step.name, round_number), due_at)
-                """,
-                """
-                attempt = 1 if step.undo is None else step.undo.attempt
-                return Compensate(step.name, compensate_key(saga.id, step.name, attempt), due_at)
-                """,
+                "compensate_key(saga.id, step.name, round_number)",
+                "compensate_key(saga.id, step.name, 1 if step.undo is None else step.undo.attempt)",
             ),
         ),
     ),
@@ -619,8 +614,8 @@ _GRAPH: Final = (
         "What an undo is given is made again at each attempt, from what is known by then.",
         (
             _shaping(
-                "shaped = step.input if isinstance(command, Invoke) else made_for_undo(step)",
-                "shaped = step.input if isinstance(command, Invoke) else None",
+                "shaped = made_for_undo(step) if undo else step.input",
+                "shaped = None if undo else step.input",
             ),
         ),
     ),

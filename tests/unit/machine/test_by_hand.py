@@ -257,17 +257,19 @@ def test_what_can_be_done_to_a_step_is_as_documented(verb: str, where: str, cell
             assert isinstance(tale.next, Invoke)
             assert (tale.next.key, tale.next.due_at) == ("saga-1/b/execute", None)
             assert tale.step("b").attempt == before.attempt == 2
-            assert tale.is_answered(Succeeded("2")).next == Invoke(StepName("c"), key("c", "execute"), None)
+            assert tale.is_answered(Succeeded("2")).next == Invoke(
+                StepName("c"), 2, key("c", "execute"), None
+            )
             assert not tale.saga.forced
         case ["passed over", after]:
             acts(tale, VERBS[verb], "b")
             assert (tale.step("b").outcome, tale.step("b").output) == (StepOutcome.SKIPPED, None)
-            assert tale.next == Invoke(StepName("c"), key("c", "execute"), None)
+            assert tale.next == Invoke(StepName("c"), 2, key("c", "execute"), None)
             assert tale.saga.forced
         case ["vouched for", after]:
             acts(tale, VERBS[verb], "b", '{"by":"hand"}')
             assert (tale.step("b").outcome, tale.step("b").output) == (StepOutcome.SUCCEEDED, '{"by":"hand"}')
-            assert tale.next == Invoke(StepName("c"), key("c", "execute"), None)
+            assert tale.next == Invoke(StepName("c"), 2, key("c", "execute"), None)
             assert (tale.saga.forced, tale.step("b").by_hand) == (True, True)
         case ["given up", after]:
             acts(tale, VERBS[verb], "b")
@@ -338,7 +340,7 @@ def test_what_can_be_done_past_the_pivot_is_as_documented(verb: str, where: str,
         case [("asked at once" | "asked under a new key" | "asked anew" | "evaluated again") as how, after]:
             acts(tale, VERBS[verb], "b")
             way = "execute/2" if how == "asked under a new key" else "execute"
-            assert tale.next == Invoke(StepName("b"), key("b", way), None)
+            assert tale.next == Invoke(StepName("b"), 1, key("b", way), None)
             assert tale.step("b").attempt == before.attempt, "attempts are counted on"
             if how != "asked at once":
                 assert (tale.step("b").failures, tale.step("b").budget_from) == (0, tale.now)
@@ -456,7 +458,7 @@ def test_what_can_be_done_to_an_undo_is_as_documented(verb: str, where: str, cel
             assert tale.status is Status.COMPENSATED
         case ["evaluated again", after]:
             acts(tale, VERBS[verb], "b")
-            assert tale.next == Compensate(StepName("b"), key("b", "compensate"), None)
+            assert tale.next == Compensate(StepName("b"), 1, key("b", "compensate"), None)
             assert (tale.status, tale.saga.forced) == (after, False)
             assert tale.begins().status is Status.DEAD_LETTERED
             return
@@ -585,7 +587,7 @@ def test_a_passed_over_undo_that_was_refused_is_retried_first_and_under_a_new_ke
     tale = Tale(define("a", step("b", on_failure="continue"), "c")).does("1", "2").fails(REFUSAL)
     tale.fails(REFUSAL).begins().is_answered(PENDING)
     acts(tale, Verb.RETRY, "b")
-    assert tale.next == Compensate(StepName("b"), key("b", "compensate/2"), None)
+    assert tale.next == Compensate(StepName("b"), 1, key("b", "compensate/2"), None)
     assert tale.undoes_what_is_left() == ["b", "a"]
     assert tale.status is Status.COMPENSATED
 
@@ -670,7 +672,7 @@ def test_the_deadline_turns_back_what_a_person_had_helped_forward_and_cuts_no_re
     tale.runs_out_of_time()
     assert (tale.status, tale.next) == (
         Status.COMPENSATING,
-        Compensate(StepName("b"), key("b", "compensate"), None),
+        Compensate(StepName("b"), 1, key("b", "compensate"), None),
     )
     tale.fails(REFUSAL).waits(1_000.0)
     acts(tale, Verb.RETRY, "b")

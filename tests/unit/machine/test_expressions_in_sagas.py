@@ -353,7 +353,7 @@ def test_past_the_pivot_an_expression_that_fails_needs_a_person_and_what_is_besi
 
 def test_retried_by_hand_it_is_evaluated_again_under_the_same_key_and_number() -> None:
     tale = past_pivot(input=MISSING).begins("b").passes("c").happens(acted(Verb.RETRY, "b"))
-    assert tale.call("b") == Invoke(StepName("b"), tale.call("b").key, None)
+    assert tale.call("b") == Invoke(StepName("b"), 1, tale.call("b").key, None)
     assert tale.call("b").key == "saga-1/b/execute"
     assert (tale.status, tale.step("b").attempt) == (Status.RUNNING, 1)
     assert tale.begins("b").status is Status.DEAD_LETTERED, "over the same data it fails again"

@@ -18,7 +18,7 @@ A, B = StepName("a"), StepName("b")
 def test_a_new_saga_is_running_and_its_first_step_is_due_now() -> None:
     tale = Tale(define("a", "b"))
     assert tale.status is Status.RUNNING
-    assert tale.next == Invoke(A, IdempotencyKey("saga-1/a/execute"), None)
+    assert tale.next == Invoke(A, 0, IdempotencyKey("saga-1/a/execute"), None)
 
 
 def test_a_saga_is_followed_where_it_was_started() -> None:

@@ -186,7 +186,9 @@ def test_whatever_proves_nothing_the_pivot_is_asked_again_under_its_key(
     attempt = decided.step("b").attempt
     decided.is_answered(answer, draw=1.0)
     assert decided.decision.commands == (
-        Invoke(B, IdempotencyKey("saga-1/b/execute"), decided.now + 2.0 ** (decided.step("b").failures - 1)),
+        Invoke(
+            B, 1, IdempotencyKey("saga-1/b/execute"), decided.now + 2.0 ** (decided.step("b").failures - 1)
+        ),
     )
     assert (decided.status, decided.step("b").attempt) == (Status.RUNNING, attempt + 1)
     flagged = isinstance(answer, NoProof) and answer.kind in (Unproved.BROKEN_CONTRACT, Unproved.KEY_REUSED)

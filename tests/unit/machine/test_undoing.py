@@ -26,7 +26,7 @@ A, B, C = StepName("a"), StepName("b"), StepName("c")
 def test_a_refused_step_turns_the_saga_back_at_once_and_is_not_tried_again() -> None:
     tale = Tale(define("a", "b", "c")).does("1").fails(REFUSAL)
     assert tale.status is Status.COMPENSATING
-    assert tale.next == Compensate(A, IdempotencyKey("saga-1/a/compensate"), None)
+    assert tale.next == Compensate(A, 0, IdempotencyKey("saga-1/a/compensate"), None)
 
 
 def test_what_was_done_is_undone_in_reverse_order() -> None:
@@ -149,7 +149,7 @@ def test_a_late_answer_that_proves_nothing_changes_nothing_about_the_undo(late: 
     tale = Tale(define("a", "b")).begins()
     call = tale.next
     tale.is_cancelled().is_answered(late, call=call)
-    assert tale.next == Compensate(A, IdempotencyKey("saga-1/a/compensate"), None)
+    assert tale.next == Compensate(A, 0, IdempotencyKey("saga-1/a/compensate"), None)
     assert tale.begins().undo("a").receipt is None
 
 
