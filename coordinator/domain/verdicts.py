@@ -97,9 +97,9 @@ def _undo(step: StepState, answer: Answer, at: float, draw: float) -> Event | No
     if undo is None:
         raise ValueError(f"step {step.name!r}: an undo that was never begun has no answer")
     attempt = undo.attempt
+    if isinstance(answer, Succeeded):
+        return StepCompensated(at, step.name, attempt)
     match meaning(answer, Direction.UNDO), answer:
-        case Meaning.SETTLED, Succeeded():
-            return StepCompensated(at, step.name, attempt)
         case Meaning.REFUSED, Refused(code, message):
             return UndoRefused(at, step.name, attempt, code, message)
         case Meaning.ASK_AGAIN, Pending(ask_again_after_s):
