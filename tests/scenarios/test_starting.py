@@ -115,6 +115,24 @@ async def test_a_start_is_told_to_tracing_in_the_context_of_its_call() -> None:
         await house.end(saga_id)
 
 
+async def test_a_fault_in_telling_of_a_start_puts_the_saga_before_a_person() -> None:
+    class Breaks(NoTracing):
+        def started(self, saga: Saga) -> None:
+            raise RuntimeError("a bug")
+
+    house, journal = a_house(tracing=Breaks())
+    async with house:
+        starting = asyncio.ensure_future(house.accept())
+        await settled()
+        await journal.write()
+        summary = await house.end((await starting).summary.id)
+        assert (summary.status, summary.needs_person) == (Status.DEAD_LETTERED, True)
+        assert house.services.calls == []
+        await settled()
+        assert house.is_idle
+        assert house.pool._open == 0
+
+
 async def test_a_start_that_joins_another_drives_nothing_of_its_own() -> None:
     store = MemoryJournal()
     first = House(define("a"), store=store)
