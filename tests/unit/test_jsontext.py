@@ -338,3 +338,4 @@ def test_a_number_with_a_fraction_or_an_exponent_has_the_text_that_it_always_had
     number: float, text: str
 ) -> None:
     assert jsontext.canonical({"n": number}) == f'{{"n":{text}}}'
+    assert jsontext.canonical(number) == text
