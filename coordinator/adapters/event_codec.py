@@ -154,9 +154,10 @@ def count_events(type_name: str, payload: str) -> int | None:
     if type_name != SEVERAL:
         return 1
     try:
-        return len(orjson.loads(payload))
-    except (orjson.JSONDecodeError, TypeError):
+        entries = orjson.loads(payload)
+    except orjson.JSONDecodeError:
         return None
+    return len(entries) if isinstance(entries, list) and entries else None
 
 
 def decode(type_name: str, payload: str, at: float | None = None) -> Event:

@@ -216,7 +216,7 @@ class Pool:
     async def _driver(self, saga_id: SagaId) -> Driver | None:
         """Who drives the saga, once it is launched or awake; None where nobody does."""
         while True:
-            if saga_id in self._launching:  # durable already, or nobody could name it
+            if saga_id in self._launching:  # as good as durable, or nobody could name it
                 await self._launching[saga_id].wait()
             elif saga_id in self._sleepers and not self._draining:
                 self.rouse(saga_id)
@@ -338,7 +338,7 @@ class Pool:
         """What became of a start, as `Driver.be_born` tells it. Whoever asked for that may have left."""
         del self._launching[request.saga_id]
         self._requested.pop((request.front_door, request.request_id)).set()
-        summary = self._started(self._drivers[request.saga_id]) if outcome is request else None
+        summary = self._drivers[request.saga_id].summary if outcome is request else None
         if summary is None:
             self._let_go(request.saga_id)
         if isinstance(outcome, JournalUnavailable):
@@ -346,17 +346,18 @@ class Pool:
         elif isinstance(outcome, Exception) and not isinstance(outcome, SagaError):
             extra = {"saga_id": request.saga_id}
             _log.error("a saga could not be started", exc_info=outcome, extra=extra)
-        if launched.done():
-            return
-        if isinstance(outcome, Request):
-            launched.set_result((outcome, summary))
-        elif isinstance(outcome, Exception):
-            launched.set_exception(outcome)
-        else:
-            launched.cancel()
+        if not launched.done():
+            if isinstance(outcome, Request):
+                launched.set_result((outcome, summary))
+            elif isinstance(outcome, Exception):
+                launched.set_exception(outcome)
+            else:
+                launched.cancel()
+        # Last: a fault in this is the saga's, and its caller is answered.
+        if summary is not None:
+            self._tell_start(summary)
 
-    def _started(self, driver: Driver) -> SagaSummary:
-        summary = driver.summary
+    def _tell_start(self, summary: SagaSummary) -> None:
         _log.info(
             "saga started",
             extra={
@@ -367,7 +368,6 @@ class Pool:
             },
         )
         self._tools.telemetry.saga_started(summary.saga_name)
-        return summary
 
     async def _take_up(self, saga: OpenSaga) -> None:
         """Rebuild a saga from its journal and drive it on."""

@@ -89,6 +89,7 @@ def destroy(path: Path, page: int) -> None:
         ("UPDATE records SET payload = replace(payload, 'reserve', 'refuse') WHERE seq = 3", "record 3"),
         ("UPDATE records SET payload = '[[5' WHERE seq = 3", "record 3 .* digest"),
         ("UPDATE records SET payload = '7' WHERE seq = 3", "record 3 .* digest"),
+        ("UPDATE records SET payload = '{}' WHERE seq = 3", "record 3 .* digest"),
         (f"UPDATE records SET type = {RECORD_TYPES['DeadlinePassed']} WHERE seq = 4", "record 4"),
         (f"UPDATE records SET type = {RECORD_TYPES[SEVERAL]} WHERE seq = 4", "record 4"),
         ("UPDATE records SET token = 9 WHERE seq = 3", "record 3"),
@@ -470,6 +471,39 @@ async def test_a_row_that_knows_less_than_the_records_costs_its_own_saga_alone(p
         assert await journal.find(new.id) == new.summary
         with pytest.raises(JournalCorrupt, match="not the newest of the 4"):
             await journal.history(DAMAGED)
+
+
+async def test_a_head_that_is_behind_is_noticed_also_where_no_number_is_taken_twice(path: Path) -> None:
+    # Of the second and the third record, in one row, the table's key knows the third alone.
+    change(
+        path,
+        "DELETE FROM records WHERE saga = 1 AND seq = 4",
+        "UPDATE heads SET seq = 1, digest = (SELECT digest FROM records WHERE records.saga = 1 AND seq = 1)"
+        " WHERE saga = 1",
+    )
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(JournalCorrupt, match=r"record 3 is damaged .*says that record 1 is the newest"):
+            await a_saga("1").goes_on(journal, SagaResumed(1_003.0))
+        assert not journal.failed.done()
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT seq FROM records WHERE saga = 1").fetchall() == [(1,), (3,)]
+
+
+@pytest.mark.parametrize(
+    "value", ["seq = 'x'", "seq = x'00'", "token = x'00'", "at = x'00'", "at = 'x'", "payload = x'00'"]
+)
+async def test_a_value_of_a_kind_that_is_never_written_is_damage(path: Path, value: str) -> None:
+    # Else SQLite would not put it there.
+    change(
+        path,
+        "PRAGMA writable_schema = on",
+        "UPDATE sqlite_schema SET sql = replace(sql, ') STRICT', ')') WHERE name = 'records'",
+    )
+    change(path, f"UPDATE records SET {value} WHERE saga = 1 AND seq = 4")
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(JournalCorrupt, match=r"record 4 is damaged .*of a kind that is never written"):
+            await journal.history(DAMAGED)
+        assert not journal.failed.done()
 
 
 async def test_those_who_share_a_group_with_a_damaged_saga_go_on_from_what_is_durable(path: Path) -> None:

@@ -3,10 +3,12 @@
 import asyncio
 import logging
 from contextvars import ContextVar, copy_context
+from typing import Any
 
 import pytest
 
 from coordinator.adapters.memory import MemoryJournal
+from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.adapters.no_tracing import NoTracing
 from coordinator.domain.errors import Draining, JournalUnavailable, SagaNotFound
 from coordinator.domain.ids import SagaId
@@ -115,13 +117,23 @@ async def test_a_start_is_told_to_tracing_in_the_context_of_its_call() -> None:
         await house.end(saga_id)
 
 
-async def test_a_fault_in_telling_of_a_start_puts_the_saga_before_a_person() -> None:
-    class Breaks(NoTracing):
-        def started(self, saga: Saga) -> None:
-            raise RuntimeError("a bug")
+class BrokenTracing(NoTracing):
+    def started(self, saga: Saga) -> None:
+        raise RuntimeError("a bug")
 
-    house, journal = a_house(tracing=Breaks())
-    async with house:
+
+class BrokenTelemetry(NoTelemetry):
+    def saga_started(self, saga_name: str) -> None:
+        raise RuntimeError("a bug")
+
+
+@pytest.mark.parametrize("broken", [{"tracing": BrokenTracing()}, {"telemetry": BrokenTelemetry()}])
+async def test_a_fault_in_telling_of_a_start_puts_the_saga_before_a_person_and_its_caller_is_answered(
+    broken: dict[str, Any],
+) -> None:
+    store = MemoryJournal()
+    journal = Deferring(store)
+    async with House(define("a"), store=store, journal=journal, **broken) as house:
         starting = asyncio.ensure_future(house.accept())
         await settled()
         await journal.write()

@@ -1,6 +1,7 @@
 """Calls and answers as they stand on a stream, and what a stream does where no network can be made to err."""
 
 import asyncio
+from collections.abc import Awaitable
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +22,7 @@ from coordinator.adapters.grpc_participants.answers import (
 from coordinator.adapters.grpc_participants.streams import StreamedCalls, streams_to
 from coordinator.domain.ids import FencingToken, IdempotencyKey, SagaId, StepName
 from coordinator.domain.outcomes import Answer, NoProof, Pending, Succeeded, Unproved
+from coordinator.ports.deferred import Deferred
 from coordinator.ports.participants import Call, CompensateCall, ExecuteCall
 from saga.v1 import participant_pb2 as pb
 
@@ -355,4 +357,39 @@ async def test_a_mistake_in_writing_a_call_costs_that_call_and_no_other(
     async with asyncio.timeout(5):
         await cancelled.wait()
     assert numbers == [2]
+    await calls.close()
+
+
+async def test_a_call_whose_text_cannot_be_sent_costs_itself_alone_and_who_made_it_may_make_more() -> None:
+    class Answers(Line):
+        """Once the third call is there."""
+
+        async def write(self, message: bytes) -> None:
+            numbers.extend(numbered.number for numbered in pb.PerformRequest.FromString(message).calls)
+            if 3 in numbers:
+                asked.set()
+
+        async def read(self) -> bytes:
+            if len(self._reads) == 2:
+                await asked.wait()
+            return await super().read()
+
+    def tell(outcome: Answer | BaseException) -> None:
+        told.append(outcome)
+        more.append(calls.perform(EXECUTE, 5.0))
+
+    numbers, asked = list[int](), asyncio.Event()
+    told, more = list[Answer | BaseException](), list[Awaitable[Answer]]()
+    answers = [pb.NumberedAnswer(number=number, execute=_DONE) for number in (2, 3)]
+    line = Answers(GREETED, pb.PerformResponse(answers=answers).SerializeToString(), GREETED)
+    calls = StreamedCalls("Payments", lambda: line, alone, doubt=nothing, streams=1)  # type: ignore[arg-type, return-value]
+    half = calls.perform(replace(EXECUTE, input='"\ud800"'), 5.0)
+    assert isinstance(half, Deferred)
+    half.listen(tell)
+    whole = calls.perform(EXECUTE, 5.0)
+    async with asyncio.timeout(5):
+        assert await whole == Succeeded("null")
+        assert await more[0] == Succeeded("null")
+    assert [type(outcome) for outcome in told] == [UnicodeEncodeError]
+    assert numbers == [2, 3]
     await calls.close()

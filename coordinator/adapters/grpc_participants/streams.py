@@ -326,15 +326,17 @@ class _Stream:
         size = 0
         taken: list[int] = []
         for number, answer in self._outgoing.items():
-            size += bytes_at_most(answer.call)
-            if taken and size > MESSAGE_BYTES_MAX:
-                break
-            taken.append(number)
+            before = len(request.calls)
             try:
+                size += bytes_at_most(answer.call)
+                if before and size > MESSAGE_BYTES_MAX:
+                    break
                 add_numbered(request, answer.call, number, answer.timeout_s)
             except Exception as error:  # a bug of ours: it costs this call's saga, and no other
-                del request.calls[-1]
+                del request.calls[before:]
+                # Not at once: who is told may send the next call, and these are gone through.
                 self._loop.call_soon(self._break, answer, error)
+            taken.append(number)
         for number in taken:
             del self._outgoing[number]
         return request.SerializeToString()

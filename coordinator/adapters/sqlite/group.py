@@ -3,7 +3,7 @@
 What an entry meets in the journal is decided by reading, inside the transaction, in the order of the
 queue: an entry that must not be written gets its error and nothing else, so it cannot fail the others.
 The tables' keys verify it. A clash that reaches them means that the file is not what it should be: then the
-group is taken once more, and what a row says of its saga is not believed. Where it meets a damaged page each
+group is taken once more, and all that is remembered of it is read again. Where it meets a damaged page each
 entry is taken by itself: one that would only begin something is refused there, and holds up no other.
 """
 
@@ -90,10 +90,10 @@ of a definition, or of files."""
 
 _TOKEN: Final = "SELECT token FROM journal"
 _HEAD: Final = (
-    f"SELECT number, coalesce(seq, 0), coalesce(digest, zeroblob({DIGEST_BYTES})), reason, at"  # noqa: S608  # our own names
+    f"SELECT number, coalesce(seq, 0), coalesce(digest, zeroblob({DIGEST_BYTES})), reason, at,"  # noqa: S608  # our own names
+    " coalesce((SELECT max(records.seq) FROM records WHERE records.saga = number), 0)"
     f" FROM {SAGAS} LEFT JOIN quarantines ON quarantines.saga = number WHERE id = ?"
 )
-_NEWEST: Final = "SELECT max(seq) FROM records WHERE saga = ?"
 # Records that have lost their row do not become those of another saga.
 _NEWEST_SAGA: Final = (
     "SELECT max(coalesce((SELECT max(number) FROM sagas), 0), coalesce((SELECT max(saga) FROM records), 0))"
@@ -152,6 +152,9 @@ class Head:
     quarantine: Quarantine | None
     standing: Parameters | None
     """As in `Row`; None where it is not known."""
+    newest: int = 0
+    """The newest record that was in the file when this was read there: no newer than `seq`, unless that is
+    damaged."""
 
 
 class Heads:
@@ -209,7 +212,7 @@ def write_group(
         # Only now: to look for it each time would cost every group a read for each of its sagas.
         _roll_back(db, heads)
         _begin(db, token)
-        group = _Group(db, token, shortage, heads, believes_rows=False)
+        group = _Group(db, token, shortage, heads, looks_for_ids=True)
         outcomes = group.take_all(entries)
     except (sqlite3.DatabaseError, _NotAmongOthers) as error:
         if isinstance(error, sqlite3.Error) and not is_damage(error):
@@ -285,13 +288,13 @@ class _Group:
         shortage: Callable[[], str | None],
         kept: Heads,
         *,
-        believes_rows: bool = True,
+        looks_for_ids: bool = False,
     ) -> None:
         self._db = db
         self._token = token
         self._shortage = shortage
         self._kept = kept
-        self._believes_rows = believes_rows
+        self._looks_for_ids = looks_for_ids
         self._heads: dict[SagaId, Head] = {}
         self._definitions: dict[Digest, SagaDefinition] = {}
         self._registrations = Registrations(db)
@@ -451,8 +454,10 @@ class _Group:
         head = self._head(entry.saga_id)
         if head is None or head.seq != entry.seq_expected:
             return JournalConflict(entry.saga_id, entry.seq_expected)
-        if (damage := self._damage(entry.saga_id, head)) is not None:
-            return damage
+        if head.newest > head.seq:
+            # Of a row of several events no key of the table would tell.
+            newest = f"the saga's row says that record {head.seq} is the newest"
+            return JournalCorrupt(entry.saga_id, head.newest, newest)
         if entry.lifts and head.quarantine is not None:
             # Its row says what the quarantine says, whatever was written meanwhile: it is to be put anew.
             head.quarantine = head.standing = None
@@ -486,7 +491,7 @@ class _Group:
     def _is_taken(self, saga_id: SagaId) -> bool:
         """Whether a saga has this id. Ids are drawn at random: that one is taken is left for the tables' key
         to find out, and only then are those in the file looked at."""
-        return saga_id in self._heads or (not self._believes_rows and self._head(saga_id) is not None)
+        return saga_id in self._heads or (self._looks_for_ids and self._head(saga_id) is not None)
 
     def _next_number(self) -> int:
         """That of the next saga."""
@@ -494,16 +499,6 @@ class _Group:
             (self._newest,) = self._db.execute(_NEWEST_SAGA).fetchone()
         self._newest += 1
         return self._newest
-
-    def _damage(self, saga_id: SagaId, head: Head) -> JournalCorrupt | None:
-        """Whether the saga has records in the file beyond the one that is said to be its newest."""
-        if self._believes_rows:
-            return None
-        # Those of this group are not in the file yet.
-        (newest,) = self._db.execute(_NEWEST, (head.number,)).fetchone()
-        if newest is None or newest <= head.seq:
-            return None
-        return JournalCorrupt(saga_id, newest, f"the saga's row says that record {head.seq} is the newest")
 
     def _head(self, saga_id: SagaId) -> Head | None:
         head = self._heads.get(saga_id)
@@ -517,9 +512,9 @@ class _Group:
         found = self._db.execute(_HEAD, (saga_id,)).fetchone()
         if found is None:
             return None
-        number, seq, digest, reason, at = found
+        number, seq, digest, reason, at, newest = found
         quarantine = None if reason is None else Quarantine(saga_id, reason, at)
-        return Head(number, seq, digest, quarantine, None)
+        return Head(number, seq, digest, quarantine, None, newest)
 
 
 _ROWS_AT_ONCE: Final = (64, 16, 4, 1)

@@ -45,6 +45,8 @@ from coordinator.ports.journal import (
     SagaFilter,
 )
 
+_KINDS: Final = (int, int, float, str)
+"""Of what the columns of a record hold."""
 _TYPE_NAMES: Final = {number: name for name, number in RECORD_TYPES.items()}
 
 _log = logging.getLogger(__name__)
@@ -318,6 +320,8 @@ def _verified(saga_id: SagaId, rows: Sequence[Sequence[Any]]) -> Sequence[Record
     of_records = () if first is None else rows
     for _, _, seq, token, at, type_number, payload, kept in of_records:
         number = len(records) + 1
+        if (type(seq), type(token), type(at), type(payload)) != _KINDS:
+            raise JournalCorrupt(saga_id, number, "it has a value of a kind that is never written")
         type_name = _TYPE_NAMES.get(type_number)
         if type_name is None:
             raise JournalCorrupt(saga_id, seq, f"its type {type_number} is unknown to this version")
@@ -326,7 +330,7 @@ def _verified(saga_id: SagaId, rows: Sequence[Sequence[Any]]) -> Sequence[Record
             # Behind one that is missing no digest matches.
             events_there = count_events(type_name, payload)
             if events_there is not None and seq - events_there >= number:
-                raise JournalCorrupt(saga_id, number, "it is missing")
+                raise JournalCorrupt(saga_id, number, f"it is missing, or record {seq} was changed")
             raise JournalCorrupt(saga_id, seq, "its digest does not match")
         try:
             events = decode_all(type_name, payload, at)

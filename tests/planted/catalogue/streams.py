@@ -113,7 +113,7 @@ BUGS: Final = (
     _bug(
         "one-large-message",
         "All that waits goes in one message, however large that gets.",
-        (_streams("if taken and size > MESSAGE_BYTES_MAX:", "if taken and size < 0:"),),
+        (_streams("if before and size > MESSAGE_BYTES_MAX:", "if taken and size < 0:"),),
     ),
     Bug(
         "status-read-as-success",
