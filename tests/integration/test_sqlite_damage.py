@@ -506,20 +506,25 @@ async def test_a_value_of_a_kind_that_is_never_written_is_damage(path: Path, val
         assert not journal.failed.done()
 
 
-async def test_those_who_share_a_group_with_a_damaged_saga_go_on_from_what_is_durable(path: Path) -> None:
+@pytest.mark.parametrize("is_taken", [False, True])
+async def test_those_who_share_a_group_with_one_that_is_refused_go_on_from_what_is_durable(
+    path: Path, is_taken: bool
+) -> None:
     change(path, LESS_THAN_THE_RECORDS)
     async with await SqliteJournal.open(path) as journal:
         damaged, sound = a_saga("1"), a_saga("2")
         damaged.happens(*reserved())
         sound.happens(*reserved(), CancelRequested(1_002.0, f"{REASON} {sound.id}"))
         await sound.goes_on(journal, SagaResumed(1_003.0))
+        # An id that is taken is known when the rows are there: then the group is taken once more.
+        refused = Told(DAMAGED, RequestId("r")).start(journal) if is_taken else None
         told, failed = await asyncio.gather(
             sound.goes_on(journal, SagaResumed(1_004.0)),
-            damaged.goes_on(journal, SagaResumed(1_004.0)),
+            refused or damaged.goes_on(journal, SagaResumed(1_004.0)),
             return_exceptions=True,
         )
         assert told == 6
-        assert isinstance(failed, JournalCorrupt)
+        assert isinstance(failed, JournalConflict if is_taken else JournalCorrupt)
         assert await sound.goes_on(journal, SagaResumed(1_005.0)) == 7
         assert [record.seq for record in await journal.history(SOUND)] == list(range(1, 8))
 

@@ -255,6 +255,12 @@ BUGS: Final = (
         tests="tests/integration/test_sqlite_damage.py",
     ),
     Bug(
+        "head-behind-its-records",
+        "A head that is behind what is in the file is believed where no number is taken twice.",
+        (_group("if head.newest > head.seq:", "if head.newest > head.seq + 1_000:"),),
+        tests="tests/integration/test_sqlite_damage.py",
+    ),
+    Bug(
         "head-without-its-quarantine",
         "The row of a saga that leaves its quarantine is believed to say what it said before.",
         (_group("head.quarantine = head.standing = None", "head.quarantine = None"),),
