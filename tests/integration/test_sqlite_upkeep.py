@@ -127,7 +127,7 @@ class TestBackup:
 
         monkeypatch.setattr(DiskGauge, "shortage_for", look)
         monkeypatch.setattr(upkeep, "PAGES_AT_A_TIME", 8)
-        monkeypatch.setattr(writer, "CHECKPOINT_ENTRIES", 50)
+        monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 50)
         loading = [asyncio.create_task(load(journal, str(n), acknowledged)) for n in range(16)]
         await until(lambda: sum(acknowledged.values()) > 1_500)
         for _ in range(3):
@@ -146,7 +146,7 @@ class TestBackup:
     async def test_while_it_is_made_the_writer_waits_for_nobody_however_large_the_log(
         self, journal: SqliteJournal, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(writer, "CHECKPOINT_ENTRIES", 10)
+        monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 10)
         monkeypatch.setattr(writer, "WAL_BYTES_MAX", 0)
         (saga, *_) = await filled(journal)
         statements: list[str] = []

@@ -240,7 +240,7 @@ class TestFailing:
     async def test_those_who_queue_behind_a_group_under_way_learn_it_too(
         self, path: Path, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(writer, "CHECKPOINT_ENTRIES", 3)
+        monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 3)
         first, second = await started(journal, 2)
         gate = Gate()
         await gate.stand_in(journal)
@@ -441,7 +441,8 @@ class TestLog:
     async def test_it_is_checked_in_by_the_writer_before_it_grows(
         self, path: Path, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch, bytes_max: int
     ) -> None:
-        monkeypatch.setattr(writer, "CHECKPOINT_ENTRIES", 50)
+        # Of each write: one for its entry, and those that a group dirties by itself.
+        monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 50 * (1 + 6))
         monkeypatch.setattr(writer, "WAL_BYTES_MAX", bytes_max)
         seen = await watch_statements(journal)
         saga = a_saga()
