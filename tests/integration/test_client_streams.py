@@ -38,6 +38,7 @@ from coordinator.engine.sagas import Accepted, Wanted
 from saga.orders.v1 import orders_pb2, orders_pb2_grpc
 from tests.integration.api_harness import TOKEN, Coordinator, coordinator
 from tests.integration.client_harness import is_shared, place
+from tests.integration.listening import listens
 from tests.integration.proxy import proxied
 from tests.recorded_spans import header, parent, recording
 
@@ -323,6 +324,7 @@ async def older(c: Coordinator) -> AsyncIterator[tuple[Older, str]]:
     server.add_generic_rpc_handlers((Handlers(),))
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
+    await listens(port)
     try:
         yield made, f"127.0.0.1:{port}"
     finally:

@@ -25,6 +25,7 @@ from coordinator.domain.outcomes import (
 )
 from coordinator.ports.participants import CompensateCall, ExecuteCall, Probe, Reach
 from saga.v1 import participant_pb2 as pb
+from tests.integration.listening import listens
 from tests.integration.names import naming
 from tests.integration.proxy import proxied
 
@@ -76,6 +77,7 @@ async def listening(handler: grpc.GenericRpcHandler, address: str = "127.0.0.1:0
     server.add_generic_rpc_handlers((handler,))
     port = server.add_insecure_port(address)
     await server.start()
+    await listens(port, address.rpartition(":")[0])
     try:
         yield f"127.0.0.1:{port}"
     finally:

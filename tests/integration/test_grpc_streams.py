@@ -27,6 +27,7 @@ from coordinator.domain.saga import Status
 from coordinator.ports.deferred import Cancellable, when_over
 from coordinator.ports.participants import Call, CompensateCall, ExecuteCall
 from saga.v1 import participant_pb2 as pb
+from tests.integration.listening import listens
 from tests.integration.proxy import Proxy, proxied
 from tests.scenarios.house import House, Services, define, step
 
@@ -180,6 +181,7 @@ async def started(service: Service, address: str = "127.0.0.1:0") -> tuple[grpc.
     server.add_generic_rpc_handlers((service,))
     port = server.add_insecure_port(address)
     await server.start()
+    await listens(port)
     return server, f"127.0.0.1:{port}"
 
 
