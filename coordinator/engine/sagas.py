@@ -151,7 +151,7 @@ class Sagas:
             SagaNotFound: no saga has this id.
         """
         with self._tools.feed.listen(saga_id, at_rest=True) as news:
-            summary = self._pool.live(saga_id) or await self._summary(saga_id)
+            summary = await self._summary(saga_id)
             if not summary.status.is_open:
                 return summary
             try:

@@ -119,14 +119,13 @@ def _receipts(tale: _Tale) -> Iterator[str]:
 
 def _numbers(tale: _Tale) -> Iterator[str]:
     """I24: an attempt has its number for itself, but only what was pending is asked for under it again: to be
-    pending is no attempt. A restart counts one for each wait, unless a person had ended that."""
+    pending is no attempt."""
     made: dict[tuple[IdempotencyKey, int], Send] = {}
     pending: dict[tuple[IdempotencyKey, str], int] = {}
     for send in tale.sends:
         key, attempt = send.call.key, send.call.attempt
         before = made.get((key, attempt))
-        may_be_same = before is None or before.by == send.by or tale.acts(send.call.step)
-        if before is not None and not (may_be_same and isinstance(before.answer, Pending)):
+        if before is not None and (before.by != send.by or not isinstance(before.answer, Pending)):
             yield f"I24: {send.by} makes attempt {attempt} of {key} after {before.by} did"
         made[key, attempt] = send
         number = pending.pop((key, send.by), attempt)
