@@ -98,8 +98,7 @@ def _forward(saga: Saga, step: StepState, event: OperatorActed) -> Saga:
     if step.outcome is not StepOutcome.FAILED and not saga.has_reached(step):
         state = "is passed" if step.is_passed else "has not been reached"
         raise IllegalTransition(f"saga {saga.id} is {saga.status} and step {step.name!r} {state}")
-    # A call that may be under way has no say any more, and was made all the same.
-    cut_off = replace(step, lost=step.lost + (step.outcome is None and _is_under_way(step, event.at)))
+    cut_off = _cut_off(step, event.at)
     match event.verb:
         case Verb.RETRY if step.outcome is StepOutcome.FAILED:
             return saga.with_step(_tried_again(step, event.at), event.at)
@@ -153,6 +152,18 @@ def _is_under_way(step: StepState, at: float) -> bool:
     return step.begun and (step.due_at is None or step.due_at <= at)
 
 
+def _cut_off(step: StepState, at: float) -> StepState:
+    """A call that may be under way has no say any more, and was made all the same. Nor is the number free of
+    what waits: it was asked for under it if it is pending, and a person begins another attempt."""
+    if step.outcome is not None:
+        return step
+    if _is_under_way(step, at):
+        return replace(step, lost=step.lost + 1)
+    if step.pendings:
+        return replace(step, lost=step.lost + 1, waits=step.waits + 1)
+    return step
+
+
 def _undone(saga: Saga, step: StepState, event: OperatorActed) -> Undo:
     """The undo of *step* after the action."""
     undo = _touchable(saga, step, event)
@@ -175,9 +186,9 @@ def _undone(saga: Saga, step: StepState, event: OperatorActed) -> Undo:
         case _ if step.undo is None or step.undo.unsendable:
             raise IllegalTransition(f"saga {saga.id}: the undo of step {step.name!r} has not begun")
         case _:
-            # An attempt that may be under way counts, so that no number is used twice.
+            # As in `_cut_off`: no number is used twice.
             under_way = undo.due_at is None or undo.due_at <= event.at
-            failures = undo.failures + 1 if under_way else undo.failures
+            failures = undo.failures + 1 if under_way or undo.pendings else undo.failures
             return replace(undo, outcome=UndoOutcome.FAILED, failures=failures, due_at=None)
 
 

@@ -113,7 +113,8 @@ class Undo:
 
 @frozen
 class StepState:
-    """One step of one saga. `lost` counts attempts whose answer a restart may have swallowed."""
+    """One step of one saga. `lost` counts attempts whose answer a restart may have swallowed, and those that
+    a person broke off."""
 
     definition: StepDefinition
     name: StepName
@@ -134,8 +135,8 @@ class StepState:
     by_hand: bool = False
     """Whether a person vouched for its success."""
     waits: int = 0
-    """Of those lost, how many were none: a restart came upon a wait, and no call was under way. No rule
-    looks at it."""
+    """Of those lost, how many were none: they fell into a wait, and no call was under way. No rule looks at
+    it."""
     refused: bool = False
     """Whether it failed past the pivot by a refusal, which its participant has stored under the key."""
     unsendable: str = ""

@@ -709,8 +709,8 @@ _PEOPLE: Final = (
         "A call that is cut off by a person leaves no trace: an undo of it may be left out.",
         (
             _by_hand(
-                "replace(step, lost=step.lost + (step.outcome is None and _is_under_way(step, event.at)))",
-                "step",
+                "if _is_under_way(step, at):\n    return replace(step, lost=step.lost + 1)",
+                "if _is_under_way(step, at):\n    return step",
             ),
         ),
         shape="past the pivot a step is given up by hand during its call, and then asked again",
@@ -730,10 +730,23 @@ _PEOPLE: Final = (
         "An attempt of an undo that a person gives up has its number taken again.",
         (
             _by_hand(
-                "failures = undo.failures + 1 if under_way else undo.failures", "failures = undo.failures"
+                "failures = undo.failures + 1 if under_way or undo.pendings else undo.failures",
+                "failures = undo.failures + 1 if undo.pendings else undo.failures",
             ),
         ),
         shape="an undo is given up by hand during its call, and then asked again",
+    ),
+    Bug(
+        "pending-undo-given-up-not-counted",
+        "An undo that was pending when a person gave it up is asked for under its number again.",
+        (_by_hand("1 if under_way or undo.pendings else", "1 if under_way else"),),
+        shape="an undo is given up by hand while it is pending, and then asked again",
+    ),
+    Bug(
+        "pending-given-up-not-counted",
+        "What was pending when a person gave it up is asked for under its number again.",
+        (_by_hand("if step.pendings:", "if step.pendings and step.undo is not None:"),),
+        shape="past the pivot a step is given up by hand while it is pending, and then asked again",
     ),
 )
 

@@ -651,11 +651,25 @@ def test_an_attempt_that_was_cut_off_by_a_fail_is_counted() -> None:
 
 
 def test_a_fail_between_two_attempts_counts_none_that_was_not_made() -> None:
-    for answer, attempt in ((FAULT, 2), (PENDING, 1)):
-        tale = compensating().is_answered(answer, draw=1.0)
+    undoing, going_on = compensating(), past_pivot()
+    for tale in (undoing, going_on):
+        tale.is_answered(FAULT, draw=1.0)
         acts(tale, Verb.FAIL, "b")
         acts(tale, Verb.RETRY, "b")
-        assert tale.undo("b").attempt == attempt
+    assert (undoing.undo("b").attempt, going_on.step("b").attempt) == (2, 2)
+
+
+def test_an_attempt_that_was_pending_when_it_was_given_up_keeps_its_number_for_itself() -> None:
+    """Whoever runs the saga by then may be another coordinator than the one that asked under it."""
+    undoing = compensating().is_answered(PENDING)
+    acts(undoing, Verb.FAIL, "b")
+    acts(undoing, Verb.RETRY, "b")
+    assert (undoing.undo("b").attempt, undoing.undo("b").round) == (2, 1)
+    tale = past_pivot().is_answered(PENDING)
+    acts(tale, Verb.FAIL, "b")
+    assert tale.step("b").calls == 1, "no call was under way"
+    acts(tale, Verb.RETRY, "b")
+    assert (tale.step("b").attempt, tale.step("b").round, tale.step("b").calls) == (2, 1, 1)
 
 
 def test_a_step_waits_for_no_later_moment_than_its_retry() -> None:
