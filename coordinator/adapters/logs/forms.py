@@ -22,26 +22,29 @@ _as_value: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 def as_json(line: Line) -> str:
-    """One JSON object: time (UTC, RFC 3339), level, logger, message, and the fields."""
+    """One JSON object: time (UTC, RFC 3339), level, logger, message, the fields, and where in a trace."""
     fields = "".join(
         [
             f', "{name}": {_quoted(value) if isinstance(value, str) else _as_value(value)}'
             for name, value in line.fields.items()
         ]
     )
+    place = "" if line.place is None else f', "trace_id": "{line.place[0]}", "span_id": "{line.place[1]}"'
     return (
         f'{{"time": "{_time("%Y-%m-%dT%H:%M:%S", line.logged_at)}", "level": {_quoted(line.level)}, '
-        f'"logger": {_quoted(line.logger)}, "message": {_quoted(line.message)}{fields}}}'
+        f'"logger": {_quoted(line.logger)}, "message": {_quoted(line.message)}{fields}{place}}}'
     )
 
 
 def as_text(line: Line, *, in_colour: bool) -> str:
-    """Time (UTC), level, message, and the fields as name=value. Nothing in it can move the cursor."""
+    """Time (UTC), level, message, and all else as name=value. Nothing in it can move the cursor."""
+    ids = () if line.place is None else zip(("trace_id", "span_id"), line.place, strict=True)
+    named = (*line.fields.items(), *ids)
     parts = [
         (_DIM, _time("%H:%M:%S", line.logged_at)),
         (_COLOURS.get(line.level, ""), line.level.ljust(_LEVEL_CHARS)),
         ("", _printable(line.message)),
-        (_DIM, " ".join(f"{name}={_shown(value)}" for name, value in line.fields.items())),
+        (_DIM, " ".join(f"{name}={_shown(value)}" for name, value in named)),
     ]
     return " ".join(
         f"\x1b[{colour}m{text}\x1b[0m" if in_colour and colour else text for colour, text in parts if text

@@ -31,7 +31,7 @@ _FIELDS: Final = (
     "sagas",
 )
 # They differ from call to call where the same thing is said.
-_VARYING: Final = frozenset({"duration_ms", "at", "trace_id", "span_id"})
+_VARYING: Final = frozenset({"duration_ms", "at"})
 _LOGGING: Final = ("logging", __package__)
 # asyncio says what failed, and then shows it: callbacks with their arguments, tasks with their exceptions.
 _WITHOUT_ARGUMENTS: Final = re.compile(r"[^(<\n]*")
@@ -46,10 +46,12 @@ class Line:
     logger: str
     message: str
     fields: Mapping[str, Value]
+    place: tuple[str, str] | None = None
+    """Its trace id and span id, in hexadecimal, if it belongs to a trace."""
 
     @property
     def kind(self) -> Hashable:
-        """Equal for lines that say the same thing."""
+        """Equal for lines that say the same thing, in whatever trace."""
         parts: list[Hashable] = [self.level, self.logger, self.message]
         for name, value in self.fields.items():
             if name not in _VARYING:
@@ -60,13 +62,16 @@ class Line:
 def line_of(record: logging.LogRecord, current_trace: Callable[[], str] | None) -> Line:
     """The line of *record*; of one that makes no sense a line that says where it was logged. Never raises."""
     try:
-        message, fields = _message(record), _fields(record, current_trace)
+        message, fields = _message(record), _fields(record)
+        trace = _trace(record.__dict__.get("trace"), current_trace)
+        place = trace_ids(trace) if trace else None
     except Exception as error:
-        message, fields = f"what was logged at {_place()} makes no line: {type(error).__name__}", {}
-    return Line(record.created, record.levelname, record.name, message, fields)
+        message, fields = f"what was logged at {_logged_at()} makes no line: {type(error).__name__}", {}
+        place = None
+    return Line(record.created, record.levelname, record.name, message, fields, place)
 
 
-def _place() -> str:
+def _logged_at() -> str:
     """Who logs at this moment. The library would look for that at every record, and this is told of few."""
     frame = inspect.currentframe()
     while frame is not None and frame.f_globals.get("__name__", "").startswith(_LOGGING):
@@ -82,15 +87,12 @@ def _message(record: logging.LogRecord) -> str:
     return match[0].strip() if match is not None else ""
 
 
-def _fields(record: logging.LogRecord, current_trace: Callable[[], str] | None) -> dict[str, Value]:
+def _fields(record: logging.LogRecord) -> dict[str, Value]:
     given = record.__dict__
     fields: dict[str, Value] = {}
     for name in _FIELDS:
         if name in given and (value := given[name]) is not None:
             fields[name] = value if type(value) is str else _value(value)
-    ids = trace_ids(trace) if (trace := _trace(given.get("trace"), current_trace)) else None
-    if ids is not None:
-        fields["trace_id"], fields["span_id"] = ids
     if record.exc_info:
         fields["traceback"] = _frames(record)
     return fields

@@ -29,7 +29,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span, Status
 from opentelemetry.trace import StatusCode as SpanStatus
 
-from coordinator.adapters.opentelemetry.ids import ChosenIds, unrecorded, written
+from coordinator.adapters.opentelemetry.ids import ChosenIds, unrecorded, unrecorded_place, written
 from coordinator.adapters.opentelemetry.sampling import Bounds, under_caller
 from coordinator.domain.trace import TraceContext, parse_trace
 
@@ -139,7 +139,7 @@ class SampledCalls(aio.ServerInterceptor):
                 return await spanned(request, context)
             if headers:  # the library does so itself where it is called in
                 self._headers.check(headers)
-            token = unrecorded.set(f"00-{trace_id:032x}-{self._ids.generate_span_id():016x}-00")
+            token = unrecorded.set(unrecorded_place(trace_id, self._ids.generate_span_id()))
             try:
                 return await handler.unary_unary(request, context)
             finally:
