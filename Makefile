@@ -15,6 +15,8 @@ PROTO := .venv-proto/.stamp
 VIEWER := .venv-viewer/.stamp
 UV_VERSION := 0.13.9
 export PYTHON
+# What is called here listens on loopback: gRPC asks no proxy for the way to it. Packages may still come by one.
+export no_grpc_proxy := localhost,127.0.0.1,::1
 
 help: ## tell what can be asked
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

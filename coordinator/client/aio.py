@@ -331,7 +331,7 @@ class Client:
             raise closed(self.target)
         loop = asyncio.get_running_loop()
         if self._opened is None:
-            channel = grpc.aio.insecure_channel(self.target, channel_options())
+            channel = grpc.aio.insecure_channel(self.target, channel_options(self.target))
             sagas = coordinator_pb2_grpc.CoordinatorServiceStub(channel)
             orders = orders_pb2_grpc.OrderPlacementServiceStub(channel)
             self._opened = _Opened(

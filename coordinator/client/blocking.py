@@ -48,7 +48,7 @@ class BlockingConnection:
     def __init__(self, target: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
         self.target = checked_target(target)
         self._timeout_s = checks.timeout_s(timeout_s)
-        self._channel = grpc.insecure_channel(self.target, channel_options())
+        self._channel = grpc.insecure_channel(self.target, channel_options(self.target))
         self._is_closed = False
         self._was_reached = False
 

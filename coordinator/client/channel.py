@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from coordinator.client.errors import InvalidRequest, Violation
+from coordinator.loopback import direct
 
 PORT_MAX: Final = 65_535
 # gRPC takes at most five attempts. With 20 % of jitter the pauses add up to three and a half to five
@@ -71,9 +72,10 @@ def no_target(target: object) -> InvalidRequest:
     return InvalidRequest(sentence, code="INVALID_ARGUMENT", violations=[Violation("target", _EXPECTED)])
 
 
-def channel_options() -> Sequence[tuple[str, Any]]:
-    """The same for every channel."""
+def channel_options(target: str) -> Sequence[tuple[str, Any]]:
+    """Those of a channel to *target*."""
     return (
+        *direct(target),
         ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
         # The one above is the only one: what a name server would have us do is not asked.
         ("grpc.service_config_disable_resolution", 1),

@@ -66,6 +66,17 @@ async def test_an_order_is_placed_and_answered_again(kind: Any) -> None:
 
 
 @both
+async def test_a_coordinator_on_this_machine_is_called_past_a_proxy(
+    kind: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("no_grpc_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    async with calling(kind) as (client, _):
+        assert (await place(client)).status is OrderStatus.SUCCESS
+
+
+@both
 async def test_a_failed_order_is_an_answer(kind: Any) -> None:
     async with calling(kind) as (client, c):
         c.participants.answer("charge", REFUSED)

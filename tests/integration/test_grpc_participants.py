@@ -121,6 +121,14 @@ async def test_a_success_carries_its_output_with_every_digit() -> None:
     assert answer == Succeeded('{"a":null,"b":12345678901234567890}')
 
 
+async def test_a_participant_on_this_machine_is_called_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("no_grpc_proxy", "no_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    answer = await answer_to(executed(succeeded=pb.Succeeded(output_json="{}")))
+    assert answer == Succeeded("{}")
+
+
 @pytest.mark.parametrize(
     "output", ['{"tok-canary-1": NaN}', '{"tok-canary-1": {"a": 1, "a": 2}}', '{"tok-canary-1": [1e999]}']
 )

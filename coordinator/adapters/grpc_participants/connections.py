@@ -13,6 +13,8 @@ from typing import Any, Final
 import grpc
 import grpc.aio
 
+from coordinator.loopback import direct
+
 CONNECT_TIMEOUT_S: Final = 5.0
 """Calls wait for it, each until its own deadline; when it is over they are told that nobody is there."""
 TRUSTED_S: Final = 5.0
@@ -33,7 +35,7 @@ class Line:
     """One channel, with the methods that are called over it."""
 
     def __init__(self, target: str, options: Sequence[tuple[str, Any]]) -> None:
-        self.channel: Final = grpc.aio.insecure_channel(target, options=options)
+        self.channel: Final = grpc.aio.insecure_channel(target, options=[*options, *direct(target)])
         self.execute: Final[_Method] = self.channel.unary_unary(_METHODS + "Execute")
         self.compensate: Final[_Method] = self.channel.unary_unary(_METHODS + "Compensate")
         self.describe: Final[_Method] = self.channel.unary_unary(_METHODS + "Describe")

@@ -69,7 +69,7 @@ def test_the_pauses_between_attempts_bridge_a_restart_of_two_seconds() -> None:
     first_s = float(str(RETRY_POLICY["initialBackoff"]).removesuffix("s"))
     factor = float(str(RETRY_POLICY["backoffMultiplier"]))
     pauses_s = [min(first_s * factor**n, longest_s) for n in range(attempts - 1)]
-    reconnect_s = float(dict(channel_options())["grpc.max_reconnect_backoff_ms"]) / 1000
+    reconnect_s = float(dict(channel_options("coordinator:50051"))["grpc.max_reconnect_backoff_ms"]) / 1000
     assert attempts <= 5, "gRPC takes no more"
     assert 0.8 * sum(pauses_s) > 2.0 + reconnect_s
 
