@@ -389,6 +389,8 @@ class Driver:
     def _begin(self, command: Command, now: float) -> bool:
         """Take a slot for *command* if it is due and there is room. False: it cannot be sent, for an
         expression failed, and what is to be done now is another question."""
+        if self._calls.has_slot(command):
+            return self._note_begun(command, now)  # it was granted after a wait
         is_due = command.due_at is None or command.due_at <= now
         if not (is_due and self._has_room and self._calls.is_startable(command)):
             return True
@@ -464,7 +466,8 @@ class Driver:
             case Answered():
                 self._answered(message, now)
             case Granted():
-                self._use_slot(message, now)
+                # Whether its command is still wanted is known when all that has come is taken.
+                self._calls.hold(message)
             case _Asked(event, done):
                 self._answer_request(event, done, now)
             case Broken(error):
@@ -496,12 +499,6 @@ class Driver:
                 "another coordinator drives it, or this journal was restored from an old copy"
             )
         return event
-
-    def _use_slot(self, granted: Granted, now: float) -> None:
-        """A slot was taken for a command, which may have become pointless while it waited."""
-        self._calls.hold(granted)
-        if not self._parking and any(c.key == granted.command.key for c in self._decision.commands):
-            self._note_begun(granted.command, now)
 
     def _answer_request(
         self, event_of: Callable[[Saga, int, float], Event | None], done: asyncio.Future[bool], now: float

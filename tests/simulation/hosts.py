@@ -199,9 +199,9 @@ class Hosts:
         """SIGTERM."""
         self._away_after[process] = away_s
         self._notes.happened.stopped_at_s.setdefault(process.name, self._loop.time())
-        # From here on it begins nothing more.
+        # From here on it begins nothing more; nor did it while it stood still.
         if self._down_since_s is None:
-            self._down_since_s = self._loop.time()
+            self._down_since_s = self._frozen.get(process, self._loop.time())
         if (stop := self._stops.get(process)) is not None and not stop.done():
             self._loop.tell(process, _end, stop)
 
@@ -215,7 +215,9 @@ class Hosts:
         if process in self._frozen:
             del self._frozen[process]
             self._loop.resume(process)
-            if self.current is not None and self.current.process is process:
+            is_current = self.current is not None and self.current.process is process
+            # Otherwise that is a part of a longer span, which ends when somebody serves again.
+            if is_current and self._down_since_s is None:
                 self._was_down(since_s)
 
     def take_over(self, process: Process, fault: Takeover) -> None:

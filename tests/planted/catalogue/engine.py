@@ -179,6 +179,37 @@ _TIME: Final = (
         (_driver("is_due = command.due_at is None or command.due_at <= now", "is_due = True"),),
     ),
     Bug(
+        "granted-and-not-begun",
+        "A call whose slot was waited for is sent, and not noted before.",
+        (
+            _driver(
+                "return self._note_begun(command, now)  # it was granted after a wait",
+                "return True",
+            ),
+        ),
+    ),
+    Bug(
+        "granted-in-passing",
+        "A call is noted when its slot is granted if it is wanted at that moment, and sent either way.",
+        (
+            _driver(
+                "return self._note_begun(command, now)  # it was granted after a wait",
+                "return True",
+            ),
+            _driver(
+                """
+                self._calls.hold(message)
+                """,
+                """
+                self._calls.hold(message)
+                if any(c.key == message.command.key for c in self._decision.commands):
+                    self._note_begun(message.command, now)
+                """,
+            ),
+        ),
+        tests="tests/simulation/test_simulation.py",
+    ),
+    Bug(
         "timers-in-wall-time",
         "A saga lives by the machine's clock, which may be set back between two processes.",
         (_timers("return now if now > self._updated_at else self._updated_at", "return self._clock.now()"),),
