@@ -145,13 +145,21 @@ class Pool:
 
     async def _look_at_sleepers(self) -> None:
         """Read each once, after the start and one at a time: a damaged one needs its person long before it
-        would be due."""
-        for saga_id in list(self._sleepers):
+        would be due, and one whose row names another moment than its records do is not to wait for that."""
+        for saga_id, due_at in list(self._sleepers):
             if self._draining:
                 return
             try:
-                await self._read_back(saga_id)
+                summary = summarize(*await self._read_back(saga_id))
             except Exception:  # told when it is taken up, which is now
+                self.rouse(saga_id)
+                continue
+            if summary.due_at != due_at:
+                _log.warning(
+                    "a saga's row has another moment for what is due than its records do: it is taken up "
+                    "now; check the disk, and the journal by `saga journal verify`",
+                    extra={"saga_id": saga_id, "trace": summary.trace},
+                )
                 self.rouse(saga_id)
 
     async def cancel(self, saga_id: SagaId, reason: str) -> bool:
@@ -448,6 +456,9 @@ class Pool:
             summary = await self._index.find(saga_id)
         except JournalUnavailable as error:
             self._fail(error)
+        except SagaError as error:
+            # Its row is lost or damaged, too. That costs no other saga its recovery.
+            _log.error("a saga cannot be set aside: %s", error, extra={"saga_id": saga_id})
         finally:
             trace = "" if summary is None else summary.trace
             _log.error("saga needs a person: %s", text, extra={"saga_id": saga_id, "trace": trace})

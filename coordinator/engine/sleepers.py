@@ -24,8 +24,9 @@ class Sleepers:
     def __len__(self) -> int:
         return len(self._sleeping)
 
-    def __iter__(self) -> Iterator[SagaId]:
-        return iter(self._sleeping)
+    def __iter__(self) -> Iterator[tuple[SagaId, float | None]]:
+        """Each with the moment at which it is due."""
+        return ((saga_id, saga.due_at) for saga_id, saga in self._sleeping.items())
 
     def __contains__(self, saga_id: SagaId) -> bool:
         return saga_id in self._sleeping

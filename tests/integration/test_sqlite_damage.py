@@ -83,6 +83,20 @@ def destroy(path: Path, page: int) -> None:
         file.write(b"\xff" * size)
 
 
+def change_in(path: Path, name: str, old: bytes, new: bytes) -> None:
+    """Change the one place of a table or an index where *old* stands."""
+    content = bytearray(path.read_bytes())
+    size = int.from_bytes(content[16:18])
+    changed = 0
+    for page in leaves(path, name):
+        start = (page - 1) * size
+        if (at := content.find(old, start, start + size)) != -1:
+            content[at : at + len(old)] = new
+            changed += 1
+    assert changed == 1
+    path.write_bytes(content)
+
+
 @pytest.mark.parametrize(
     ("statement", "sentence"),
     [
@@ -229,7 +243,7 @@ async def test_an_open_saga_that_an_index_has_lost_is_not_forgotten(
     async with await SqliteJournal.open(path) as journal:
         assert len(await journal.open_sagas()) == MANY // 2
         assert not await journal.faults()
-    assert f"its index {index} had lost entries (3), and was made anew" in caplog.text
+    assert f"its index {index} lacked entries (3), and was made anew" in caplog.text
 
 
 @pytest.mark.parametrize("index", ["sqlite_autoindex_sagas_1", "sagas_by_start"])
@@ -249,6 +263,42 @@ async def test_an_open_saga_that_is_lost_in_a_running_coordinator_is_missed(path
         shorten(path, page)
         with pytest.raises(JournalDamaged, match="one index has 97 open sagas, another one 100"):
             await journal.open_sagas()
+
+
+async def test_an_id_that_was_changed_in_its_index_is_found_again(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sagas = await many(path)
+    change_in(path, "sqlite_autoindex_sagas_1", b"saga-031", b"saga-0q1")
+    async with await SqliteJournal.open(path) as journal:
+        assert all([await journal.find(saga_id) for saga_id in sagas])
+        assert not await journal.faults()
+    assert "its index sqlite_autoindex_sagas_1 lacked entries (1), and was made anew" in caplog.text
+
+
+async def test_an_open_saga_whose_id_was_changed_in_its_index_is_taken_up_under_its_own(path: Path) -> None:
+    sagas = await many(path)
+    change_in(path, "sagas_open", b"saga-031", b"saga-0q1")
+    async with await SqliteJournal.open(path) as journal:
+        found = {saga.saga_id for saga in await journal.open_sagas()}
+        assert found == {saga_id for saga_id, saga in sagas.items() if saga.summary.status.is_open}
+        assert not await journal.faults()
+
+
+async def test_of_a_saga_whose_row_has_another_id_nothing_is_forgotten(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The indexes and its request have the right one: made anew, they would have what nobody asks for."""
+    sagas = await many(path)
+    change_in(path, "sagas", b"saga-031", b"saga-0q1")
+    async with await SqliteJournal.open(path) as journal:
+        found = {saga.saga_id for saga in await journal.open_sagas()}
+        assert found == {saga_id for saga_id, saga in sagas.items() if saga.summary.status.is_open}
+        named = SagaId("saga-031")
+        assert len(await journal.history(named)) == len(sagas[named].events)
+        with pytest.raises(JournalCorrupt, match=r"saga-031: .*it is that of saga-0q1"):
+            await journal.find(named)
+    assert "made anew" not in caplog.text
 
 
 @pytest.mark.parametrize("index", ["sagas_for_people", "sagas_by_signature"])
@@ -346,7 +396,22 @@ async def test_request_ids_that_their_index_has_lost_are_still_taken(
         assert [await saga.start(journal) for saga in sagas.values()] == [
             saga.request for saga in sagas.values()
         ]
-    assert "its index sqlite_autoindex_requests_1 had lost entries (3), and was made anew" in caplog.text
+    assert "its index sqlite_autoindex_requests_1 lacked entries (3), and was made anew" in caplog.text
+
+
+@pytest.mark.parametrize("place", ["sqlite_autoindex_requests_1", "requests"])
+async def test_a_request_id_that_was_changed_in_one_place_starts_no_second_saga(
+    path: Path, place: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nor do those beside it, which its index would be searched for in the wrong order."""
+    sagas = await many(path)
+    change_in(path, place, b"request-031", b"request-0q1")
+    async with await SqliteJournal.open(path) as journal:
+        one_by_one = [await saga.start(journal) for saga in sagas.values()]
+        together = await asyncio.gather(*(saga.start(journal) for saga in sagas.values()))
+        assert one_by_one == together == [saga.request for saga in sagas.values()]
+    is_the_index = place != "requests"
+    assert ("its index sqlite_autoindex_requests_1 lacked entries (1)" in caplog.text) is is_the_index
 
 
 async def test_a_request_whose_row_is_lost_without_a_word_is_refused_and_starts_no_second_saga(

@@ -420,6 +420,18 @@ class TestFullDisk:
             await a_saga("2").start(journal)
         assert journal.failed.done()
 
+    @pytest.mark.parametrize("is_replaced", [False, True])
+    async def test_so_does_its_log(self, journal: SqliteJournal, path: Path, is_replaced: bool) -> None:
+        await a_saga("1").start(journal)
+        log = path.with_name(path.name + "-wal")
+        content = log.read_bytes()
+        log.unlink()
+        if is_replaced:
+            log.write_bytes(content)
+        with pytest.raises(JournalUnavailable, match=r"removed or replaced.*-wal"):
+            await a_saga("2").start(journal)
+        assert journal.failed.done()
+
     async def test_the_disk_is_not_asked_more_than_once_in_a_while(
         self, path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

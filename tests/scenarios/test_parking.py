@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from functools import partial
 
 import pytest
 
@@ -9,7 +10,8 @@ from coordinator.domain.errors import Draining, JournalCorrupt
 from coordinator.domain.ids import SagaId
 from coordinator.domain.outcomes import Pending
 from coordinator.domain.saga import Status
-from coordinator.ports.journal import Record
+from coordinator.domain.values import replace
+from coordinator.ports.journal import OpenSaga, Record
 from tests.scenarios.house import House, JournalAround, Services, define, settled, soon, step, until
 
 
@@ -234,6 +236,32 @@ async def test_a_damaged_saga_that_sleeps_is_put_before_a_person_at_the_start_an
         row = await next_house.sagas.wait(saga_id, timeout_s=20)
         assert (row.status, row.needs_person) == (Status.DEAD_LETTERED, True)
         assert "journal record 2 is damaged" in row.error_message
+
+
+async def test_a_saga_whose_row_names_another_moment_than_its_records_is_not_left_to_sleep(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    house, saga_id = await asleep(for_s=3)
+    store = house.store.reopened()
+    found = [replace(saga, due_at=6e47) for saga in await store.open_sagas()]
+    monkeypatch.setattr(store, "open_sagas", partial(asyncio.sleep, 0, found))
+    async with house.successor(store=store) as next_house:
+        assert await next_house.pool.recover() == 1
+        assert (await next_house.end(saga_id)).status is Status.COMPLETED
+    assert "a saga's row has another moment for what is due than its records do" in caplog.text
+
+
+async def test_a_saga_that_cannot_be_set_aside_costs_no_other_one_its_recovery(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    house, saga_id = await asleep(for_s=0)
+    store = house.store.reopened()
+    found = [OpenSaga(SagaId("no-such"), None, 0.0), *await store.open_sagas()]
+    monkeypatch.setattr(store, "open_sagas", partial(asyncio.sleep, 0, found))
+    async with house.successor(store=store) as next_house:
+        await next_house.pool.recover()
+        assert (await next_house.end(saga_id)).status is Status.COMPLETED
+    assert "a saga cannot be set aside: there is no saga 'no-such'" in caplog.text
 
 
 async def test_a_saga_that_was_damaged_while_it_slept_is_put_before_a_person_when_it_is_looked_at() -> None:

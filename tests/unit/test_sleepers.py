@@ -42,7 +42,7 @@ async def test_what_is_due_does_not_sleep_and_who_is_roused_is_woken_once() -> N
     assert not sleepers.add(OpenSaga(SagaId("due"), START, START))
     later = OpenSaga(SagaId("later"), START + 0.05, START)
     assert sleepers.add(later)
-    assert (list(sleepers), later.saga_id in sleepers) == ([later.saga_id], True)
+    assert (list(sleepers), later.saga_id in sleepers) == ([(later.saga_id, START + 0.05)], True)
     sleepers.rouse(later.saga_id)
     sleepers.rouse(later.saga_id)
     await sleepers.wake_when_due()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from coordinator.adapters.clock import stopwatch_s
+from coordinator.adapters.sqlite.files import wal_path
 
 CHECK_EVERY_S: Final = 1.0
 _MIB: Final = 1 << 20
@@ -22,18 +23,28 @@ class DiskGauge:
         self._looked_at_s = float("-inf")
         self._shortage: str | None = None
         self._file = _identity(path)
+        self._log_path = wal_path(path)
+        self._log: tuple[int, int] | None = None
+        """Of SQLite's log, once it is there: it stays as long as the journal is open."""
 
     def shortage(self) -> str | None:
         """Why nothing new may be begun now; None where there is room.
 
         Raises:
-            OSError: the journal's file was removed or replaced: what is written now nobody will find.
+            OSError: the journal's file or its log was removed or replaced: what is written now nobody will
+                find.
         """
         now_s = stopwatch_s()
         if now_s - self._looked_at_s >= CHECK_EVERY_S:
             self._looked_at_s = now_s
-            if _identity(self._path) != self._file:
-                raise FileNotFoundError(errno.ENOENT, "the file was removed or replaced", str(self._path))
+            log = _identity(self._log_path)
+            self._log = self._log or log
+            for path, found, known in (
+                (self._path, _identity(self._path), self._file),
+                (self._log_path, log, self._log),
+            ):
+                if found != known:
+                    raise FileNotFoundError(errno.ENOENT, "the file was removed or replaced", str(path))
             free = self._free_bytes(self._path.parent)
             self._shortage = None if free >= self._min_bytes else self._sentence(free)
         return self._shortage

@@ -98,14 +98,13 @@ _HEAD: Final = (
 _NEWEST_SAGA: Final = (
     "SELECT max(coalesce((SELECT max(number) FROM sagas), 0), coalesce((SELECT max(saga) FROM records), 0))"
 )
-# CROSS: SQLite begins with those that are asked for, and finds each by its key.
+# CROSS: SQLite begins with those that are asked for, and finds each by its key. That comes back as it was
+# asked for, and not as it stands in the row, which may be damaged.
 _REQUESTS: Final = (
-    "SELECT front_door, request_id, content, saga_id FROM (VALUES {rows}) AS asked CROSS JOIN requests"
+    "SELECT asked.column2, asked.column1, content, saga_id FROM (VALUES {rows}) AS asked CROSS JOIN requests"
     " ON request_id = asked.column1 AND front_door = asked.column2"
 )
-_REQUEST: Final = (
-    "SELECT front_door, request_id, content, saga_id FROM requests WHERE request_id = ? AND front_door = ?"
-)
+_REQUEST: Final = "SELECT ?2, ?1, content, saga_id FROM requests WHERE request_id = ?1 AND front_door = ?2"
 _ADD_DEFINITION: Final = "INSERT INTO definitions VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_REQUESTS: Final = "INSERT INTO requests (front_door, request_id, content, saga_id) VALUES {rows}"
 _ADD_RECORDS: Final = "INSERT INTO records VALUES {rows}"

@@ -63,6 +63,12 @@ _HISTORY: Final = (
     f" FROM {SAGAS} LEFT JOIN records ON records.saga = sagas.number WHERE id = ? ORDER BY records.seq"
 )
 _SAGAS: Final = f"SELECT {SUMMARY_COLUMNS} FROM {SAGAS}"  # noqa: S608  # as above
+# With the id that stands in the row: its own columns SQLite may take from the index that led there.
+_SAGA: Final = (
+    f"SELECT {SUMMARY_COLUMNS},"  # noqa: S608  # as above
+    " (SELECT there.id FROM sagas AS there NOT INDEXED WHERE there.number = sagas.number)"
+    f" FROM {SAGAS} WHERE id = ?"
+)
 # One for each front door, at most. CROSS: SQLite begins with these, and not with all sagas of one status.
 _SAGAS_OF_REQUEST: Final = (
     f"SELECT {SUMMARY_COLUMNS} FROM (SELECT saga_id FROM requests WHERE request_id = ?)"  # noqa: S608  # as above
@@ -176,8 +182,13 @@ class Reader:
         return None if row is None else Request(front_door, request_id, *row)
 
     async def find(self, saga_id: SagaId) -> SagaSummary | None:
-        rows = await self._read(lambda db: _summary_rows(db, f"{_SAGAS} WHERE id = ?", (saga_id,)))
-        return _summary(rows[0]) if rows else None
+        rows = await self._read(lambda db: _summary_rows(db, _SAGA, (saga_id,)))
+        if not rows:
+            return None
+        *row, id_there = rows[0]
+        if id_there != saga_id:
+            raise JournalCorrupt(saga_id, 0, f"the saga's row, or the index of ids: it is that of {id_there}")
+        return _summary(row)
 
     async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
         sql, values = page_query(condition, after, limit)
