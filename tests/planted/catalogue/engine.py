@@ -341,6 +341,12 @@ _RESTARTS: Final = (
         tests="tests/scenarios/test_operators.py",
     ),
     Bug(
+        "sleeper-believed",
+        "A saga sleeps until the moment that its row names, whatever its records say.",
+        (_pool("if summary.due_at != due_at:", "if summary.due_at is None:"),),
+        tests="tests/scenarios/test_parking.py",
+    ),
+    Bug(
         "two-owners-of-a-dead-letter",
         "Two operators who act on a dead letter at once each get a driver of it.",
         (

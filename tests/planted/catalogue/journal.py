@@ -10,6 +10,7 @@ _deferred = partial(Swap, "coordinator/ports/deferred.py")
 _group = partial(Swap, "coordinator/adapters/sqlite/group.py")
 _rows = partial(Swap, "coordinator/adapters/sqlite/rows.py")
 _reader = partial(Swap, "coordinator/adapters/sqlite/reader.py")
+_damage = partial(Swap, "coordinator/adapters/sqlite/damage.py")
 _journal = partial(Swap, "coordinator/adapters/sqlite/journal.py")
 
 
@@ -242,6 +243,23 @@ BUGS: Final = (
         "head-of-the-first-write",
         "What tells a saga's newest record stays as its first write left it.",
         (_group('"INSERT INTO heads VALUES {rows}"', '"INSERT OR IGNORE INTO heads VALUES {rows} --"'),),
+    ),
+    Bug(
+        "index-counted-and-not-read",
+        "The index of request ids is believed where it has as many entries as there are rows.",
+        (
+            _damage(
+                '("sqlite_autoindex_requests_1", _RIGHT_REQUESTS, "FROM requests NOT INDEXED")',
+                '("sqlite_autoindex_requests_1", "FROM requests INDEXED BY {}", "FROM requests NOT INDEXED")',
+            ),
+        ),
+        tests="tests/integration/test_sqlite_damage.py",
+    ),
+    Bug(
+        "index-before-the-row",
+        "What an index and a saga agree on gives way to a row that is damaged.",
+        (_damage("WHERE requests.saga_id = entry.id", "WHERE requests.saga_id = row.id || '!'"),),
+        tests="tests/integration/test_sqlite_damage.py",
     ),
     Bug(
         "number-of-what-lost-its-row",
