@@ -25,8 +25,12 @@ from coordinator.domain.errors import Draining, InvalidRequest, Overloaded, Viol
 
 ANSWERS_BYTES_MAX: Final = 1 << 20
 """Well below what any client takes as one message; an answer that is larger leaves by itself."""
-FULL_STREAMS_MAX: Final = 4
-"""As much as so many full streams have may be under way in all: one that is full leaves room for others."""
+FULL_STREAMS_MAX: Final = 2
+"""As much as so many full streams hold may be held in all: one that is full leaves room for others."""
+REFUSED_MAX: Final = 100
+"""So many refused entries of one stream may wait to be told so: their sum is small, however many streams."""
+ENTRIES_AT_ONCE: Final = 256
+"""So many are begun before others get a turn."""
 
 _TRACEPARENT: Final = "traceparent"
 
@@ -50,15 +54,24 @@ class Kind:
 
 
 class _Room:
-    """For entries of all streams together."""
+    """For entries of all streams together. Each has a place from when it is read until its answer is written:
+    one whose answer nobody takes costs memory, too."""
 
     def __init__(self, entries_max: int) -> None:
         self.entries_max: Final = entries_max
         self.taken = 0
+        self.pace: Final = asyncio.Lock()
+        """Held for a turn of the event loop: however many streams have much to read, each turn has little."""
+        self.refusal: Final = to_proto(
+            Overloaded(
+                f"{entries_max} calls of streams are under way, or answered and not read, which is this "
+                "coordinator's limit; nothing was written, try again later"
+            )
+        )
 
 
 class Streams:
-    """All streams that are open; each of them has at most *entries_max* entries under way."""
+    """All streams that are open; each of them holds at most *entries_max* entries, as `_Room` counts them."""
 
     def __init__(self, around: Sequence[aio.ServerInterceptor], *, entries_max: int) -> None:
         """*around* stand around each entry as they do around a call, the outermost first."""
@@ -126,8 +139,10 @@ class _Stream:
         self._entries_max = entries_max
         self._room_of_all = room_of_all
         self._number = 0
+        self._taken = 0
         self._open: dict[int, asyncio.Task[None]] = {}
         self._ready: deque[tuple[int, str, Message]] = deque()
+        self._refused: list[int] = []
         self._news = asyncio.Event()
         self._room = asyncio.Event()
         self._reading: asyncio.Task[None] | None = None
@@ -142,19 +157,22 @@ class _Stream:
                 self._news.clear()
                 if reading.done() and not reading.cancelled():
                     reading.result()  # what is wrong with the stream ends it
-                while self._ready:
-                    yield self._batch()
-                    self._room.set()
+                while self._ready or self._refused:
+                    waiting = len(self._ready)
+                    batch = self._batch()
+                    places = waiting - len(self._ready)
+                    yield batch
+                    self._give_back(places)
             if reading.cancelled():
                 raise _draining()
         finally:
             tasks = (reading, *self._open.values())
+            # Before anything is waited for: that may be cancelled, too.
+            self._open.clear()
+            self._give_back(self._taken)
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            # Those that were not yet begun.
-            self._room_of_all.taken -= len(self._open)
-            self._open.clear()
 
     def drain(self) -> None:
         """Read no more."""
@@ -166,21 +184,27 @@ class _Stream:
         async for batch in batches:
             check_readable(batch)
             for index, entry in enumerate(getattr(batch, self._kind.entries)):
-                while len(self._open) + len(self._ready) >= self._entries_max:
-                    # Whoever takes no answers gets no further: what is under way here is bounded.
+                if index and index % ENTRIES_AT_ONCE == 0:
+                    async with self._room_of_all.pace:
+                        await asyncio.sleep(0)
+                while self._taken >= self._entries_max or len(self._refused) >= REFUSED_MAX:
+                    # Whoever takes no answers gets no further: what is held here is bounded.
                     self._room.clear()
                     await self._room.wait()
                 self._check_number(index, entry.number)
                 if self._room_of_all.taken < self._room_of_all.entries_max:
+                    self._taken += 1
                     self._room_of_all.taken += 1
                     self._open[entry.number] = loop.create_task(self._answer(entry, loop.time()))
                 else:
-                    self._refuse(entry.number)
-            for number in batch.left:
-                if (task := self._open.get(number)) is not None:
-                    task.cancel()
-                    # One that was not yet begun never runs at all.
-                    task.add_done_callback(partial(self._ended, number))
+                    self._refused.append(entry.number)
+                    self._news.set()
+            # Once each, however often a batch may name it.
+            for number in self._open.keys() & batch.left:
+                task = self._open[number]
+                task.cancel()
+                # One that was not yet begun never runs at all.
+                task.add_done_callback(partial(self._ended, number))
 
     def _check_number(self, index: int, number: int) -> None:
         if number <= self._number:
@@ -188,37 +212,42 @@ class _Stream:
             raise InvalidRequest([Violation(path, f"expected more than {self._number}, found {number}")])
         self._number = number
 
-    def _refuse(self, number: int) -> None:
-        full = Overloaded(
-            f"{self._room_of_all.entries_max} calls of streams are under way, which is this coordinator's "
-            "limit; nothing was written, try again later"
-        )
-        self._ready.append((number, "status", to_proto(full)))
-        self._news.set()
-
     async def _answer(self, entry: Any, arrived_at: float) -> None:
         kind, number = self._kind, entry.number
         try:
             context = EntryContext(self._context, self._metadata, entry, arrived_at)
             answer = await self._call(getattr(entry, kind.request), context)
-            self._ready.append((number, kind.answer, answer))
+            self._answered(number, kind.answer, answer)
         except _Aborted as aborted:
-            self._ready.append((number, "status", aborted.status))
+            self._answered(number, "status", aborted.status)
         except Exception as error:
             # Of what stands around the method, since of the method itself each error has become a status.
-            self._ready.append((number, "status", to_proto(error)))
+            self._answered(number, "status", to_proto(error))
         finally:
             self._ended(number)
 
-    def _ended(self, number: int, *_: object) -> None:
-        if self._open.pop(number, None) is not None:
-            self._room_of_all.taken -= 1
+    def _answered(self, number: int, field: str, answer: Message) -> None:
+        self._open.pop(number, None)
+        self._ready.append((number, field, answer))
         self._news.set()
+
+    def _ended(self, number: int, *_: object) -> None:
+        """An answered one is no longer open: it keeps its place until its answer is written."""
+        if self._open.pop(number, None) is not None:
+            self._give_back(1)
+            self._news.set()
+
+    def _give_back(self, places: int) -> None:
+        self._taken -= places
+        self._room_of_all.taken -= places
         self._room.set()
 
     def _batch(self) -> Any:
         batch = self._kind.answers()
         answers, bytes_left = getattr(batch, self._kind.answers_field), ANSWERS_BYTES_MAX
+        for number in self._refused:
+            answers.add(number=number, status=self._room_of_all.refusal)
+        self._refused.clear()
         while self._ready:
             number, field, answer = self._ready[0]
             bytes_left -= answer.ByteSize()

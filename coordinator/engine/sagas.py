@@ -49,6 +49,8 @@ from coordinator.ports.catalog import Catalog
 from coordinator.ports.journal import Cursor, Record, Request, SagaFilter, SagaIndex
 
 LARGE_STEPS_MIN: Final = 100
+REFUSED_LOOKUPS_MAX: Final = 64
+"""So many refused starts are looked up at once: what others read would have to wait behind a flood."""
 _Told = TypeVar("_Told")
 
 
@@ -111,6 +113,7 @@ class Sagas:
         self._index = index
         self._catalog = catalog
         self._playing = asyncio.Semaphore()
+        self._refusing = asyncio.Semaphore(REFUSED_LOOKUPS_MAX)
 
     async def start(self, wanted: Wanted) -> Accepted:
         """Accept a saga durably, or join the one that the same request id started.
@@ -132,7 +135,8 @@ class Sagas:
         except (RequestIdTaken, JournalUnavailable):
             raise
         except SagaError as refused:
-            known = await self._index.requested(wanted.front_door, request_id)
+            async with self._refusing:
+                known = await self._index.requested(wanted.front_door, request_id)
             if known is None:
                 if isinstance(refused, Draining | Overloaded):
                     self._tools.telemetry.start_refused(_refusal(refused))

@@ -11,8 +11,10 @@ import pytest
 from grpc import StatusCode
 
 from coordinator.api.requests import ORDER_FIELDS, order_input
+from coordinator.domain.ids import RequestId
 from coordinator.domain.language.documents import Format
 from coordinator.domain.outcomes import NoProof, Refused, Unproved
+from coordinator.engine import sagas as engine_sagas
 from coordinator.ports.participants import ExecuteCall
 from saga.orders.v1 import orders_pb2
 from saga.v1 import coordinator_pb2 as pb
@@ -264,6 +266,36 @@ async def test_at_the_limit_new_orders_are_refused_at_once_and_known_ones_are_jo
     assert refused.code is StatusCode.RESOURCE_EXHAUSTED
     assert refused.reason == "OVERLOADED"
     assert "nothing was written" in refused.message
+
+
+async def test_a_flood_of_refused_orders_is_looked_up_a_few_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What others read has to wait behind whatever is being read."""
+    monkeypatch.setattr(engine_sagas, "REFUSED_LOOKUPS_MAX", 3)
+    looked_up: list[str] = []
+    is_found = asyncio.Event()
+
+    async def requested(front_door: str, request_id: RequestId) -> None:
+        looked_up.append(request_id)
+        await is_found.wait()
+
+    async with coordinator(sagas_open_max=1) as c:
+        c.participants.hold("charge")
+        is_open = asyncio.ensure_future(_awaited(c.orders.PlaceOrder(order("o-0"))))
+        await c.participants.called("charge")
+        monkeypatch.setattr(c.journal, "requested", requested)
+        flood = asyncio.gather(*(refusal(c.orders.PlaceOrder(order(f"o-{n}"))) for n in range(1, 11)))
+        async with asyncio.timeout(5):
+            while len(c.server._interceptor._running) < 11:
+                await asyncio.sleep(0.005)
+        await asyncio.sleep(0.05)
+        assert len(looked_up) == 3
+        is_found.set()
+        assert {one.code for one in await flood} == {StatusCode.RESOURCE_EXHAUSTED}
+        assert len(looked_up) == 10
+        c.participants.release("charge")
+        await is_open
 
 
 LONG = "x" * (1 << 20)

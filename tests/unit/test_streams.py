@@ -4,6 +4,7 @@ may be under way."""
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from contextlib import aclosing, asynccontextmanager
+from itertools import pairwise
 from typing import Any
 
 import grpc
@@ -139,8 +140,10 @@ async def test_what_is_under_way_on_all_streams_together_is_bounded_and_room_com
                 (refused,) = (await anext(answers)).orders
             assert refused.status.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
             assert refused.status.message.startswith("4 calls of streams are under way")
-            # Of one that ends, of two that are left, and of those of streams that are over.
+            # Of one whose answer is written, of two that are left, and of those of streams that are over.
             orders.answer("0-a")
+            assert numbers(await waiting[0]) == [1]
+            waiting[0] = asyncio.ensure_future(anext(one_first))
             await turns()
             assert "0-c" in orders.asked
             other.put_nowait(batch(left=(1, 2)))
@@ -170,6 +173,137 @@ async def test_a_stream_that_ends_leaves_no_room_taken_whatever_was_begun(turns_
     assert house._room.taken == 0
 
 
+async def test_room_comes_back_though_waiting_for_what_was_under_way_is_cancelled_too() -> None:
+    is_going = asyncio.Event()
+
+    async def slow_to_go(request: object, context: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            is_going.set()
+            await asyncio.Event().wait()
+
+    house = Streams((), entries_max=10)
+    async with on(house, slow_to_go) as (requests, answers):
+        waiting = asyncio.ensure_future(anext(answers))
+        requests.put_nowait(batch("a", "b"))
+        await turns()
+        assert house._room.taken == 2
+        for _ in range(2):
+            waiting.cancel()
+            await is_going.wait()
+        await asyncio.gather(waiting, return_exceptions=True)
+    assert house._room.taken == 0
+
+
+@pytest.mark.parametrize("is_cut", [True, False])
+async def test_answers_that_nobody_takes_leave_no_room_to_other_streams(
+    is_cut: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "FULL_STREAMS_MAX", 1)
+    orders, house = Orders(), Streams((), entries_max=3)
+    async with on(house, orders.place) as (calm, calm_answers):
+        async with on(house, orders.place) as (deaf, deaf_answers):
+            deaf.put_nowait(batch("a", "b", "c"))
+            first = asyncio.ensure_future(anext(deaf_answers))
+            await turns()
+            orders.answer("a")
+            assert numbers(await first) == [1]
+            orders.answer("b", "c")
+            await turns()
+            # One is being written and two wait.
+            assert house._room.taken == 3
+            calm.put_nowait(batch("x"))
+            (refused,) = (await anext(calm_answers)).orders
+            assert refused.status.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+            if not is_cut:
+                assert numbers(await anext(deaf_answers)) == [2, 3]
+                assert house._room.taken == 2
+                deaf.put_nowait(None)
+                with pytest.raises(StopAsyncIteration):
+                    await anext(deaf_answers)
+        assert house._room.taken == 0
+        calm.put_nowait(batch("y", first=2))
+        placed = asyncio.ensure_future(anext(calm_answers))
+        await turns()
+        orders.answer("y")
+        assert numbers(await placed) == [2]
+    assert house._room.taken == 0
+
+
+async def test_who_takes_no_refusals_is_read_no_further(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(streams, "FULL_STREAMS_MAX", 1)
+    monkeypatch.setattr(streams, "REFUSED_MAX", 3)
+    orders, house = Orders(), Streams((), entries_max=2)
+    async with on(house, orders.place) as (full, full_answers), on(house, orders.place) as (deaf, answers):
+        waiting = asyncio.ensure_future(anext(full_answers))
+        full.put_nowait(batch("a", "b"))
+        await turns()
+        deaf.put_nowait(batch("c", "d", "e", "f", "g"))
+        first = await anext(answers)
+        assert numbers(first) == [1, 2, 3]
+        await turns()
+        assert numbers(await anext(answers)) == [4, 5]
+        # What is refused has no place, and gives none back.
+        assert house._room.taken == 2
+        orders.answer("a", "b")
+        assert numbers(await waiting) == [1, 2]
+    assert house._room.taken == 0
+
+
+async def test_however_many_streams_have_much_to_read_others_get_turns(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "ENTRIES_AT_ONCE", 10)
+    orders, house = Orders(), Streams((), entries_max=5000)
+    async with (
+        on(house, orders.place) as (one, one_answers),
+        on(house, orders.place) as (other, other_answers),
+        on(house, orders.place) as (calm, calm_answers),
+    ):
+        waiting = [asyncio.ensure_future(anext(each)) for each in (one_answers, other_answers)]
+        placed = asyncio.ensure_future(anext(calm_answers))
+        for name, flood in (("one", one), ("other", other)):
+            flood.put_nowait(batch(*(f"{name}-{number}" for number in range(2000))))
+        calm.put_nowait(batch("x"))
+        while "x" not in orders.asked:
+            await asyncio.sleep(0)
+        orders.answer("x")
+        assert numbers(await placed) == [1]
+        assert len(orders.asked) < 200
+        begun = []
+        while len(orders.asked) < 4001:
+            begun.append(len(orders.asked))
+            await asyncio.sleep(0)
+        # Together they begin no more in a turn than one of them would.
+        assert max(after - before for before, after in pairwise(begun)) == 10
+        for each in waiting:
+            each.cancel()
+        await asyncio.gather(*waiting, return_exceptions=True)
+    assert house._room.taken == 0
+
+
+async def test_an_order_that_is_left_many_times_over_is_left_once() -> None:
+    told: list[int] = []
+
+    async def place(request: object, context: object) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            task = asyncio.current_task()
+            told.append(task.cancelling() if task is not None else 0)
+
+    async with streaming(place) as (requests, answers):
+        ended = asyncio.ensure_future(anext(answers))
+        requests.put_nowait(batch("a"))
+        await turns()
+        requests.put_nowait(batch(left=(1,) * 1000))
+        requests.put_nowait(None)
+        with pytest.raises(StopAsyncIteration):
+            await ended
+    assert told == [1]
+
+
 async def test_answers_that_nobody_takes_count_as_under_way() -> None:
     orders = Orders()
     async with streaming(orders.place, entries_max=3) as (requests, answers):
@@ -182,9 +316,11 @@ async def test_answers_that_nobody_takes_count_as_under_way() -> None:
         assert numbers(await first) == [1]
         orders.answer("b", "c")
         await turns()
-        # One took the place of the answer that is being written, none those of the answers that wait.
-        assert set(orders.asked) == {"a", "b", "c", "d"}
+        # None took the place of the answer that is being written, nor those of the answers that wait.
+        assert set(orders.asked) == {"a", "b", "c"}
         assert numbers(await anext(answers)) == [2, 3]
+        await turns()
+        assert set(orders.asked) == {"a", "b", "c", "d"}
         rest = asyncio.ensure_future(anext(answers))
         await turns()
         assert set(orders.asked) == {"a", "b", "c", "d", "e", "f"}

@@ -1,4 +1,5 @@
-"""Bugs of the streams that carry calls to participants: what is lost, doubled, mixed up or never said."""
+"""Bugs of the streams that carry calls, to participants and from clients: what is lost, doubled, mixed up,
+never said or held without a bound."""
 
 from functools import partial
 from typing import Final
@@ -9,6 +10,8 @@ _TESTS: Final = "tests/integration/test_grpc_streams.py"
 _streams = partial(Swap, "coordinator/adapters/grpc_participants/streams.py")
 _answers = partial(Swap, "coordinator/adapters/grpc_participants/answers.py")
 _bug = partial(Bug, tests=_TESTS)
+_from_clients = partial(Swap, "coordinator/api/streams.py")
+_bug_of_clients = partial(Bug, tests="tests/unit/test_streams.py")
 
 
 BUGS: Final = (
@@ -164,5 +167,41 @@ BUGS: Final = (
         "blamed-for-its-stream",
         "Each call on a stream that was broken by one is told that it broke the contract.",
         (_streams('proof = unanswered(code, "the stream of its calls broke")', "pass"),),
+    ),
+    _bug_of_clients(
+        "unread-answers-hold-no-place",
+        "Answers that a client does not take leave their places to other entries, on however many streams.",
+        (
+            _from_clients(
+                """
+                self._ready.append((number, field, answer))
+                """,
+                """
+                self._ready.append((number, field, answer))
+                self._give_back(1)
+                """,
+            ),
+            _from_clients("self._give_back(places)", "self._room.set()"),
+        ),
+    ),
+    _bug_of_clients(
+        "places-lost-with-their-stream",
+        "A stream that is cut gives back none of the places that it has.",
+        (_from_clients("self._give_back(self._taken)", "pass"),),
+    ),
+    _bug_of_clients(
+        "unread-refusals-pile-up",
+        "A client that reads no refusals is refused on and on.",
+        (_from_clients(" or len(self._refused) >= REFUSED_MAX", ""),),
+    ),
+    _bug_of_clients(
+        "a-batch-in-one-turn",
+        "All entries of a batch are begun in one turn of the event loop, and nobody else gets one meanwhile.",
+        (_from_clients("if index and index % ENTRIES_AT_ONCE == 0:", "if index < 0:"),),
+    ),
+    _bug_of_clients(
+        "each-stream-at-its-own-pace",
+        "Each stream begins as many entries in a turn of the event loop as all of them may.",
+        (_from_clients("async with self._room_of_all.pace:", "if index:"),),
     ),
 )
