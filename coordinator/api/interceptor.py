@@ -17,7 +17,13 @@ from google.protobuf.message import DecodeError
 from grpc import StatusCode, aio
 
 from coordinator.api.errors import NotReady, row_of, to_status
-from coordinator.domain.errors import InvalidRequest, SagaError, Violation
+from coordinator.domain.errors import (
+    InvalidRequest,
+    JournalCorrupt,
+    JournalDamaged,
+    SagaError,
+    Violation,
+)
 
 OURS: Final = "/saga."
 _FRAMES_LOGGED_MAX: Final = 5
@@ -181,8 +187,13 @@ def check_readable(request: object) -> None:
 def _log_fault(method: str, error: Exception) -> None:
     """Where it happened and what sort it is; its text only if it is one of ours."""
     frames = traceback.extract_tb(error.__traceback__)[-_FRAMES_LOGGED_MAX:]
+    what = (
+        "a call met damage: %s; put back a copy of the journal"
+        if isinstance(error, JournalCorrupt | JournalDamaged)
+        else "a call failed by a fault of ours: %s"
+    )
     _log.error(
-        "a call failed by a fault of ours: %s",
+        what,
         error if isinstance(error, SagaError) else type(error).__name__,
         extra={
             "method": method,

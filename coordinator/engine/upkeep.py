@@ -13,11 +13,10 @@ from coordinator.domain.errors import (
     JournalDamaged,
     JournalUnavailable,
     SagaError,
-    SagaNotFound,
     Unavailable,
 )
 from coordinator.domain.ids import SagaId
-from coordinator.domain.saga import Status
+from coordinator.domain.saga import Saga, Status
 from coordinator.domain.summary import SET_ASIDE, SagaSummary, summarize
 from coordinator.domain.values import frozen
 from coordinator.engine.archive import Archive
@@ -76,79 +75,63 @@ class _Verifier:
         self._after: Cursor | None = None
         # Of its own: definitions are read from the journal again, too.
         self._archive = Archive(index)
-        self._unreadable: set[SagaId] = set()
         self.is_through = False
         self.sagas = 0
         self.records = 0
 
     async def next_page(self) -> Verified:
+        rows = await self._index.page(SagaFilter(), after=self._after, limit=SAGAS_PER_PAGE)
+        self.is_through = not rows
         faults: list[Fault] = []
-        try:
-            rows = await self._index.page(SagaFilter(), after=self._after, limit=SAGAS_PER_PAGE)
-        except JournalCorrupt:
-            rows = await self._readable_rows(faults)
-        else:
-            self.is_through = not rows
         for row in rows:
             faults += [Fault(row.id, sentence) for sentence in await self._judge(row)]
             self.sagas += 1
             self._after = Cursor(row.started_at, row.id)
         return Verified(self.sagas, self.records, tuple(faults), done=False)
 
-    async def _readable_rows(self, faults: list[Fault]) -> Sequence[SagaSummary]:
-        """The rows as far as one that makes no sense; then the list goes on behind that one."""
-        try:
-            return await self._index.page(SagaFilter(), after=self._after, limit=1)
-        except JournalCorrupt as error:
-            faults.append(Fault(error.saga_id, str(error)))
-            self.sagas += 1
-            await self._step_over(error.saga_id, faults)
-            return ()
-
-    async def _step_over(self, saga_id: SagaId, faults: list[Fault]) -> None:
-        """Go on behind a saga whose row cannot be read: its first record tells where it is in the list."""
-        try:
-            records = await self._journal.history(saga_id)
-        except (JournalCorrupt, SagaNotFound) as error:
-            faults.append(Fault(saga_id, str(error)))
-            records = ()
-        self.records += len(records)
-        if saga_id in self._unreadable or not records:
-            self.is_through = True
-            faults.append(Fault(None, f"the sagas that were started before {saga_id} cannot be listed"))
-        else:
-            self._unreadable.add(saga_id)
-            self._after = Cursor(records[0].event.at, saga_id)
-
     async def _judge(self, row: SagaSummary) -> Sequence[str]:
         """What is wrong with a saga."""
+        found: list[str] = []
         try:
+            found += await self._row_faults(row)
             records = await self._journal.history(row.id)
             self.records += len(records)
             # An open saga may have moved since its row was read: it is judged as of then.
-            decision = await self._archive.replayed(records[: row.seq])
+            decision = await self._archive.replayed(records if found else records[: row.seq])
         except Unavailable:
             raise
         except SagaError as error:
-            return [str(error)]
+            return [*found, str(error)]
         except Exception as error:
             # A bug of ours, or what the digests did not catch: the next saga is not to blame.
             _log.exception("a saga cannot be replayed", extra={"saga_id": row.id})
-            return [f"its records cannot be replayed: {type(error).__name__}"]
-        return [*_differences(row, summarize(decision, row.seq)), *await self._request_faults(row)]
+            return [*found, f"its records cannot be replayed: {type(error).__name__}"]
+        if not found:
+            found += _differences(row, summarize(decision, row.seq))
+        return [*found, *await self._request_faults(decision.saga)]
 
-    async def _request_faults(self, row: SagaSummary) -> Sequence[str]:
+    async def _row_faults(self, row: SagaSummary) -> Sequence[str]:
+        """A row that cannot be read is listed as that of a saga that was set aside. By itself it tells."""
+        if row.signature != SET_ASIDE:
+            return []
+        try:
+            is_there = await self._index.find(row.id) is not None
+        except JournalCorrupt as error:
+            return [str(error)]
+        return [] if is_there else [row.error_message]
+
+    async def _request_faults(self, saga: Saga) -> Sequence[str]:
         """A request id that has lost its saga would start a second one."""
         try:
-            request = await self._index.requested(row.front_door, row.request_id)
+            request = await self._index.requested(saga.front_door, saga.request_id)
         except (JournalDamaged, JournalUnavailable) as error:
             return [f"its request id cannot be looked up: {error}"]
         if request is None:
             return [
-                f"its request id {row.request_id!r} is not in the journal: a repetition starts another saga"
+                f"its request id {saga.request_id!r} is not in the journal: a repetition starts another saga"
             ]
-        if request.saga_id != row.id:
-            return [f"its request id {row.request_id!r} belongs to saga {request.saga_id}"]
+        if request.saga_id != saga.id:
+            return [f"its request id {saga.request_id!r} belongs to saga {request.saga_id}"]
         return []
 
 

@@ -186,6 +186,8 @@ class SagaIndex(Protocol):
     async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
         """At most *limit* rows, newest first, that come behind *after*.
 
+        One that cannot be read is there as that of a saga that was set aside, with what can be read of it.
+
         Raises:
             Overloaded: the list took too long and was stopped; ask for less of it.
         """

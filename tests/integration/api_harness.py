@@ -244,9 +244,10 @@ async def coordinator(
     calls_open_max: int = 1000,
     around: Sequence[grpc.aio.ServerInterceptor] = (),
     follower: Callable[[], Ended | None] = lambda: None,
+    journal: Any = None,
 ) -> AsyncIterator[Coordinator]:
-    """A running coordinator, stopped at the end as bootstrap stops it."""
-    journal, feed, participants = SlowJournal(), Feed(), ScriptedParticipants()
+    """A running coordinator, stopped at the end as bootstrap stops it; on *journal* if there is one."""
+    journal, feed, participants = journal or SlowJournal(), Feed(), ScriptedParticipants()
     dispatcher = Dispatcher(participants, NoTelemetry(), calls_per_service_max=calls_per_service_max)
     expressions = CelExpressions()
     tools = Tools(

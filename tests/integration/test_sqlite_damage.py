@@ -6,7 +6,9 @@ import re
 import sqlite3
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -15,7 +17,7 @@ from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.adapters.sqlite.damage import mend_heads
 from coordinator.adapters.sqlite.group import Heads, write_group
 from coordinator.adapters.sqlite.reader import CENSUS, OPEN_COUNT, OPEN_SAGAS, SIGNATURES, page_query
-from coordinator.adapters.sqlite.rows import chained
+from coordinator.adapters.sqlite.rows import MOMENT_MAX, MOMENT_MIN, chained
 from coordinator.domain.actions import Action, end_unreadable
 from coordinator.domain.errors import (
     JournalConflict,
@@ -27,6 +29,7 @@ from coordinator.domain.errors import (
 from coordinator.domain.events import CancelRequested, SagaResumed, Verb
 from coordinator.domain.ids import ActionId, FencingToken, RequestId, SagaId
 from coordinator.domain.saga import Status
+from coordinator.domain.summary import SET_ASIDE, SagaSummary
 from coordinator.ports.journal import Cursor, Quarantine, SagaFilter
 from tests.contract.sagas import ORDER, Told, a_saga, completed, dead_lettered, reserved
 
@@ -661,6 +664,136 @@ async def test_a_row_that_makes_no_sense_is_named(path: Path, change_to: str) ->
     async with await SqliteJournal.open(path) as journal:
         with pytest.raises(JournalCorrupt, match=r"saga-1: .*the saga's row"):
             await journal.find(DAMAGED)
+
+
+# Else SQLite would not put it there.
+LOOSE = "replace(replace(sql, ') STRICT', ')'), 'TEXT', '') WHERE name IN ('sagas', 'heads')"
+ANY_KIND = ("PRAGMA writable_schema = on", f"UPDATE sqlite_schema SET sql = {LOOSE}")
+
+
+async def listed(journal: SqliteJournal, condition: SagaFilter) -> list[SagaSummary]:
+    """The whole list, in pages of one."""
+    rows: list[SagaSummary] = []
+    after = None
+    while page := await journal.page(condition, after=after, limit=1):
+        rows += page
+        after = Cursor(page[0].started_at, page[0].id)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("change_to", "what", "changed"),
+    [
+        ("status = 'DEID_LETTERED'", "not a valid Status", {}),
+        ("status = 7", "where a text belongs", {}),
+        (f"error_message = {NO_TEXT}", "a text in it is not UTF-8", {}),
+        ("saga_name = 7", "where a text belongs", {"saga_name": ""}),
+        (f"definition_version = {NO_TEXT}", "not UTF-8", {"definition_version": None}),
+        ("definition_digest = x'00'", "where a text belongs", {"definition_digest": ""}),
+        ("front_door = x'00'", "where a text belongs", {"front_door": ""}),
+        (f"request_id = {NO_TEXT}", "not UTF-8", {"request_id": ""}),
+        ("trace = 7", "where a text belongs", {"trace": ""}),
+        ("turned_back_at = 'x'", "where a time belongs", {"turned_back_at": None}),
+        ("needs_person = 3", "where yes or no belongs", {}),
+        ("deadline_at = 1e300", "where a time belongs", {"deadline_at": None}),
+        ("flags = '7'", "its flags are no list", {}),
+        ("flags = '[7]'", "where a text belongs", {}),
+        ("flags = '{'", "unexpected", {}),
+        ("forced = -1", "where a number belongs", {}),
+        ("forced = x'00'", "where a number belongs", {}),
+        ("signature = 'pay'", "not a valid DeadLetterCause", {}),
+        ("started_at = 'x'", "where a time belongs", {"started_at": MOMENT_MAX}),
+        ("started_at = 1e300", "where a time belongs", {"started_at": MOMENT_MAX}),
+        ("started_at = -1e300", "where a time belongs", {"started_at": MOMENT_MIN}),
+        ("id = 7", "where a text belongs", {"id": "?3"}),
+        (f"id = {NO_TEXT}", "not UTF-8", {"id": "?3"}),
+        ("id = ''", "its id is none", {"id": "?3"}),
+        ("id = printf('%129d', 7)", "its id is none", {"id": "?3"}),
+    ],
+)
+async def test_a_row_that_cannot_be_read_is_listed_as_one_that_is_set_aside_and_hides_no_other(
+    path: Path, change_to: str, what: str, changed: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    async with await SqliteJournal.open(path) as journal:
+        dead, last = a_saga("3"), a_saga("4")
+        for saga in (dead, last):
+            await saga.start(journal)
+            await saga.goes_on(journal, *dead_lettered())
+    change(path, *ANY_KIND)
+    change(path, f"UPDATE sagas SET {change_to} WHERE id = 'saga-3'")
+    async with await SqliteJournal.open(path) as journal:
+        everything = await listed(journal, SagaFilter())
+    shown = next(row for row in everything if row.error_message.startswith("Row 3 of "))
+    assert what in shown.error_message
+    assert "Put back a copy of the journal" in shown.error_message
+    assert "\udcff" not in repr(shown)
+    assert f"a list met damage: {shown.error_message}" in caplog.messages
+    expected = replace(
+        dead.summary,
+        status=Status.DEAD_LETTERED,
+        needs_person=True,
+        signature=SET_ASIDE,
+        due_at=None,
+        error_message=shown.error_message,
+    )
+    assert shown == replace(expected, **changed)
+    assert [row.id for row in everything if row != shown] == ["saga-4", "saga-2", "saga-1"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "is_listed"),
+    [
+        (SagaFilter(needs_person=True), True),
+        (SagaFilter(needs_person=False), False),
+        (SagaFilter(saga_name="Order"), True),
+        (SagaFilter(saga_name="Trip"), False),
+        (SagaFilter(request_id=RequestId("request-1")), True),
+        (SagaFilter(started_from=1_000.0), True),
+        (SagaFilter(status=Status.DEAD_LETTERED), False),
+    ],
+    ids=str,
+)
+async def test_a_filter_finds_a_row_that_cannot_be_read_by_what_stands_in_it(
+    path: Path, condition: SagaFilter, is_listed: bool
+) -> None:
+    change(path, "UPDATE sagas SET status = 'DEID_LETTERED', needs_person = 1 WHERE id = 'saga-1'")
+    async with await SqliteJournal.open(path) as journal:
+        rows = await listed(journal, condition)
+    assert ("saga-1" in [row.id for row in rows]) == is_listed
+
+
+@pytest.mark.parametrize(
+    ("change_to", "what", "changed"),
+    [
+        ("seq = 'x'", "where a number belongs", {"seq": 0}),
+        ("updated_at = 'x'", "where a time belongs", {"updated_at": 1_000.0}),
+        ("due_at = 'x'", "where a time belongs", {}),
+        ("saga = 7", "what tells its newest record is missing", {"seq": 0, "updated_at": 1_000.0}),
+    ],
+)
+async def test_a_head_that_cannot_be_read_hides_no_row(
+    path: Path, change_to: str, what: str, changed: dict[str, Any]
+) -> None:
+    change(path, *ANY_KIND)
+    change(path, f"UPDATE heads SET {change_to} WHERE saga = 1")
+    async with await SqliteJournal.open(path) as journal:
+        sound, shown = await listed(journal, SagaFilter())
+        assert sound == await journal.find(SOUND)
+        with pytest.raises(JournalCorrupt, match="the saga's row"):
+            await journal.find(DAMAGED)
+    assert what in shown.error_message
+    assert (shown.id, shown.status, shown.signature) == (DAMAGED, Status.DEAD_LETTERED, SET_ASIDE)
+    assert shown == replace(shown, **changed)
+
+
+async def test_a_time_of_a_start_that_is_lost_is_at_the_end_of_the_list(path: Path) -> None:
+    change(
+        path, *ANY_KIND, "UPDATE sqlite_schema SET sql = replace(sql, 'NOT NULL', '') WHERE name = 'sagas'"
+    )
+    change(path, "UPDATE sagas SET started_at = NULL WHERE id = 'saga-2'")
+    async with await SqliteJournal.open(path) as journal:
+        rows = await journal.page(SagaFilter(), after=None, limit=10)
+    assert [(row.id, row.started_at) for row in rows] == [(DAMAGED, 1_000.0), (SOUND, MOMENT_MIN)]
 
 
 @pytest.mark.parametrize(

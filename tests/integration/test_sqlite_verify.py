@@ -167,22 +167,37 @@ async def test_a_saga_in_quarantine_whose_signature_is_another_is_named(path: Pa
     assert any("the saga's row says signature" in fault.sentence for fault in faults)
 
 
-async def test_where_the_list_cannot_go_on_that_is_said(path: Path) -> None:
+async def test_a_row_that_makes_no_sense_is_named_and_so_is_what_else_is_wrong_with_its_saga(
+    path: Path,
+) -> None:
     damage(
         path,
         f"UPDATE sagas SET status = 'ASLEEP' WHERE id = '{DAMAGED}'",
         f"DELETE FROM records WHERE {OF_THE_SAGA} AND seq = 1",
+        "UPDATE sagas SET flags = '7' WHERE id = 'saga-4'",
+        "DELETE FROM requests WHERE request_id = 'request-4'",
     )
-    *of_the_saga, last = await found_in(path)
-    assert {fault.saga_id for fault in of_the_saga} == {DAMAGED}
-    assert last == Fault(None, f"the sagas that were started before {DAMAGED} cannot be listed")
+    faults = await found_in(path)
+    assert [fault.saga_id for fault in faults] == ["saga-4", "saga-4", DAMAGED, DAMAGED]
+    row, request, other_row, record = [fault.sentence for fault in faults]
+    assert row == "saga saga-4: journal record 0 is damaged (the saga's row: its flags are no list)"
+    assert "its request id 'request-4' is not in the journal" in request
+    assert "the saga's row: 'ASLEEP'" in other_row
+    assert "journal record 1 is damaged (it is missing" in record
 
 
 async def test_where_not_even_the_id_of_a_row_is_one_that_is_said_too(path: Path) -> None:
-    damage(path, f"UPDATE sagas SET id = CAST(x'ff' AS TEXT) WHERE id = '{DAMAGED}'")
-    faults = [fault.sentence for fault in await found_in(path)]
-    assert "saga ?: journal record 0 is damaged (the saga's row: a text in it is not UTF-8)" in faults
-    assert "the sagas that were started before ? cannot be listed" in faults
+    damage(
+        path,
+        f"UPDATE sagas SET id = CAST(x'ff' AS TEXT) WHERE id = '{DAMAGED}'",
+        "UPDATE sagas SET forced = 1 WHERE id = 'saga-0'",
+    )
+    *of_the_row, last = await found_in(path)
+    assert {fault.saga_id for fault in of_the_row} == {"?3"}
+    assert of_the_row[0].sentence.startswith(
+        "Row 3 of the journal's table sagas is damaged (a text in it is not UTF-8)"
+    )
+    assert last.saga_id == "saga-0"
 
 
 async def test_a_saga_whose_row_is_gone_is_found_by_its_records(path: Path) -> None:

@@ -15,10 +15,13 @@ from coordinator.adapters.sqlite.connection import Database
 from coordinator.adapters.sqlite.registrations import REGISTRATION_COLUMNS, registration_of
 from coordinator.adapters.sqlite.rows import (
     CHAIN_START,
+    MOMENT_MIN,
     SAGAS,
     SUMMARY_COLUMNS,
     Parameters,
     chained,
+    number_of,
+    set_aside,
     signature_of,
     summary_of,
 )
@@ -62,16 +65,16 @@ _HISTORY: Final = (
     "SELECT heads.seq, heads.digest, records.seq, token, at, type, payload, records.digest"  # noqa: S608  # our own names
     f" FROM {SAGAS} LEFT JOIN records ON records.saga = sagas.number WHERE id = ? ORDER BY records.seq"
 )
-_SAGAS: Final = f"SELECT {SUMMARY_COLUMNS} FROM {SAGAS}"  # noqa: S608  # as above
 # With the id that stands in the row: its own columns SQLite may take from the index that led there.
 _SAGA: Final = (
     f"SELECT {SUMMARY_COLUMNS},"  # noqa: S608  # as above
     " (SELECT there.id FROM sagas AS there NOT INDEXED WHERE there.number = sagas.number)"
     f" FROM {SAGAS} WHERE id = ?"
 )
+_NUMBERED_SAGAS: Final = f"SELECT number, {SUMMARY_COLUMNS} FROM {SAGAS}"  # noqa: S608  # as above
 # One for each front door, at most. CROSS: SQLite begins with these, and not with all sagas of one status.
 _SAGAS_OF_REQUEST: Final = (
-    f"SELECT {SUMMARY_COLUMNS} FROM (SELECT saga_id FROM requests WHERE request_id = ?)"  # noqa: S608  # as above
+    f"SELECT number, {SUMMARY_COLUMNS} FROM (SELECT saga_id FROM requests WHERE request_id = ?)"  # noqa: S608  # as above
     f" CROSS JOIN {SAGAS}"
 )
 # The condition is word for word the index's. One without its head is taken up, and found to be damaged.
@@ -193,7 +196,7 @@ class Reader:
     async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
         sql, values = page_query(condition, after, limit)
         rows = await self._read(_limited(lambda db: _summary_rows(db, sql, values), self._limit_s))
-        return [_summary(row) for row in rows]
+        return [_listed(row) for row in rows]
 
     async def census(self, now: float) -> Census:
         row, groups = await self._read(_limited(lambda db: _census_rows(db, now), self._limit_s))
@@ -249,7 +252,7 @@ def page_query(condition: SagaFilter, after: Cursor | None, limit: int) -> tuple
     ]
     clauses = [clause for clause, _ in wanted]
     values: list[str | int | float] = [value for _, value in wanted]
-    select = _SAGAS
+    select = _NUMBERED_SAGAS
     if condition.request_id is not None:
         select = _SAGAS_OF_REQUEST
         clauses.append("id = saga_id")
@@ -258,8 +261,14 @@ def page_query(condition: SagaFilter, after: Cursor | None, limit: int) -> tuple
         # Written out, because a partial index is not used for a value that comes later.
         clauses.append("needs_person = 1" if condition.needs_person else "needs_person = 0")
     if after is not None:
-        clauses.append("(started_at, number) < (?, (SELECT number FROM sagas WHERE id = ?))")
-        values += (after.started_at, after.saga_id)
+        number = number_of(after.saga_id)
+        place = "?" if number is not None else "(SELECT number FROM sagas WHERE id = ?)"
+        if after.started_at > MOMENT_MIN:
+            clauses.append(f"(started_at, number) < (?, {place})")
+        else:
+            # That of a row whose own is earlier still, and which must not come again.
+            clauses.append(f"started_at <= ? AND number < {place}")
+        values += (after.started_at, after.saga_id if number is None else number)
     where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
     return f"{select}{where} ORDER BY started_at DESC, number DESC LIMIT ?", (*values, limit)
 
@@ -283,7 +292,7 @@ def _open_rows(db: sqlite3.Connection) -> tuple[Sequence[Any], int]:
 
 
 def _summary_rows(db: sqlite3.Connection, sql: str, values: Parameters) -> Sequence[Sequence[object]]:
-    """What `_summary` reads. A text that is none is the fault of its row, which can be named then."""
+    """What a summary is made of. A text that is none is the fault of its row, which can be named then."""
     strict = db.text_factory
     try:
         # Python reads them quicker than any code of ours, and tells of such a text too.
@@ -358,6 +367,17 @@ def _verified(saga_id: SagaId, rows: Sequence[Sequence[Any]]) -> Sequence[Record
 def _summary(row: Sequence[object]) -> SagaSummary:
     try:
         return summary_of(row)
-    except (ValueError, TypeError) as error:
+    except ValueError as error:
         saga_id = str(row[0]).encode(errors="replace").decode()
         raise JournalCorrupt(SagaId(saga_id), 0, f"the saga's row: {error}") from None
+
+
+def _listed(numbered: Sequence[Any]) -> SagaSummary:
+    """A row of a list. One that cannot be read hides none of the others, nor that it is there itself."""
+    number, *row = numbered
+    try:
+        return summary_of(row)
+    except ValueError as error:
+        shown = set_aside(number, row, str(error))
+        _log.error("a list met damage: %s", shown.error_message, extra={"saga_id": shown.id})
+        return shown
