@@ -23,6 +23,7 @@ from coordinator.domain.errors import (
     IllegalTransition,
     InvalidRequest,
     JournalCorrupt,
+    JournalDamaged,
     JournalUnavailable,
     Overloaded,
     RequestIdTaken,
@@ -123,6 +124,7 @@ class Sagas:
 
         Raises:
             RequestIdTaken, DefinitionNotFound, InvalidRequest, Overloaded, Draining: nothing was written.
+            JournalDamaged: the saga that has the request id cannot be found; nothing was written.
             JournalUnavailable: the saga may or may not be durable; the same request joins it if it is.
         """
         text = canonical(wanted.input)
@@ -380,7 +382,13 @@ class Sagas:
     async def _join(self, holder: Request, content: Digest) -> Accepted:
         if holder.content != content:
             raise RequestIdTaken(holder.request_id)
-        summary = await self._summary(holder.saga_id)
+        try:
+            summary = await self._summary(holder.saga_id)
+        except SagaNotFound:
+            # Both were written at once. To start it again could do everything twice.
+            raise JournalDamaged(
+                f"request id {holder.request_id!r} belongs to saga {holder.saga_id!r}, and there is none"
+            ) from None
         self._tools.tracing.concerns(summary.trace)
         return Accepted(summary, joined=True)
 
@@ -398,7 +406,20 @@ def _refusal(refused: Draining | Overloaded) -> str:
 def _content(wanted: Wanted, text: str) -> Digest:
     """What must be equal for two requests with one id to be the same request; *text* is the input of this one
     in canonical form."""
-    named = "null"
-    if wanted.names_definition:
-        named = canonical({"name": wanted.saga_name, "version": wanted.version})
-    return digest(f'{{"definition":{named},"input":{text}}}')
+    named = (wanted.saga_name, wanted.version) if wanted.names_definition else None
+    return _content_of(named, text)
+
+
+def is_content(content: Digest, saga: Saga) -> bool:
+    """Whether *content* may be that of the request which started *saga*. How it named the definition is not
+    kept, so each way does."""
+    name, version = saga.definition.name, saga.definition.version
+    return any(content == _content_of(named, saga.input) for named in (None, (name, None), (name, version)))
+
+
+def _content_of(named: tuple[str, str | None] | None, text: str) -> Digest:
+    definition = "null"
+    if named is not None:
+        name, version = named
+        definition = canonical({"name": name, "version": version})
+    return digest(f'{{"definition":{definition},"input":{text}}}')

@@ -20,6 +20,7 @@ from coordinator.domain.saga import Saga, Status
 from coordinator.domain.summary import SET_ASIDE, SagaSummary, summarize
 from coordinator.domain.values import frozen
 from coordinator.engine.archive import Archive
+from coordinator.engine.sagas import is_content
 from coordinator.ports.journal import Cursor, Journal, SagaFilter, SagaIndex, Upkeep
 
 SAGAS_PER_PAGE: Final = 100
@@ -121,7 +122,7 @@ class _Verifier:
         return [] if is_there else [row.error_message]
 
     async def _request_faults(self, saga: Saga) -> Sequence[str]:
-        """A request id that has lost its saga would start a second one."""
+        """A request id that has lost its saga would start a second one, and one with other content none."""
         try:
             request = await self._index.requested(saga.front_door, saga.request_id)
         except (JournalDamaged, JournalUnavailable) as error:
@@ -132,6 +133,10 @@ class _Verifier:
             ]
         if request.saga_id != saga.id:
             return [f"its request id {saga.request_id!r} belongs to saga {request.saga_id}"]
+        if not is_content(request.content, saga):
+            return [
+                f"its request id {saga.request_id!r} has other content than its records: a repetition fails"
+            ]
         return []
 
 

@@ -57,7 +57,7 @@ class Told:
     request_id: RequestId
     definition: SagaDefinition = ORDER
     at: float = 1_000.0
-    content: str = "content"
+    content: str = '{"definition":null,"input":{"item":"sku-1"}}'
     front_door: str = FRONT
     deadline_at: float | None = None
     events: list[Event] = field(default_factory=list)

@@ -7,13 +7,14 @@ from contextlib import asynccontextmanager, closing
 from pathlib import Path
 
 import pytest
+from google.protobuf.json_format import MessageToJson
 from grpc import StatusCode
 
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.client import Client, SagaStatus
 from saga.v1 import coordinator_pb2 as pb
 from saga.v1 import operator_pb2, operator_pb2_grpc, types_pb2
-from tests.integration.api_harness import REFUSED, Coordinator, coordinator, refusal
+from tests.integration.api_harness import REFUSED, Coordinator, coordinator, order, refusal
 
 
 @asynccontextmanager
@@ -94,3 +95,67 @@ async def test_a_row_that_cannot_be_read_is_no_fault_of_ours(
     (told,) = [line for line in caplog.messages if line.startswith("a call ")]
     assert told.startswith(f"a call met damage: saga {saga_id}")
     assert told.endswith("put back a copy of the journal")
+
+
+async def test_a_request_id_that_leads_to_no_saga_is_refused_as_damage_and_starts_no_second_one(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "journal.db"
+    async with served(path) as c:
+        placed = await c.orders.PlaceOrder(order())
+        trip = await c.ended(await c.start(request_id="trip-1"))
+    change(path, "UPDATE requests SET saga_id = replace(saga_id, '-', '_')")
+    async with served(path) as c:
+        refused = [
+            await refusal(c.start(request_id="trip-1")),
+            await refusal(c.orders.PlaceOrder(order())),
+        ]
+        assert c.participants.names() == []
+        assert await c.saga_count() == 2
+    assert [(one.code, one.reason) for one in refused] == [(StatusCode.INTERNAL, "JOURNAL_DAMAGED")] * 2
+    assert "until a copy of it is put back" in refused[0].message
+    said = [line for line in caplog.messages if line.startswith("a call ")]
+    for line, request_id, saga_id in zip(
+        said, ("trip-1", "o-1"), (trip.saga_id, placed.saga_id), strict=True
+    ):
+        damaged = (
+            f"request id '{request_id}' belongs to saga '{saga_id.replace('-', '_')}', and there is none"
+        )
+        assert line.startswith(f"a call met damage: the journal is damaged: {damaged}")
+
+
+async def test_content_that_was_changed_is_named_however_the_request_named_its_definition(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "journal.db"
+    content = MessageToJson(order(), preserving_proto_field_name=True)
+    async with served(path) as c:
+        for version in ("", "3"):
+            await c.api.StartSaga(
+                pb.StartSagaRequest(
+                    saga_name="PlaceOrder",
+                    definition_version=version,
+                    request_id=f"request-{version}",
+                    input_json=content,
+                )
+            )
+        await c.start(request_id="trip-1")
+        await c.orders.PlaceOrder(order())
+        assert await faults(c) == []
+        started = {
+            saga.request_id: saga.saga_id for saga in (await c.api.ListSagas(pb.ListSagasRequest())).sagas
+        }
+    change(path, "UPDATE requests SET content = 'x' || substr(content, 2)")
+    async with served(path) as c:
+        found = await faults(c)
+    assert len(started) == 4
+    assert {fault.saga_id: fault.sentence for fault in found} == {
+        saga_id: f"its request id {request_id!r} has other content than its records: a repetition fails"
+        for request_id, saga_id in started.items()
+    }
+
+
+async def faults(c: Coordinator) -> list[operator_pb2.JournalFault]:
+    operator = operator_pb2_grpc.OperatorServiceStub(c.channel)
+    verified = operator.VerifyJournal(operator_pb2.VerifyJournalRequest())
+    return [fault async for progress in verified for fault in progress.faults]

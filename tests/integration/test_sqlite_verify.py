@@ -227,6 +227,21 @@ async def test_a_request_id_that_was_removed_or_moved_is_named(path: Path) -> No
     ]
 
 
+async def test_a_request_id_with_other_content_than_its_saga_was_started_with_is_named(path: Path) -> None:
+    damage(path, "UPDATE requests SET content = replace(content, 'a', 'b') WHERE request_id = 'request-2'")
+    assert await found_in(path) == [
+        Fault(
+            DAMAGED,
+            "its request id 'request-2' has other content than its records: a repetition fails",
+        )
+    ]
+
+
+async def test_of_a_request_id_whose_saga_is_gone_nothing_can_be_said(path: Path) -> None:
+    damage(path, "INSERT INTO requests VALUES ('request-of-old', 'orders', 'content', 'saga-of-old')")
+    assert await found_in(path) == []
+
+
 @pytest.mark.parametrize("table", ["sagas", "records", "requests", "definitions", "sagas_by_start"])
 async def test_a_torn_page_ends_in_faults_and_not_in_an_error(path: Path, table: str) -> None:
     tear(path, table)

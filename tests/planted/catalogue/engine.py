@@ -403,8 +403,8 @@ _ADMISSION: Final = (
         "Two requests are the same if they name the same definition.",
         (
             _sagas(
-                """return digest(f'{{"definition":{named},"input":{text}}}')""",
-                "return digest(named)",
+                """return digest(f'{{"definition":{definition},"input":{text}}}')""",
+                "return digest(definition)",
             ),
         ),
     ),
