@@ -10,7 +10,7 @@ import pytest
 from coordinator.adapters.memory import MemoryJournal
 from coordinator.adapters.no_telemetry import NoTelemetry
 from coordinator.adapters.no_tracing import NoTracing
-from coordinator.domain.errors import Draining, JournalUnavailable, SagaNotFound
+from coordinator.domain.errors import Draining, JournalDamaged, JournalUnavailable, SagaNotFound
 from coordinator.domain.ids import SagaId
 from coordinator.domain.saga import Saga, Status
 from coordinator.ports.deferred import Deferred
@@ -247,3 +247,22 @@ async def test_a_start_whose_caller_leaves_while_it_is_written_is_driven_all_the
         await settled()
         await journal.write()
         assert (await house.end(saga_id)).status is Status.COMPENSATED
+
+
+async def test_a_request_id_whose_saga_is_not_there_starts_no_second_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def nobody(_: SagaId) -> None:
+        return None
+
+    async with House(define("a")) as house:
+        first = await house.start(request_id="o-1")
+        assert (await house.end(first)).status is Status.COMPLETED
+        with monkeypatch.context() as lost:
+            lost.setattr(house.store, "find", nobody)
+            with pytest.raises(
+                JournalDamaged, match=f"request id 'o-1' belongs to saga '{first}', and there is none"
+            ):
+                await house.start(request_id="o-1")
+        assert await house.start(request_id="o-1") == first
+        assert house.services.sent() == ["do a"]
