@@ -24,6 +24,7 @@ from coordinator.domain.errors import (
     JournalCorrupt,
     JournalDamaged,
     JournalUnavailable,
+    SagaError,
     StartupFailed,
 )
 from coordinator.domain.events import CancelRequested, SagaResumed, Verb
@@ -415,6 +416,22 @@ async def test_a_request_id_that_was_changed_in_one_place_starts_no_second_saga(
         assert one_by_one == together == [saga.request for saga in sagas.values()]
     is_the_index = place != "requests"
     assert ("its index sqlite_autoindex_requests_1 lacked entries (1)" in caplog.text) is is_the_index
+
+
+async def test_an_index_is_all_that_is_left_of_rows_whose_place_others_have_taken(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Made anew from those, it would have forgotten every request id."""
+    sagas = await many(path)
+    content, size = bytearray(path.read_bytes()), int.from_bytes(path.read_bytes()[16:18])
+    for_requests, for_records = root_of(path, "requests"), leaves(path, "records")[0]
+    here, there = (slice((page - 1) * size, page * size) for page in (for_requests, for_records))
+    content[here], content[there] = content[there], content[here]
+    path.write_bytes(content)
+    async with await SqliteJournal.open(path) as journal:
+        with pytest.raises(SagaError):
+            await next(iter(sagas.values())).start(journal)
+    assert "made anew" not in caplog.text
 
 
 async def test_a_request_whose_row_is_lost_without_a_word_is_refused_and_starts_no_second_saga(

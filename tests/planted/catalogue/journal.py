@@ -249,7 +249,7 @@ BUGS: Final = (
         "The index of request ids is believed where it has as many entries as there are rows.",
         (
             _damage(
-                '("sqlite_autoindex_requests_1", _RIGHT_REQUESTS, "FROM requests NOT INDEXED")',
+                '("sqlite_autoindex_requests_1", _NOT_WRONG_REQUESTS, "FROM requests NOT INDEXED")',
                 '("sqlite_autoindex_requests_1", "FROM requests INDEXED BY {}", "FROM requests NOT INDEXED")',
             ),
         ),
@@ -258,7 +258,7 @@ BUGS: Final = (
     Bug(
         "index-before-the-row",
         "What an index and a saga agree on gives way to a row that is damaged.",
-        (_damage("WHERE requests.saga_id = entry.id", "WHERE requests.saga_id = row.id || '!'"),),
+        (_damage("AND row.id IS NOT entry.id AND requests.saga_id = row.id", "AND row.id IS NOT entry.id"),),
         tests="tests/integration/test_sqlite_damage.py",
     ),
     Bug(
