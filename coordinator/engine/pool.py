@@ -154,7 +154,8 @@ class Pool:
             except Exception:  # told when it is taken up, which is now
                 self.rouse(saga_id)
                 continue
-            if summary.due_at != due_at:
+            # One that has gone on meanwhile is due at another moment, and sleeps no more.
+            if summary.due_at != due_at and saga_id in self._sleepers:
                 _log.warning(
                     "a saga's row has another moment for what is due than its records do: it is taken up "
                     "now; check the disk, and the journal by `saga journal verify`",

@@ -251,6 +251,29 @@ async def test_a_saga_whose_row_names_another_moment_than_its_records_is_not_lef
     assert "a saga's row has another moment for what is due than its records do" in caplog.text
 
 
+async def test_a_saga_that_goes_on_while_it_is_looked_at_is_not_taken_for_damaged(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    class Slow(JournalAround):
+        is_read = False
+
+        async def history(self, saga_id: SagaId) -> Sequence[Record]:
+            if not self.is_read:
+                self.is_read = True
+                await next_house.sagas.cancel(saga_id, "")
+                await next_house.end(saga_id)
+            return await super().history(saga_id)
+
+    house, _ = await asleep(for_s=3_000)
+    store = house.store.reopened()
+    journal = Slow(store)
+    async with house.successor(store=store, journal=journal) as next_house:
+        await next_house.pool.recover()
+        await until(lambda: journal.is_read and not next_house.pool._open)
+        await settled()
+    assert "another moment for what is due" not in caplog.text
+
+
 async def test_a_saga_that_cannot_be_set_aside_costs_no_other_one_its_recovery(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

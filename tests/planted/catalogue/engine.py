@@ -343,7 +343,7 @@ _RESTARTS: Final = (
     Bug(
         "sleeper-believed",
         "A saga sleeps until the moment that its row names, whatever its records say.",
-        (_pool("if summary.due_at != due_at:", "if summary.due_at is None:"),),
+        (_pool("if summary.due_at != due_at and", "if summary.due_at is None and"),),
         tests="tests/scenarios/test_parking.py",
     ),
     Bug(
