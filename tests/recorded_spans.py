@@ -12,6 +12,7 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import Sampler
 
+from coordinator.adapters.opentelemetry.drafts import Draft, Maker
 from coordinator.adapters.opentelemetry.ids import ChosenIds
 
 
@@ -22,7 +23,13 @@ class Recorded:
         self.ids = ChosenIds()
         self.provider = TracerProvider(sampler=sampler, id_generator=self.ids, shutdown_on_exit=False)
         self._exporter = InMemorySpanExporter()
-        self.provider.add_span_processor(SimpleSpanProcessor(self._exporter))
+        self._processor = SimpleSpanProcessor(self._exporter)
+        self.provider.add_span_processor(self._processor)
+        self._maker = Maker(self.provider.resource)
+
+    def keep(self, draft: Draft) -> None:
+        """A span of ours has ended."""
+        self._processor.on_end(self._maker.made(draft))
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:

@@ -9,7 +9,8 @@ from coordinator.domain.values import frozen
 _TRACEPARENT: Final = re.compile(r"([0-9a-f]{2})-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})(-.*)?")
 _OF_THIS_VERSION: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9a-f]{16})-[0-9a-f]{2}")
 _SAMPLED: Final = 1
-_UNRECORDED: Final = "-00"
+UNRECORDED: Final = "-00"
+"""What the text of a place ends with whose trace is not recorded, and which was written here."""
 _CHARS: Final = 55
 """Of all that this version writes."""
 
@@ -35,10 +36,15 @@ def parse_trace(text: str) -> TraceContext | None:
 def recorded_trace(text: str) -> TraceContext | None:
     """The place that *text* names, which was written here, if its trace is recorded."""
     # Most are not, and end so: that is seen at a glance.
-    if not text or text.endswith(_UNRECORDED):
+    if not text or text.endswith(UNRECORDED):
         return None
     context = parse_trace(text)
     return context if context is not None and context.sampled else None
+
+
+def unsampled(text: str) -> str:
+    """The place that *text* names, which was written here, for those who are not to record it either."""
+    return text[: -len(UNRECORDED)] + UNRECORDED if text else text
 
 
 def trace_ids(text: str) -> tuple[str, str] | None:

@@ -3,6 +3,7 @@
 import asyncio
 import random
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from opentelemetry.context import Context
@@ -11,6 +12,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBasedTraceIdRatio
 from opentelemetry.trace import StatusCode
 
 from coordinator.adapters.memory import MemoryJournal
+from coordinator.adapters.opentelemetry.drafts import Draft, Maker
 from coordinator.adapters.opentelemetry.ids import ChosenIds
 from coordinator.adapters.opentelemetry.spans import SagaSpans
 from coordinator.domain.errors import JournalCorrupt
@@ -34,6 +36,19 @@ from tests.scenarios.house import House, JournalAround, define, settled, soon, s
 from tests.scenarios.test_operators import act
 
 
+class _Counted(SagaSpans):
+    """Those that are begun are counted, also where they never end."""
+
+    def __init__(self, begun: list[int], *given: Any) -> None:
+        super().__init__(*given)
+        self._begun = begun
+
+    def _draft(self, *given: Any, **named: Any) -> Draft:
+        draft = super()._draft(*given, **named)
+        self._begun.append(draft.context.span_id)
+        return draft
+
+
 class Followed(SpanProcessor):
     """A process's spans: those that were begun, and those that have ended."""
 
@@ -43,13 +58,17 @@ class Followed(SpanProcessor):
         ids = ChosenIds()
         self.provider = TracerProvider(sampler=sampler, id_generator=ids, shutdown_on_exit=False)
         self.provider.add_span_processor(self)
-        self.spans = SagaSpans(self.provider, ids, {"a_service": target})
+        self._maker = Maker(self.provider.resource)
+        self.spans = _Counted(self.begun, self.provider, ids, {"a_service": target}, self._keep)
 
     def on_start(self, span: Span, parent_context: Context | None = None) -> None:
         self.begun.append(span.get_span_context().span_id)
 
     def on_end(self, span: ReadableSpan) -> None:
         self.ended.append(span)
+
+    def _keep(self, draft: Draft) -> None:
+        self.ended.append(self._maker.made(draft))
 
     def names(self) -> list[str]:
         return [span.name.removeprefix("saga ") for span in self.ended]
@@ -304,6 +323,22 @@ async def test_a_trace_that_is_not_recorded_is_carried_on_all_the_same() -> None
         assert trace.endswith("-00")
         assert [call.trace for call in house.services.calls] == [trace]
     assert not followed.begun
+
+
+async def test_who_samples_nothing_any_more_lets_nobody_record_what_was_recorded_before() -> None:
+    before, after = Followed(), Followed(sampler=ALWAYS_OFF)
+    async with House(define("a", "b"), tracing=before.spans) as house:
+        held = house.services.hold("b")
+        saga_id = await house.start()
+        await soon(held.arrived)
+        await house.dies()
+    async with house.successor(tracing=after.spans) as house:
+        await house.pool.recover()
+        await house.end(saga_id)
+        trace = (await house.saga(saga_id)).trace
+        assert trace.endswith("-01")
+        assert house.services.calls[-1].trace == trace.removesuffix("01") + "00"
+    assert not after.begun
 
 
 async def test_each_call_carries_the_place_of_its_own_attempt(followed: Followed) -> None:

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Final
 
 from grpc import StatusCode as RpcStatus
-from opentelemetry.trace import Span, Status, StatusCode
 
+from coordinator.adapters.opentelemetry.drafts import Draft
 from coordinator.adapters.opentelemetry.ids import written
 from coordinator.domain.events import (
     CancelRequested,
@@ -41,29 +41,29 @@ _ABORTS: Final[Mapping[type[Event], tuple[AbortKind, ...]]] = {
 class AttemptSpan:
     """A call to a participant. It has lasted until it was answered, and is told once that is durable."""
 
-    def __init__(self, span: Span) -> None:
+    def __init__(self, span: Draft) -> None:
         self._span = span
         self._ended_ns: int | None = None
-        self.trace = written(span.get_span_context())
+        self.trace = written(span.context)
 
     def answered(self, answer: Answer) -> None:
         self._ended_ns = time.time_ns()
         match answer:
             case NoProof(code=code):
                 if code in _RPC_STATUSES:
-                    self._span.set_attribute("rpc.response.status_code", code)
+                    self._span.attributes["rpc.response.status_code"] = code
                 self._fail(code)
             case Refused(code=code) | Faulted(code=code):
-                self._span.set_attribute("rpc.response.status_code", "OK")
+                self._span.attributes["rpc.response.status_code"] = "OK"
                 self._fail(code)
             case _:
-                self._span.set_attribute("rpc.response.status_code", "OK")
+                self._span.attributes["rpc.response.status_code"] = "OK"
 
     def settled(self, event: Event, saga: Saga) -> None:
-        self._span.set_attribute("saga.outcome", _outcome(event))
+        self._span.attributes["saga.outcome"] = _outcome(event)
         code = getattr(event, "code", "")
         if code:
-            self._span.set_attribute("saga.code", code)
+            self._span.attributes["saga.code"] = code
         match event:
             case (
                 StepFaulted(at=at, retry_at=float(due_at))
@@ -77,17 +77,17 @@ class AttemptSpan:
         self._span.end(self._ended_ns)
 
     def abandoned(self) -> None:
-        if self._span.is_recording():
+        if self._span.ended_ns is None:
             self._fail(ABANDONED)
-            self._span.set_attribute("saga.outcome", ABANDONED)
+            self._span.attributes["saga.outcome"] = ABANDONED
             self._span.end(self._ended_ns)
 
     def _fail(self, code: str) -> None:
-        self._span.set_attribute("error.type", code)
-        self._span.set_status(Status(StatusCode.ERROR))
+        self._span.attributes["error.type"] = code
+        self._span.fail()
 
 
-def add_consequences(span: Span, event: Event, saga: Saga, at_ns: int | None = None) -> None:
+def add_consequences(span: Draft, event: Event, saga: Saga, at_ns: int | None = None) -> None:
     """That the saga turned back, or came before a person, by *event*."""
     abort = saga.abort
     if abort is not None and abort.at == event.at and abort.kind in _ABORTS.get(type(event), ()):

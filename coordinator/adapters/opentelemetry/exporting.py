@@ -1,11 +1,12 @@
 """Between the library and the collector: what may leave, under which names, and what is said where it cannot.
 
 A span that ends is only queued; what is done to it is done in the thread that sends, so that no saga pays.
+There ours are made, too.
 """
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Final, cast
 
 from opentelemetry.sdk.trace import Event, ReadableSpan
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
@@ -13,6 +14,7 @@ from opentelemetry.trace import SpanKind, Status
 from opentelemetry.util.types import AttributeValue
 
 from coordinator.adapters.opentelemetry.delivery import Delivery
+from coordinator.adapters.opentelemetry.drafts import Draft, Maker
 
 _log = logging.getLogger(__name__)
 
@@ -20,18 +22,19 @@ _log = logging.getLogger(__name__)
 class AllowedSpans(SpanExporter):
     """Sends what is allowed of each span, and reports what became of it."""
 
-    def __init__(self, exporter: SpanExporter, delivery: Delivery) -> None:
+    def __init__(self, exporter: SpanExporter, delivery: Delivery, maker: Maker) -> None:
         self._exporter = exporter
         self._delivery = delivery
+        self._maker = maker
         self.handed_over = 0
         """Spans that have left the queue."""
         self.reported = 0
         """Those of them of which it is known what became of them."""
 
-    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+    def export(self, spans: Sequence[ReadableSpan | Draft]) -> SpanExportResult:
         self.handed_over += len(spans)
         try:
-            result = self._exporter.export([allowed(span) for span in spans])
+            result = self._exporter.export([allowed(self._made(span)) for span in spans])
         except Exception:  # whatever the library has with its settings or its peer: these spans are lost
             result = SpanExportResult.FAILURE
         self._delivery.report(len(spans), taken=result is SpanExportResult.SUCCESS)
@@ -43,6 +46,9 @@ class AllowedSpans(SpanExporter):
 
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self._exporter.force_flush(timeout_millis)
+
+    def _made(self, span: ReadableSpan | Draft) -> ReadableSpan:
+        return self._maker.made(span) if isinstance(span, Draft) else span
 
 
 class CountingProcessor(BatchSpanProcessor):
@@ -66,6 +72,10 @@ class CountingProcessor(BatchSpanProcessor):
         else:
             self._kept += 1
         super().on_end(span)
+
+    def keep(self, draft: Draft) -> None:
+        """*draft* has ended. Of what it queues, the library looks at the place in the trace only."""
+        self.on_end(cast(ReadableSpan, draft))
 
     def tell_what_is_left(self) -> None:
         """At the end: what has not been sent by now is lost, also what is in a call that is left behind."""

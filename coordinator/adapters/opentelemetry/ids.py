@@ -4,9 +4,8 @@ import hashlib
 from contextvars import ContextVar
 from typing import Final
 
-from opentelemetry.context import Context
 from opentelemetry.sdk.trace.id_generator import RandomIdGenerator
-from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_span_in_context
+from opentelemetry.trace import SpanContext, TraceFlags
 
 from coordinator.domain.ids import IdempotencyKey
 from coordinator.domain.trace import TraceContext
@@ -23,13 +22,15 @@ class ChosenIds(RandomIdGenerator):
         self.trace_id: int | None = None
         """Of the next trace that is begun, and no other."""
         self.span_id: int | None = None
+        """Of the next span that is begun, and no other."""
 
     def generate_trace_id(self) -> int:
         chosen, self.trace_id = self.trace_id, None
         return super().generate_trace_id() if chosen is None else chosen
 
     def generate_span_id(self) -> int:
-        return super().generate_span_id() if self.span_id is None else self.span_id
+        chosen, self.span_id = self.span_id, None
+        return super().generate_span_id() if chosen is None else chosen
 
 
 def written(context: SpanContext) -> str:
@@ -49,13 +50,6 @@ def span_context(trace_id: str, span_id: int) -> SpanContext:
     """A place in a trace that is recorded, as the library has it."""
     sampled = TraceFlags(TraceFlags.SAMPLED)
     return SpanContext(int(trace_id, 16), span_id, is_remote=False, trace_flags=sampled)
-
-
-def under(context: TraceContext) -> Context:
-    """What makes a span that is begun next a child of the one at *context*."""
-    return set_span_in_context(
-        NonRecordingSpan(span_context(context.trace_id, int(context.span_id, 16))), Context()
-    )
 
 
 def execute_span_id(context: TraceContext, key: IdempotencyKey, number: int) -> int:

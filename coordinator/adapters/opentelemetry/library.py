@@ -15,6 +15,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import ConsoleSpanExporter, SpanExporter
 
 from coordinator.adapters.opentelemetry.delivery import Delivery
+from coordinator.adapters.opentelemetry.drafts import Maker
 from coordinator.adapters.opentelemetry.environment import Push, Signal
 from coordinator.adapters.opentelemetry.exporting import AllowedSpans, CountingProcessor
 from coordinator.adapters.opentelemetry.ids import ChosenIds
@@ -39,9 +40,9 @@ class Traces:
         Raises:
             StartupFailed: the exporter is not installed, or refuses its settings.
         """
-        self._exporter = AllowedSpans(_span_exporter(delivery.push), delivery)
         self._ids = ids = ChosenIds()
         try:
+            self._exporter = AllowedSpans(_span_exporter(delivery.push), delivery, Maker(resource()))
             self._processor = CountingProcessor(self._exporter, delivery)
             self._provider = TracerProvider(resource=resource(), id_generator=ids, shutdown_on_exit=False)
         except ValueError as error:
@@ -49,7 +50,7 @@ class Traces:
         self._provider.add_span_processor(self._processor)
         self._headers = CallerContext(header_ignored)
         propagate.set_global_textmap(self._headers)
-        self.spans = SagaSpans(self._provider, ids, targets)
+        self.spans = SagaSpans(self._provider, ids, targets, self._processor.keep)
 
     def interceptor(self, methods: Collection[str]) -> aio.ServerInterceptor:
         """What makes a span of each call of *methods* that a server answers, if it is sampled."""

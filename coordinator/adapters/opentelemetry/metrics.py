@@ -33,6 +33,7 @@ from opentelemetry.sdk.metrics.export import (
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
 
 from coordinator.adapters.opentelemetry.delivery import Delivery
+from coordinator.adapters.opentelemetry.drafts import SCOPE
 from coordinator.adapters.opentelemetry.environment import Push
 from coordinator.adapters.opentelemetry.library import (
     CLOSE_S,
@@ -40,7 +41,6 @@ from coordinator.adapters.opentelemetry.library import (
     refused,
     resource,
 )
-from coordinator.adapters.opentelemetry.spans import SCOPE
 from coordinator.adapters.prometheus.metrics import Distribution, Example, Labels, Reading
 from coordinator.ports.clock import Clock
 

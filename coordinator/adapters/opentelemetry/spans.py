@@ -5,24 +5,17 @@ whoever drives the saga after a restart goes on with the same trace. No span is 
 lasts. Nobody's words enter: names, codes, numbers.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from opentelemetry.context import Context, get_current
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.sampling import Decision
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode, get_current_span
-from opentelemetry.util.types import AttributeValue
+from opentelemetry.trace import Link, SpanContext, SpanKind, get_current_span
 
 from coordinator.adapters.no_tracing import NoAttempt
 from coordinator.adapters.opentelemetry.attempt import AttemptSpan, add_consequences
-from coordinator.adapters.opentelemetry.ids import (
-    ChosenIds,
-    execute_span_id,
-    span_context,
-    under,
-    unrecorded,
-)
+from coordinator.adapters.opentelemetry.drafts import Attributes, Draft
+from coordinator.adapters.opentelemetry.ids import ChosenIds, execute_span_id, span_context, unrecorded
+from coordinator.adapters.opentelemetry.sampling import Bounds
 from coordinator.domain.events import (
     CancelRequested,
     DeadlinePassed,
@@ -36,27 +29,29 @@ from coordinator.domain.ids import execute_key
 from coordinator.domain.saga import Saga, StepOutcome, StepState
 from coordinator.domain.saga import Status as SagaStatus
 from coordinator.domain.summary import SagaSummary
-from coordinator.domain.trace import TraceContext, recorded_trace
+from coordinator.domain.trace import UNRECORDED, TraceContext, recorded_trace, unsampled
 from coordinator.ports.participants import Call, ExecuteCall
 from coordinator.ports.tracing import Attempt
 
-_Attributes = dict[str, AttributeValue]
-
-SCOPE: Final = "saga.coordinator"
-"""Of spans and metrics alike: who made them."""
-SCHEMA_URL: Final = "https://opentelemetry.io/schemas/1.44.0"
 _METHODS: Final = "saga.v1.ParticipantService/"
 
 
 class SagaSpans:
     """Keeps the port `Tracing`."""
 
-    def __init__(self, provider: TracerProvider, ids: ChosenIds, targets: Mapping[str, str]) -> None:
-        """*ids* are those that *provider* gives out; *targets* says where each service is."""
-        self._provider = provider
-        self._tracer = provider.get_tracer(SCOPE, schema_url=SCHEMA_URL)
+    def __init__(
+        self,
+        provider: TracerProvider,
+        ids: ChosenIds,
+        targets: Mapping[str, str],
+        keep: Callable[[Draft], None],
+    ) -> None:
+        """*ids* are those that *provider* gives out; *targets* says where each service is; *keep* gets each
+        span that has ended."""
+        self._bounds = Bounds(provider.sampler)
         self._ids = ids
         self._servers = {service: _server(target) for service, target in targets.items()}
+        self._keep = keep
 
     def begin(self) -> str:
         if place := unrecorded.get():
@@ -66,42 +61,45 @@ class SagaSpans:
             trace_id, sampled = handled.trace_id, handled.trace_flags.sampled
         else:
             trace_id = self._ids.generate_trace_id()
-            decision = self._provider.sampler.should_sample(None, trace_id, "saga").decision
-            sampled = decision is Decision.RECORD_AND_SAMPLE
+            sampled = self._bounds.take(trace_id, None)
         return str(TraceContext(f"{trace_id:032x}", f"{self._ids.generate_span_id():016x}", sampled))
 
     def started(self, saga: Saga) -> None:
-        context = recorded_trace(saga.trace)
+        context = self._recorded(saga.trace)
         if context is None:
             return
-        get_current_span().set_attribute("saga.id", saga.id)
+        handled = get_current_span()
+        handled.set_attribute("saga.id", saga.id)
+        caller = handled.get_span_context()
         # Told with the start of the saga, whose end nobody could wait for: the span is its becoming durable.
-        self._start(
+        self._draft(
             f"saga {saga.definition.name}",
-            get_current(),
+            _place(context),
+            caller if caller.is_valid else None,
             _about(saga.id, saga.definition.name),
-            trace_id=int(context.trace_id, 16),
-            span_id=int(context.span_id, 16),
-            start_time=_nanoseconds(saga.started_at),
+            started_ns=_nanoseconds(saga.started_at),
         ).end()
 
     def concerns(self, trace: str) -> None:
-        context = recorded_trace(trace)
+        context = self._recorded(trace)
         if context is None:
             return
         handled = get_current_span()
         if not handled.is_recording():
             return
         if handled.get_span_context().trace_id != int(context.trace_id, 16):
-            handled.add_link(span_context(context.trace_id, int(context.span_id, 16)))
+            handled.add_link(_place(context))
 
     def attempt(self, saga: Saga, call: Call) -> Attempt:
-        context = recorded_trace(saga.trace)
-        if context is None:
+        # Most are not, and each has many calls.
+        if saga.trace.endswith(UNRECORDED):
             return NoAttempt(saga.trace)
+        context = self._recorded(saga.trace)
+        if context is None:
+            return NoAttempt(unsampled(saga.trace))
         step = saga.step(call.step)
         direction = "Execute" if isinstance(call, ExecuteCall) else "Compensate"
-        attributes: _Attributes = {
+        attributes: Attributes = {
             **_about(saga.id, saga.definition.name),
             "rpc.system.name": "grpc",
             "rpc.method": _METHODS + direction,
@@ -119,7 +117,7 @@ class SagaSpans:
             links = _undone(context, saga, step)
         span = self._start(
             f"{direction} {call.step}",
-            under(context),
+            context,
             attributes,
             kind=SpanKind.CLIENT,
             span_id=span_id,
@@ -130,7 +128,7 @@ class SagaSpans:
         return AttemptSpan(span)
 
     def happened(self, saga: Saga, event: Event) -> None:
-        context = recorded_trace(saga.trace)
+        context = self._recorded(saga.trace)
         if context is None:
             return
         attributes = _about(saga.id, saga.definition.name)
@@ -153,50 +151,73 @@ class SagaSpans:
                 attributes |= {"saga.step": of} if of is not None else {}
             case _:
                 what = type(event).__name__
-        span = self._start(f"saga {saga.definition.name} {what}", under(context), attributes)
+        span = self._start(f"saga {saga.definition.name} {what}", context, attributes)
         if isinstance(event, DeadlinePassed):
             span.add_event("saga.deadline")
         if isinstance(event, ExpressionFailed):
-            span.set_status(Status(StatusCode.ERROR))
+            span.fail()
         add_consequences(span, event, saga)
         span.end()
 
     def rested(self, summary: SagaSummary) -> None:
-        context = recorded_trace(summary.trace)
+        context = self._recorded(summary.trace)
         if context is None:
             return
         attributes = _about(summary.id, summary.saga_name)
         attributes["saga.status"] = summary.status.value
         attributes["saga.forced"] = summary.forced
-        span = self._start(f"saga {summary.saga_name} ended", under(context), attributes)
+        span = self._start(f"saga {summary.saga_name} ended", context, attributes)
         if summary.needs_person:
             span.add_event("saga.dead_letter")
         if summary.status is not SagaStatus.COMPLETED:
-            span.set_status(Status(StatusCode.ERROR))
+            span.fail()
         span.end()
+
+    def _recorded(self, trace: str) -> TraceContext | None:
+        """The place that *trace* names, if its trace is recorded: by what was said when it began, and by the
+        sampler of this process."""
+        context = recorded_trace(trace)
+        if context is None or not self._bounds.take(int(context.trace_id, 16), context):
+            return None
+        return context
 
     def _start(
         self,
         name: str,
-        parent: Context,
-        attributes: _Attributes,
+        saga: TraceContext,
+        attributes: Attributes,
         *,
         kind: SpanKind = SpanKind.INTERNAL,
         links: Sequence[Link] = (),
-        trace_id: int | None = None,
         span_id: int | None = None,
-        start_time: int | None = None,
-    ) -> Span:
-        self._ids.trace_id, self._ids.span_id = trace_id, span_id
-        try:
-            return self._tracer.start_span(
-                name, parent, kind, attributes=attributes, links=links, start_time=start_time
-            )
-        finally:
-            self._ids.trace_id = self._ids.span_id = None
+    ) -> Draft:
+        """A span under that of *saga*, which begins now."""
+        if span_id is None:
+            span_id = self._ids.generate_span_id()
+        context = span_context(saga.trace_id, span_id)
+        return self._draft(name, context, _place(saga), attributes, kind=kind, links=links)
+
+    def _draft(
+        self,
+        name: str,
+        context: SpanContext,
+        parent: SpanContext | None,
+        attributes: Attributes,
+        *,
+        kind: SpanKind = SpanKind.INTERNAL,
+        links: Sequence[Link] = (),
+        started_ns: int | None = None,
+    ) -> Draft:
+        return Draft(
+            name, context, parent, attributes, self._keep, kind=kind, links=links, started_ns=started_ns
+        )
 
 
-def _about(saga_id: str, saga_name: str) -> _Attributes:
+def _place(context: TraceContext) -> SpanContext:
+    return span_context(context.trace_id, int(context.span_id, 16))
+
+
+def _about(saga_id: str, saga_name: str) -> Attributes:
     return {"saga.id": saga_id, "saga.name": saga_name}
 
 
@@ -210,7 +231,7 @@ def _undone(context: TraceContext, saga: Saga, step: StepState) -> Sequence[Link
     return (Link(span_context(context.trace_id, span_id), {"saga.link": "undoes"}),)
 
 
-def _server(target: str) -> _Attributes:
+def _server(target: str) -> Attributes:
     """Where a gRPC target leads: host and port or a socket's path if that is one place, else the target."""
     scheme, _, rest = target.partition(":")
     if scheme == "unix":

@@ -1,17 +1,21 @@
 """What may leave of a span, and what is counted and said of what does not arrive."""
 
 import logging
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from threading import Event
 
 import pytest
+from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
 from coordinator.adapters.opentelemetry.delivery import Deliveries, Delivery
+from coordinator.adapters.opentelemetry.drafts import SCHEMA_URL, SCOPE, Attributes, Draft, Maker
 from coordinator.adapters.opentelemetry.environment import Push, Wanted
 from coordinator.adapters.opentelemetry.exporting import AllowedSpans, CountingProcessor, allowed
+from coordinator.adapters.opentelemetry.ids import span_context
 
 SECRET = "canary-7d1f"
 PUSH = Push("otlp", "grpc", "collector:4317")
@@ -97,6 +101,68 @@ def a_delivery() -> Delivery:
     return delivery
 
 
+def a_maker() -> Maker:
+    return Maker(Resource({"service.name": "a test"}))
+
+
+def a_draft(keep: Callable[[Draft], None]) -> Draft:
+    """One that has everything a span can have, and has not ended."""
+    trace_id = 0xABCD
+    context, parent = span_context(f"{trace_id:032x}", 2), span_context(f"{trace_id:032x}", 3)
+    attributes: Attributes = {"saga.id": "s-1", "saga.attempt": 1}
+    links = (Link(span_context(f"{trace_id:032x}", 4), {"saga.link": "undoes"}),)
+    draft = Draft(
+        "Execute a", context, parent, attributes, keep, kind=SpanKind.CLIENT, links=links, started_ns=1_000
+    )
+    draft.add_event("saga.retry", {"saga.attempt": 1}, 2_000)
+    draft.add_event("saga.dead_letter")
+    draft.attributes["saga.outcome"] = "SUCCEEDED"
+    draft.fail()
+    return draft
+
+
+def test_what_was_noted_of_a_span_is_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
+    delivery, peer = a_delivery(), Peer(SpanExportResult.SUCCESS)
+    processor = CountingProcessor(AllowedSpans(peer, delivery, a_maker()), delivery)
+    before = time.time_ns()
+    a_draft(processor.keep).end(3_000)
+    a_draft(processor.keep).end()
+    open_one = a_draft(processor.keep)
+    processor.shutdown()  # type: ignore[no-untyped-call]
+    assert (delivery.sent, delivery.lost, open_one.ended_ns) == (2, 0, None)
+    first, second = peer.spans
+    assert (first.name, first.kind) == ("Execute a", SpanKind.CLIENT)
+    assert first.context == span_context(f"{0xABCD:032x}", 2)
+    assert first.parent == span_context(f"{0xABCD:032x}", 3)
+    assert (first.start_time, first.end_time) == (1_000, 3_000)
+    assert first.attributes == {"saga.id": "s-1", "saga.attempt": 1, "saga.outcome": "SUCCEEDED"}
+    retry, dead_letter = first.events
+    assert (retry.name, retry.attributes, retry.timestamp) == ("saga.retry", {"saga.attempt": 1}, 2_000)
+    assert (dead_letter.name, dead_letter.attributes) == ("saga.dead_letter", {})
+    assert before <= dead_letter.timestamp <= time.time_ns()
+    (link,) = first.links
+    assert (link.context.span_id, dict(link.attributes or {})) == (4, {"saga.link": "undoes"})
+    assert first.status.status_code is StatusCode.ERROR
+    assert first.resource.attributes == {"service.name": "a test"}
+    assert first.instrumentation_scope is not None
+    assert (first.instrumentation_scope.name, first.instrumentation_scope.schema_url) == (SCOPE, SCHEMA_URL)
+    assert second.end_time is not None
+    assert before <= second.end_time <= time.time_ns()
+
+
+def test_the_limits_of_the_environment_hold_for_our_spans_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "2")
+    monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", "1")
+    monkeypatch.setenv("OTEL_SPAN_LINK_COUNT_LIMIT", "0")
+    kept: list[Draft] = []
+    a_draft(kept.append).end()
+    span = a_maker().made(kept[0])
+    assert span.attributes == {"saga.id": "s-", "saga.attempt": 1, "saga.outcome": "SU"}
+    assert [event.name for event in span.events] == ["saga.dead_letter"]
+    assert not span.links
+
+
 @pytest.mark.parametrize(
     ("result", "sent", "lost"),
     [
@@ -109,7 +175,7 @@ def test_each_span_is_sent_or_lost(
     result: SpanExportResult | Exception, sent: int, lost: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     delivery = a_delivery()
-    AllowedSpans(Peer(result), delivery).export([a_span()] * 3)
+    AllowedSpans(Peer(result), delivery, a_maker()).export([a_span()] * 3)
     assert (delivery.sent, delivery.lost) == (sent, lost)
     assert SECRET not in caplog.text
 
@@ -118,7 +184,7 @@ def test_what_a_full_queue_drops_is_counted(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "4")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
     delivery, peer = a_delivery(), Peer(SpanExportResult.SUCCESS)
-    exporter = AllowedSpans(peer, delivery)
+    exporter = AllowedSpans(peer, delivery, a_maker())
     processor = CountingProcessor(exporter, delivery)
     try:
         with processor._batch_processor._export_lock:  # the thread that sends stands still
@@ -148,7 +214,7 @@ def test_what_is_in_a_call_that_is_left_behind_is_told_as_lost(
 
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "1")
     delivery, peer = a_delivery(), Stalls()
-    processor = CountingProcessor(AllowedSpans(peer, delivery), delivery)
+    processor = CountingProcessor(AllowedSpans(peer, delivery, a_maker()), delivery)
     try:
         processor.on_end(a_span())
         assert peer.is_asked.wait(5.0)

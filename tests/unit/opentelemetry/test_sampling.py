@@ -67,7 +67,7 @@ class Calls:
         self.places: list[str] = []
         self.followers: list[object] = []
         self.recorded = Recorded(sampler)
-        self._spans = SagaSpans(self.recorded.provider, self.recorded.ids, {})
+        self._spans = SagaSpans(self.recorded.provider, self.recorded.ids, {}, self.recorded.keep)
         headers = CallerContext(self.ignored.append)
         monkeypatch.setattr(propagate, "get_global_textmap", lambda: headers)
         self._around = SampledCalls(self.recorded.provider, self.recorded.ids, [METHOD], headers)
