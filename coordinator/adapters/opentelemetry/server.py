@@ -29,7 +29,7 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span, Status
 from opentelemetry.trace import StatusCode as SpanStatus
 
-from coordinator.adapters.opentelemetry.ids import ChosenIds, unrecorded, unrecorded_place, written
+from coordinator.adapters.opentelemetry.ids import ChosenIds, new_place, unrecorded, unrecorded_place, written
 from coordinator.adapters.opentelemetry.sampling import Bounds, under_caller
 from coordinator.domain.trace import TraceContext, parse_trace
 
@@ -129,17 +129,21 @@ class SampledCalls(aio.ServerInterceptor):
 
     def _answering(self, details: HandlerCallDetails, handler: Any) -> Callable[..., Awaitable[Any]]:
         async def answer(request: Any, context: _Context) -> Any:
-            headers = {key: value for key, value in context.invocation_metadata() or () if key in _HEADERS}
-            caller = _caller(default_getter.get(headers, "traceparent")) if headers else None
-            trace_id = self._ids.generate_trace_id() if caller is None else int(caller.trace_id, 16)
+            headers = [item for item in context.invocation_metadata() or () if item[0] in _HEADERS]
+            caller = _caller_of(headers) if headers else None
+            if caller is None:
+                trace_id, place = new_place()
+            else:
+                trace_id = int(caller.trace_id, 16)
+                place = unrecorded_place(trace_id, self._ids.generate_span_id())
             if self._bounds.take(trace_id, caller):
                 spanned = await self._spanned(details, handler)
                 # No other trace is begun before the one of this call is.
                 self._ids.trace_id = trace_id if caller is None else None
                 return await spanned(request, context)
             if headers:  # the library does so itself where it is called in
-                self._headers.check(headers)
-            token = unrecorded.set(unrecorded_place(trace_id, self._ids.generate_span_id()))
+                self._headers.check(dict(headers))
+            token = unrecorded.set(place)
             try:
                 return await handler.unary_unary(request, context)
             finally:
@@ -182,6 +186,10 @@ def current_trace() -> str:
         return place
     context = trace.get_current_span().get_span_context()
     return written(context) if context.is_valid else ""
+
+
+def _caller_of(headers: Sequence[Any]) -> TraceContext | None:
+    return _caller(default_getter.get(dict(headers), "traceparent"))
 
 
 def _caller(traceparent: Sequence[object] | None) -> TraceContext | None:

@@ -46,7 +46,7 @@ from coordinator.domain.outcomes import (
     Unproved,
 )
 from coordinator.domain.saga import Status
-from coordinator.domain.trace import recorded_trace
+from coordinator.domain.trace import UNRECORDED, recorded_trace
 from coordinator.engine.dispatcher import Load
 from coordinator.ports.clock import Clock
 
@@ -177,7 +177,8 @@ class PrometheusTelemetry:
 
     def _example(self, trace: str, value: float) -> Example | None:
         """What leads from a number to a trace; only to one that is recorded, or nobody finds it."""
-        if not trace or (context := recorded_trace(trace)) is None:
+        # Here and not there: each saga asks five times, and nearly none has one.
+        if not trace or trace.endswith(UNRECORDED) or (context := recorded_trace(trace)) is None:
             return None
         return Example(context.trace_id, context.span_id, value, self._clock.now())
 
