@@ -5,14 +5,14 @@ is posted to whoever drives the saga, and never acted upon here.
 """
 
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 
 from coordinator.domain.commands import Command
 from coordinator.domain.ids import IdempotencyKey, StepName
 from coordinator.domain.outcomes import Answer
 from coordinator.domain.saga import Saga
-from coordinator.domain.values import frozen
+from coordinator.domain.values import frozen, replace
 from coordinator.engine.dispatcher import Dispatcher
 from coordinator.ports.deferred import Cancellable
 from coordinator.ports.participants import Call

@@ -1,6 +1,6 @@
 """Spans of ours, noted while sagas run and made by the library in the thread that sends.
 
-To make one takes the library some 30 microseconds, and several times that where it is seldom done between
+To make one takes the library some 30 microseconds, and more than twice that where it is seldom done between
 much else, as where one saga of a hundred is recorded. A batch is made at one go, and no saga pays for it.
 """
 
