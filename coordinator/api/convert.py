@@ -2,10 +2,11 @@
 its own result, and what a `ShownPlan` holds."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Final
+from typing import Final, TypeVar
 
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import ListValue, Struct, Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -80,6 +81,12 @@ _STEP_STATUSES: Final[Mapping[StepStatus, types_pb2.StepStatus.ValueType]] = {
 _STEP_KINDS: Final[Mapping[StepKind, types_pb2.StepKind.ValueType]] = {
     kind: types_pb2.StepKind.Value(f"STEP_KIND_{kind.name}") for kind in StepKind
 }
+_Row = TypeVar("_Row", bound=Message)
+
+TIMELINE_FIRST_BYTES_MAX: Final = 128 << 10
+TIMELINE_NEWEST_BYTES_MAX: Final = 384 << 10
+"""The rest of a saga, its output above all, is to fit into a message beside them."""
+PAGE_BYTES_MAX: Final = 1 << 20
 _NO_ATTEMPTS: Final = (OperatorActed, StepOmitted, ExpressionFailed)
 """The events of a step that no call of it led to."""
 _UNDO_EVENTS: Final = (UndoBegun, StepCompensated, UndoRefused, UndoPending, UndoFaulted)
@@ -141,11 +148,39 @@ def to_saga_with_steps(view: SagaView) -> types_pb2.Saga:
 
 
 def to_saga_with_timeline(view: SagaView) -> types_pb2.Saga:
-    """All that is shown of a saga as it came about."""
+    """All that is shown of a saga as it came about; of a long history its beginning and its end."""
     saga = to_saga_with_steps(view)
-    for record in view.records:
-        _fill_entry(saga.timeline.add(), record)
+    records = view.records
+    first = _entries_at_most(TIMELINE_FIRST_BYTES_MAX, records)
+    newest = _entries_at_most(TIMELINE_NEWEST_BYTES_MAX, reversed(records[len(first) :]))
+    saga.timeline.extend(first)
+    saga.timeline.extend(reversed(newest))
+    saga.timeline_left_out = len(records) - len(first) - len(newest)
     return saga
+
+
+def _entries_at_most(bytes_max: int, records: Iterable[Record]) -> list[types_pb2.TimelineEntry]:
+    """As many of the next *records* as take at most so many bytes."""
+    entries = []
+    for record in records:
+        entry = to_entry(record)
+        bytes_max -= entry.ByteSize()
+        if bytes_max < 0:
+            break
+        entries.append(entry)
+    return entries
+
+
+def as_many_as_fit(rows: Iterable[_Row]) -> list[_Row]:
+    """So many of *rows*, in their order, as one page can hold: one at least, if there is any."""
+    shown: list[_Row] = []
+    bytes_left = PAGE_BYTES_MAX
+    for row in rows:
+        bytes_left -= row.ByteSize()
+        if shown and bytes_left < 0:
+            break
+        shown.append(row)
+    return shown
 
 
 def to_undo_plan(plan: ShownPlan) -> types_pb2.UndoPlan:

@@ -12,6 +12,7 @@ from grpc import aio
 
 from coordinator.api import requests
 from coordinator.api.convert import (
+    as_many_as_fit,
     saga_status,
     to_entry,
     to_saga,
@@ -30,7 +31,7 @@ from coordinator.api.definitions import (
 from coordinator.api.definitions import (
     cut_page as cut_definitions,
 )
-from coordinator.api.filters import cut_page, parse_filter, parse_page_token
+from coordinator.api.filters import next_page_token, parse_filter, parse_page_token
 from coordinator.api.streams import Kind, Streams
 from coordinator.api.waiting import patience_s
 from coordinator.domain.errors import Draining, InvalidDefinition, InvalidRequest, Violation, WaitTimedOut
@@ -90,8 +91,9 @@ class CoordinatorServicer(rpc.CoordinatorServiceServicer):
         after = parse_page_token(request.page_token, condition)
         limit = requests.page_size(request.page_size)
         rows = await self._sagas.page(condition, after=after, limit=limit + 1)
-        shown, token = cut_page(rows, limit, condition)
-        return pb.ListSagasResponse(sagas=map(to_saga, shown), next_page_token=token)
+        shown = as_many_as_fit(map(to_saga, rows[:limit]))
+        token = next_page_token(rows, len(shown), condition)
+        return pb.ListSagasResponse(sagas=shown, next_page_token=token)
 
     async def WatchSaga(
         self, request: pb.WatchSagaRequest, context: _Context

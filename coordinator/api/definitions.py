@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, NamedTuple
 
-from coordinator.api.convert import to_timestamp
+from coordinator.api.convert import as_many_as_fit, to_timestamp
 from coordinator.api.filters import decoded_token
 from coordinator.api.requests import NAME_CHARS_MAX, Violations
 from coordinator.domain import jsontext
@@ -57,11 +57,11 @@ def cut_page(
 ) -> pb.ListDefinitionsResponse:
     """The page of at most *limit* of *rows*, which hold one more where there is another page."""
     token = ""
-    last = rows[limit - 1].registration if len(rows) > limit else None
+    shown = as_many_as_fit(to_definition(row, with_text=False) for row in rows[:limit])
+    last = rows[len(shown) - 1].registration if len(rows) > len(shown) else None
     if last is not None:
         text = jsontext.canonical([_TOKEN_VERSION, _filter(request), last.name, last.number])
         token = base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
-    shown = [to_definition(row, with_text=False) for row in rows[:limit]]
     return pb.ListDefinitionsResponse(definitions=shown, next_page_token=token)
 
 

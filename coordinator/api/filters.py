@@ -55,19 +55,16 @@ def parse_filter(text: str) -> SagaFilter:
     return condition
 
 
-def cut_page(
-    rows: Sequence[SagaSummary], limit: int, condition: SagaFilter
-) -> tuple[Sequence[SagaSummary], str]:
-    """The rows to show, of which there are at most *limit*, and the token of the page behind them.
+def next_page_token(rows: Sequence[SagaSummary], shown: int, condition: SagaFilter) -> str:
+    """What leads to the page behind the first *shown* of *rows*; empty where there is none.
 
-    *rows* holds one more where there is another page.
+    *rows* holds at least one more where there is another page.
     """
-    shown = rows[:limit]
-    if len(rows) <= limit:
-        return shown, ""
-    last = shown[-1]
+    if len(rows) <= shown:
+        return ""
+    last = rows[shown - 1]
     text = jsontext.canonical([_TOKEN_VERSION, _digest(condition), last.started_at, last.id])
-    return shown, base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
 
 def parse_page_token(token: str, condition: SagaFilter) -> Cursor | None:

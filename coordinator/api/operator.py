@@ -8,6 +8,7 @@ from grpc import aio
 
 from coordinator.api import requests
 from coordinator.api.convert import (
+    as_many_as_fit,
     operator_verb,
     saga_status,
     to_exported_record,
@@ -15,7 +16,7 @@ from coordinator.api.convert import (
     to_saga_with_steps,
     to_saga_with_timeline,
 )
-from coordinator.api.filters import cut_page, parse_page_token
+from coordinator.api.filters import next_page_token, parse_page_token
 from coordinator.domain.actions import Effect
 from coordinator.domain.commands import Command, Compensate
 from coordinator.domain.saga import Saga
@@ -44,8 +45,9 @@ class OperatorServicer(rpc.OperatorServiceServicer):
         after = parse_page_token(request.page_token, _DEAD_LETTERS)
         limit = requests.page_size(request.page_size)
         rows = await self._sagas.page(_DEAD_LETTERS, after=after, limit=limit + 1)
-        shown, token = cut_page(rows, limit, _DEAD_LETTERS)
-        return pb.ListDeadLettersResponse(dead_letters=map(to_saga, shown), next_page_token=token)
+        shown = as_many_as_fit(map(to_saga, rows[:limit]))
+        token = next_page_token(rows, len(shown), _DEAD_LETTERS)
+        return pb.ListDeadLettersResponse(dead_letters=shown, next_page_token=token)
 
     async def ListPossibleActions(
         self, request: pb.ListPossibleActionsRequest, context: _Context

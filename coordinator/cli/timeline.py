@@ -125,6 +125,9 @@ def _rows(saga: Saga) -> Iterator[Row]:
     begun: dict[tuple[Lane, str], datetime] = {}
     for _, run in groupby(enumerate(saga.timeline), key=_alike):
         entries = list(run)
+        first, entry = entries[0]
+        if first and (missing := entry.seq - saga.timeline[first - 1].seq - 1):
+            yield Row(None, Lane.BOTH, f"{missing} records are left out here, 'saga watch' tells them")
         shown = entries if len(entries) <= ALIKE_SHOWN_MAX else [entries[0], entries[-1]]
         for index, entry in shown:
             lane = lane_of(entry)
@@ -156,10 +159,11 @@ def _last_row(saga: Saga, started: datetime) -> Row:
 
 
 def _alike(numbered: tuple[int, TimelineEntry]) -> object:
-    """What is the same in records that tell the same again; anything else is like nothing."""
+    """What is the same in records that tell the same again, one behind the other; anything else is like
+    nothing."""
     index, entry = numbered
     repeats = entry.type in _FAULTS | _PENDING and entry.retry_time is not None
-    return (entry.type, entry.step, entry.code) if repeats else index
+    return (entry.type, entry.step, entry.code, entry.seq - index) if repeats else index
 
 
 def _is_answered(later: Sequence[TimelineEntry], lane: Lane, step: str) -> bool:

@@ -35,6 +35,7 @@ DOMAIN: Final = "saga.v1"
 UNDECIDED: Final = "SAGA_UNDECIDED"
 _DETAILS_KEY: Final = "grpc-status-details-bin"
 _QUOTED_CHARS_MAX: Final = 1_000
+_TOO_LONG_TO_SEND: Final = "SERVER: Sent message larger than max"
 _CODE_NAMES: Final[Mapping[int, str]] = {code.value[0]: code.name for code in grpc.StatusCode}
 
 _CLASSES: Final[Mapping[str, type[ClientError]]] = {
@@ -155,8 +156,8 @@ def failure(code: str, details: str, trailing: Iterable[Any], asked: Asked) -> C
     if told.reason == UNDECIDED:
         kind = Undecided
     elif code == "RESOURCE_EXHAUSTED" and not told.is_ours and "larger than max" in details:
-        # Either side's limit: an answer of ours never comes near the client's.
-        kind = Broken if "CLIENT:" in details else InvalidRequest
+        # Either side's limit, and of either side's message: of these only the request was not taken.
+        kind = Broken if "CLIENT:" in details or _TOO_LONG_TO_SEND in details else InvalidRequest
     if told.is_ours and details:
         advice = _ADVICE_ON_READS if asked.only_reads else _ADVICE
         sentence = _bounded(details) + advice.get(told.reason, "")
@@ -230,6 +231,11 @@ def _sentence(kind: type[ClientError], code: str, details: str, asked: Asked) ->
     if kind is InvalidRequest and code == "RESOURCE_EXHAUSTED":
         written = "" if asked.only_reads else ", and nothing was written"
         return f"the request is larger than {asked.target} takes{written}: {_bounded(details)}"
+    if _TOO_LONG_TO_SEND in details:
+        return (
+            f"the answer to {asked.method} is longer than {asked.target} may send: raise its "
+            f"SAGA_MESSAGE_BYTES_MAX: {_bounded(details)}"
+        )
     return f"{asked.method} at {asked.target} failed with {code}: {_bounded(details) or 'it says no more'}"
 
 

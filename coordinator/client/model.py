@@ -351,6 +351,8 @@ class Saga:
     """The number of its newest journal record."""
     steps: tuple[Step, ...] = ()
     timeline: tuple[TimelineEntry, ...] = ()
+    """What happened, oldest first; of a history that is too long its beginning and its end: `watch` tells
+    all."""
     flags: tuple[str, ...] = ()
     """Contradictions seen, for a person to look at."""
     needs_person: bool = False
@@ -366,6 +368,8 @@ class Saga:
     """The result that its definition shapes; empty until it is COMPLETED, and where none is shaped."""
     undo_plan: UndoPlan | None = None
     """None also where its records cannot be read."""
+    timeline_left_out: int = 0
+    """How many entries of its timeline are left out in the middle."""
 
     @property
     def output(self) -> Any:

@@ -276,6 +276,7 @@ def to_saga(saga: types_pb2.Saga) -> Saga:
         overdue=saga.overdue,
         output_json=saga.output_json,
         undo_plan=_to_undo_plan(saga.undo_plan) if saga.HasField("undo_plan") else None,
+        timeline_left_out=saga.timeline_left_out,
     )
 
 
@@ -515,7 +516,7 @@ def _made(field: str, kind: Callable[..., _Value], **values: Any) -> _Value:
     else:
         try:
             return kind(**values)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             pass
     # Only now is each looked at by itself, which takes several times as long.
     wrong = next((name for name, value in values.items() if not _fits(kind, name, value)), "")
@@ -532,6 +533,6 @@ def _fits(kind: Callable[..., object], name: str, value: object) -> bool:
         return False
     try:
         kind(**{name: value})
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return False
     return True

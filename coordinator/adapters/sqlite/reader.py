@@ -140,10 +140,12 @@ class Reader:
 
     async def history(self, saga_id: SagaId) -> Sequence[Record]:
         try:
-            rows = await self._read(lambda db: db.execute(_HISTORY, (saga_id,)).fetchall())
+            # All in the thread: a saga may have tens of thousands of records, and the others are to go on.
+            return await self._read(
+                lambda db: _verified(saga_id, db.execute(_HISTORY, (saga_id,)).fetchall())
+            )
         except JournalDamaged as error:
             raise JournalCorrupt(saga_id, 0, f"the database page that holds it: {error.__cause__}") from None
-        return _verified(saga_id, rows)
 
     async def definition(self, digest: Digest) -> str | None:
         """What stands under *digest*, or else what is registered with it: many sagas hang on one of them."""

@@ -356,6 +356,7 @@ class Saga(_message.Message):
     OVERDUE_FIELD_NUMBER: _builtins.int
     OUTPUT_JSON_FIELD_NUMBER: _builtins.int
     UNDO_PLAN_FIELD_NUMBER: _builtins.int
+    TIMELINE_LEFT_OUT_FIELD_NUMBER: _builtins.int
     saga_id: _builtins.str
     """The saga's id, a UUIDv7."""
     saga_name: _builtins.str
@@ -388,6 +389,8 @@ class Saga(_message.Message):
     """The result that its definition's `output` shapes, JSON; empty until it is COMPLETED, or where the definition
     shapes none. Only in GetSaga's and StartSaga's answers.
     """
+    timeline_left_out: _builtins.int
+    """How many entries of its timeline are left out in the middle."""
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
         """When it was accepted."""
@@ -406,7 +409,9 @@ class Saga(_message.Message):
 
     @_builtins.property
     def timeline(self) -> _containers.RepeatedCompositeFieldContainer[Global___TimelineEntry]:
-        """All that happened, oldest first. Only in GetSaga's answer."""
+        """What happened, oldest first: all of it, but for the middle of one that is too long for a message, of which
+        the beginning and the end are here. WatchSaga tells all. Only in GetSaga's and ListPossibleActions's answers.
+        """
 
     @_builtins.property
     def flags(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -441,10 +446,11 @@ class Saga(_message.Message):
         overdue: _builtins.bool = ...,
         output_json: _builtins.str = ...,
         undo_plan: Global___UndoPlan | None = ...,
+        timeline_left_out: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "undo_plan", b"undo_plan", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "definition_digest", b"definition_digest", "definition_version", b"definition_version", "error_message", b"error_message", "expire_time", b"expire_time", "flags", b"flags", "forced", b"forced", "needs_person", b"needs_person", "output_json", b"output_json", "overdue", b"overdue", "request_id", b"request_id", "saga_id", b"saga_id", "saga_name", b"saga_name", "seq", b"seq", "status", b"status", "steps", b"steps", "timeline", b"timeline", "trace_id", b"trace_id", "undo_plan", b"undo_plan", "update_time", b"update_time"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "definition_digest", b"definition_digest", "definition_version", b"definition_version", "error_message", b"error_message", "expire_time", b"expire_time", "flags", b"flags", "forced", b"forced", "needs_person", b"needs_person", "output_json", b"output_json", "overdue", b"overdue", "request_id", b"request_id", "saga_id", b"saga_id", "saga_name", b"saga_name", "seq", b"seq", "status", b"status", "steps", b"steps", "timeline", b"timeline", "timeline_left_out", b"timeline_left_out", "trace_id", b"trace_id", "undo_plan", b"undo_plan", "update_time", b"update_time"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

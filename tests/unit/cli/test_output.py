@@ -93,6 +93,7 @@ def test_json_has_the_clients_fields_short_enums_and_times_in_utc() -> None:
         "overdue": False,
         "output_json": "",
         "undo_plan": None,
+        "timeline_left_out": 0,
     }
 
 

@@ -200,6 +200,32 @@ def test_many_attempts_that_tell_the_same_are_told_once() -> None:
     )
 
 
+def test_where_the_middle_is_left_out_that_is_said_and_nothing_is_counted_across_it() -> None:
+    again = [
+        at(1000 * n, EventType.UNDO_FAULTED, "pay", attempt=n, code="BUSY", retry_ms=900)
+        for n in range(1, 1001)
+    ]
+    whole = a_saga(SagaStatus.COMPENSATING, [STARTED, *again])
+    cut = replace(whole, timeline=(*whole.timeline[:3], *whole.timeline[-2:]), timeline_left_out=996)
+    assert (
+        drawn(cut)
+        == """
+         forward                            compensation
++0.000s  ── started ─────────────────────────────────────────────────────────
++1.000s                                     pay undo failed BUSY
+                                            … 0.9 s until retry
++2.000s                                     pay ×2 undo failed BUSY
+                                            … 0.9 s until retry
+         ── 996 records are left out here, 'saga watch' tells them ──────────
++16m39s                                     pay ×999 undo failed BUSY
+                                            … 0.9 s until retry
++16m40s                                     pay ×1000 undo failed BUSY
+                                            … 0.9 s until retry
+         ── still COMPENSATING ──────────────────────────────────────────────
+"""
+    )
+
+
 def test_only_attempts_that_tell_the_same_are_told_once() -> None:
     resumed = [at(1000 * n, EventType.SAGA_RESUMED) for n in range(1, 6)]
     saga = a_saga(SagaStatus.RUNNING, [STARTED, *resumed])

@@ -212,6 +212,13 @@ def test_what_cannot_be_sent_is_named_and_not_quoted(items: Any, payment: Any, f
     assert refused.value.__cause__ is None
 
 
+def test_a_number_that_no_machine_holds_is_named_where_yes_or_no_belongs() -> None:
+    # Of any other number Python makes one of the two.
+    with pytest.raises(InvalidRequest) as refused:
+        wire.request_of(coordinator_pb2.GetSagaRequest, saga_id="s-1", undo_inputs=2**63)
+    assert [violation.field for violation in refused.value.violations] == ["undo_inputs"]
+
+
 @pytest.mark.parametrize("wrong", [b"o-1", 7, None, "\ud800", ["o-1"]])
 def test_an_id_that_is_no_text_is_named(wrong: Any) -> None:
     """Protobuf itself takes bytes for text, and None for nothing given."""
