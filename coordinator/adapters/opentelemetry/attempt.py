@@ -47,6 +47,8 @@ class AttemptSpan:
         self.trace = written(span.context)
 
     def answered(self, answer: Answer) -> None:
+        if self._span.ended_ns is not None:
+            return  # it was abandoned when this was on its way already, and may be on its own way by now
         self._ended_ns = time.time_ns()
         match answer:
             case NoProof(code=code):

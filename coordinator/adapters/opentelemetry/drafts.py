@@ -90,7 +90,9 @@ class Draft:
 
     def end(self, at_ns: int | None = None) -> None:
         """It is over, now if nothing else is said: nothing more is said of it."""
-        self.ended_ns = time.time_ns() if at_ns is None else at_ns
+        ended_ns = time.time_ns() if at_ns is None else at_ns
+        # The machine's clock may have been set back meanwhile.
+        self.ended_ns = max(ended_ns, self.started_ns)
         self._keep(self)
 
 

@@ -11,11 +11,13 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
+from coordinator.adapters.opentelemetry.attempt import AttemptSpan
 from coordinator.adapters.opentelemetry.delivery import Deliveries, Delivery
 from coordinator.adapters.opentelemetry.drafts import SCHEMA_URL, SCOPE, Attributes, Draft, Maker
 from coordinator.adapters.opentelemetry.environment import Push, Wanted
 from coordinator.adapters.opentelemetry.exporting import AllowedSpans, CountingProcessor, allowed
 from coordinator.adapters.opentelemetry.ids import span_context
+from coordinator.domain.outcomes import NoProof, Unproved
 
 SECRET = "canary-7d1f"
 PUSH = Push("otlp", "grpc", "collector:4317")
@@ -149,6 +151,26 @@ def test_what_was_noted_of_a_span_is_what_is_sent(monkeypatch: pytest.MonkeyPatc
     assert (first.instrumentation_scope.name, first.instrumentation_scope.schema_url) == (SCOPE, SCHEMA_URL)
     assert second.end_time is not None
     assert before <= second.end_time <= time.time_ns()
+
+
+def test_no_span_ends_before_it_begins_though_the_clock_was_set_back() -> None:
+    kept: list[Draft] = []
+    a_draft(kept.append).end(500)
+    span = a_maker().made(kept[0])
+    assert (span.start_time, span.end_time) == (1_000, 1_000)
+
+
+def test_of_a_call_that_was_abandoned_nothing_more_is_said_when_its_answer_comes() -> None:
+    kept: list[Draft] = []
+    attempt = AttemptSpan(a_draft(kept.append))
+    attempt.abandoned()
+    (draft,) = kept
+    before = dict(draft.attributes)
+    # The thread that sends may be reading it.
+    attempt.answered(NoProof(Unproved.TRANSIENT, "UNAVAILABLE", ""))
+    attempt.abandoned()
+    assert (kept, draft.attributes) == ([draft], before)
+    assert before["saga.outcome"] == "ABANDONED"
 
 
 def test_the_limits_of_the_environment_hold_for_our_spans_too(monkeypatch: pytest.MonkeyPatch) -> None:
