@@ -869,6 +869,20 @@ async def test_an_answer_under_another_number_or_another_key_costs_no_other_call
     assert (service.opened, service.alone) == (1, [])
 
 
+async def test_an_answer_that_was_there_before_its_call_was_sent_is_none() -> None:
+    call = a_call(0)
+
+    async def guesses(stream: Stream) -> None:
+        guess = pb.ExecuteResponse(idempotency_key=call.key, succeeded=pb.Succeeded(output_json='"guessed"'))
+        # With the answer to the greeting, before which nothing is sent.
+        await stream.say(pb.NumberedAnswer(number=1, execute=guess))
+        await stream.answer_all()
+
+    async with served(guesses) as (adapter, service):
+        assert await adapter.perform(call, timeout_s=PATIENCE_S) == success_of(call)
+    assert service.delivered == {(call.key, call.attempt): 1}
+
+
 _TOO_LARGE: Final = pb.PerformResponse(
     answers=[
         pb.NumberedAnswer(

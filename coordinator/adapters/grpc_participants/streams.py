@@ -372,7 +372,9 @@ class _Stream:
         if answers:
             self._answered_at = self._loop.time()
         for numbered in answers:
-            # One that was given up may be answered all the same.
+            # One that was given up may be answered all the same, and one that was not sent yet by mistake.
+            if numbered.number in self._outgoing:
+                continue
             answer = self._waiting.pop(numbered.number, None)
             if answer is None:
                 continue
