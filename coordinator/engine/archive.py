@@ -13,8 +13,8 @@ from coordinator.domain.machine import Decision, evolve, start
 from coordinator.ports.journal import Record, SagaIndex
 
 DEFINITIONS_KEPT: Final = 256
-REPLAYED_AT_ONCE: Final = 500
-"""So many records are replayed before others get a turn: some ten milliseconds."""
+REPLAYED_AT_ONCE: Final = 50
+"""So many records are replayed before others get a turn: half a millisecond, as a saga needs many turns."""
 
 
 @lru_cache(maxsize=DEFINITIONS_KEPT)

@@ -58,8 +58,8 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 READ_LIMIT_S: Final = 2.0
-VERIFIED_AT_ONCE: Final = 500
-"""So many rows are verified before others get a turn: some ten milliseconds."""
+VERIFIED_AT_ONCE: Final = 50
+"""So many rows are verified before others get a turn: half a millisecond, for a saga needs dozens of turns."""
 _STEPS_BETWEEN_LOOKS: Final = 1_000
 """Virtual machine steps of SQLite between two looks at the time, some ten microseconds."""
 
