@@ -232,21 +232,28 @@ def a_status(code: grpc.StatusCode, details: str) -> grpc.aio.AioRpcError:
 
 
 class Line:
-    """A stream of gRPC that ends as a test says, once it was written to so often."""
+    """A stream of gRPC that ends as a test says, once it was written to so often. What it says after the
+    greeting it says when a call was sent."""
 
     def __init__(self, *reads: bytes | Exception, writes: int = 1) -> None:
         self._reads = list(reads)
+        self._greeting = reads[0]
         self._writes = writes
         self._written = asyncio.Event()
+        self._sent = asyncio.Event()
 
     async def write(self, message: bytes) -> None:
         self._writes -= 1
+        if pb.PerformRequest.FromString(message).calls:
+            self._sent.set()
         if self._writes == 0:
             self._written.set()
 
     async def read(self) -> bytes:
         if len(self._reads) == 1:
             await self._written.wait()
+        elif self._reads[0] is not self._greeting:
+            await self._sent.wait()
         read = self._reads.pop(0)
         if isinstance(read, Exception):
             raise read
@@ -367,18 +374,13 @@ async def test_a_call_whose_text_cannot_be_sent_costs_itself_alone_and_who_made_
         async def write(self, message: bytes) -> None:
             numbers.extend(numbered.number for numbered in pb.PerformRequest.FromString(message).calls)
             if 3 in numbers:
-                asked.set()
-
-        async def read(self) -> bytes:
-            if len(self._reads) == 2:
-                await asked.wait()
-            return await super().read()
+                self._sent.set()
 
     def tell(outcome: Answer | BaseException) -> None:
         told.append(outcome)
         more.append(calls.perform(EXECUTE, 5.0))
 
-    numbers, asked = list[int](), asyncio.Event()
+    numbers = list[int]()
     told, more = list[Answer | BaseException](), list[Awaitable[Answer]]()
     answers = [pb.NumberedAnswer(number=number, execute=_DONE) for number in (2, 3)]
     line = Answers(GREETED, pb.PerformResponse(answers=answers).SerializeToString(), GREETED)

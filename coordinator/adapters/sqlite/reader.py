@@ -59,7 +59,7 @@ _T = TypeVar("_T")
 
 READ_LIMIT_S: Final = 2.0
 VERIFIED_AT_ONCE: Final = 50
-"""So many rows are verified before others get a turn: half a millisecond, for a saga needs dozens of turns."""
+"""So many rows are verified before others get a turn: half a millisecond, as a saga needs many turns."""
 _STEPS_BETWEEN_LOOKS: Final = 1_000
 """Virtual machine steps of SQLite between two looks at the time, some ten microseconds."""
 
