@@ -74,7 +74,7 @@ class ApiServer:
         self._health = health.aio.HealthServicer()
         self._server = aio.server(
             interceptors=[*around, self._interceptor],
-            options=_options(message_bytes_max),
+            options=_options(message_bytes_max, calls_open_max),
             maximum_concurrent_rpcs=calls_open_max,
         )
         coordinator_pb2_grpc.add_CoordinatorServiceServicer_to_server(
@@ -154,7 +154,7 @@ class ApiServer:
             ) from None
 
 
-def _options(message_bytes_max: int) -> list[tuple[str, int]]:
+def _options(message_bytes_max: int, calls_open_max: int) -> list[tuple[str, int]]:
     return [
         # Two coordinators on one port would share its calls: the second one has to fail instead.
         ("grpc.so_reuseport", 0),
@@ -165,6 +165,10 @@ def _options(message_bytes_max: int) -> list[tuple[str, int]]:
         ("grpc.keepalive_permit_without_calls", 1),
         ("grpc.http2.min_ping_interval_without_data_ms", PING_INTERVAL_MIN_S * 1000),
         ("grpc.http2.min_recv_ping_interval_without_data_ms", PING_INTERVAL_MIN_S * 1000),
+        # Calls that have come and that Python has not yet taken. Of more than 1,000 gRPC would by itself drop
+        # some at random, with a bare CANCELLED: what comes at once may be as much as may be open.
+        ("grpc.server.max_pending_requests", calls_open_max),
+        ("grpc.server.max_pending_requests_hard_limit", calls_open_max),
     ]
 
 

@@ -155,6 +155,12 @@ async def test_more_open_calls_than_allowed_are_refused_at_once() -> None:
         await asyncio.gather(*placed)
 
 
+async def test_of_many_calls_that_come_at_once_none_is_dropped() -> None:
+    async with coordinator(calls_open_max=4000) as c:
+        answers = await asyncio.gather(*(c.health() for _ in range(3000)))
+    assert set(answers) == {"SERVING"}
+
+
 @pytest.mark.parametrize(
     "listen",
     [
