@@ -21,11 +21,13 @@ from coordinator.domain.errors import (
     InvalidRequest,
     JournalCorrupt,
     JournalDamaged,
+    Overloaded,
     SagaError,
     Violation,
 )
 
 OURS: Final = "/saga."
+OPERATORS: Final = "/saga.v1.OperatorService/"
 _FRAMES_LOGGED_MAX: Final = 5
 # What a caller did wrong is usual; these say something about us or about our load.
 _UNUSUAL: Final = frozenset(
@@ -50,9 +52,12 @@ _Behaviour: TypeAlias = Callable[[Any, aio.ServicerContext[Any, Any]], Awaitable
 class CallInterceptor(aio.ServerInterceptor):
     """Gate, error table, access log and registry of running calls, for the services of this project."""
 
-    def __init__(self, follower: Callable[[], Ended | None] = lambda: None) -> None:
-        """*follower* says of the call that begins who follows it; None for nobody."""
+    def __init__(self, follower: Callable[[], Ended | None] = lambda: None, *, calls_open_max: int) -> None:
+        """*follower* says of the call that begins who follows it; None for nobody. Beyond *calls_open_max*
+        callers are refused; operators never are, since they come where there is too much of something."""
         self._follower = follower
+        self._calls_open_max = calls_open_max
+        self._calls_open = 0
         self.is_open = False
         """Whether sagas may be asked for; until then every call is answered UNAVAILABLE."""
         self._running: set[asyncio.Task[Any]] = set()
@@ -66,20 +71,30 @@ class CallInterceptor(aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None or not method.startswith(OURS):
             return handler
+        return self._surrounded(method, handler, needs_place=not method.startswith(OPERATORS))
+
+    def for_entries(self) -> aio.ServerInterceptor:
+        """Stands around entries of streams as this does around calls. They need no place among those: their
+        stream has one, and they have room of their own."""
+        return _EntryInterceptor(self)
+
+    def _surrounded(
+        self, method: str, handler: "grpc.RpcMethodHandler[Any, Any]", *, needs_place: bool
+    ) -> _Handler:
         if handler.unary_stream is not None:
             return grpc.unary_stream_rpc_method_handler(
-                self._stream(method, handler.unary_stream),
+                self._stream(method, handler.unary_stream, needs_place),
                 _reader(handler.request_deserializer),
                 handler.response_serializer,
             )
         if handler.stream_stream is not None:
             return grpc.stream_stream_rpc_method_handler(
-                self._stream(method, handler.stream_stream),
+                self._stream(method, handler.stream_stream, needs_place),
                 _reader(handler.request_deserializer),
                 handler.response_serializer,
             )
         return grpc.unary_unary_rpc_method_handler(
-            self._around(method, handler.unary_unary),
+            self._around(method, handler.unary_unary, needs_place),
             _reader(handler.request_deserializer),
             handler.response_serializer,
         )
@@ -89,7 +104,7 @@ class CallInterceptor(aio.ServerInterceptor):
         if self._running:
             await asyncio.wait(self._running, timeout=timeout_s)
 
-    def _stream(self, method: str, behaviour: Any) -> _Behaviour:
+    def _stream(self, method: str, behaviour: Any, needs_place: bool) -> _Behaviour:
         async def send_all(request: Any, context: _Context) -> None:
             # Written from here, not yielded on: when the client leaves, one cancellation unwinds it all.
             messages: AsyncGenerator[Any, None] = behaviour(request, context)
@@ -97,19 +112,24 @@ class CallInterceptor(aio.ServerInterceptor):
                 async for message in messages:
                     await context.write(message)
 
-        return self._around(method, send_all)
+        return self._around(method, send_all, needs_place)
 
-    def _around(self, method: str, behaviour: Any) -> _Behaviour:
+    def _around(self, method: str, behaviour: Any, needs_place: bool) -> _Behaviour:
         async def run(request: Any, context: _Context) -> Any:
             loop = asyncio.get_running_loop()
             began_at, code, reason = loop.time(), StatusCode.OK, ""
             saga_id, ended = "", self._follower()
+            has_place = False
             task = asyncio.current_task()
             if task is not None:
                 self._running.add(task)
             try:
                 try:
                     self._check_gate()
+                    if needs_place:
+                        self._check_room()
+                        self._calls_open += 1
+                        has_place = True
                     check_readable(request)
                     answer = await behaviour(request, context)
                     if ended is not None:
@@ -127,6 +147,8 @@ class CallInterceptor(aio.ServerInterceptor):
                 code = StatusCode.CANCELLED
                 raise
             finally:
+                if has_place:
+                    self._calls_open -= 1
                 if task is not None:
                     self._running.discard(task)
                 if ended is not None:
@@ -145,6 +167,30 @@ class CallInterceptor(aio.ServerInterceptor):
                 "the coordinator is starting and first takes up the sagas of its journal; nothing was "
                 "written, ask again"
             )
+
+    def _check_room(self) -> None:
+        if self._calls_open >= self._calls_open_max:
+            raise Overloaded(
+                f"{self._calls_open_max} calls are open, which is this coordinator's limit; nothing was "
+                "written, try again later"
+            )
+
+
+class _EntryInterceptor(aio.ServerInterceptor):
+    """What `CallInterceptor.for_entries` gives."""
+
+    def __init__(self, calls: CallInterceptor) -> None:
+        self._calls = calls
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[_Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> _Handler:
+        handler = await continuation(handler_call_details)
+        if handler is None:
+            return None
+        return self._calls._surrounded(handler_call_details.method, handler, needs_place=False)
 
 
 def _saga_id(message: object) -> str:

@@ -41,6 +41,9 @@ UNARY_METHODS: Final = frozenset(
 )
 """As they stand on the wire: each is answered once."""
 CALLS_OPEN_MAX: Final = 10_000
+CALLS_RESERVED: Final = 1_000
+"""How many more may be open of those that look after us, however many wait for sagas: health checks,
+operators, reflection. Who is refused takes one of these, too, for a moment."""
 ABORTED_SETTLE_S: Final = 5.0
 STREAMS_END_S: Final = 0.3
 KEEPALIVE_S: Final = 60
@@ -68,14 +71,14 @@ class ApiServer:
         follower: Callable[[], Ended | None] = lambda: None,
     ) -> None:
         """*around* are interceptors that stand around ours; *follower* is as in `CallInterceptor`."""
-        self._interceptor = CallInterceptor(follower)
+        self._interceptor = CallInterceptor(follower, calls_open_max=calls_open_max)
         # A stream may have as many entries under way as there may be calls.
-        self._streams = Streams([*around, self._interceptor], entries_max=calls_open_max)
+        self._streams = Streams([*around, self._interceptor.for_entries()], entries_max=calls_open_max)
         self._health = health.aio.HealthServicer()
         self._server = aio.server(
             interceptors=[*around, self._interceptor],
-            options=_options(message_bytes_max, calls_open_max),
-            maximum_concurrent_rpcs=calls_open_max,
+            options=_options(message_bytes_max, calls_open_max + CALLS_RESERVED),
+            maximum_concurrent_rpcs=calls_open_max + CALLS_RESERVED,
         )
         coordinator_pb2_grpc.add_CoordinatorServiceServicer_to_server(
             CoordinatorServicer(sagas, definitions, self._streams, wait_max_s=wait_max_s), self._server

@@ -7,6 +7,7 @@ import socket
 import sys
 import time
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,20 @@ from coordinator.domain.errors import (
     StartupFailed,
 )
 from coordinator.domain.ids import SagaId
-from coordinator.ports.journal import Quarantine
+from coordinator.ports.journal import Piece, Quarantine
 from saga.orders.v1 import orders_pb2
 from saga.v1 import coordinator_pb2 as pb
+from saga.v1 import operator_pb2, operator_pb2_grpc
 from saga.v1.types_pb2 import SagaStatus
-from tests.integration.api_harness import TOKEN, Coordinator, coordinator, hear_everything, order, refusal
+from tests.integration.api_harness import (
+    TOKEN,
+    Coordinator,
+    StoreOfTwoPieces,
+    coordinator,
+    hear_everything,
+    order,
+    refusal,
+)
 
 SERVICES = [
     "",
@@ -144,15 +154,78 @@ async def test_a_stop_aborts_what_runs_longer_than_its_grace_and_leaves_no_handl
     assert refused.code in (StatusCode.UNAVAILABLE, StatusCode.CANCELLED)
 
 
-async def test_more_open_calls_than_allowed_are_refused_at_once() -> None:
-    async with coordinator(calls_open_max=3) as c:
+@asynccontextmanager
+async def full(calls_open_max: int = 3) -> AsyncIterator[tuple[Coordinator, list[Any]]]:
+    """A coordinator with as many callers as it lets in, and their calls: each waits for its saga."""
+    async with coordinator(calls_open_max=calls_open_max) as c:
         c.participants.hold("createOrder")
-        placed = [asyncio.ensure_future(_awaited(c.orders.PlaceOrder(order(f"o-{n}")))) for n in range(3)]
-        await c.participants.called("createOrder", times=3)
-        refused = await refusal(c.orders.PlaceOrder(order("o-9"), timeout=2))
-        assert refused.code is StatusCode.RESOURCE_EXHAUSTED
+        placed = [c.orders.PlaceOrder(order(f"o-{n}")) for n in range(calls_open_max)]
+        waiting = [asyncio.ensure_future(_awaited(call)) for call in placed]
+        await c.participants.called("createOrder", times=calls_open_max)
+        yield c, placed
         c.participants.release("createOrder")
-        await asyncio.gather(*placed)
+        await asyncio.gather(*waiting, return_exceptions=True)
+
+
+async def test_more_open_calls_than_allowed_are_refused_at_once(caplog: pytest.LogCaptureFixture) -> None:
+    hear_everything(caplog)
+    async with full() as (c, _):
+        for call in (
+            c.orders.PlaceOrder(order("o-9"), timeout=2),
+            c.api.ListSagas(pb.ListSagasRequest(), timeout=2),
+        ):
+            refused = await refusal(call)
+            assert (refused.code, refused.reason) == (StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+            assert refused.message == (
+                "3 calls are open, which is this coordinator's limit; nothing was written, try again later"
+            )
+        watch = c.api.WatchSaga(pb.WatchSagaRequest(saga_id="s-1"), timeout=2)
+        refused = await refusal(_drained(watch))
+        assert (refused.code, refused.reason) == (StatusCode.RESOURCE_EXHAUSTED, "OVERLOADED")
+    told = [vars(record) for record in caplog.records if vars(record).get("reason") == "OVERLOADED"]
+    assert sorted(one["method"].rpartition("/")[2] for one in told) == [
+        "ListSagas",
+        "PlaceOrder",
+        "WatchSaga",
+    ]
+    assert {one["levelname"] for one in told} == {"INFO"}
+    assert c.participants.names().count("createOrder") == 3
+
+
+async def test_callers_that_fill_a_coordinator_shut_out_no_operator_and_no_health_check() -> None:
+    async with full() as (c, _):
+        operator: Any = operator_pb2_grpc.OperatorServiceStub(c.channel)
+        for _ in range(5):
+            assert await c.health() == "SERVING"
+            await operator.ListDeadLetters(operator_pb2.ListDeadLettersRequest(), timeout=2)
+
+
+async def test_operators_take_no_place_from_callers(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never_whole(_: StoreOfTwoPieces) -> AsyncIterator[Piece]:
+        yield Piece(b"journal", 7)
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(StoreOfTwoPieces, "backup", never_whole)
+    async with coordinator(calls_open_max=1) as c:
+        operator: Any = operator_pb2_grpc.OperatorServiceStub(c.channel)
+        copy = operator.BackupJournal(operator_pb2.BackupJournalRequest())
+        await copy.read()
+        assert await c.saga_count() == 0
+        copy.cancel()
+
+
+async def test_who_was_answered_or_left_or_was_refused_leaves_a_place() -> None:
+    async with full() as (c, placed):
+        for _ in range(5):
+            await refusal(c.orders.PlaceOrder(order("o-9"), timeout=2))
+        placed[0].cancel()
+        async with asyncio.timeout(5):
+            while c.server._interceptor._calls_open == 3:
+                await asyncio.sleep(0.005)
+        assert await c.saga_count() == 3
+        assert await c.saga_count() == 3
+        await refusal(c.api.GetSaga(pb.GetSagaRequest(saga_id="nope")))
+        assert await c.saga_count() == 3
 
 
 async def test_of_many_calls_that_come_at_once_none_is_dropped() -> None:

@@ -302,6 +302,17 @@ async def test_a_stream_with_as_much_under_way_as_it_may_have_is_read_no_further
         assert await c.saga_count() == 5
 
 
+async def test_orders_of_a_stream_take_no_place_among_open_calls() -> None:
+    async with streaming(calls_open_max=1) as (orders, c):
+        for number in (1, 2, 3):
+            await orders.send((number, order(f"o-{number}")))
+            await orders.until(number)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await c.orders.PlaceOrder(order("o-4"))
+    assert read_refusal(refused.value).reason == "OVERLOADED"  # the stream itself is an open call
+    assert [orders.status(number) for number in (1, 2, 3)] == ["SUCCESS"] * 3
+
+
 @pytest.mark.parametrize(
     ("numbers", "path"),
     [((1, 1), "orders[1].number"), ((2, 1), "orders[1].number"), ((0,), "orders[0].number")],
