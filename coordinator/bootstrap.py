@@ -11,13 +11,13 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from importlib import metadata
 from pathlib import Path
 from types import MappingProxyType
-from typing import Final
+from typing import Final, TextIO
 
 # gRPC's core would print lines of its own between ours; it reads this when it is loaded, which is here.
 os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -179,9 +179,7 @@ async def _live(
             http.serving()
             also = f", metrics and probes at {http_address}" if http_address else ""
             _log.info("serving at %s%s", address, also, extra={"sagas": sagas})
-            print(f"coordinator ready {address}", flush=True)
-            if http_address:
-                print(f"http ready {http_address}", flush=True)
+            _say_ready(address, http_address)
             await asyncio.wait(endings, return_when=asyncio.FIRST_COMPLETED)
         recovery.cancel()
         failure = next((f.result() for f in (pool.failed, journal.failed) if f.done()), None)
@@ -192,6 +190,31 @@ async def _live(
         feed.close()
         await asyncio.gather(api.stop(settings.drain_grace_s), http.stop(settings.drain_grace_s))
     return failure
+
+
+def _say_ready(address: str, http_address: str) -> None:
+    """Tell whoever started us. A stdout that takes nothing is no reason to stop: no saga needs it."""
+    why: object = "it is closed"
+    if sys.stdout is not None:
+        try:
+            print(f"coordinator ready {address}", flush=True)
+            if http_address:
+                print(f"http ready {http_address}", flush=True)
+            return
+        except (OSError, ValueError) as error:
+            why = getattr(error, "strerror", None) or error
+            _throw_away(sys.stdout)
+    _log.warning(
+        "the line that says that the coordinator is ready could not be written to stdout (%s); it serves all "
+        "the same, and this log says where",
+        why,
+    )
+
+
+def _throw_away(stream: TextIO) -> None:
+    """What is left in its buffer would fail once more at exit, with a traceback and another exit code."""
+    with suppress(OSError, ValueError):
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def _files(settings: Settings, expressions: CelExpressions) -> DefinitionFiles:

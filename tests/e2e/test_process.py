@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import grpc
@@ -64,11 +64,8 @@ def health_of(channel: grpc.Channel) -> int:
     return check(health_pb2.HealthCheckRequest(), timeout=5).status
 
 
-def failed_start(
-    tmp_path: Path, limit: Callable[[], None] | None = None, **settings: str
-) -> subprocess.CompletedProcess[str]:
-    """Start a coordinator that must refuse to start, and return what it said."""
-    environment = {
+def environment(tmp_path: Path, **settings: str) -> dict[str, str]:
+    return {
         **os.environ,
         "SAGA_LISTEN": "127.0.0.1:0",
         "SAGA_JOURNAL": str(tmp_path / "journal.sqlite3"),
@@ -76,9 +73,15 @@ def failed_start(
         "SAGA_SERVICES": json.dumps(dict.fromkeys(SERVICES, "127.0.0.1:1")),
         **settings,
     }
+
+
+def failed_start(
+    tmp_path: Path, limit: Callable[[], None] | None = None, **settings: str
+) -> subprocess.CompletedProcess[str]:
+    """Start a coordinator that must refuse to start, and return what it said."""
     return subprocess.run(
         [sys.executable, "-m", "coordinator"],
-        env=environment,
+        env=environment(tmp_path, **settings),
         cwd=ROOT,
         capture_output=True,
         text=True,
@@ -278,6 +281,60 @@ def test_a_journal_that_fails_stops_the_process_and_the_restart_goes_on(tmp_path
             for again in range(number + 1):
                 answer = orders.PlaceOrder(an_order(f"o-{again}"), timeout=30)
                 assert answer.status == orders_pb2.SUCCESS
+
+
+@pytest.mark.parametrize("command", [["python", "-m", "coordinator"], ["saga", "serve"]])
+@pytest.mark.parametrize("stdout", ["full", "closed", "nobody reads it"])
+def test_a_ready_line_that_cannot_be_written_is_a_warning_and_the_coordinator_serves(
+    tmp_path: Path, command: list[str], stdout: str
+) -> None:
+    with silenced(tmp_path, command, stdout) as process:
+        assert process.stderr is not None
+        told: list[dict[str, str]] = []
+        while not told or not told[-1]["message"].startswith("serving at "):
+            told.append(json.loads(process.stderr.readline()))
+        with grpc.insecure_channel(told[-1]["message"].removeprefix("serving at ")) as channel:
+            assert health_of(channel) == health_pb2.HealthCheckResponse.SERVING
+        process.send_signal(signal.SIGTERM)
+        told += [json.loads(line) for line in process.stderr]
+        assert process.wait(20) == 0
+    warnings = [line["message"] for line in told if line["level"] != "INFO"]
+    if (command[0], stdout) == ("saga", "closed"):
+        assert warnings == []  # it was given another one before it came to this
+    else:
+        why = {"full": "No space left on device", "closed": "it is closed", "nobody reads it": "Broken pipe"}
+        (warning,) = warnings
+        assert warning == (
+            "the line that says that the coordinator is ready could not be written to stdout "
+            f"({why[stdout]}); it serves all the same, and this log says where"
+        )
+
+
+@contextmanager
+def silenced(tmp_path: Path, command: list[str], stdout: str) -> Iterator["subprocess.Popen[str]"]:
+    """A coordinator whose stdout takes nothing."""
+    if stdout == "nobody reads it":
+        reader, out = os.pipe()
+        os.close(reader)
+    else:
+        out = os.open("/dev/full" if stdout == "full" else os.devnull, os.O_WRONLY)
+    program = [str(Path(sys.executable).parent / command[0]), *command[1:]]
+    shell = ["sh", "-c", f'exec "$@"{" >&-" if stdout == "closed" else ""}', "sh"]
+    process = subprocess.Popen(
+        shell + program,
+        # Python is to keep what it could not write, as it does by itself: it would fail again at exit.
+        env=environment(tmp_path, PYTHONUNBUFFERED=""),
+        cwd=ROOT,
+        stdout=out,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    os.close(out)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
 
 
 def _no_room_for_files() -> None:
