@@ -65,6 +65,9 @@ _log = logging.getLogger("coordinator")
 
 def main(flags: Mapping[str, object] = MappingProxyType({})) -> int:
     """Run a coordinator with the settings of *flags* and the environment until it is told to stop."""
+    if sys.stderr is None:
+        # The shell has closed it before it started us: what is logged goes to nowhere.
+        sys.stderr = open(os.devnull, "w")  # noqa: SIM115
     # A crash below Python, in gRPC or SQLite, leaves at least its stack on stderr.
     faulthandler.enable()
     try:
@@ -76,8 +79,15 @@ def main(flags: Mapping[str, object] = MappingProxyType({})) -> int:
         _collect_less_often()
         return asyncio.run(serve(settings, asked))
     except StartupFailed as error:
-        print(f"The coordinator did not start: {error}", file=sys.stderr)
+        with suppress(OSError, ValueError):
+            print(f"The coordinator did not start: {error}", file=sys.stderr)
         return EXIT_NOT_STARTED
+    finally:
+        # A disk that is full takes no log either, and that changes no exit code.
+        try:
+            sys.stderr.flush()
+        except (OSError, ValueError):
+            _throw_away(sys.stderr)
 
 
 def _collect_less_often() -> None:

@@ -310,6 +310,38 @@ def test_a_ready_line_that_cannot_be_written_is_a_warning_and_the_coordinator_se
         )
 
 
+@pytest.mark.parametrize("command", [["python", "-m", "coordinator"], ["saga", "serve"]])
+@pytest.mark.parametrize("redirected", ["2>&-", "2>/dev/full"])
+def test_a_coordinator_without_a_stderr_serves_stops_and_keeps_its_exit_codes(
+    tmp_path: Path, command: list[str], redirected: str
+) -> None:
+    program = [str(Path(sys.executable).parent / command[0]), *command[1:]]
+    shell = ["sh", "-c", f'exec "$@" {redirected}', "sh", *program]
+    # As by itself, Python keeps what it could not write: it would fail again at exit.
+    settings = environment(tmp_path, PYTHONUNBUFFERED="")
+    with subprocess.Popen(shell, env=settings, cwd=ROOT, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            said, _, address = process.stdout.readline().strip().rpartition(" ")
+            assert said == "coordinator ready"
+            with grpc.insecure_channel(address) as channel:
+                assert health_of(channel) == health_pb2.HealthCheckResponse.SERVING
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(20) == 0
+            assert process.stdout.read() == ""
+        finally:
+            process.kill()
+    refused = subprocess.run(
+        shell,
+        env={**settings, "SAGA_DEFINITIONS": str(tmp_path / "none")},
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        timeout=30,
+        check=False,
+    )
+    assert (refused.returncode, refused.stdout) == (2, b"")
+
+
 @contextmanager
 def silenced(tmp_path: Path, command: list[str], stdout: str) -> Iterator["subprocess.Popen[str]"]:
     """A coordinator whose stdout takes nothing."""
