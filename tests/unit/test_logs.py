@@ -809,6 +809,30 @@ def test_a_log_call_that_is_wrong_is_found_after_a_set_up_too() -> None:
     assert told == "what was logged at <string>:5 makes no line: TypeError"
 
 
+@pytest.mark.parametrize("level", ["DEBUG", "INFO"])
+def test_a_caller_who_leaves_while_it_is_answered_is_no_error(level: str) -> None:
+    done = run(
+        "from coordinator.adapters.logs import configure_logs\n"
+        "from grpc._cython.cygrpc import ExecuteBatchError\n"
+        f"for _ in range(2): configure_logs({level!r}, format='json')\n"
+        "def tell(logger, kind):\n"
+        "    try: raise kind('Failed \"execute_batch\"')\n"
+        "    except kind: logging.getLogger(logger).exception(f'{kind.__name__} in {logger}')\n"
+        "tell('grpc._cython.cygrpc', ExecuteBatchError)\n"
+        "tell('grpc._cython.cygrpc', ValueError)\n"
+        "tell('coordinator', ExecuteBatchError)\n"
+        "logging.getLogger('grpc._cython.cygrpc').error('no exception')\n"
+    )
+    told = [(line["level"], line["message"]) for line in map(json.loads, done.stderr.splitlines())]
+    left = ("DEBUG", "ExecuteBatchError in grpc._cython.cygrpc")
+    assert told == [
+        *([left] if level == "DEBUG" else []),
+        ("ERROR", "ValueError in grpc._cython.cygrpc"),
+        ("ERROR", "ExecuteBatchError in coordinator"),
+        ("ERROR", "no exception"),
+    ]
+
+
 def test_a_set_up_is_told_whom_to_ask_for_the_trace() -> None:
     done = run(
         "from coordinator.adapters.logs import configure_logs\n"

@@ -37,8 +37,20 @@ def configure_logs(
     # records that hold a server while it is freed, and formatting one of them ends the process.
     for library in ("aiosqlite", "grpc"):
         logging.getLogger(library).setLevel(logging.INFO)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_without_who_left)
     # It warns of every request that makes no sense: whoever reaches the port could fill the disk.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
+
+
+def _without_who_left(record: logging.LogRecord) -> bool:
+    """gRPC tells it as an error, with a traceback, if a caller leaves at the moment that its answer is sent.
+    Whoever calls with a short deadline does that all the time, and nobody has to look at it."""
+    kind = record.exc_info[0] if record.exc_info else None
+    if kind is None or kind.__name__ != "ExecuteBatchError":
+        return True
+    record.levelno, record.levelname = logging.DEBUG, logging.getLevelName(logging.DEBUG)
+    # Whether its level is told was asked before, of the one that gRPC gave it.
+    return logging.getLogger().isEnabledFor(logging.DEBUG)
 
 
 def _form(asked: str, stream: TextIO) -> Render:
