@@ -110,7 +110,12 @@ class CallInterceptor(aio.ServerInterceptor):
             messages: AsyncGenerator[Any, None] = behaviour(request, context)
             async with aclosing(messages):
                 async for message in messages:
-                    await context.write(message)
+                    try:
+                        await context.write(message)
+                    except Exception as error:
+                        if not _has_left(error):
+                            raise
+                        raise asyncio.CancelledError from None
 
         return self._around(method, send_all, needs_place)
 
@@ -191,6 +196,11 @@ class _EntryInterceptor(aio.ServerInterceptor):
         if handler is None:
             return None
         return self._calls._surrounded(handler_call_details.method, handler, needs_place=False)
+
+
+def _has_left(error: Exception) -> bool:
+    """Whether *error* is that of a write to a caller who left at that moment: gRPC keeps its class to itself."""
+    return type(error).__name__ == "ExecuteBatchError"
 
 
 def _saga_id(message: object) -> str:
