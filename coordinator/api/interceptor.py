@@ -199,7 +199,7 @@ class _EntryInterceptor(aio.ServerInterceptor):
 
 
 def _has_left(error: Exception) -> bool:
-    """Whether *error* is that of a write to a caller who left at that moment: gRPC keeps its class to itself."""
+    """Whether *error* is that of a write to a caller who just left: gRPC keeps its class to itself."""
     return type(error).__name__ == "ExecuteBatchError"
 
 
