@@ -129,8 +129,8 @@ class SampledCalls(aio.ServerInterceptor):
 
     def _answering(self, details: HandlerCallDetails, handler: Any) -> Callable[..., Awaitable[Any]]:
         async def answer(request: Any, context: _Context) -> Any:
-            headers = [item for item in context.invocation_metadata() or () if item[0] in _HEADERS]
-            caller = _caller_of(headers) if headers else None
+            headers = {key: value for key, value in context.invocation_metadata() or () if key in _HEADERS}
+            caller = _caller(default_getter.get(headers, "traceparent")) if headers else None
             if caller is None:
                 trace_id, place = new_place()
             else:
@@ -142,7 +142,7 @@ class SampledCalls(aio.ServerInterceptor):
                 self._ids.trace_id = trace_id if caller is None else None
                 return await spanned(request, context)
             if headers:  # the library does so itself where it is called in
-                self._headers.check(dict(headers))
+                self._headers.check(headers)
             token = unrecorded.set(place)
             try:
                 return await handler.unary_unary(request, context)
@@ -186,10 +186,6 @@ def current_trace() -> str:
         return place
     context = trace.get_current_span().get_span_context()
     return written(context) if context.is_valid else ""
-
-
-def _caller_of(headers: Sequence[Any]) -> TraceContext | None:
-    return _caller(default_getter.get(dict(headers), "traceparent"))
 
 
 def _caller(traceparent: Sequence[object] | None) -> TraceContext | None:

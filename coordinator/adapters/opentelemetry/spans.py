@@ -29,7 +29,7 @@ from coordinator.domain.ids import execute_key
 from coordinator.domain.saga import Saga, StepOutcome, StepState
 from coordinator.domain.saga import Status as SagaStatus
 from coordinator.domain.summary import SagaSummary
-from coordinator.domain.trace import UNRECORDED, TraceContext, parse_trace, unsampled
+from coordinator.domain.trace import UNRECORDED, TraceContext, recorded_trace, unsampled
 from coordinator.ports.participants import Call, ExecuteCall
 from coordinator.ports.tracing import Attempt
 
@@ -176,15 +176,8 @@ class SagaSpans:
     def _recorded(self, trace: str) -> TraceContext | None:
         """The place that *trace* names, if its trace is recorded: by what was said when it began, and by the
         sampler of this process."""
-        # Most are not, and end so: that is seen at a glance.
-        if not trace or trace.endswith(UNRECORDED):
-            return None
-        context = parse_trace(trace)
-        if (
-            context is None
-            or not context.sampled
-            or not self._bounds.take(int(context.trace_id, 16), context)
-        ):
+        context = recorded_trace(trace)
+        if context is None or not self._bounds.take(int(context.trace_id, 16), context):
             return None
         return context
 

@@ -177,7 +177,7 @@ class PrometheusTelemetry:
 
     def _example(self, trace: str, value: float) -> Example | None:
         """What leads from a number to a trace; only to one that is recorded, or nobody finds it."""
-        # Here and not there: each saga asks five times, and nearly none has one.
+        # Here and not there alone: each saga asks five times, and nearly none is recorded.
         if not trace or trace.endswith(UNRECORDED) or (context := recorded_trace(trace)) is None:
             return None
         return Example(context.trace_id, context.span_id, value, self._clock.now())
