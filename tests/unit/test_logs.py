@@ -221,8 +221,8 @@ def test_a_record_of_ours_says_what_the_librarys_own_does(msg: str, args: tuple[
 
 def test_a_json_line_has_the_time_in_utc() -> None:
     assert as_json(a_line("ß\n", saga_id="s-1")) == (
-        '{"time": "2023-11-14T22:13:20.250Z", "level": "WARNING", "logger": "coordinator", '
-        '"message": "ß\\n", "saga_id": "s-1"}'
+        '{"time":"2023-11-14T22:13:20.250Z","level":"WARNING","logger":"coordinator",'
+        '"message":"ß\\n","saga_id":"s-1"}'
     )
 
 
@@ -248,6 +248,7 @@ def test_a_json_line_quotes_as_json_does(message: str, value: Value) -> None:
             "code": value,
         },
         ensure_ascii=False,
+        separators=(",", ":"),
     )
 
 
