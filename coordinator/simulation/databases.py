@@ -45,4 +45,5 @@ class Databases(Generic[_D]):
             database.execute(f"DELETE FROM {table}")  # noqa: S608  # our own names
             for row in rows:
                 database.execute(f"INSERT INTO {table} VALUES ({', '.join('?' * len(row))})", row)  # noqa: S608
+        database.execute("PRAGMA user_version = 0")
         self._idle.append(database)

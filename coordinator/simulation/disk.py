@@ -6,16 +6,20 @@ one before no more.
 """
 
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from coordinator.adapters.event_codec import decode_all
+from coordinator.adapters.sqlite.damage import read_words
 from coordinator.adapters.sqlite.disk import DiskGauge
 from coordinator.adapters.sqlite.journal import SqliteJournal, take_token
 from coordinator.adapters.sqlite.reader import Reader
 from coordinator.adapters.sqlite.upkeep import SqliteUpkeep
+from coordinator.adapters.sqlite.words import Words, text_of
 from coordinator.adapters.sqlite.writer import Writer
-from coordinator.domain.ids import FencingToken
+from coordinator.domain.ids import FencingToken, SagaId
+from coordinator.ports.journal import Record
 from coordinator.simulation.boundaries import Boundaries, Boundary, Kill, Unsynced
 from coordinator.simulation.databases import Databases
 from coordinator.simulation.loop import Process, for_ever, pause
@@ -47,16 +51,30 @@ class SimulatedDisk:
         """The journal, held by *process* from now on. Call it as a step of that process."""
         self.holder = process
         self._token = take_token(self.database, PATH, token_before=self._token)
+        words = Words(read_words(self.database, self._token))
         writer = Writer(
             _Writing(self, process),
             PATH,
             self._token,
+            words,
             shortage=lambda: self.shortage,
             log_bytes=lambda: 0,
         )
-        reader = Reader(_Reading(self, process), writer.fail)
+        reader = Reader(_Reading(self, process), words, writer.fail)
         gauge = DiskGauge(PATH, 0, lambda _: 1)
-        return SqliteJournal(_NoLock(), writer, reader, SqliteUpkeep(PATH, writer, gauge))
+        return SqliteJournal(_NoLock(), writer, reader, SqliteUpkeep(PATH, writer, gauge), words)
+
+    def records(self) -> Iterator[Record]:
+        """What it holds at this moment, for whoever asks why something went on as it did."""
+        words = Words(read_words(self.database, self._token))
+        rows = self.database.execute(
+            "SELECT records.seq, token, event_types.name, payload, at, id FROM records"
+            " JOIN sagas ON sagas.number = saga JOIN event_types ON event_types.number = type"
+            " ORDER BY records.number"
+        )
+        for seq, token, kind, payload, at, saga_id in rows:
+            for event in decode_all(kind, payload, at, SagaId(text_of(saga_id)), words):
+                yield Record(seq, token, event)
 
     @property
     def is_unsynced(self) -> bool:

@@ -177,11 +177,9 @@ class _Stage:
     def _came_so_far(self) -> Iterator[str]:
         """What is known of a rehearsal that comes to no end, for whoever asks why."""
         yield from (f"{number} {passed}" for number, passed in enumerate(self._boundaries.passed, 1))
-        records = self._disk.database.execute(
-            "SELECT seq, token, name, payload FROM records JOIN event_types ON number = type"
-        )
         yield from (
-            f"record {seq} under token {token}: {kind} {payload}" for seq, token, kind, payload in records
+            f"record {record.seq} under token {record.token}: {record.event}"
+            for record in self._disk.records()
         )
         for call, seq, at in zip(
             self._services.calls, self._services.durable, self._services.sent_at, strict=True

@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import Final
 
 from coordinator.adapters.event_codec import decode_all
+from coordinator.adapters.sqlite.damage import read_words
+from coordinator.adapters.sqlite.words import Words, text_of
 from coordinator.domain.events import (
     StepBegun,
     StepCompensated,
@@ -24,6 +26,7 @@ from coordinator.domain.events import (
     UndoFaulted,
     UndoRefused,
 )
+from coordinator.domain.ids import FencingToken, SagaId
 from participants import audit
 from participants.database import open_readonly
 from scripts.cluster import SERVICES, Cluster
@@ -185,18 +188,23 @@ def begun_and_unsettled(journal: Path) -> int:
                 shutil.copyfile(source, copy.with_name(copy.name + suffix))
         with closing(sqlite3.connect(copy)) as db:
             records = db.execute(_RECORDS_OF_OPEN_SAGAS).fetchall()
-    unsettled: set[tuple[str, str]] = set()
-    events = ((saga_id, event) for saga_id, *record in records for event in decode_all(*record))
-    for saga_id, event in events:
+            words = Words(read_words(db, FencingToken(0)))
+    unsettled: set[tuple[object, str]] = set()
+    events = (
+        (kept_id, event)
+        for kept_id, kind, payload, at in records
+        for event in decode_all(kind, payload, at, SagaId(text_of(kept_id)), words)
+    )
+    for saga, event in events:
         match event:
             case StepBegun(step=step) | UndoBegun(step=step):
-                unsettled.add((saga_id, step))
+                unsettled.add((saga, step))
             case StepSucceeded(step=step) | StepRefused(step=step):
-                unsettled.discard((saga_id, step))
+                unsettled.discard((saga, step))
             case StepCompensated(step=step) | UndoRefused(step=step):
-                unsettled.discard((saga_id, step))
+                unsettled.discard((saga, step))
             case StepFaulted(step=step, retry_at=None) | UndoFaulted(step=step, retry_at=None):
-                unsettled.discard((saga_id, step))
+                unsettled.discard((saga, step))
     return len(unsettled)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from coordinator.adapters.sqlite.words import packed
 from scripts.cluster import SERVICES, Cluster
 from tests.e2e.cli_harness import ANY_ID, FATES, Shell, an_order
 
@@ -200,7 +201,7 @@ def test_a_copy_of_the_journal_is_whole_and_replaces_nothing_unasked(shell: Shel
     assert ran.sentence.startswith(f"wrote {copy}, ")
     with closing(sqlite3.connect(copy)) as database:
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        assert (saga_id,) in database.execute("SELECT id FROM sagas").fetchall()
+        assert (packed(saga_id),) in database.execute("SELECT id FROM sagas").fetchall()
     before = copy.read_bytes()
     again = shell.saga("journal", "backup", str(copy))
     assert (again.code, "--force" in again.sentence) == (2, True)
@@ -276,7 +277,7 @@ def test_a_damaged_record_is_found_and_named(tmp_path: Path) -> None:
             database.execute(
                 "UPDATE records SET at = at + 1"
                 " WHERE seq = 2 AND saga = (SELECT number FROM sagas WHERE id = ?)",
-                (saga_id,),
+                (packed(saga_id),),
             )
         table = shell.saga("journal", "verify")
         assert table.code == 1

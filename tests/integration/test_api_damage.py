@@ -11,6 +11,7 @@ from google.protobuf.json_format import MessageToJson
 from grpc import StatusCode
 
 from coordinator.adapters.sqlite import SqliteJournal
+from coordinator.adapters.sqlite.words import packed
 from coordinator.client import Client, SagaStatus
 from saga.v1 import coordinator_pb2 as pb
 from saga.v1 import operator_pb2, operator_pb2_grpc, types_pb2
@@ -34,7 +35,7 @@ async def dead_letters(path: Path, count: int) -> list[str]:
     return started[::-1]
 
 
-def change(path: Path, statement: str, *values: str) -> None:
+def change(path: Path, statement: str, *values: str | bytes) -> None:
     with closing(sqlite3.connect(path, isolation_level=None)) as db:
         db.execute(statement, values)
 
@@ -48,7 +49,7 @@ async def test_a_row_that_cannot_be_read_takes_no_list_away(
 ) -> None:
     path = tmp_path / "journal.db"
     ids = await dead_letters(path, 4)
-    change(path, f"UPDATE sagas SET {change_to} WHERE id = ?", ids[2])
+    change(path, f"UPDATE sagas SET {change_to} WHERE id = ?", packed(ids[2]))
     expected = [*ids[:2], shown_as or ids[2], ids[3]]
     if "started_at" in change_to:
         expected = [*ids[:2], ids[3], ids[2]]
@@ -104,7 +105,7 @@ async def test_a_request_id_that_leads_to_no_saga_is_refused_as_damage_and_start
     async with served(path) as c:
         placed = await c.orders.PlaceOrder(order())
         trip = await c.ended(await c.start(request_id="trip-1"))
-    change(path, "UPDATE requests SET saga_id = replace(saga_id, '-', '_')")
+    change(path, "UPDATE requests SET saga_id = 'no-' || lower(hex(saga_id))")
     async with served(path) as c:
         refused = [
             await refusal(c.start(request_id="trip-1")),
@@ -118,9 +119,8 @@ async def test_a_request_id_that_leads_to_no_saga_is_refused_as_damage_and_start
     for line, request_id, saga_id in zip(
         said, ("trip-1", "o-1"), (trip.saga_id, placed.saga_id), strict=True
     ):
-        damaged = (
-            f"request id '{request_id}' belongs to saga '{saga_id.replace('-', '_')}', and there is none"
-        )
+        other = f"no-{saga_id.replace('-', '')}"
+        damaged = f"request id '{request_id}' belongs to saga '{other}', and there is none"
         assert line.startswith(f"a call met damage: the journal is damaged: {damaged}")
 
 
@@ -145,7 +145,7 @@ async def test_content_that_was_changed_is_named_however_the_request_named_its_d
         started = {
             saga.request_id: saga.saga_id for saga in (await c.api.ListSagas(pb.ListSagasRequest())).sagas
         }
-    change(path, "UPDATE requests SET content = 'x' || substr(content, 2)")
+    change(path, "UPDATE requests SET content = zeroblob(length(content))")
     async with served(path) as c:
         found = await faults(c)
     assert len(started) == 4

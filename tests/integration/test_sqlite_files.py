@@ -365,7 +365,7 @@ class TestRefusals:
         await made(path)
         with closing(sqlite3.connect(path)) as db, db:
             db.execute("UPDATE journal SET format = 99")
-        assert "a newer release (its format is number 99, this release knows 6)" in await refusal(path)
+        assert "a newer release (its format is number 99, this release knows 7)" in await refusal(path)
 
     async def test_an_edited_migration(self, path: Path) -> None:
         await made(path)

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import asdict, fields
 from enum import StrEnum
+from itertools import groupby
 from pathlib import Path
 from typing import get_args, get_type_hints
 
@@ -17,8 +18,8 @@ from coordinator.adapters.event_codec import EVENT_TYPES
 from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.adapters.sqlite.files import APPLICATION_ID
 from coordinator.adapters.sqlite.migrations import migrate, packaged
-from coordinator.adapters.sqlite.rows import CHAIN_START, Line, chained
-from coordinator.domain.errors import StartupFailed, VersionTaken
+from coordinator.adapters.sqlite.rows import CHAIN_START, OLD_DIGEST_BYTES, Line, chained
+from coordinator.domain.errors import JournalCorrupt, StartupFailed, VersionTaken
 from coordinator.domain.events import (
     CancelRequested,
     Cause,
@@ -31,7 +32,7 @@ from coordinator.domain.events import (
     UndoFaulted,
     Verb,
 )
-from coordinator.domain.ids import FencingToken, StepName
+from coordinator.domain.ids import FencingToken, RequestId, SagaId, StepName
 from coordinator.domain.language.registration import Registered, Registration
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE, SagaSummary
@@ -73,15 +74,63 @@ def written_by_release(number: int, path: Path, sagas: Sequence[Told]) -> None:
                 (definition.digest, definition.name, definition.text),
             )
         for saga in sagas:
-            put(db, saga, number)
+            if number < NUMBERED:
+                put(db, saga, number)
+            else:
+                put_numbered(db, saga)
         db.execute("COMMIT")
+
+
+NUMBERED = 7
+"""The first schema that gave sagas numbers; the eighth let several events stand in one row."""
+
+
+def put_numbered(db: sqlite3.Connection, saga: Told) -> None:
+    row, request = saga.summary, saga.request
+    fixed = (row.saga_name, row.definition_version, row.definition_digest, row.front_door, row.request_id)
+    standing = (
+        row.turned_back_at,
+        int(row.needs_person),
+        row.error_message,
+        row.deadline_at,
+        "[]",
+        row.forced,
+    )
+    signature = row.signature and f"{row.signature.step} {row.signature.cause}"
+    rowed = (row.id, *fixed, row.started_at, row.trace, row.status.value, *standing, signature)
+    number = db.execute(f"INSERT INTO sagas VALUES (NULL{', ?' * len(rowed)})", rowed).lastrowid
+    types = dict(db.execute("SELECT name, number FROM event_types"))
+    digest, seq = CHAIN_START, 0
+    for at, same in groupby(saga.events, lambda event: event.at):
+        kept = [as_list(event) for event in same]
+        seq += len(kept)
+        several = [[types[kind], *values] for kind, values in kept]
+        kind, values = kept[0] if len(kept) == 1 else ("Several", several)
+        line = at, kind, json.dumps(values, ensure_ascii=False, separators=(",", ":"))
+        digest = chained(digest, saga.id, seq, TOKEN, line, OLD_DIGEST_BYTES)
+        record = (number, seq, TOKEN, at, types[kind], line[2], digest)
+        db.execute("INSERT INTO records VALUES (?, ?, ?, ?, ?, ?, ?)", record)
+    head = (number, row.updated_at, row.due_at, seq, digest)
+    db.execute("INSERT INTO heads VALUES (?, ?, ?, ?, ?)", head)
+    taken = (request.request_id, request.front_door, request.content, saga.id)
+    db.execute("INSERT INTO requests VALUES (?, ?, ?, ?)", taken)
+
+
+def as_list(event: Event) -> tuple[str, list[object]]:
+    """The type and the values that releases before the ninth wrote of *event*."""
+    values = [getattr(event, field.name) for field in fields(event)[1:]]
+    for field in reversed(fields(event)):
+        if not values or values[-1] != field.default:
+            break
+        values.pop()
+    return type(event).__name__, values
 
 
 def put(db: sqlite3.Connection, saga: Told, release: int) -> None:
     digest, records = CHAIN_START, []
     for seq, event in enumerate(saga.events, start=1):
         line = as_object(event, release)
-        digest = chained(digest, saga.id, seq, TOKEN, line)
+        digest = chained(digest, saga.id, seq, TOKEN, line, OLD_DIGEST_BYTES)
         records.append((saga.id, seq, TOKEN, *line, digest))
     row, request = saga.summary, saga.request
     held = {
@@ -164,13 +213,15 @@ def told(name: str, history: Sequence[Event]) -> Told:
     saga = a_saga(name)
     if name == "too-late":
         saga = Told(saga.id, saga.request_id, deadline_at=1_060.0)
+    if name == "completed":
+        saga = Told(SagaId("01a22b03-13f5-75d6-92a0-eb82074bcbfc"), RequestId("c" * 64))
     saga.happens(*history)
     return saga
 
 
-@pytest.fixture(params=[1, 6])
+@pytest.fixture(params=[1, 6, 8])
 def release(request: pytest.FixtureRequest) -> int:
-    """The oldest one, and the last one before sagas had numbers."""
+    """The oldest one, the last one before sagas had numbers, and the last one before words had them."""
     number: int = request.param
     return number
 
@@ -195,6 +246,14 @@ async def test_each_row_reads_as_this_release_would_have_written_it(path: Path, 
     assert turned_back[told("given-up", ()).id] == 1_004.0
 
 
+async def test_each_request_id_is_still_taken(path: Path, sagas: list[Told]) -> None:
+    async with await SqliteJournal.open(path) as journal:
+        for saga in sagas:
+            assert await journal.requested(saga.front_door, saga.request_id) == saga.request
+            assert await saga.start(journal) == saga.request
+        assert [step async for step in verify(journal, journal, journal)][-1].faults == ()
+
+
 async def test_its_sagas_go_on(path: Path, sagas: list[Told]) -> None:
     by_name = dict(zip(HISTORIES, sagas, strict=True))
     async with await SqliteJournal.open(path) as journal:
@@ -209,6 +268,21 @@ async def test_its_sagas_go_on(path: Path, sagas: list[Told]) -> None:
         assert by_name["dead"].summary.forced
 
 
+@pytest.mark.parametrize("release", [8], indirect=True)
+async def test_of_a_saga_that_has_lost_its_newest_records_that_is_still_noticed(
+    path: Path, sagas: list[Told]
+) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        db.execute("DELETE FROM records WHERE seq > 1")
+    async with await SqliteJournal.open(path) as journal:
+        for saga in sagas:
+            assert await journal.find(saga.id) == saga.summary
+            if len(saga.events) > 1:
+                with pytest.raises(JournalCorrupt, match="not the newest of the 1 records that are there"):
+                    await journal.history(saga.id)
+
+
+@pytest.mark.parametrize("release", [1, 6], indirect=True)
 async def test_a_saga_whose_records_are_gone_keeps_a_row(path: Path, sagas: list[Told]) -> None:
     cancelled = sagas[list(HISTORIES).index("cancelled")]
     with closing(sqlite3.connect(path)) as db, db:
@@ -223,7 +297,7 @@ async def test_once_open_it_is_of_this_releases_format(path: Path, sagas: list[T
     async with await SqliteJournal.open(path):
         pass
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("SELECT format FROM journal").fetchone() == (6,)
+        assert db.execute("SELECT format FROM journal").fetchone() == (7,)
 
 
 async def test_its_lists_stay_in_their_order(path: Path) -> None:

@@ -453,8 +453,8 @@ class TestLog:
     async def test_it_is_checked_in_by_the_writer_before_it_grows(
         self, path: Path, journal: SqliteJournal, monkeypatch: pytest.MonkeyPatch, bytes_max: int
     ) -> None:
-        # Of each write: one for its entry, and those that a group dirties by itself.
-        monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 50 * (1 + 6))
+        # Of each write: those that a group dirties by itself.
+        monkeypatch.setattr(writer, "CHECKPOINT_PAGES", 50 * 6)
         monkeypatch.setattr(writer, "WAL_BYTES_MAX", bytes_max)
         seen = await watch_statements(journal)
         saga = a_saga()

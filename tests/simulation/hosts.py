@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any, Final
 
 from coordinator.adapters.cel import CelExpressions
+from coordinator.adapters.sqlite.words import text_of
 from coordinator.domain.ids import SagaId
 from coordinator.simulation.boundaries import Boundaries, Unsynced
 from coordinator.simulation.boundaries import Kill as BoundaryKill
@@ -23,8 +24,8 @@ GRACE_S: Final = 2.0
 _OPEN: Final = "SELECT id FROM sagas WHERE status IN ('RUNNING', 'COMPENSATING')"
 _REQUESTED: Final = "SELECT saga_id FROM requests WHERE request_id = ?"
 _DAMAGE: Final = (
-    "UPDATE records SET payload = payload || ' '"
-    " WHERE rowid = (SELECT min(records.rowid) FROM records JOIN sagas ON number = saga WHERE id = ?)"
+    "UPDATE records SET payload = ' ' || payload"
+    " WHERE rowid = (SELECT min(records.rowid) FROM records JOIN sagas ON sagas.number = saga WHERE id = ?)"
 )
 _EXPRESSIONS: Final = CelExpressions()
 ORDER: Final[ContextVar[int]] = ContextVar("order", default=0)
@@ -102,7 +103,7 @@ class Hosts:
         process.on_death(partial(self._died, process))
         self._notes.line(f"{process.name} starts")
         self._notes.happened.boots.append((self._loop.time(), process.name))
-        still_open = {saga_id for (saga_id,) in self.disk.database.execute(_OPEN)}
+        still_open = {text_of(kept_id) for (kept_id,) in self.disk.database.execute(_OPEN)}
         damaged = self._notes.happened.damaged
         damaged.update((saga_id, True) for saga_id in damaged if saga_id in still_open)
         self._loop.own(process, self._live(process))
@@ -245,9 +246,9 @@ class Hosts:
     def damage(self, order: int) -> None:
         """The first record of the saga of *order* changes on the disk."""
         name = f"order-{order}"
-        for (saga_id,) in self.disk.database.execute(_REQUESTED, (name,)).fetchall():
-            self.disk.database.execute(_DAMAGE, (saga_id,))
-            self._notes.happened.damaged.setdefault(saga_id, False)
+        for (kept_id,) in self.disk.database.execute(_REQUESTED, (name,)).fetchall():
+            self.disk.database.execute(_DAMAGE, (kept_id,))
+            self._notes.happened.damaged.setdefault(SagaId(text_of(kept_id)), False)
 
     def set_clock(self, by_s: float) -> None:
         """The machine's clock is off by so much more."""

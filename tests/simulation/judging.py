@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from typing import Final
 
-from coordinator.domain.ids import SagaId
+from coordinator.adapters.sqlite.words import text_of
 from coordinator.simulation.chance import BORN_AT_S
 from participants import calls, ledger
 from tests.checker.check import check
@@ -132,10 +132,9 @@ def _still_open(world: World) -> str:
     found = world.journal.execute(
         "SELECT id, status, due_at FROM sagas JOIN heads ON saga = number"
         " WHERE status IN ('RUNNING', 'COMPENSATING')"
-    ).fetchall()
-    return (
-        ", ".join(f"{saga_id} {status} due {due_at}" for saga_id, status, due_at in found) or "nobody is up"
     )
+    told = [f"{text_of(kept_id)} {status} due {due_at}" for kept_id, status, due_at in found]
+    return ", ".join(told) or "nobody is up"
 
 
 def _unlike(world: World) -> Iterator[str]:
@@ -155,17 +154,20 @@ def _unlike(world: World) -> Iterator[str]:
 
 def _set_aside(world: World) -> Iterator[str]:
     """Here a saga that cannot be read or driven is a fault of ours, if it is not damaged."""
-    for saga_id, reason in world.journal.execute(f"SELECT id, reason {_QUARANTINES}"):
+    for kept_id, reason in world.journal.execute(f"SELECT id, reason {_QUARANTINES}"):
+        saga_id = text_of(kept_id)
         if saga_id not in world.happened.damaged:
-            yield f"I22: saga {SagaId(saga_id)} was set aside: {reason}"
+            yield f"I22: saga {saga_id} was set aside: {reason}"
 
 
 def _damaged(world: World) -> Iterator[str]:
     """I22: a damaged saga that has to be taken up is put before a person instead, and nothing of it is sent
     any more. Only whoever drives it already may bring it to its end."""
     happened = world.happened
-    set_aside = dict(world.journal.execute(f"SELECT id, at {_QUARANTINES}"))
-    rows = {row[0]: row[1:] for row in world.journal.execute("SELECT id, status, needs_person FROM sagas")}
+    quarantines = world.journal.execute(f"SELECT id, at {_QUARANTINES}")
+    set_aside = {text_of(kept_id): at for kept_id, at in quarantines}
+    sagas = world.journal.execute("SELECT id, status, needs_person FROM sagas")
+    rows = {text_of(kept_id): row for kept_id, *row in sagas}
     for saga_id, was_taken_up in happened.damaged.items():
         status, needs_person = rows[saga_id]
         if saga_id not in set_aside:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, Final, TypeVar
 
+from coordinator.adapters.sqlite.words import packed, text_of
 from coordinator.api.errors import row_of
 from coordinator.domain.actions import Action
 from coordinator.domain.definition import SagaDefinition
@@ -170,7 +171,7 @@ class People:
     def _look_at_disk(self, told: SagaSummary) -> None:
         """I1: nobody is told of what is not durable. A damaged row may lag behind."""
         found = self._hosts.disk.database.execute(
-            "SELECT seq FROM sagas JOIN heads ON saga = number WHERE id = ?", (told.id,)
+            "SELECT seq FROM sagas JOIN heads ON saga = number WHERE id = ?", (packed(told.id),)
         ).fetchone()
         if found is None or found[0] < told.seq:
             self._notes.wrong(
@@ -205,7 +206,7 @@ class People:
         found = self._hosts.disk.database.execute(
             "SELECT saga_id FROM requests WHERE request_id = ?", (f"order-{number}",)
         ).fetchone()
-        return None if found is None else SagaId(found[0])
+        return None if found is None else SagaId(text_of(found[0]))
 
     async def _asked_of(
         self, serve: Callable[[SimulatedCoordinator], Awaitable[_T]], patience_s: float, *about: object

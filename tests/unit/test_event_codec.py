@@ -21,8 +21,10 @@ from coordinator.adapters.event_codec import (
     encode,
     encode_several,
 )
+from coordinator.adapters.sqlite.words import Words
 from coordinator.api.convert import to_exported_record
 from coordinator.domain.events import (
+    CancelRequested,
     Cause,
     Event,
     OperatorActed,
@@ -32,12 +34,24 @@ from coordinator.domain.events import (
     StepCompensated,
     StepFaulted,
     StepPending,
+    UndoBegun,
     Verb,
 )
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId, StepName
 from coordinator.ports.journal import Record
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]))
+OWN = SagaId("s")
+
+
+def words() -> Words:
+    return Words({"Order": 1, "d": 2, "front": 3, "reserve": 4, "pay": 5})
+
+
+def read_back(event: Event, saga_id: SagaId) -> Event:
+    known = words()
+    (read,) = decode_all(*encode(event, known), event.at, saga_id, known)
+    return read
 
 
 def values_of(hint: object) -> st.SearchStrategy[Any]:
@@ -65,14 +79,17 @@ ANY_EVENT = st.one_of(*map(events_of, EVENT_TYPES.values()))
 
 @given(ANY_EVENT)
 def test_every_event_comes_back_as_it_was(event: Event) -> None:
-    assert decode(*encode(event), event.at) == event
+    assert read_back(event, event.saga_id if isinstance(event, SagaStarted) else OWN) == event
 
 
 @given(st.lists(ANY_EVENT, min_size=2, max_size=5))
 def test_events_of_one_moment_come_back_together(events: list[Event]) -> None:
     at_once = [replace(event, at=events[0].at) for event in events]
-    type_name, payload = encode_several(at_once)
-    assert decode_all(type_name, payload, events[0].at) == at_once
+    # They are all of one saga.
+    at_once = [replace(event, saga_id=OWN) if isinstance(event, SagaStarted) else event for event in at_once]
+    known = words()
+    type_name, payload = encode_several(at_once, known)
+    assert decode_all(type_name, payload, events[0].at, OWN, known) == at_once
     assert count_events(type_name, payload) == len(events)
 
 
@@ -92,7 +109,7 @@ def test_every_event_has_a_name_and_a_number_on_disk() -> None:
     assert RECORD_TYPES == {**TYPE_NUMBERS, "Several": -1}
 
 
-def test_the_names_and_fields_on_disk_are_those_of_version_6() -> None:
+def test_the_names_and_fields_on_disk_are_those_of_version_7() -> None:
     # Written by hand: when this test fails, journals that exist can no longer be read.
     assert {name: " ".join(f.name for f in fields(kind)) for name, kind in EVENT_TYPES.items()} == {
         "SagaStarted": "at saga_id saga_name definition_digest input front_door request_id deadline_at trace",
@@ -117,7 +134,7 @@ def test_the_names_and_fields_on_disk_are_those_of_version_6() -> None:
     }
 
 
-def test_the_words_on_disk_are_those_of_version_6() -> None:
+def test_the_words_on_disk_are_those_of_version_7() -> None:
     assert {kind.__name__: " ".join(kind) for kind in (Cause, Verb)} == {
         "Cause": "FAULTED UNKNOWN PERMANENT BROKEN_CONTRACT KEY_REUSED BARRED",
         "Verb": "RETRY SKIP COMPLETE FAIL CANCEL TERMINATE",
@@ -132,16 +149,26 @@ STARTED = SagaStarted(1.0, SagaId("s"), "Order", Digest("d"), "{}", "front", Req
     ("event", "payload"),
     [
         (SagaResumed(1.5), "[]"),
-        (StepBegun(1.5, StepName("reserve")), '["reserve"]'),
-        (StepBegun(1.5, StepName("reserve"), "{}"), '["reserve","{}"]'),
-        (FAULT, '["reserve",2,"UNKNOWN","UNAVAILABLE","no «answer»",null]'),
-        (STARTED, '["s","Order","d","{}","front","r"]'),
-        (replace(STARTED, deadline_at=2.0), '["s","Order","d","{}","front","r",2.0]'),
-        (replace(STARTED, trace="t"), '["s","Order","d","{}","front","r",null,"t"]'),
+        (StepBegun(1.5, StepName("reserve")), "[4]"),
+        (StepBegun(1.5, StepName("reserve"), "{}"), "[4,2]\n{}"),
+        (FAULT, '[4,2,"UNKNOWN","UNAVAILABLE","no «answer»",null]'),
+        (UndoBegun(1.5, StepName("pay"), '{"é":"\\n"}', "{}"), '[5,10,2]\n{"é":"\\n"}{}'),
+        (UndoBegun(1.5, StepName("pay"), None, ""), "[5,null,0]"),
+        (STARTED, '[null,1,2,2,3,"r"]\n{}'),
+        (replace(STARTED, deadline_at=2.0), '[null,1,2,2,3,"r",2.0]\n{}'),
+        (replace(STARTED, trace="t"), '[null,1,2,2,3,"r",null,"t"]\n{}'),
     ],
 )
 def test_a_payload_is_a_compact_list_of_what_is_not_said_without_it(event: Event, payload: str) -> None:
-    assert encode(event) == (type(event).__name__, payload)
+    assert encode(event, words()) == (type(event).__name__, payload)
+    assert read_back(event, OWN) == event
+
+
+def test_a_word_that_has_no_number_gets_one() -> None:
+    known = words()
+    assert encode(StepBegun(1.5, StepName("ship")), known) == ("StepBegun", "[6]")
+    assert known.take_new() == [(6, "ship")]
+    assert decode_all("StepBegun", "[6]", 1.5, OWN, known) == [StepBegun(1.5, StepName("ship"))]
 
 
 STARTED_AS_OBJECT = (
@@ -161,7 +188,22 @@ STARTED_AS_OBJECT = (
     ],
 )
 def test_what_older_releases_wrote_is_read(event: Event, payload: str) -> None:
-    assert decode(type(event).__name__, payload, event.at) == event
+    assert decode(type(event).__name__, payload) == event
+    assert decode_all(type(event).__name__, payload, event.at, OWN, words()) == [event]
+
+
+@pytest.mark.parametrize(
+    ("event", "payload"),
+    [
+        (StepBegun(1.5, StepName("reserve"), "{}"), '["reserve","{}"]'),
+        (FAULT, '["reserve",2,"UNKNOWN","UNAVAILABLE","no «answer»",null]'),
+        (STARTED, '["other","Order","d","{}","front","r"]'),
+    ],
+)
+def test_lists_are_read_that_say_all_words_themselves(event: Event, payload: str) -> None:
+    if isinstance(event, SagaStarted):
+        event = replace(event, saga_id=SagaId("other"))
+    assert decode_all(type(event).__name__, payload, event.at, OWN, words()) == [event]
 
 
 @pytest.mark.parametrize(
@@ -182,9 +224,7 @@ def test_what_older_releases_wrote_is_read(event: Event, payload: str) -> None:
         ),
         ("SagaResumed", '{"at":1.0', "the payload of SagaResumed is not JSON"),
         ("SagaResumed", "7", "the payload of SagaResumed is neither a list nor an object"),
-        ("SagaResumed", "[1.0]", "SagaResumed has more values than this version knows fields"),
-        ("SagaResumed", "[]", "SagaResumed has a value of the wrong kind in at"),
-        ("StepCompensated", '["a"]', "StepCompensated lacks its field attempt"),
+        ("SagaResumed", "[]", "the payload of SagaResumed is neither a list nor an object"),
     ],
 )
 def test_what_is_no_event_of_this_version_is_named(type_name: str, payload: str, sentence: str) -> None:
@@ -197,7 +237,15 @@ def test_what_is_no_event_of_this_version_is_named(type_name: str, payload: str,
     [
         ("StepBegun", "[]", "StepBegun lacks its field step"),
         ("StepBegun", "[null]", "wrong kind in step"),
-        ("StepBegun", '["a",7]', "wrong kind in input"),
+        ("StepBegun", "[true]", "wrong kind in step"),
+        ("StepBegun", "[9]", "StepBegun has a number in step that stands for no word"),
+        ("StepBegun", '["a",7]', "a text that should stand behind its values does not"),
+        ("StepBegun", '["a",7]\n{}', "a text that should stand behind its values does not"),
+        ("StepBegun", '["a",-1]\n{}', "a text that should stand behind its values does not"),
+        ("StepBegun", '["a",1]\n{}', "more texts stand behind its values than they name"),
+        ("StepBegun", '["a",true]\n{}', "wrong kind in input"),
+        ("SagaResumed", "[1.0]", "SagaResumed has more values than this version knows fields"),
+        ("StepCompensated", '["a"]', "StepCompensated lacks its field attempt"),
         ("StepCompensated", '["a",true]', "wrong kind in attempt"),
         ("StepCompensated", '["a",1.0]', "wrong kind in attempt"),
         ("StepPending", '["a",1,"soon"]', "wrong kind in ask_at"),
@@ -207,13 +255,14 @@ def test_what_is_no_event_of_this_version_is_named(type_name: str, payload: str,
 )
 def test_what_is_wrong_in_a_list_is_named(type_name: str, payload: str, sentence: str) -> None:
     with pytest.raises(UnreadableEvent, match=sentence):
-        decode(type_name, payload, 1.5)
+        decode_all(type_name, payload, 1.5, OWN, words())
 
 
 def test_several_events_stand_in_one_list() -> None:
     both = StepCompensated(1.5, StepName("pay"), 1), StepBegun(1.5, StepName("reserve"))
-    assert encode_several(both) == ("Several", '[[15,"pay",1],[5,"reserve"]]')
-    assert decode_all("StepBegun", '["reserve"]', 1.5) == [both[1]]
+    assert encode_several(both, words()) == ("Several", "[[15,5,1],[5,4]]")
+    assert decode_all("Several", '[[15,"pay",1],[5,"reserve"]]', 1.5, OWN, words()) == [*both]
+    assert decode_all("StepBegun", '["reserve"]', 1.5, OWN, words()) == [both[1]]
 
 
 @pytest.mark.parametrize(
@@ -229,21 +278,22 @@ def test_several_events_stand_in_one_list() -> None:
         ('{"a":1}', "where several events should be there is none", None),
         ("7", "where several events should be there is none", None),
         ("[[15", "the payload of Several is not JSON", None),
+        ("[[15,5,1],[5,4,2]]\n{}!", "more texts stand behind its values than they name", 2),
     ],
 )
 def test_what_is_wrong_with_several_is_named(payload: str, sentence: str, count: int | None) -> None:
     with pytest.raises(UnreadableEvent, match=sentence):
-        decode_all(SEVERAL, payload, 1.5)
+        decode_all(SEVERAL, payload, 1.5, OWN, words())
     assert count_events(SEVERAL, payload) == count
     assert count_events("StepBegun", payload) == 1
 
 
 def test_words_and_moments_of_a_list_come_back_as_such() -> None:
-    fault = decode("StepFaulted", '["reserve",2,"UNKNOWN","UNAVAILABLE","no «answer»",7]', 1.5)
+    (fault,) = decode_all("StepFaulted", '[4,2,"UNKNOWN","UNAVAILABLE","no «answer»",7]', 1.5, OWN, words())
     assert fault == replace(FAULT, retry_at=7.0)
     assert isinstance(fault, StepFaulted)
     assert (type(fault.cause), type(fault.retry_at)) == (Cause, float)
-    act = decode("OperatorActed", '["RETRY","x","ada","why"]', 1.5)
+    (act,) = decode_all("OperatorActed", '["RETRY","x","ada","why"]', 1.5, OWN, words())
     assert isinstance(act, OperatorActed)
     assert type(act.verb) is Verb
 
@@ -251,15 +301,21 @@ def test_words_and_moments_of_a_list_come_back_as_such() -> None:
 @pytest.mark.parametrize("moment", [float("nan"), float("inf"), float("-inf")])
 def test_a_moment_that_is_no_number_is_not_written(moment: float) -> None:
     with pytest.raises(ValueError, match=r"StepBegun\.at is .*, which is no moment"):
-        encode(StepBegun(moment, StepName("a")))
+        encode(StepBegun(moment, StepName("a")), words())
     with pytest.raises(ValueError, match=r"StepPending\.ask_at is .*, which is no moment"):
-        encode(StepPending(1.0, StepName("a"), 1, moment))
+        encode(StepPending(1.0, StepName("a"), 1, moment), words())
     with pytest.raises(ValueError, match=r"StepBegun\.at is .*, which is no moment"):
-        encode_several([StepBegun(moment, StepName("a")), StepBegun(moment, StepName("b"))])
+        encode_several([StepBegun(moment, StepName("a")), StepBegun(moment, StepName("b"))], words())
 
 
 def test_half_a_character_is_not_written() -> None:
     with pytest.raises(ValueError, match="StepBegun can not be kept"):
-        encode(StepBegun(1.0, StepName("a\ud800")))
+        encode(StepBegun(1.0, StepName("a\ud800")), words())
+    with pytest.raises(ValueError, match="StepBegun can not be kept"):
+        encode(StepBegun(1.0, StepName("a"), "a\ud800"), words())
+    with pytest.raises(ValueError, match="CancelRequested can not be kept"):
+        encode(CancelRequested(1.0, "a\ud800"), words())
     with pytest.raises(ValueError, match="Several can not be kept"):
-        encode_several([StepBegun(1.0, StepName("a\ud800")), StepBegun(1.0, StepName("b"))])
+        encode_several([StepBegun(1.0, StepName("a\ud800")), StepBegun(1.0, StepName("b"))], words())
+    with pytest.raises(ValueError, match="Several can not be kept"):
+        encode_several([CancelRequested(1.0, "a\ud800"), StepBegun(1.0, StepName("b"))], words())

@@ -10,6 +10,7 @@ import pytest
 
 from coordinator.adapters.sqlite import writer
 from coordinator.adapters.sqlite.group import Outcome
+from coordinator.adapters.sqlite.words import Words
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.errors import JournalUnavailable, SagaNotFound
 from coordinator.domain.ids import FencingToken, SagaId
@@ -49,7 +50,9 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 
 def a_writer(disk: Disk) -> Writer:
-    return Writer(disk, Path("journal.db"), FencingToken(1), shortage=lambda: None, log_bytes=lambda: 0)
+    return Writer(
+        disk, Path("journal.db"), FencingToken(1), Words({}), shortage=lambda: None, log_bytes=lambda: 0
+    )
 
 
 def queue(of: Writer, *names: str) -> list[asyncio.Task[None]]:

@@ -13,6 +13,7 @@ from urllib.parse import quote
 import aiosqlite
 
 from coordinator.adapters.sqlite.files import APPLICATION_ID
+from coordinator.adapters.sqlite.words import damaged
 from coordinator.domain.errors import StartupFailed
 
 _T = TypeVar("_T")
@@ -198,9 +199,7 @@ def _text(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
-        error = sqlite3.DatabaseError("a text in it is not UTF-8")
-        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise error from None
+        raise damaged("a text in it is not UTF-8") from None
 
 
 def _claim(db: sqlite3.Connection) -> None:

@@ -1,24 +1,38 @@
 """Damage that is made good: a page of `heads` that cannot be read, of which the records tell all but which of
-them was the newest; and an index that has lost entries, or has others than its rows, which tell all.
+them was the newest, or an old one, which their sum tells; an index that has lost entries, or has others than
+its rows, which tell all; and words, each of which stands in two places.
 """
 
 import logging
 import sqlite3
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from coordinator.adapters.sqlite.rows import Parameters
+from coordinator.adapters.sqlite.words import ADD_WORD
 from coordinator.domain.ids import FencingToken
 from coordinator.domain.saga import Status
 
 _log = logging.getLogger(__name__)
 
 _OPEN: Final = ", ".join(f"'{status}'" for status in Status if status.is_open)
-_ALL: Final = "SELECT count(*), total(seq + updated_at + length(digest)), count(due_at) FROM heads"
-_LAYOUT: Final = "SELECT sql FROM sqlite_schema WHERE name = 'heads'"
+_ALL: Final = "SELECT count(*), total(seq + updated_at + length(digest) + newest), count(due_at) FROM heads"
+_LAYOUT: Final = "SELECT sql FROM sqlite_schema WHERE name = ?"
 _SAGAS: Final = f"SELECT number, status IN ({_OPEN}) FROM sagas"  # noqa: S608  # our own names
 _HEAD: Final = "SELECT * FROM heads WHERE saga = ?"
-_NEWEST: Final = "SELECT saga, at, NULL, seq, digest FROM records WHERE saga = ? ORDER BY seq DESC LIMIT 1"
-_PUT: Final = "INSERT INTO heads VALUES (?, ?, ?, ?, ?)"
+# The columns beside max() are those of the newest record.
+_NEWEST: Final = "SELECT saga, at, NULL, seq, digest, max(number) FROM records GROUP BY saga"
+_POINT_TO_NEWEST: Final = (
+    "UPDATE heads SET newest = found.newest"
+    " FROM (SELECT saga, max(number) AS newest FROM records GROUP BY saga) AS found"
+    " WHERE heads.saga = found.saga AND heads.newest < found.newest"
+)
+_SUM: Final = "SELECT total(newest) FROM heads"
+_SUMS: Final = (1 << 31) - 1
+"""So many of them are told apart, and 0 is none: one that is not known yet."""
+_WORDS_OF_ROWS: Final = "SELECT number, text, again FROM words NOT INDEXED"
+_WORDS_OF_INDEX: Final = "SELECT number, text, text FROM words INDEXED BY sqlite_autoindex_words_1"
+_PUT: Final = "INSERT INTO heads VALUES (?, ?, ?, ?, ?, ?)"
 # With a condition that always holds: without one SQLite would count whichever index is the smallest.
 _ALL_SAGAS: Final = "FROM sagas INDEXED BY {} WHERE +number > 0"
 _OPEN_SAGAS: Final = f"FROM sagas INDEXED BY {{}} WHERE status IN ({_OPEN})"
@@ -68,6 +82,61 @@ def is_damage(error: BaseException) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
+def read_words(db: sqlite3.Connection, token: FencingToken) -> dict[str, int]:
+    """The words that the journal holds, and their numbers. Where it is damaged there, they are put anew."""
+    by_row, by_index = _words(db, _WORDS_OF_ROWS), _words(db, _WORDS_OF_INDEX)
+    # A row says twice what it says.
+    words = by_index | by_row
+    if by_row != by_index:
+        db.execute("BEGIN IMMEDIATE")
+        _put_anew(db, "words", token)
+        db.executemany(ADD_WORD, words.items())
+        db.execute("COMMIT")
+        _log.error(
+            "the journal is damaged: its words could not be read in both of their places, and those that "
+            "were found (%d) were put anew; check the disk, and the journal by `saga journal verify`",
+            len(words),
+        )
+    return {text: number for number, text in words.items()}
+
+
+def moved_sum(known: int, by: int) -> int:
+    """What stands in the file for the sum of what heads lead to, where *known* stood there and some of them
+    lead further now, together *by* so much."""
+    return (max(known - 1, 0) + by) % _SUMS + 1
+
+
+def mend_old_heads(db: sqlite3.Connection, token: FencingToken) -> None:
+    """Let heads that are older than they should be, as those of a page that was lost on its way to the disk,
+    lead to the newest records of their sagas, and put anew what else is lost of them. Whoever takes up such a
+    saga finds it damaged: it has more records than its head says.
+    """
+    (known,) = db.execute("PRAGMA user_version").fetchone()
+    found = _first(db, _SUM)
+    # What cannot be read is made good when it is met.
+    if found is None or _kept(*found) == known:
+        return
+    old, mended = 0, False
+    try:
+        mended = mend_heads(db, token)
+        db.execute("BEGIN IMMEDIATE")
+        old = db.execute(_POINT_TO_NEWEST).rowcount
+        _put_sum(db)
+        db.execute("COMMIT")
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        if db.in_transaction:
+            db.execute("ROLLBACK")
+    # An older release wrote no sum.
+    if old or (known and not mended):
+        _log.error(
+            "the journal is damaged: what tells the newest records of its sagas is not as it was written "
+            "last. %d sagas have newer ones, and are set aside when they are taken up; put back a copy of it",
+            old,
+        )
+
+
 def mend_heads(db: sqlite3.Connection, token: FencingToken) -> bool:
     """Put the heads anew, in a transaction of their own, if they cannot all be read. Whether that was so.
 
@@ -78,25 +147,23 @@ def mend_heads(db: sqlite3.Connection, token: FencingToken) -> bool:
     sagas, sound = db.execute(_SAGAS).fetchall(), _first(db, _ALL)
     if sound is not None and sound[0] == len(sagas):
         return False
-    heads, lost = [], 0
+    heads, lost = [], {}
     for number, is_open in sagas:
         head = _first(db, _HEAD, number)
         if head is None:
-            lost += 1
-            head = None if is_open else _first(db, _NEWEST, number)
-        if head is not None:
+            lost[number] = is_open
+        else:
             heads.append(head)
+    heads += (head for head in _newest_records(db) if lost.get(head[0]) == 0)
     db.execute("BEGIN IMMEDIATE")
-    (layout,) = db.execute(_LAYOUT).fetchone()
-    # The old ones stay in the file: to drop them, SQLite would have to read them.
-    db.execute(f"ALTER TABLE heads RENAME TO damaged_heads_{token}")
-    db.execute(layout)
+    _put_anew(db, "heads", token)
     db.executemany(_PUT, heads)
+    _put_sum(db)
     db.execute("COMMIT")
     _log.error(
         "the journal is damaged: of %d sagas it does not tell any more which record is the newest, and those "
         "of them that are open are set aside; put back a copy of it",
-        lost,
+        len(lost),
     )
     return True
 
@@ -121,6 +188,46 @@ def mend_indexes(db: sqlite3.Connection) -> None:
                 index,
                 *lack,
             )
+
+
+def _put_anew(db: sqlite3.Connection, table: str, token: FencingToken) -> None:
+    """Let *table* be empty. What it held stays in the file: to drop that, SQLite would have to read it."""
+    (layout,) = db.execute(_LAYOUT, (table,)).fetchone()
+    db.execute(f"ALTER TABLE {table} RENAME TO damaged_{table}_{token}")
+    db.execute(layout)
+
+
+def _put_sum(db: sqlite3.Connection) -> None:
+    found = db.execute(_SUM).fetchone()
+    db.execute(f"PRAGMA user_version = {_kept(*found)}")
+
+
+def _kept(total: Any) -> int:
+    """How the sum *total* stands in the file."""
+    return moved_sum(0, int(total))
+
+
+def _newest_records(db: sqlite3.Connection) -> Sequence[Parameters]:
+    """What heads are made of; nothing where not all can be read: then older ones may seem the newest."""
+    try:
+        return db.execute(_NEWEST).fetchall()
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+        return ()
+
+
+def _words(db: sqlite3.Connection, sql: str) -> dict[int, str]:
+    """What can be read of the words in one of their places."""
+    found = {}
+    try:
+        for number, text, again in db.execute(sql):
+            if text == again:
+                found[number] = text
+    except sqlite3.DatabaseError as error:
+        if not is_damage(error):
+            raise
+    return found
 
 
 def _first(db: sqlite3.Connection, sql: str, *values: int) -> Parameters | None:

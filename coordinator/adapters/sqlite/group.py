@@ -16,11 +16,10 @@ from itertools import chain
 from typing import Any, Final, assert_never
 
 from coordinator.adapters.event_codec import RECORD_TYPES
-from coordinator.adapters.sqlite.damage import is_damage, mend_heads
+from coordinator.adapters.sqlite.damage import is_damage, mend_heads, moved_sum
 from coordinator.adapters.sqlite.registrations import Register, Registrations, Retire, TakeUpFiles
 from coordinator.adapters.sqlite.rows import (
     CHAIN_START,
-    DIGEST_BYTES,
     FIXED_COLUMNS,
     SAGAS,
     STANDING_COLUMNS,
@@ -30,6 +29,7 @@ from coordinator.adapters.sqlite.rows import (
     chained,
     signature_text,
 )
+from coordinator.adapters.sqlite.words import ADD_WORD, packed, text_of
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import (
     JournalConflict,
@@ -73,6 +73,18 @@ class Start:
     lines: Lines
     fixed: Parameters
     row: Row
+    front_door: int
+    """The number of that word."""
+    definition_digest: int
+    """As well."""
+
+
+@frozen
+class NewWord:
+    """A word that what is queued behind it says by its number."""
+
+    number: int
+    text: str
 
 
 @frozen
@@ -80,7 +92,7 @@ class MendHeads:
     """Something could not be read: if it may be for want of heads, these are put anew."""
 
 
-Entry = Start | Append | Quarantine | TakeUpFiles | Register | Retire | MendHeads
+Entry = NewWord | Start | Append | Quarantine | TakeUpFiles | Register | Retire | MendHeads
 Outcome = (
     Request | Registered | Registration | Sequence[Registered | VersionTaken] | SagaError | int | bool | None
 )
@@ -90,14 +102,16 @@ of a definition, or of files."""
 
 _TOKEN: Final = "SELECT token FROM journal"
 _HEAD: Final = (
-    f"SELECT number, coalesce(seq, 0), coalesce(digest, zeroblob({DIGEST_BYTES})), reason, at,"  # noqa: S608  # our own names
-    " coalesce((SELECT max(records.seq) FROM records WHERE records.saga = number), 0)"
+    "SELECT number, seq, digest, newest, reason, at"  # noqa: S608  # our own names
     f" FROM {SAGAS} LEFT JOIN quarantines ON quarantines.saga = number WHERE id = ?"
 )
+_SEQ_OF_RECORD: Final = "SELECT seq FROM records WHERE number = ? AND saga = ?"
+_NEWEST_SEQ: Final = "SELECT coalesce(max(seq), 0) FROM records WHERE saga = ?"
 # Records that have lost their row do not become those of another saga.
 _NEWEST_SAGA: Final = (
-    "SELECT max(coalesce((SELECT max(number) FROM sagas), 0), coalesce((SELECT max(saga) FROM records), 0))"
+    "SELECT max(coalesce((SELECT max(number) FROM sagas), 0), coalesce((SELECT max(saga) FROM heads), 0))"
 )
+_NEWEST_RECORD: Final = "SELECT coalesce(max(number), 0) FROM records"
 # CROSS: SQLite begins with those that are asked for, and finds each by its key. That comes back as it was
 # asked for, and not as it stands in the row, which may be damaged.
 _REQUESTS: Final = (
@@ -105,6 +119,7 @@ _REQUESTS: Final = (
     " ON request_id = asked.column1 AND front_door = asked.column2"
 )
 _REQUEST: Final = "SELECT ?2, ?1, content, saga_id FROM requests WHERE request_id = ?1 AND front_door = ?2"
+_KNOWN_SUM: Final = "PRAGMA user_version"
 _ADD_DEFINITION: Final = "INSERT INTO definitions VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 _ADD_REQUESTS: Final = "INSERT INTO requests (front_door, request_id, content, saga_id) VALUES {rows}"
 _ADD_RECORDS: Final = "INSERT INTO records VALUES {rows}"
@@ -127,7 +142,7 @@ _CHANGE_SAGA: Final = (
 _PUT_HEADS: Final = (
     "INSERT INTO heads VALUES {rows}"
     " ON CONFLICT DO UPDATE SET updated_at = excluded.updated_at, due_at = excluded.due_at,"
-    " seq = excluded.seq, digest = excluded.digest"
+    " seq = excluded.seq, digest = excluded.digest, newest = excluded.newest"
 )
 _LIFT_QUARANTINE: Final = "DELETE FROM quarantines WHERE saga = ?"
 _ADD_QUARANTINE: Final = "INSERT INTO quarantines VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
@@ -135,10 +150,7 @@ _OPEN: Final = tuple(status.value for status in Status if status.is_open)
 _SHOW_QUARANTINE: Final = (
     "UPDATE sagas SET status = ?, needs_person = 1, signature = ?, error_message = ? WHERE number = ?"
 )
-# It may know less than the records do. What a person does to the saga must have a number behind theirs.
-_PUT_HEAD_OF_QUARANTINED: Final = (
-    "REPLACE INTO heads SELECT ?1, ?2, NULL, max(?3, coalesce(max(seq), 0)), ?4 FROM records WHERE saga = ?1"
-)
+_PUT_HEAD_OF_QUARANTINED: Final = "REPLACE INTO heads VALUES (?, ?, NULL, ?, ?, ?)"
 
 
 @dataclass(slots=True)
@@ -148,12 +160,14 @@ class Head:
     number: int
     seq: int
     digest: bytes
+    newest: int
+    """What `records` has its newest record as; 0: none."""
     quarantine: Quarantine | None
     standing: Parameters | None
     """As in `Row`; None where it is not known."""
-    newest: int = 0
-    """The newest record that was in the file when this was read there: no newer than `seq`, unless that is
-    damaged."""
+    seq_found: int = 0
+    """What that record said of its own number when this was read from the file: no more than `seq`, unless
+    that is damaged."""
 
 
 class Heads:
@@ -243,12 +257,17 @@ def _write_alone(
     try:
         (outcome,) = group.take_all([entry])
     except sqlite3.DatabaseError as error:
-        if not (is_damage(error) and isinstance(entry, Start | Register | Retire)):
+        if not is_damage(error):
             raise
         _roll_back(db, heads)
-        damaged = JournalDamaged(str(error))
-        _log.error("%s: put back a copy of it", damaged)
-        return damaged
+        if isinstance(entry, Start | Register | Retire):
+            damaged = JournalDamaged(str(error))
+            _log.error("%s: put back a copy of it", damaged)
+            return damaged
+        # What is damaged may be an old record, and nobody needs that for a new one.
+        _begin(db, token)
+        group = _Group(db, token, shortage, heads, reads_records=False)
+        (outcome,) = group.take_all([entry])
     db.execute("COMMIT")
     group.keep_heads()
     return outcome
@@ -288,20 +307,26 @@ class _Group:
         kept: Heads,
         *,
         looks_for_ids: bool = False,
+        reads_records: bool = True,
     ) -> None:
         self._db = db
         self._token = token
         self._shortage = shortage
         self._kept = kept
         self._looks_for_ids = looks_for_ids
+        self._reads_records = reads_records
         self._heads: dict[SagaId, Head] = {}
-        self._definitions: dict[Digest, SagaDefinition] = {}
+        self._definitions: dict[int, SagaDefinition] = {}
         self._registrations = Registrations(db)
-        self._requests: dict[tuple[str, RequestId], Request] = {}
-        self._held: dict[tuple[str, RequestId], Request] = {}
+        self._words: list[Parameters] = []
+        self._requests: dict[_Name, Request] = {}
+        self._held: dict[_Name, Request] = {}
         """Of the request ids that entries ask for, those that are in the file."""
         self._records: list[Parameters] = []
-        self._newest: int | None = None
+        self._newest_saga: int | None = None
+        self._newest_record: int | None = None
+        self._moved_by = 0
+        """What the heads lead to is that much further, in sum."""
         self._started: dict[SagaId, Parameters] = {}
         self._changed: dict[SagaId, Parameters] = {}
         self._advanced: dict[SagaId, Row] = {}
@@ -310,9 +335,12 @@ class _Group:
 
     def take_all(self, entries: Sequence[Entry]) -> list[Outcome]:
         """Write what may be written of *entries*; what each of them met."""
-        self._look_up([entry.request for entry in entries if isinstance(entry, Start)])
+        self._look_up([entry for entry in entries if isinstance(entry, Start)])
         outcomes = [self._take(entry) for entry in entries]
         self._write()
+        if self._moved_by:
+            (known,) = self._db.execute(_KNOWN_SUM).fetchone()
+            self._db.execute(f"{_KNOWN_SUM} = {moved_sum(known, self._moved_by)}")
         return outcomes
 
     def keep_heads(self) -> None:
@@ -328,6 +356,9 @@ class _Group:
                 return self._append(entry)
             case Quarantine():
                 return self._quarantine(entry)
+            case NewWord():
+                self._words.append((entry.number, entry.text))
+                return None
             case TakeUpFiles():
                 return self._registrations.take_up_files(entry)
             case Register():
@@ -346,9 +377,15 @@ class _Group:
 
     def _write(self) -> None:
         """Parents before children: the foreign keys are checked row by row."""
-        self._each(_ADD_DEFINITION, [(d.digest, d.name, d.text) for d in self._definitions.values()])
-        requests = self._requests.values()
-        self._many(_ADD_REQUESTS, [(r.front_door, r.request_id, r.content, r.saga_id) for r in requests])
+        self._each(ADD_WORD, self._words)
+        self._each(_ADD_DEFINITION, [(word, d.name, d.text) for word, d in self._definitions.items()])
+        self._many(
+            _ADD_REQUESTS,
+            [
+                (door, request_id, packed(request.content), packed(request.saga_id))
+                for (door, request_id), request in self._requests.items()
+            ],
+        )
         heads, changed = self._heads, self._changed
         self._many(
             _ADD_SAGAS,
@@ -365,7 +402,14 @@ class _Group:
         self._many(
             _PUT_HEADS,
             [
-                ((head := heads[saga_id]).number, row.updated_at, row.due_at, row.seq, head.digest)
+                (
+                    (head := heads[saga_id]).number,
+                    row.updated_at,
+                    row.due_at,
+                    row.seq,
+                    head.digest,
+                    head.newest,
+                )
                 for saga_id, row in self._advanced.items()
             ],
         )
@@ -382,11 +426,13 @@ class _Group:
             [(Status.DEAD_LETTERED.value, set_aside, q.reason, head.number) for head, q in shown],
         )
         self._each(
-            _PUT_HEAD_OF_QUARANTINED, [(head.number, q.at, head.seq, head.digest) for head, q in shown]
+            _PUT_HEAD_OF_QUARANTINED,
+            [(head.number, q.at, head.seq, head.digest, head.newest) for head, q in shown],
         )
         self._registrations.write()
         self._held |= self._requests
         for written in (
+            self._words,
             self._definitions,
             self._requests,
             self._records,
@@ -421,17 +467,18 @@ class _Group:
                 at += many
         return found
 
-    def _look_up(self, requests: Sequence[Request]) -> None:
-        """See who holds the request ids of *requests*."""
-        asked = [(request.request_id, request.front_door) for request in requests]
-        for row in self._many(_REQUESTS, asked, alone=_REQUEST):
-            first = Request(*row)
-            self._held[first.front_door, first.request_id] = first
+    def _look_up(self, starts: Sequence[Start]) -> None:
+        """See who holds the request ids of *starts*."""
+        doors = {start.front_door: start.request.front_door for start in starts}
+        asked = [(start.request.request_id, start.front_door) for start in starts]
+        for door, request_id, content, saga_id in self._many(_REQUESTS, asked, alone=_REQUEST):
+            first = Request(doors[door], request_id, Digest(text_of(content)), SagaId(text_of(saga_id)))
+            self._held[door, request_id] = first
 
     def _start(self, entry: Start) -> Outcome:
         request = entry.request
         # A request that joins is answered even when the disk is nearly full.
-        name = request.front_door, request.request_id
+        name = entry.front_door, request.request_id
         first = self._requests.get(name) or self._held.get(name)
         if first is not None:
             return first if first.content == request.content else RequestIdTaken(request.request_id)
@@ -442,10 +489,10 @@ class _Group:
         born_at = entry.lines[0][1][0]
         if (moved := self._registrations.start(entry.definition, born_at)) is not None:
             return moved
-        self._definitions[entry.definition.digest] = entry.definition
+        self._definitions[entry.definition_digest] = entry.definition
         self._requests[name] = request
         self._started[request.saga_id] = entry.fixed
-        head = self._heads[request.saga_id] = Head(self._next_number(), 0, CHAIN_START, None, None)
+        head = self._heads[request.saga_id] = Head(self._next_saga(), 0, CHAIN_START, 0, None, None)
         self._chain(request.saga_id, head, entry.lines, entry.row)
         return None
 
@@ -453,10 +500,9 @@ class _Group:
         head = self._head(entry.saga_id)
         if head is None or head.seq != entry.seq_expected:
             return JournalConflict(entry.saga_id, entry.seq_expected)
-        if head.newest > head.seq:
-            # Of a row of several events no key of the table would tell.
+        if head.seq_found > head.seq:
             newest = f"the saga's row says that record {head.seq} is the newest"
-            return JournalCorrupt(entry.saga_id, head.newest, newest)
+            return JournalCorrupt(entry.saga_id, head.seq_found, newest)
         if entry.lifts and head.quarantine is not None:
             # Its row says what the quarantine says, whatever was written meanwhile: it is to be put anew.
             head.quarantine = head.standing = None
@@ -473,16 +519,25 @@ class _Group:
         if head.quarantine is None:
             head.quarantine = self._quarantines[quarantine.saga_id] = quarantine
             head.standing = None
+            # What a person does to the saga is to have a number behind all its records.
+            head.seq = max(head.seq, head.seq_found)
         return None
 
     def _chain(self, saga_id: SagaId, head: Head, lines: Lines, row: Row) -> None:
         number, seq, digest, token = head.number, head.seq, head.digest, self._token
+        record = self._next_record()
+        back = record - head.newest if head.newest else 0
         for events, line in lines:
             seq += events
             digest = chained(digest, saga_id, seq, token, line)
             at, type_name, payload = line
-            self._records.append((number, seq, token, at, RECORD_TYPES[type_name], payload, digest))
-        head.seq, head.digest = seq, digest
+            self._records.append(
+                (record, back, number, seq, token, at, RECORD_TYPES[type_name], payload, digest)
+            )
+            back, record = 1, record + 1
+        self._newest_record = record - 1
+        self._moved_by += self._newest_record - head.newest
+        head.seq, head.digest, head.newest = seq, digest, self._newest_record
         self._advanced[saga_id] = row
         if head.standing != row.standing:
             head.standing = self._changed[saga_id] = row.standing
@@ -492,12 +547,18 @@ class _Group:
         to find out, and only then are those in the file looked at."""
         return saga_id in self._heads or (self._looks_for_ids and self._head(saga_id) is not None)
 
-    def _next_number(self) -> int:
-        """That of the next saga."""
-        if self._newest is None:
-            (self._newest,) = self._db.execute(_NEWEST_SAGA).fetchone()
-        self._newest += 1
-        return self._newest
+    def _next_saga(self) -> int:
+        """The number of the next saga."""
+        if self._newest_saga is None:
+            (self._newest_saga,) = self._db.execute(_NEWEST_SAGA).fetchone()
+        self._newest_saga += 1
+        return self._newest_saga
+
+    def _next_record(self) -> int:
+        """The number of the next record."""
+        if self._newest_record is None:
+            (self._newest_record,) = self._db.execute(_NEWEST_RECORD).fetchone()
+        return self._newest_record + 1
 
     def _head(self, saga_id: SagaId) -> Head | None:
         head = self._heads.get(saga_id)
@@ -508,14 +569,20 @@ class _Group:
         return head
 
     def _head_in_file(self, saga_id: SagaId) -> Head | None:
-        found = self._db.execute(_HEAD, (saga_id,)).fetchone()
+        found = self._db.execute(_HEAD, (packed(saga_id),)).fetchone()
         if found is None:
             return None
-        number, seq, digest, reason, at, newest = found
+        number, seq, digest, newest, reason, at = found
         quarantine = None if reason is None else Quarantine(saga_id, reason, at)
-        return Head(number, seq, digest, quarantine, None, newest)
+        head = Head(number, seq or 0, digest or CHAIN_START, newest or 0, quarantine, None)
+        if self._reads_records:
+            sql, values = (_NEWEST_SEQ, (number,)) if seq is None else (_SEQ_OF_RECORD, (newest, number))
+            (head.seq_found,) = self._db.execute(sql, values).fetchone() or (0,)
+        return head
 
 
+_Name = tuple[int, RequestId]
+"""A front door's number, and what was asked for there."""
 _ROWS_AT_ONCE: Final = (64, 16, 4, 1)
 
 

@@ -16,7 +16,7 @@ from typing import Final, Protocol, Self, TypeVar
 
 from coordinator.adapters.event_codec import FORMAT_VERSION
 from coordinator.adapters.sqlite.connection import Connection, open_reader, open_writer
-from coordinator.adapters.sqlite.damage import mend_indexes
+from coordinator.adapters.sqlite.damage import mend_indexes, mend_old_heads, read_words
 from coordinator.adapters.sqlite.definitions import SqliteDefinitions
 from coordinator.adapters.sqlite.disk import DiskGauge, free_bytes
 from coordinator.adapters.sqlite.files import claim, sync_folder, wal_path
@@ -25,6 +25,7 @@ from coordinator.adapters.sqlite.migrations import migrate, packaged
 from coordinator.adapters.sqlite.reader import READ_LIMIT_S, Reader
 from coordinator.adapters.sqlite.rows import check_text, fixed_row, lines, summary_row
 from coordinator.adapters.sqlite.upkeep import SqliteUpkeep
+from coordinator.adapters.sqlite.words import Words
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import JournalDamaged, StartupFailed
@@ -56,12 +57,15 @@ class Hold(Protocol):
 class SqliteJournal:
     """A journal that this process holds from `open` to `close`."""
 
-    def __init__(self, lock: Hold, writer: Writer, reader: Reader, upkeep: SqliteUpkeep) -> None:
+    def __init__(
+        self, lock: Hold, writer: Writer, reader: Reader, upkeep: SqliteUpkeep, words: Words
+    ) -> None:
         """Takes over what is open."""
         self._lock: Final = lock
         self._writer: Final = writer
         self._reader: Final = reader
         self._upkeep: Final = upkeep
+        self._words: Final = words
         self.definitions: Final = SqliteDefinitions(writer, reader)
         self._closing: asyncio.Task[None] | None = None
 
@@ -89,7 +93,7 @@ class SqliteJournal:
         try:
             writing = await Connection.open(partial(open_writer, path))
             opened.append(writing)
-            token = await writing.run(partial(_begin, path=path, token_before=lock.before.token))
+            token, words = await writing.run(partial(_begin, path=path, token_before=lock.before.token))
             # Not before the database holds the token, so that a lock file ahead of it always means loss.
             lock.opened(token)
             reading = await Connection.open(partial(open_reader, path))
@@ -109,12 +113,13 @@ class SqliteJournal:
             writing,
             path,
             token,
+            words,
             shortage=gauge.shortage,
             log_bytes=lambda: wal_path(path).stat().st_size,
             on_commit=on_commit,
         )
-        reader = Reader(reading, writer.fail, read_limit_s)
-        return cls(lock, writer, reader, SqliteUpkeep(path, writer, gauge))
+        reader = Reader(reading, words, writer.fail, read_limit_s)
+        return cls(lock, writer, reader, SqliteUpkeep(path, writer, gauge), words)
 
     async def __aenter__(self) -> Self:
         return self
@@ -150,8 +155,17 @@ class SqliteJournal:
         summary: SagaSummary,
     ) -> Deferred[Request]:
         _check_numbers(events, summary, seq_expected=0)
-        check_text(request.front_door, request.request_id, request.content)
-        entry = Start(request, definition, lines(events), fixed_row(summary), summary_row(summary))
+        check_text(request.request_id, request.content)
+        words = self._words
+        entry = Start(
+            request,
+            definition,
+            lines(events, words),
+            fixed_row(summary, words),
+            summary_row(summary),
+            words.number(request.front_door),
+            words.number(definition.digest),
+        )
         holder: Deferred[Request] = Deferred()
         self._writer.write(entry).listen(lambda first: holder.settle(first or request))
         return holder
@@ -161,7 +175,9 @@ class SqliteJournal:
     ) -> Deferred[int]:
         _check_numbers(events, summary, seq_expected)
         lifts = OperatorActed in map(type, events)
-        return self._writer.write(Append(saga_id, lines(events), summary_row(summary), seq_expected, lifts))
+        return self._writer.write(
+            Append(saga_id, lines(events, self._words), summary_row(summary), seq_expected, lifts)
+        )
 
     async def quarantine(self, quarantine: Quarantine) -> None:
         check_text(quarantine.reason)
@@ -229,11 +245,13 @@ class SqliteJournal:
         self._lock.release()
 
 
-def _begin(db: sqlite3.Connection, *, path: Path, token_before: FencingToken) -> FencingToken:
+def _begin(db: sqlite3.Connection, *, path: Path, token_before: FencingToken) -> tuple[FencingToken, Words]:
     token = take_token(db, path, token_before=token_before)
     mend_indexes(db)
+    mend_old_heads(db, token)
+    words = Words(read_words(db, token))
     sync_folder(path)
-    return token
+    return token, words
 
 
 def take_token(db: sqlite3.Connection, path: Path, *, token_before: FencingToken) -> FencingToken:

@@ -13,6 +13,7 @@ from functools import cache
 from importlib.resources import files
 
 from coordinator.adapters.clock import stopwatch_s
+from coordinator.adapters.sqlite.words import packed
 from coordinator.domain.errors import StartupFailed
 
 _log = logging.getLogger(__name__)
@@ -64,6 +65,7 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Migration], journal: st
     if upgrades := 0 < beyond < newest:
         _log.info("the journal %s goes from schema %d to %d before it is served", journal, beyond, newest)
     begun_s = stopwatch_s()
+    db.create_function("packed", 1, packed, deterministic=True)
     # Else, in some builds of SQLite, all pages of what is dropped are overwritten: twice as much to write.
     db.execute("PRAGMA secure_delete = fast").close()
     for migration in migrations:

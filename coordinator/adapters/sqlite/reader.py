@@ -8,6 +8,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import Any, Final, TypeVar
 
 from coordinator.adapters.clock import stopwatch_s
@@ -16,7 +17,9 @@ from coordinator.adapters.sqlite.connection import Database
 from coordinator.adapters.sqlite.registrations import REGISTRATION_COLUMNS, registration_of
 from coordinator.adapters.sqlite.rows import (
     CHAIN_START,
+    DIGEST_BYTES,
     MOMENT_MIN,
+    OLD_DIGEST_BYTES,
     SAGAS,
     SUMMARY_COLUMNS,
     Parameters,
@@ -24,8 +27,10 @@ from coordinator.adapters.sqlite.rows import (
     number_of,
     set_aside,
     signature_of,
+    spelt_out,
     summary_of,
 )
+from coordinator.adapters.sqlite.words import Words, packed, text_of, unpacked
 from coordinator.domain import jsontext
 from coordinator.domain.errors import (
     JournalCorrupt,
@@ -58,15 +63,24 @@ _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 READ_LIMIT_S: Final = 2.0
+SEARCH_LIMIT_S: Final = 0.2
+"""For how long all records are searched for those of a saga that are not found otherwise."""
 VERIFIED_AT_ONCE: Final = 50
 """So many rows are verified before others get a turn: half a millisecond, as a saga needs many turns."""
 _STEPS_BETWEEN_LOOKS: Final = 1_000
 """Virtual machine steps of SQLite between two looks at the time, some ten microseconds."""
 
-# One statement, so that both are of the same moment. A saga without records is there all the same.
-_HISTORY: Final = (
-    "SELECT heads.seq, heads.digest, records.seq, token, at, type, payload, records.digest"  # noqa: S608  # our own names
-    f" FROM {SAGAS} LEFT JOIN records ON records.saga = sagas.number WHERE id = ? ORDER BY records.seq"
+_HEAD: Final = f"SELECT number, seq, digest, coalesce(newest, 0) FROM {SAGAS} WHERE id = ?"  # noqa: S608  # our own names
+_RECORD: Final = "number, back, seq, token, at, type, payload, digest"
+# From the newest to the first.
+_CHAIN: Final = (
+    f"WITH RECURSIVE chain AS (SELECT {_RECORD} FROM records WHERE number = ?2 AND saga = ?1 UNION ALL"  # noqa: S608  # as above
+    f" SELECT {', '.join(f'records.{name}' for name in _RECORD.split(', '))} FROM chain JOIN records"
+    " ON records.number = chain.number - chain.back WHERE chain.back > 0 AND saga = ?1)"
+    " SELECT seq, token, at, type, payload, digest FROM chain ORDER BY number"
+)
+_ALL_RECORDS: Final = (
+    "SELECT seq, token, at, type, payload, digest FROM records WHERE saga = ? ORDER BY number"
 )
 # With the id that stands in the row: its own columns SQLite may take from the index that led there.
 _SAGA: Final = (
@@ -103,11 +117,10 @@ CENSUS: Final = """
     FROM sagas INDEXED BY sagas_open LEFT JOIN heads ON heads.saga = sagas.number
     WHERE status IN ('RUNNING', 'COMPENSATING')
 """
-# The index holds them group by group, so that only the groups are sorted.
+# The index holds them group by group, so that nothing is sorted.
 SIGNATURES: Final = """
-    SELECT saga_name, signature, count(*) AS sagas
-    FROM sagas INDEXED BY sagas_by_signature WHERE needs_person = 1
-    GROUP BY signature, saga_name ORDER BY sagas DESC, saga_name, signature LIMIT ?
+    SELECT saga_name, signature, count(*)
+    FROM sagas INDEXED BY sagas_by_signature WHERE needs_person = 1 GROUP BY signature, saga_name
 """
 _REQUEST: Final = "SELECT content, saga_id FROM requests WHERE front_door = ? AND request_id = ?"
 _DEFINITION: Final = "SELECT text FROM definitions WHERE digest = ?"
@@ -135,25 +148,36 @@ class Reader:
     """Owns the reading connection. *broken* is told of an error that is no saga's alone."""
 
     def __init__(
-        self, db: Database, broken: Callable[[Exception], None], limit_s: float = READ_LIMIT_S
+        self, db: Database, words: Words, broken: Callable[[Exception], None], limit_s: float = READ_LIMIT_S
     ) -> None:
         self._db = db
+        self._words = words
         self._broken = broken
         self._limit_s = limit_s
 
     async def history(self, saga_id: SagaId) -> Sequence[Record]:
         try:
-            rows = await self._read(lambda db: db.execute(_HISTORY, (saga_id,)).fetchall())
+            head, rows = await self._read(partial(_chain_of, saga_id=saga_id))
         except JournalDamaged as error:
             raise JournalCorrupt(saga_id, 0, f"the database page that holds it: {error.__cause__}") from None
-        return await _verified(saga_id, rows)
+        if head is None:
+            raise SagaNotFound(saga_id)
+        number, seq, digest, _ = head
+        try:
+            return await self._verified(saga_id, rows, seq, digest)
+        except JournalCorrupt:
+            # Where one of them is lost nothing leads to those before it. Most journals are soon searched for
+            # them, and what is wrong can be told.
+            with suppress(Overloaded, JournalDamaged):
+                rows = await self._read(_limited(partial(_search, number=number), SEARCH_LIMIT_S))
+            return await self._verified(saga_id, rows, seq, digest)
 
     async def definition(self, digest: Digest) -> str | None:
         """What stands under *digest*, or else what is registered with it: many sagas hang on one of them."""
         is_known = False
-        for place in (_DEFINITION, _REGISTERED_AS):
+        for place, key in ((_DEFINITION, self._words.known(digest)), (_REGISTERED_AS, digest)):
             try:
-                row = await self._first(place, digest)
+                row = await self._first(place, key)
             except JournalDamaged:
                 is_known = True
                 continue
@@ -175,31 +199,35 @@ class Reader:
 
     async def open_on_definitions(self) -> Mapping[Key, int]:
         rows = await self._read(_limited(lambda db: db.execute(_OPEN_ON).fetchall(), self._limit_s))
-        return {(name, version): sagas for name, version, sagas in rows}
+        return {(self._words.text(name) or "", version): sagas for name, version, sagas in rows}
 
     async def open_sagas(self) -> Sequence[OpenSaga]:
         rows, count = await self._read(_open_rows)
         if len(rows) != count:
             raise JournalDamaged(f"one index has {len(rows)} open sagas, another one {count}")
-        return [OpenSaga(*row) for row in rows]
+        return [OpenSaga(SagaId(text_of(saga_id)), *moments) for saga_id, *moments in rows]
 
     async def requested(self, front_door: str, request_id: RequestId) -> Request | None:
-        row = await self._first(_REQUEST, front_door, request_id)
-        return None if row is None else Request(front_door, request_id, *row)
+        found = await self._read(partial(_requested, key=(self._words.known(front_door), request_id)))
+        return None if found is None else Request(front_door, request_id, *found)
 
     async def find(self, saga_id: SagaId) -> SagaSummary | None:
-        rows = await self._read(lambda db: _summary_rows(db, _SAGA, (saga_id,)))
+        rows = await self._read(lambda db: _summary_rows(db, _SAGA, (packed(saga_id),)))
         if not rows:
             return None
         *row, id_there = rows[0]
-        if id_there != saga_id:
-            raise JournalCorrupt(saga_id, 0, f"the saga's row, or the index of ids: it is that of {id_there}")
-        return _summary(row)
+        if (found := unpacked(id_there)) != saga_id:
+            other = found.encode(errors="replace").decode() if found else "none"
+            raise JournalCorrupt(saga_id, 0, f"the saga's row, or the index of ids: it is that of {other}")
+        try:
+            return summary_of(spelt_out(row, self._words))
+        except ValueError as error:
+            raise JournalCorrupt(saga_id, 0, f"the saga's row: {error}") from None
 
     async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
-        sql, values = page_query(condition, after, limit)
+        sql, values = page_query(condition, after, limit, self._words.known)
         rows = await self._read(_limited(lambda db: _summary_rows(db, sql, values), self._limit_s))
-        return [_listed(row) for row in rows]
+        return [_listed(row, self._words) for row in rows]
 
     async def census(self, now: float) -> Census:
         row, groups = await self._read(_limited(lambda db: _census_rows(db, now), self._limit_s))
@@ -211,13 +239,63 @@ class Reader:
             dead_letters,
             oldest_open_at=min((moment for moment in oldest if moment is not None), default=None),
             oldest_undo_at=oldest_undo_at,
-            signatures=tuple(_alike(groups)),
+            signatures=tuple(self._alike(groups)[:SIGNATURES_MAX]),
         )
 
     async def close(self) -> None:
         await self._db.close()
 
-    async def _first(self, sql: str, *values: str) -> Sequence[Any] | None:
+    def _alike(self, groups: Sequence[Sequence[Any]]) -> Sequence[Alike]:
+        """The *groups* of SIGNATURES, in the order that `Census` has."""
+        alike = []
+        for name, text, sagas in groups:
+            # A damaged row still counts as a dead letter, and the others are counted whole.
+            with suppress(ValueError):
+                alike.append(Alike(self._words.text(name) or "", signature_of(text or ""), sagas))
+        return sorted(alike, key=lambda one: (-one.sagas, one.saga_name, one.signature.step or ""))
+
+    async def _verified(
+        self,
+        saga_id: SagaId,
+        rows: Sequence[Sequence[Any]],
+        seq_newest: int | None,
+        digest_newest: bytes | None,
+    ) -> Sequence[Record]:
+        """The records in *rows*, the newest of which is to have that number and that digest."""
+        digest = CHAIN_START
+        records: list[Record] = []
+        for read, (seq, token, at, type_number, payload, kept) in enumerate(rows):
+            if read and read % VERIFIED_AT_ONCE == 0:  # others get a turn
+                await asyncio.sleep(0)
+            number = len(records) + 1
+            if (type(seq), type(token), type(at), type(payload)) != _KINDS:
+                raise JournalCorrupt(saga_id, number, "it has a value of a kind that is never written")
+            type_name = _TYPE_NAMES.get(type_number)
+            if type_name is None:
+                raise JournalCorrupt(saga_id, seq, f"its type {type_number} is unknown to this version")
+            is_old = isinstance(kept, bytes) and len(kept) == OLD_DIGEST_BYTES
+            length = OLD_DIGEST_BYTES if is_old else DIGEST_BYTES
+            digest = chained(digest, saga_id, seq, token, (at, type_name, payload), length)
+            if digest != kept:
+                # Behind one that is missing no digest matches.
+                events_there = count_events(type_name, payload)
+                if events_there is not None and seq - events_there >= number:
+                    raise JournalCorrupt(saga_id, number, f"it is missing, or record {seq} was changed")
+                raise JournalCorrupt(saga_id, seq, "its digest does not match")
+            try:
+                events = decode_all(type_name, payload, at, saga_id, self._words)
+            except UnreadableEvent as error:
+                raise JournalCorrupt(saga_id, seq, str(error)) from None
+            records += [Record(place, token, event) for place, event in enumerate(events, start=number)]
+        if (len(records), digest) != (seq_newest, digest_newest):
+            raise JournalCorrupt(
+                saga_id,
+                seq_newest or 0,
+                f"it is not the newest of the {len(records)} records that are there",
+            )
+        return records
+
+    async def _first(self, sql: str, *values: str | int) -> Sequence[Any] | None:
         row: Sequence[Any] | None = await self._read(lambda db: db.execute(sql, values).fetchone())
         return row
 
@@ -240,21 +318,23 @@ class Reader:
                     raise JournalUnavailable(f"the journal could not be read: {error}") from error
 
 
-def page_query(condition: SagaFilter, after: Cursor | None, limit: int) -> tuple[str, Parameters]:
+def page_query(
+    condition: SagaFilter, after: Cursor | None, limit: int, number: Callable[[str], int]
+) -> tuple[str, Parameters]:
     """The statement and values of one page: a stretch of one index, read backwards. Only those of one request
-    id are sorted."""
+    id are sorted. *number* is that of a word."""
     wanted = [
         (f"{column} {comparison} ?", value)
         for column, comparison, value in (
             ("status", "=", condition.status and condition.status.value),
-            ("saga_name", "=", condition.saga_name),
+            ("saga_name", "=", None if condition.saga_name is None else number(condition.saga_name)),
             ("started_at", ">=", condition.started_from),
             ("started_at", "<", condition.started_before),
         )
         if value is not None
     ]
     clauses = [clause for clause, _ in wanted]
-    values: list[str | int | float] = [value for _, value in wanted]
+    values: list[str | int | float | bytes] = [value for _, value in wanted]
     select = _NUMBERED_SAGAS
     if condition.request_id is not None:
         select = _SAGAS_OF_REQUEST
@@ -264,14 +344,14 @@ def page_query(condition: SagaFilter, after: Cursor | None, limit: int) -> tuple
         # Written out, because a partial index is not used for a value that comes later.
         clauses.append("needs_person = 1" if condition.needs_person else "needs_person = 0")
     if after is not None:
-        number = number_of(after.saga_id)
-        place = "?" if number is not None else "(SELECT number FROM sagas WHERE id = ?)"
+        of_row = number_of(after.saga_id)
+        place = "?" if of_row is not None else "(SELECT number FROM sagas WHERE id = ?)"
         if after.started_at > MOMENT_MIN:
             clauses.append(f"(started_at, number) < (?, {place})")
         else:
             # That of a row whose own is earlier still, and which must not come again.
             clauses.append(f"started_at <= ? AND number < {place}")
-        values += (after.started_at, after.saga_id if number is None else number)
+        values += (after.started_at, packed(after.saga_id) if of_row is None else of_row)
     where = f" WHERE {' AND '.join(clauses)}" if clauses else ""
     return f"{select}{where} ORDER BY started_at DESC, number DESC LIMIT ?", (*values, limit)
 
@@ -286,6 +366,23 @@ def _limited(work: Callable[[sqlite3.Connection], _T], limit_s: float) -> Callab
             db.set_progress_handler(None, 0)
 
     return watched
+
+
+def _chain_of(
+    db: sqlite3.Connection, saga_id: SagaId
+) -> tuple[tuple[int, int | None, bytes | None, int] | None, Sequence[Sequence[Any]]]:
+    """What _HEAD says of a saga, if it is there, and its records."""
+    with _one_moment(db):
+        head = db.execute(_HEAD, (packed(saga_id),)).fetchone()
+        if head is None:
+            return None, ()
+        number, _, _, newest = head
+        return head, db.execute(_CHAIN, (number, newest)).fetchall()
+
+
+def _search(db: sqlite3.Connection, number: int) -> Sequence[Sequence[Any]]:
+    """All that there is of saga *number*; no key leads there."""
+    return db.execute(_ALL_RECORDS, (number,)).fetchall()
 
 
 def _open_rows(db: sqlite3.Connection) -> tuple[Sequence[Any], int]:
@@ -313,14 +410,15 @@ def _summary_rows(db: sqlite3.Connection, sql: str, values: Parameters) -> Seque
 def _census_rows(db: sqlite3.Connection, now: float) -> tuple[Sequence[Any], Sequence[Sequence[Any]]]:
     with _one_moment(db):
         (row,) = db.execute(CENSUS, (now,)).fetchall()
-        return row, db.execute(SIGNATURES, (SIGNATURES_MAX,)).fetchall()
+        return row, db.execute(SIGNATURES).fetchall()
 
 
-def _alike(groups: Sequence[Sequence[Any]]) -> Iterator[Alike]:
-    for saga_name, text, sagas in groups:
-        # A damaged row still counts as a dead letter, and the others are counted whole.
-        with suppress(ValueError):
-            yield Alike(saga_name, signature_of(text or ""), sagas)
+def _requested(db: sqlite3.Connection, key: tuple[int, str]) -> tuple[Digest, SagaId] | None:
+    row = db.execute(_REQUEST, key).fetchone()
+    if row is None:
+        return None
+    content, saga_id = row
+    return Digest(text_of(content)), SagaId(text_of(saga_id))
 
 
 @contextmanager
@@ -333,53 +431,10 @@ def _one_moment(db: sqlite3.Connection) -> Iterator[None]:
         db.execute("ROLLBACK")
 
 
-async def _verified(saga_id: SagaId, rows: Sequence[Sequence[Any]]) -> Sequence[Record]:
-    """The records in *rows*, which are those of `_HISTORY`."""
-    if not rows:
-        raise SagaNotFound(saga_id)
-    newest, newest_digest, first, *_ = rows[0]
-    digest = CHAIN_START
-    records: list[Record] = []
-    of_records = () if first is None else rows
-    for read, (_, _, seq, token, at, type_number, payload, kept) in enumerate(of_records):
-        if read and read % VERIFIED_AT_ONCE == 0:  # others get a turn
-            await asyncio.sleep(0)
-        number = len(records) + 1
-        if (type(seq), type(token), type(at), type(payload)) != _KINDS:
-            raise JournalCorrupt(saga_id, number, "it has a value of a kind that is never written")
-        type_name = _TYPE_NAMES.get(type_number)
-        if type_name is None:
-            raise JournalCorrupt(saga_id, seq, f"its type {type_number} is unknown to this version")
-        digest = chained(digest, saga_id, seq, token, (at, type_name, payload))
-        if digest != kept:
-            # Behind one that is missing no digest matches.
-            events_there = count_events(type_name, payload)
-            if events_there is not None and seq - events_there >= number:
-                raise JournalCorrupt(saga_id, number, f"it is missing, or record {seq} was changed")
-            raise JournalCorrupt(saga_id, seq, "its digest does not match")
-        try:
-            events = decode_all(type_name, payload, at)
-        except UnreadableEvent as error:
-            raise JournalCorrupt(saga_id, seq, str(error)) from None
-        records += [Record(place, token, event) for place, event in enumerate(events, start=number)]
-    if (len(records), digest) != (newest, newest_digest):
-        raise JournalCorrupt(
-            saga_id, newest or 0, f"it is not the newest of the {len(records)} records that are there"
-        )
-    return records
-
-
-def _summary(row: Sequence[object]) -> SagaSummary:
-    try:
-        return summary_of(row)
-    except ValueError as error:
-        saga_id = str(row[0]).encode(errors="replace").decode()
-        raise JournalCorrupt(SagaId(saga_id), 0, f"the saga's row: {error}") from None
-
-
-def _listed(numbered: Sequence[Any]) -> SagaSummary:
+def _listed(numbered: Sequence[Any], words: Words) -> SagaSummary:
     """A row of a list. One that cannot be read hides none of the others, nor that it is there itself."""
-    number, *row = numbered
+    number, *kept = numbered
+    row = spelt_out(kept, words)
     try:
         return summary_of(row)
     except ValueError as error:

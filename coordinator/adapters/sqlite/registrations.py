@@ -31,7 +31,7 @@ _ALL: Final = f"SELECT {REGISTRATION_COLUMNS} FROM registrations"  # noqa: S608 
 _NUMBER: Final = "SELECT coalesce(max(number), 0) FROM registrations"
 _OPEN: Final = (
     "SELECT count(*) FROM sagas INDEXED BY sagas_open WHERE status IN ('RUNNING', 'COMPENSATING')"
-    " AND saga_name = ? AND coalesce(definition_version, '') = ?"
+    " AND saga_name = (SELECT number FROM words WHERE text = ?) AND coalesce(definition_version, '') = ?"
 )
 _PUT: Final = (
     f"INSERT INTO registrations ({REGISTRATION_COLUMNS}, text)"  # noqa: S608  # as above

@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 import orjson
 
 from coordinator.adapters.event_codec import encode, encode_several
+from coordinator.adapters.sqlite.words import Words, packed, unpacked
 from coordinator.domain.events import Event
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId, StepName
 from coordinator.domain.saga import Status
@@ -18,6 +19,8 @@ from coordinator.domain.summary import SET_ASIDE, DeadLetterCause, SagaSummary, 
 _SUMMARY_FIELDS: Final = tuple(field.name for field in fields(SagaSummary))
 SUMMARY_COLUMNS: Final = ", ".join(_SUMMARY_FIELDS)
 """Columns of the tables `sagas` and `heads` have the names of the fields that they hold."""
+_ID_PLACE: Final = _SUMMARY_FIELDS.index("id")
+_WORD_PLACES: Final = tuple(map(_SUMMARY_FIELDS.index, ("saga_name", "definition_digest", "front_door")))
 FIXED_COLUMNS: Final = (
     "id, saga_name, definition_version, definition_digest, front_door, request_id, trace, started_at"
 )
@@ -30,8 +33,10 @@ ID_CHARS_MAX: Final = 128
 MOMENT_MIN: Final = -60_000_000_000.0
 MOMENT_MAX: Final = 250_000_000_000.0
 """Seconds since the epoch: nothing is written beyond, and the calendars of those who read it go as far."""
-DIGEST_BYTES: Final = 16
-CHAIN_START: Final = bytes(DIGEST_BYTES)
+DIGEST_BYTES: Final = 8
+"""Of a record. Releases before the ninth schema wrote OLD_DIGEST_BYTES."""
+OLD_DIGEST_BYTES: Final = 16
+CHAIN_START: Final = bytes(OLD_DIGEST_BYTES)
 
 Parameters = tuple[str | int | float | bytes | None, ...]
 
@@ -42,32 +47,39 @@ Lines = tuple[tuple[int, Line], ...]
 """Rows to be written, each with the number of its events."""
 
 
-def lines(events: Sequence[Event]) -> Lines:
+def lines(events: Sequence[Event], words: Words) -> Lines:
     """*events* as they will stand in the journal: those of one moment in one row.
 
     Raises:
         ValueError: one of them cannot be kept.
     """
     if len(events) == 1:
-        return ((1, (events[0].at, *encode(events[0]))),)
+        return ((1, (events[0].at, *encode(events[0], words))),)
     moments = [event.at for event in events]
     if moments.count(moments[0]) == len(events):
-        return ((len(events), (moments[0], *encode_several(events))),)
-    return tuple(row for _, same in groupby(events, _moment) for row in lines([*same]))
+        return ((len(events), (moments[0], *encode_several(events, words))),)
+    return tuple(row for _, same in groupby(events, _moment) for row in lines([*same], words))
 
 
 def _moment(event: Event) -> float:
     return event.at
 
 
-def chained(previous: bytes, saga_id: SagaId, seq: int, token: FencingToken, line: Line) -> bytes:
+def chained(
+    previous: bytes,
+    saga_id: SagaId,
+    seq: int,
+    token: FencingToken,
+    line: Line,
+    digest_bytes: int = DIGEST_BYTES,
+) -> bytes:
     """The digest of a row of `records`, whose last event is number *seq*, behind one that has the digest
     *previous*.
 
     It guards against a damaged disk, not against a forger, who could make all of them anew.
     """
     text = orjson.dumps((saga_id, seq, token, *line))
-    return hashlib.blake2b(previous + text, digest_size=DIGEST_BYTES).digest()
+    return hashlib.blake2b(previous + text, digest_size=digest_bytes).digest()
 
 
 class Row(NamedTuple):
@@ -107,23 +119,23 @@ def summary_row(summary: SagaSummary) -> Row:
     return Row(standing, summary.updated_at, summary.due_at, summary.seq)
 
 
-def fixed_row(summary: SagaSummary) -> Parameters:
+def fixed_row(summary: SagaSummary, words: Words) -> Parameters:
     """What of *summary* is fixed when its saga starts, as it will stand in the journal: FIXED_COLUMNS.
 
     Raises:
         ValueError: one of its values cannot be kept.
     """
-    texts = (
-        summary.id,
-        summary.saga_name,
+    check_text(summary.id, summary.definition_version or "", summary.request_id, summary.trace)
+    return (
+        packed(summary.id),
+        words.number(summary.saga_name),
         summary.definition_version,
-        summary.definition_digest,
-        summary.front_door,
+        words.number(summary.definition_digest),
+        words.number(summary.front_door),
         summary.request_id,
         summary.trace,
+        summary.started_at,
     )
-    check_text(*(text or "" for text in texts))
-    return (*texts, summary.started_at)
 
 
 def check_text(*texts: str) -> None:
@@ -131,8 +143,17 @@ def check_text(*texts: str) -> None:
     "".join(texts).encode()
 
 
+def spelt_out(row: Sequence[object], words: Words) -> Sequence[object]:
+    """*row*, of SUMMARY_COLUMNS, with what stands in short in it; None for what that is not."""
+    values = [*row]
+    values[_ID_PLACE] = unpacked(values[_ID_PLACE])
+    for place in _WORD_PLACES:
+        values[place] = words.text(values[place])
+    return values
+
+
 def summary_of(row: Sequence[object]) -> SagaSummary:
-    """The summary whose SUMMARY_COLUMNS are *row*.
+    """The summary whose SUMMARY_COLUMNS, spelt out, are *row*.
 
     Raises:
         ValueError: the row is damaged.

@@ -232,7 +232,8 @@ def _damaged_definitions(db: sqlite3.Connection, watch: _Watch) -> Sequence[str]
     try:
         with watch.over(db):
             pinned = db.execute(
-                "SELECT 'the journal''s definition ' || digest, digest, text FROM definitions"
+                "SELECT 'the journal''s definition ' || words.text, words.text, definitions.text"
+                " FROM definitions LEFT JOIN words ON words.number = digest"
             )
             found = [*_with_another_text(pinned)]
             registered = db.execute("SELECT name, version, digest, text FROM registrations")

@@ -15,21 +15,33 @@ from typing import Any, Final, overload
 from coordinator.adapters.clock import stopwatch_s
 from coordinator.adapters.sqlite.connection import WAL_BYTES_MAX, Database
 from coordinator.adapters.sqlite.damage import is_damage
-from coordinator.adapters.sqlite.group import Append, Entry, Heads, MendHeads, Outcome, Start, write_group
+from coordinator.adapters.sqlite.group import (
+    Append,
+    Entry,
+    Heads,
+    MendHeads,
+    NewWord,
+    Outcome,
+    Start,
+    write_group,
+)
 from coordinator.adapters.sqlite.registrations import Register, Retire, TakeUpFiles
+from coordinator.adapters.sqlite.words import Words
 from coordinator.domain.errors import JournalTakenOver, JournalUnavailable, VersionTaken
 from coordinator.domain.ids import FencingToken
 from coordinator.domain.language.registration import Registered, Registration
 from coordinator.ports.deferred import Deferred
 from coordinator.ports.journal import Quarantine, Request
 
-CHECKPOINT_PAGES: Final = 9_000
+CHECKPOINT_PAGES: Final = 12_000
 """After about how many pages the log is checked into the database. Most of them are soon dirty again: with a
 quarter of it a busy coordinator writes a tenth more. And where its file is large enough the log is synced in
 half the time that it takes where the file grows. So it is to grow to some 6 MB and no further, also where
 each order has its writes to itself."""
 _PAGES_OF_A_GROUP: Final = 6
-"""What a group dirties by itself; each of its entries dirties less than one more."""
+"""What a group dirties by itself."""
+_ENTRIES_OF_A_PAGE: Final = 3
+"""So many entries of a group dirty one more, if what they hold is small."""
 
 _log = logging.getLogger(__name__)
 
@@ -44,6 +56,7 @@ class Writer:
         db: Database,
         path: Path,
         token: FencingToken,
+        words: Words,
         *,
         shortage: Callable[[], str | None],
         log_bytes: Callable[[], int],
@@ -58,6 +71,7 @@ class Writer:
         self._queue: list[tuple[Entry, _Waiter]] = []
         self._news = asyncio.Event()
         self._heads = Heads()
+        self._words = words
         self._pages_since_checkpoint = 0
         self._long_reads = 0
         self._closing = False
@@ -155,7 +169,7 @@ class Writer:
                     waiter.settle(outcome)
                 if self._on_commit is not None:
                     self._on_commit(len(group), duration_s)
-                await self._checkpoint_when_due(_PAGES_OF_A_GROUP + len(group))
+                await self._checkpoint_when_due(_PAGES_OF_A_GROUP + len(group) // _ENTRIES_OF_A_PAGE)
         except BaseException as error:
             self.fail(error)
             for _, waiter in group:
@@ -177,13 +191,14 @@ class Writer:
     def _work(
         self, group: list[tuple[Entry, _Waiter]]
     ) -> Callable[[sqlite3.Connection], tuple[list[Outcome], float]]:
-        entries = [entry for entry, _ in group]
+        words = [NewWord(*word) for word in self._words.take_new()]
+        entries = [*words, *(entry for entry, _ in group)]
 
         def timed(db: sqlite3.Connection) -> tuple[list[Outcome], float]:
             # In the thread: on the loop, its other work would count as the disk's.
             begun_s = stopwatch_s()
             outcomes = write_group(db, entries, self.token, self._shortage, self._heads)
-            return outcomes, stopwatch_s() - begun_s
+            return outcomes[len(words) :], stopwatch_s() - begun_s
 
         return timed
 

@@ -263,10 +263,10 @@ BUGS: Final = (
     ),
     Bug(
         "number-of-what-lost-its-row",
-        "A new saga gets the number of one that lost its row, and with it what is left of its records.",
+        "A new saga gets the number of one that lost its row, and with it what is left of it.",
         (
             _group(
-                ", coalesce((SELECT max(saga) FROM records), 0))",
+                ", coalesce((SELECT max(saga) FROM heads), 0))",
                 ", 0)",
             ),
         ),
@@ -275,8 +275,43 @@ BUGS: Final = (
     Bug(
         "head-behind-its-records",
         "A head that is behind what is in the file is believed where no number is taken twice.",
-        (_group("if head.newest > head.seq:", "if head.newest > head.seq + 1_000:"),),
+        (_group("if head.seq_found > head.seq:", "if head.seq_found > head.seq + 1_000:"),),
         tests="tests/integration/test_sqlite_damage.py",
+    ),
+    Bug(
+        "old-heads-believed",
+        "Heads that are older than they should be are not looked for.",
+        (_damage("if found is None or _kept(*found) == known:", "if found is None or known:"),),
+        tests="tests/integration/test_sqlite_damage.py",
+    ),
+    Bug(
+        "sum-of-heads-not-moved",
+        "What tells that heads are as they were written last stays as it was.",
+        (_group("if self._moved_by:", "if self._moved_by < 0:"),),
+        tests="tests/integration/test_sqlite_damage.py",
+    ),
+    Bug(
+        "way-back-forgotten",
+        "Of rows that are written together the later ones do not lead to those before them.",
+        (_group("back, record = 1, record + 1", "back, record = 0, record + 1"),),
+        tests="tests/integration/test_sqlite_damage.py",
+    ),
+    Bug(
+        "words-of-one-place",
+        "Words that their rows have lost are not read in their index.",
+        (_damage("words = by_index | by_row", "words = by_row"),),
+        tests="tests/integration/test_sqlite_damage.py",
+    ),
+    Bug(
+        "word-not-written",
+        "A word that is new is known to whoever writes it, and not to the journal.",
+        (
+            _writer(
+                "words = [NewWord(*word) for word in self._words.take_new()]",
+                "words: list[NewWord] = []",
+            ),
+        ),
+        tests="tests/integration/test_sqlite_writer.py",
     ),
     Bug(
         "head-without-its-quarantine",
