@@ -51,7 +51,7 @@ class SimulatedDisk:
         """The journal, held by *process* from now on. Call it as a step of that process."""
         self.holder = process
         self._token = take_token(self.database, PATH, token_before=self._token)
-        words = Words(read_words(self.database, self._token))
+        words = Words(read_words(self.database))
         writer = Writer(
             _Writing(self, process),
             PATH,
@@ -66,7 +66,7 @@ class SimulatedDisk:
 
     def records(self) -> Iterator[Record]:
         """What it holds at this moment, for whoever asks why something went on as it did."""
-        words = Words(read_words(self.database, self._token))
+        words = Words(read_words(self.database))
         rows = self.database.execute(
             "SELECT records.seq, token, event_types.name, payload, at, id FROM records"
             " JOIN sagas ON sagas.number = saga JOIN event_types ON event_types.number = type"

@@ -26,7 +26,7 @@ from coordinator.domain.events import (
     UndoFaulted,
     UndoRefused,
 )
-from coordinator.domain.ids import FencingToken, SagaId
+from coordinator.domain.ids import SagaId
 from participants import audit
 from participants.database import open_readonly
 from scripts.cluster import SERVICES, Cluster
@@ -188,7 +188,7 @@ def begun_and_unsettled(journal: Path) -> int:
                 shutil.copyfile(source, copy.with_name(copy.name + suffix))
         with closing(sqlite3.connect(copy)) as db:
             records = db.execute(_RECORDS_OF_OPEN_SAGAS).fetchall()
-            words = Words(read_words(db, FencingToken(0)))
+            words = Words(read_words(db))
     unsettled: set[tuple[object, str]] = set()
     events = (
         (kept_id, event)

@@ -14,8 +14,8 @@ import pytest
 
 from coordinator.adapters.event_codec import RECORD_TYPES, SEVERAL
 from coordinator.adapters.sqlite import SqliteJournal, reader
-from coordinator.adapters.sqlite.damage import mend_heads
-from coordinator.adapters.sqlite.group import Heads, write_group
+from coordinator.adapters.sqlite.damage import mend_heads, mend_old_heads, read_words
+from coordinator.adapters.sqlite.group import Heads, MendHeads, write_group
 from coordinator.adapters.sqlite.reader import CENSUS, OPEN_COUNT, OPEN_SAGAS, SIGNATURES, page_query
 from coordinator.adapters.sqlite.rows import MOMENT_MAX, MOMENT_MIN, chained
 from coordinator.domain.actions import Action, end_unreadable
@@ -426,6 +426,41 @@ async def test_a_page_of_heads_that_was_lost_on_its_way_to_the_disk_is_noticed(
         assert not caplog.messages
 
 
+@pytest.mark.parametrize("also", ["sagas", "sagas_by_status"])
+async def test_lost_heads_and_another_damaged_page_cost_what_is_on_both(path: Path, also: str) -> None:
+    sagas = await many(path)
+    shorten(path, leaves(path, "heads")[0])
+    destroy(path, leaves(path, also)[0])
+    async with await SqliteJournal.open(path) as journal:
+        found = await asyncio.gather(*map(journal.find, sagas), return_exceptions=True)
+        of_the_page = {JournalDamaged} if also == "sagas" else set()
+        assert {type(one) for one in found} == {SagaSummary, JournalCorrupt, *of_the_page}
+        assert sum(isinstance(one, JournalCorrupt) for one in found) <= 3
+        await a_saga("new").start(journal)
+        assert not journal.failed.done()
+
+
+async def test_what_heads_have_lost_is_not_made_of_records_that_cannot_all_be_read(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The newest one that can be read may not be the newest."""
+    sagas = await many(path)
+    shorten(path, leaves(path, "heads")[0])
+    destroy(path, leaves(path, "records")[-1])
+    caplog.clear()
+    for _ in range(2):
+        async with await SqliteJournal.open(path) as journal:
+            lost = []
+            for saga in sagas.values():
+                try:
+                    assert await journal.find(saga.id) == saga.summary
+                except JournalCorrupt:
+                    lost.append(saga)
+            assert len(lost) == 3
+            assert not journal.failed.done()
+    assert caplog.text.count("is not as it was written last") == 2
+
+
 async def test_a_record_that_does_not_lead_to_the_one_before_it_is_found_all_the_same(path: Path) -> None:
     change(path, "UPDATE records SET back = 1 WHERE saga = 1 AND seq = 4")
     async with await SqliteJournal.open(path) as journal:
@@ -575,9 +610,29 @@ async def test_what_is_no_damage_is_not_taken_for_it() -> None:
     with closing(sqlite3.connect(":memory:", isolation_level=None)) as db:
         db.execute("CREATE TABLE sagas (number, status)")
         with pytest.raises(sqlite3.OperationalError, match="no such table: heads"):
-            mend_heads(db, FencingToken(1))
+            mend_heads(db)
         with pytest.raises(sqlite3.OperationalError, match="no such table"):
             write_group(db, [Quarantine(DAMAGED, "", 1.0)], FencingToken(1), lambda: None, Heads())
+        with pytest.raises(sqlite3.OperationalError, match="no such table: words"):
+            read_words(db)
+        db.execute("CREATE TABLE heads (saga, updated_at, due_at, seq, digest, newest)")
+        db.execute("INSERT INTO sagas VALUES (1, 'RUNNING')")
+        with pytest.raises(sqlite3.OperationalError, match="no such table: records"):
+            mend_old_heads(db)
+
+
+async def test_a_disk_that_is_full_is_no_damage_either(path: Path) -> None:
+    async with await SqliteJournal.open(path) as journal:
+        await journal._writer._db.run(lambda db: db.execute("PRAGMA max_page_count = 1").close())
+        # Each of a group with one who asks for this is taken by itself.
+
+        async def ask() -> bool:
+            return await journal._writer.write(MendHeads())
+
+        many = [a_saga(f"{number:03}").start(journal) for number in range(MANY)]
+        ends = await asyncio.gather(ask(), *many, return_exceptions=True)
+        assert {type(end) for end in ends} == {JournalUnavailable}
+        assert "database or disk is full" in await journal.failed
 
 
 async def test_of_very_many_open_sagas_the_heads_of_those_that_rest_longest_are_read_again(

@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from coordinator.adapters.sqlite.rows import Parameters
 from coordinator.adapters.sqlite.words import ADD_WORD
-from coordinator.domain.ids import FencingToken
 from coordinator.domain.saga import Status
 
 _log = logging.getLogger(__name__)
@@ -18,7 +17,11 @@ _log = logging.getLogger(__name__)
 _OPEN: Final = ", ".join(f"'{status}'" for status in Status if status.is_open)
 _ALL: Final = "SELECT count(*), total(seq + updated_at + length(digest) + newest), count(due_at) FROM heads"
 _LAYOUT: Final = "SELECT sql FROM sqlite_schema WHERE name = ?"
-_SAGAS: Final = f"SELECT number, status IN ({_OPEN}) FROM sagas"  # noqa: S608  # our own names
+# By one of two places, each of which has them all.
+_SAGAS: Final = tuple(
+    f"SELECT number, status IN ({_OPEN}) FROM sagas {place}"  # noqa: S608  # our own names
+    for place in ("NOT INDEXED", "INDEXED BY sagas_by_status WHERE +number > 0")
+)
 _HEAD: Final = "SELECT * FROM heads WHERE saga = ?"
 # The columns beside max() are those of the newest record.
 _NEWEST: Final = "SELECT saga, at, NULL, seq, digest, max(number) FROM records GROUP BY saga"
@@ -27,6 +30,7 @@ _POINT_TO_NEWEST: Final = (
     " FROM (SELECT saga, max(number) AS newest FROM records GROUP BY saga) AS found"
     " WHERE heads.saga = found.saga AND heads.newest < found.newest"
 )
+_DAMAGED: Final = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name GLOB 'damaged_*'"
 _SUM: Final = "SELECT total(newest) FROM heads"
 _SUMS: Final = (1 << 31) - 1
 """So many of them are told apart, and 0 is none: one that is not known yet."""
@@ -82,14 +86,14 @@ def is_damage(error: BaseException) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def read_words(db: sqlite3.Connection, token: FencingToken) -> dict[str, int]:
+def read_words(db: sqlite3.Connection) -> dict[str, int]:
     """The words that the journal holds, and their numbers. Where it is damaged there, they are put anew."""
     by_row, by_index = _words(db, _WORDS_OF_ROWS), _words(db, _WORDS_OF_INDEX)
     # A row says twice what it says.
     words = by_index | by_row
     if by_row != by_index:
         db.execute("BEGIN IMMEDIATE")
-        _put_anew(db, "words", token)
+        _put_anew(db, "words")
         db.executemany(ADD_WORD, words.items())
         db.execute("COMMIT")
         _log.error(
@@ -106,7 +110,7 @@ def moved_sum(known: int, by: int) -> int:
     return (max(known - 1, 0) + by) % _SUMS + 1
 
 
-def mend_old_heads(db: sqlite3.Connection, token: FencingToken) -> None:
+def mend_old_heads(db: sqlite3.Connection) -> None:
     """Let heads that are older than they should be, as those of a page that was lost on its way to the disk,
     lead to the newest records of their sagas, and put anew what else is lost of them. Whoever takes up such a
     saga finds it damaged: it has more records than its head says.
@@ -116,18 +120,17 @@ def mend_old_heads(db: sqlite3.Connection, token: FencingToken) -> None:
     # What cannot be read is made good when it is met.
     if found is None or _kept(*found) == known:
         return
-    old, mended = 0, False
+    mended, old = mend_heads(db), 0
+    db.execute("BEGIN IMMEDIATE")
     try:
-        mended = mend_heads(db, token)
-        db.execute("BEGIN IMMEDIATE")
         old = db.execute(_POINT_TO_NEWEST).rowcount
         _put_sum(db)
-        db.execute("COMMIT")
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
-        if db.in_transaction:
-            db.execute("ROLLBACK")
+        db.execute("ROLLBACK")
+    else:
+        db.execute("COMMIT")
     # An older release wrote no sum.
     if old or (known and not mended):
         _log.error(
@@ -137,15 +140,15 @@ def mend_old_heads(db: sqlite3.Connection, token: FencingToken) -> None:
         )
 
 
-def mend_heads(db: sqlite3.Connection, token: FencingToken) -> bool:
+def mend_heads(db: sqlite3.Connection) -> bool:
     """Put the heads anew, in a transaction of their own, if they cannot all be read. Whether that was so.
 
     An ended saga whose head is lost gets the one that its records tell. An open one gets none, for nobody
     knows whether its newest record is still there: so whoever takes it up finds it damaged.
     """
     # All of it first: once it has met damage, SQLite writes nothing more in that transaction.
-    sagas, sound = db.execute(_SAGAS).fetchall(), _first(db, _ALL)
-    if sound is not None and sound[0] == len(sagas):
+    sagas, sound = _all(db, *_SAGAS), _first(db, _ALL)
+    if not sagas or (sound is not None and sound[0] == len(sagas)):
         return False
     heads, lost = [], {}
     for number, is_open in sagas:
@@ -154,12 +157,18 @@ def mend_heads(db: sqlite3.Connection, token: FencingToken) -> bool:
             lost[number] = is_open
         else:
             heads.append(head)
-    heads += (head for head in _newest_records(db) if lost.get(head[0]) == 0)
+    # None where not all records can be read: then older ones may seem the newest.
+    found = [head for head in _all(db, _NEWEST) if lost.get(head[0]) == 0]
+    if sound is not None and not found:
+        return False
+    # Their rows were there, and may be on another page that cannot be read.
+    db.execute("PRAGMA foreign_keys = off").close()
     db.execute("BEGIN IMMEDIATE")
-    _put_anew(db, "heads", token)
-    db.executemany(_PUT, heads)
+    _put_anew(db, "heads")
+    db.executemany(_PUT, heads + found)
     _put_sum(db)
     db.execute("COMMIT")
+    db.execute("PRAGMA foreign_keys = on").close()
     _log.error(
         "the journal is damaged: of %d sagas it does not tell any more which record is the newest, and those "
         "of them that are open are set aside; put back a copy of it",
@@ -190,10 +199,11 @@ def mend_indexes(db: sqlite3.Connection) -> None:
             )
 
 
-def _put_anew(db: sqlite3.Connection, table: str, token: FencingToken) -> None:
+def _put_anew(db: sqlite3.Connection, table: str) -> None:
     """Let *table* be empty. What it held stays in the file: to drop that, SQLite would have to read it."""
     (layout,) = db.execute(_LAYOUT, (table,)).fetchone()
-    db.execute(f"ALTER TABLE {table} RENAME TO damaged_{table}_{token}")
+    (damaged,) = db.execute(_DAMAGED).fetchone()
+    db.execute(f"ALTER TABLE {table} RENAME TO damaged_{table}_{damaged + 1}")
     db.execute(layout)
 
 
@@ -207,14 +217,15 @@ def _kept(total: Any) -> int:
     return moved_sum(0, int(total))
 
 
-def _newest_records(db: sqlite3.Connection) -> Sequence[Parameters]:
-    """What heads are made of; nothing where not all can be read: then older ones may seem the newest."""
-    try:
-        return db.execute(_NEWEST).fetchall()
-    except sqlite3.DatabaseError as error:
-        if not is_damage(error):
-            raise
-        return ()
+def _all(db: sqlite3.Connection, *statements: str) -> Sequence[Parameters]:
+    """What the first of *statements* finds that can be read to its end; nothing where none can."""
+    for sql in statements:
+        try:
+            return db.execute(sql).fetchall()
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+    return ()
 
 
 def _words(db: sqlite3.Connection, sql: str) -> dict[int, str]:
@@ -230,7 +241,7 @@ def _words(db: sqlite3.Connection, sql: str) -> dict[int, str]:
     return found
 
 
-def _first(db: sqlite3.Connection, sql: str, *values: int) -> Parameters | None:
+def _first(db: sqlite3.Connection, sql: str, *values: object) -> Parameters | None:
     """The first row; None where there is none, or none that can be read."""
     try:
         row: Parameters | None = db.execute(sql, values).fetchone()

@@ -231,7 +231,7 @@ def write_group(
         if isinstance(error, sqlite3.Error) and not is_damage(error):
             raise
         _roll_back(db, heads)
-        _mend_heads(db, token, heads)
+        _mend_heads(db, heads)
         return [_write_alone(db, entry, token, shortage, heads) for entry in entries]
     db.execute("COMMIT")
     group.keep_heads()
@@ -277,9 +277,9 @@ class _NotAmongOthers(Exception):
     """An entry is to be taken by itself."""
 
 
-def _mend_heads(db: sqlite3.Connection, token: FencingToken, heads: Heads) -> None:
+def _mend_heads(db: sqlite3.Connection, heads: Heads) -> None:
     if heads.were_damaged is None:
-        heads.were_damaged = mend_heads(db, token)
+        heads.were_damaged = mend_heads(db)
 
 
 def _begin(db: sqlite3.Connection, token: FencingToken) -> None:

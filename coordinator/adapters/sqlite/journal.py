@@ -248,8 +248,8 @@ class SqliteJournal:
 def _begin(db: sqlite3.Connection, *, path: Path, token_before: FencingToken) -> tuple[FencingToken, Words]:
     token = take_token(db, path, token_before=token_before)
     mend_indexes(db)
-    mend_old_heads(db, token)
-    words = Words(read_words(db, token))
+    mend_old_heads(db)
+    words = Words(read_words(db))
     sync_folder(path)
     return token, words
 
