@@ -57,10 +57,10 @@ def change(path: Path, *statements: str) -> None:
             db.execute(statement)
 
 
-def flip_bit(path: Path, where: bytes) -> None:
+def flip_bit(path: Path, where: bytes, bit: int = 1) -> None:
     content = bytearray(path.read_bytes())
     assert content.count(where) == 1
-    content[content.index(where)] ^= 1
+    content[content.index(where)] ^= bit
     path.write_bytes(content)
 
 
@@ -109,6 +109,14 @@ def change_on(path: Path, name: str, old: bytes, new: bytes, times: int = -1) ->
     changed = content[here].replace(old, new, times)
     assert changed != content[here]
     content[here] = changed
+    path.write_bytes(content)
+
+
+def put_back(path: Path, before: bytes, page: int, source: int | None = None) -> None:
+    """Let a page be as it was, or as another one was."""
+    content, size = bytearray(path.read_bytes()), int.from_bytes(before[16:18])
+    source = source or page
+    content[(page - 1) * size : page * size] = before[(source - 1) * size : source * size]
     path.write_bytes(content)
 
 
@@ -280,6 +288,56 @@ async def test_an_open_saga_that_is_lost_in_a_running_coordinator_is_missed(path
             await journal.open_sagas()
 
 
+async def test_an_id_that_is_damaged_in_the_index_of_open_sagas_is_damage(path: Path) -> None:
+    await many(path)
+    page = leaves(path, "sagas_open")[0]
+    async with await SqliteJournal.open(path) as journal:
+        content = bytearray(path.read_bytes())
+        size = int.from_bytes(content[16:18])
+        at = content.index(b"saga-001RUNNING", (page - 1) * size)
+        # Of the lengths in front of it: a text of eight bytes becomes as many bytes that are no text.
+        assert content[at - 3] == 13 + 2 * 8
+        content[at - 3] -= 1
+        path.write_bytes(content)
+        with pytest.raises(JournalDamaged, match="an id or a digest in it is none"):
+            await journal.open_sagas()
+        assert not journal.failed.done()
+
+
+@pytest.mark.parametrize("index", ["sqlite_autoindex_requests_1", "sqlite_autoindex_sagas_1", "sagas_open"])
+async def test_a_page_of_an_index_that_was_lost_on_its_way_to_the_disk_is_made_good(
+    path: Path, index: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It has entries that by now are on others: as many as there are rows, and not the same."""
+    path.unlink()
+    sagas = [a_saga(f"{number * 7919 % MANY:03}") for number in range(MANY)]
+    async with await SqliteJournal.open(path) as journal:
+        await asyncio.gather(*(saga.start(journal) for saga in sagas[: MANY // 2]))
+    before, pages = path.read_bytes(), leaves(path, index)
+    async with await SqliteJournal.open(path) as journal:
+        await asyncio.gather(*(saga.start(journal) for saga in sagas[MANY // 2 :]))
+    put_back(path, before, pages[0])
+    async with await SqliteJournal.open(path) as journal:
+        assert [await saga.start(journal) for saga in sagas] == [saga.request for saga in sagas]
+        assert all([await journal.find(saga.id) for saga in sagas])
+        assert len(await journal.open_sagas()) == MANY
+    assert f"its index {index} lacked entries" in caplog.text
+
+
+async def test_a_page_of_another_table_makes_no_rows_of_requests(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    sagas = await many(path)
+    other = path.read_bytes()
+    put_back(path, other, leaves(path, "requests")[0], leaves(path, "heads")[0])
+    async with await SqliteJournal.open(path) as journal:
+        ends = await asyncio.gather(*(s.start(journal) for s in sagas.values()), return_exceptions=True)
+        for saga, end in zip(sagas.values(), ends, strict=True):
+            assert end == saga.request or isinstance(end, SagaError)
+        assert len(await journal.open_sagas()) == MANY // 2
+    assert "made anew" not in caplog.text
+
+
 async def test_an_id_that_was_changed_in_its_index_is_found_again(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -420,7 +478,7 @@ async def test_a_page_of_heads_that_was_lost_on_its_way_to_the_disk_is_noticed(
                 )
     assert 0 < len(damaged) < len(went_on)
     (told,) = [line for line in caplog.messages if "is not as it was written last" in line]
-    assert f" {len(damaged)} sagas have newer ones, and are set aside" in told
+    assert f" {len(damaged)} sagas have newer ones, or may have, and are set aside" in told
     caplog.clear()
     async with await SqliteJournal.open(path) as journal:
         assert not caplog.messages
@@ -443,22 +501,100 @@ async def test_lost_heads_and_another_damaged_page_cost_what_is_on_both(path: Pa
 async def test_what_heads_have_lost_is_not_made_of_records_that_cannot_all_be_read(
     path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The newest one that can be read may not be the newest."""
+    """The newest one that can be read may not be the newest. Nor are heads believed that may be older."""
     sagas = await many(path)
     shorten(path, leaves(path, "heads")[0])
     destroy(path, leaves(path, "records")[-1])
+    still_open = [saga for saga in sagas.values() if saga.summary.status.is_open]
+    lost: list[Told] = []
     caplog.clear()
     for _ in range(2):
         async with await SqliteJournal.open(path) as journal:
-            lost = []
-            for saga in sagas.values():
-                try:
-                    assert await journal.find(saga.id) == saga.summary
-                except JournalCorrupt:
-                    lost.append(saga)
+            found = await asyncio.gather(*map(journal.find, sagas), return_exceptions=True)
+            lost = [saga for saga, row in zip(sagas.values(), found, strict=True) if row != saga.summary]
             assert len(lost) == 3
+            ends = await asyncio.gather(*(journal.history(s.id) for s in still_open), return_exceptions=True)
+            assert {type(end) for end in ends} == {JournalCorrupt}
             assert not journal.failed.done()
-    assert caplog.text.count("is not as it was written last") == 2
+    (told,) = [line for line in caplog.messages if "is not as it was written last" in line]
+    distrusted = len(still_open) - sum(saga in still_open for saga in lost)
+    assert f" {distrusted} sagas have newer ones, or may have" in told
+
+
+async def test_an_old_page_of_heads_beside_one_that_cannot_be_read_is_noticed_too(path: Path) -> None:
+    sagas = await many(path)
+    before, (unread, old, *_) = path.read_bytes(), leaves(path, "heads")
+    async with await SqliteJournal.open(path) as journal:
+        for saga in sagas.values():
+            if saga.summary.status.is_open:
+                await saga.goes_on(journal, SagaResumed(1_003.0))
+    put_back(path, before, old)
+    destroy(path, unread)
+    damaged = 0
+    async with await SqliteJournal.open(path) as journal:
+        for saga in sagas.values():
+            try:
+                assert len(await journal.history(saga.id)) == saga.seq
+            except JournalCorrupt:
+                damaged += 1
+    assert damaged > 20
+
+
+async def test_an_ended_saga_whose_records_are_lost_with_its_head_is_not_shown_shorter(path: Path) -> None:
+    """Two pages have changed places: nothing about the records that are left looks wrong."""
+    sagas = await many(path)
+    content, size = bytearray(path.read_bytes()), int.from_bytes(path.read_bytes()[16:18])
+    with closing(sqlite3.connect(path)) as db:
+        (newest,) = db.execute("SELECT digest FROM heads WHERE saga = 1").fetchone()
+    pages = {page: slice((page - 1) * size, page * size) for page in leaves(path, "records")}
+    here = slice((leaves(path, "heads")[0] - 1) * size, leaves(path, "heads")[0] * size)
+    (there,) = [place for place in pages.values() if newest in content[place]]
+    content[here], content[there] = content[there], content[here]
+    path.write_bytes(content)
+    async with await SqliteJournal.open(path) as journal:
+        for saga in sagas.values():
+            try:
+                row = await journal.find(saga.id)
+                assert row is not None
+                assert (row.seq, len(await journal.history(saga.id))) == (saga.seq, saga.seq)
+            except JournalCorrupt:
+                pass
+
+
+async def test_new_records_have_numbers_behind_those_that_heads_lead_to(path: Path) -> None:
+    """The number of the last row itself may be the one that is damaged."""
+    sagas = await many(path)
+    change(path, "PRAGMA foreign_keys = off", "DELETE FROM records WHERE number BETWEEN 9 AND 20")
+    change(path, "UPDATE records SET number = 9 WHERE number = (SELECT max(number) FROM records)")
+    change(path, "DELETE FROM records WHERE number > 9")
+    async with await SqliteJournal.open(path) as journal:
+        new = a_saga("new")
+        await new.start(journal)
+        await new.goes_on(journal, *reserved())
+        assert len(await journal.history(new.id)) == new.seq
+    with closing(sqlite3.connect(path)) as db:
+        (newest,) = db.execute("SELECT max(newest) FROM heads").fetchone()
+        assert newest > 2 * len(sagas)
+        assert db.execute("SELECT max(number) FROM records").fetchone() == (newest,)
+
+
+async def test_a_sum_is_exact_however_many_records_there_were(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    change(
+        path,
+        f"UPDATE records SET number = number + {1 << 55}",
+        f"UPDATE heads SET newest = newest + {1 << 55}",
+        f"PRAGMA user_version = {(sum(((1 << 55) + number) for number in (3, 6))) % ((1 << 31) - 1) + 1}",
+    )
+    for times in range(3):
+        async with await SqliteJournal.open(path) as journal:
+            assert len(await journal.history(SOUND)) == 4 + times
+            saga = a_saga("2")
+            saga.happens(*reserved(), CancelRequested(1_002.0, f"{REASON} {saga.id}"))
+            saga.happens(*[SagaResumed(1_003.0)] * times)
+            await saga.goes_on(journal, SagaResumed(1_003.0))
+    assert not caplog.messages
 
 
 async def test_a_record_that_does_not_lead_to_the_one_before_it_is_found_all_the_same(path: Path) -> None:
@@ -474,6 +610,17 @@ def nothing_is_searched(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "_STEPS_BETWEEN_LOOKS", 1)
 
 
+async def test_where_very_many_are_damaged_not_each_is_searched_for(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "SEARCHES_LIMIT_S", 0.0)
+    change(path, "UPDATE records SET back = 0 WHERE seq = 4")
+    async with await SqliteJournal.open(path) as journal:
+        assert len(await journal.history(DAMAGED)) == 4
+        with pytest.raises(JournalCorrupt, match="record 1 is damaged"):
+            await journal.history(SOUND)
+
+
 @pytest.mark.usefixtures("nothing_is_searched")
 async def test_rows_that_are_written_together_lead_back_one_by_one(path: Path) -> None:
     async with await SqliteJournal.open(path) as journal:
@@ -485,14 +632,66 @@ async def test_rows_that_are_written_together_lead_back_one_by_one(path: Path) -
 
 
 @pytest.mark.usefixtures("nothing_is_searched")
-@pytest.mark.parametrize("back", [0, -1, 99, 1 << 62])
-async def test_no_way_back_is_without_an_end(path: Path, back: int) -> None:
+@pytest.mark.parametrize("back", [0, -1, 99, 1 << 62, "'abc'", "x'61'", "1e-300", "0.5", "NULL"])
+async def test_no_way_back_is_without_an_end(path: Path, back: object) -> None:
+    # Else SQLite would not put it there.
+    change(
+        path,
+        "PRAGMA writable_schema = on",
+        "UPDATE sqlite_schema SET sql = replace(replace(sql, ') STRICT', ')'), 'back    INTEGER NOT NULL',"
+        " 'back') WHERE name = 'records'",
+    )
     change(path, f"UPDATE records SET back = {back} WHERE saga = 1 AND seq = 3")
     async with await SqliteJournal.open(path) as journal:
         with pytest.raises(JournalCorrupt, match="record 1 is damaged"):
             await journal.history(DAMAGED)
         assert len(await journal.history(SOUND)) == 4
         assert not journal.failed.done()
+
+
+async def test_heads_that_are_damaged_while_it_is_open_are_mended_by_whoever_meets_them(path: Path) -> None:
+    sagas = await many(path)
+    page = leaves(path, "heads")[0]
+    async with await SqliteJournal.open(path) as journal:
+        # It would not read the page again.
+        await journal._writer._db.run(lambda db: db.execute("PRAGMA shrink_memory").close())
+        destroy(path, page)
+        rows = await journal.page(SagaFilter(), after=None, limit=2 * MANY)
+        assert len(rows) == MANY
+        sound = [row for row in rows if row == sagas[row.id].summary]
+        assert MANY / 2 < len(sound) < MANY
+        assert not journal.failed.done()
+
+
+async def test_a_request_that_has_lost_its_row_does_not_join_a_new_saga(path: Path) -> None:
+    sagas = await many(path)
+    shorten(path, leaves(path, "requests")[-1])
+    async with await SqliteJournal.open(path) as journal:
+        new = [a_saga(f"new-{number}") for number in range(5)]
+        await asyncio.gather(*(saga.start(journal) for saga in new))
+        ends = await asyncio.gather(*(s.start(journal) for s in sagas.values()), return_exceptions=True)
+        for saga, end in zip(sagas.values(), ends, strict=True):
+            assert end == saga.request or isinstance(end, JournalDamaged)
+        assert sum(isinstance(end, JournalDamaged) for end in ends) == 3
+
+
+async def test_an_old_page_of_open_sagas_has_those_that_were_open_then_and_is_made_anew(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.unlink()
+    sagas = [a_saga(f"{number:03}") for number in range(MANY)]
+    async with await SqliteJournal.open(path) as journal:
+        await asyncio.gather(*(saga.start(journal) for saga in sagas[:40]))
+    before, page = path.read_bytes(), root_of(path, "sagas_open")
+    async with await SqliteJournal.open(path) as journal:
+        # As many as are new are over.
+        await asyncio.gather(*(saga.goes_on(journal, *completed()) for saga in sagas[36:40]))
+        await asyncio.gather(*(saga.start(journal) for saga in sagas[40:44]))
+    still_open = {saga.id for saga in (*sagas[:36], *sagas[40:44])}
+    put_back(path, before, page)
+    async with await SqliteJournal.open(path) as journal:
+        assert {saga.saga_id for saga in await journal.open_sagas()} == still_open
+    assert "its index sagas_open lacked entries (4), and was made anew" in caplog.text
 
 
 async def test_where_only_ended_sagas_are_on_it_new_ones_are_written_all_the_same(path: Path) -> None:
@@ -613,12 +812,31 @@ async def test_what_is_no_damage_is_not_taken_for_it() -> None:
             mend_heads(db)
         with pytest.raises(sqlite3.OperationalError, match="no such table"):
             write_group(db, [Quarantine(DAMAGED, "", 1.0)], FencingToken(1), lambda: None, Heads())
+        db.execute("ROLLBACK")
         with pytest.raises(sqlite3.OperationalError, match="no such table: words"):
             read_words(db)
         db.execute("CREATE TABLE heads (saga, updated_at, due_at, seq, digest, newest)")
         db.execute("INSERT INTO sagas VALUES (1, 'RUNNING')")
         with pytest.raises(sqlite3.OperationalError, match="no such table: records"):
+            mend_heads(db)
+        db.execute("INSERT INTO heads VALUES (1, 1.0, NULL, 1, x'00', 1)")
+        with pytest.raises(sqlite3.OperationalError, match="no such table: records"):
             mend_old_heads(db)
+
+
+async def test_an_id_that_is_taken_stops_nothing_where_each_is_taken_alone(
+    path: Path,
+) -> None:
+    async with await SqliteJournal.open(path) as journal:
+
+        async def ask() -> bool:
+            return await journal._writer.write(MendHeads())
+
+        taken, new = Told(DAMAGED, RequestId("r")), a_saga("3")
+        ends = await asyncio.gather(ask(), taken.start(journal), new.start(journal), return_exceptions=True)
+        assert isinstance(ends[1], JournalConflict)
+        assert ends[2] == new.request
+        assert not journal.failed.done()
 
 
 async def test_a_disk_that_is_full_is_no_damage_either(path: Path) -> None:
@@ -665,11 +883,12 @@ async def test_a_damaged_page_of_definitions_loses_none_that_is_registered(path:
     [
         lambda path: destroy(path, root_of(path, "words")),
         lambda path: destroy(path, root_of(path, "sqlite_autoindex_words_1")),
+        lambda path: put_back(path, path.read_bytes(), root_of(path, "words"), root_of(path, "records")),
         lambda path: change_on(path, "words", b"reserve", b"rezerve", times=1),
         lambda path: change_on(path, "words", b"reservereserve", b"reserverezerve"),
         lambda path: change_on(path, "sqlite_autoindex_words_1", b"reserve", b"rezerve"),
     ],
-    ids=["rows", "index", "word", "again", "in the index"],
+    ids=["rows", "index", "records", "word", "again", "in the index"],
 )
 async def test_damaged_words_are_read_where_they_stand_once_more(
     path: Path, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
@@ -1011,8 +1230,12 @@ async def test_a_time_of_a_start_that_is_lost_is_at_the_end_of_the_list(path: Pa
     [
         (lambda path: path.write_bytes(path.read_bytes()[:5_000]), "damaged|malformed"),
         (lambda path: flip_bit(path, b"CREATE TABLE journal"), "malformed"),
+        (
+            lambda path: flip_bit(path, b"INDEX sagas_undoing", 1 << 7),
+            "not UTF-8",
+        ),
     ],
-    ids=["truncated", "schema"],
+    ids=["truncated", "schema", "name"],
 )
 async def test_a_database_that_cannot_be_read_at_all_stops_the_start(
     path: Path, damage: Callable[[Path], None], sentence: str

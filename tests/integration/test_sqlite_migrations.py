@@ -19,7 +19,7 @@ from coordinator.adapters.sqlite import SqliteJournal
 from coordinator.adapters.sqlite.files import APPLICATION_ID
 from coordinator.adapters.sqlite.migrations import migrate, packaged
 from coordinator.adapters.sqlite.rows import CHAIN_START, OLD_DIGEST_BYTES, Line, chained
-from coordinator.domain.errors import JournalCorrupt, StartupFailed, VersionTaken
+from coordinator.domain.errors import JournalCorrupt, JournalDamaged, StartupFailed, VersionTaken
 from coordinator.domain.events import (
     CancelRequested,
     Cause,
@@ -50,6 +50,7 @@ from tests.contract.sagas import (
     retried_at,
 )
 from tests.contract.test_definition_store_contract import content
+from tests.integration.test_sqlite_damage import change_on
 from tests.unit.machine.tale import DONE, FAULT, REFUSAL, Tale, define, step
 
 TOKEN = FencingToken(7)
@@ -266,6 +267,41 @@ async def test_its_sagas_go_on(path: Path, sagas: list[Told]) -> None:
         for saga in sagas:
             assert await journal.find(saga.id) == saga.summary
         assert by_name["dead"].summary.forced
+
+
+@pytest.mark.parametrize(
+    ("place", "what"),
+    [
+        ("requests", b"request-dead"),
+        ("sqlite_autoindex_requests_1", b"request-dead"),
+        ("sagas", b"saga-dead"),
+    ],
+)
+@pytest.mark.parametrize("release", [8], indirect=True)
+async def test_one_that_is_damaged_is_not_brought_up_to_date_and_forgets_nothing(
+    path: Path, sagas: list[Told], place: str, what: bytes
+) -> None:
+    """Rows would be copied, and what their indexes know besides would be lost."""
+    assert sagas
+    change_on(path, place, what, what.replace(b"dead", b"deed"))
+    with pytest.raises(StartupFailed, match=r"is damaged and is not brought up to date .*the release that"):
+        await SqliteJournal.open(path)
+    with closing(sqlite3.connect(path)) as db:
+        assert db.execute("SELECT max(number) FROM migrations").fetchone() == (8,)
+
+
+@pytest.mark.parametrize("release", [8], indirect=True)
+async def test_a_content_that_is_no_text_costs_its_own_request(path: Path, sagas: list[Told]) -> None:
+    with closing(sqlite3.connect(path)) as db, db:
+        bad = "CAST(x'ff' || CAST(substr(content, 2) AS BLOB) AS TEXT)"
+        db.execute(f"UPDATE requests SET content = {bad} WHERE request_id = 'request-dead'")
+    async with await SqliteJournal.open(path) as journal:
+        for saga in sagas:
+            if saga.request_id == "request-dead":
+                with pytest.raises(JournalDamaged, match="an id or a digest in it is none"):
+                    await saga.start(journal)
+            else:
+                assert await saga.start(journal) == saga.request
 
 
 @pytest.mark.parametrize("release", [8], indirect=True)

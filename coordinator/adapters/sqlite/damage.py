@@ -8,7 +8,6 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from coordinator.adapters.sqlite.rows import Parameters
 from coordinator.adapters.sqlite.words import ADD_WORD
 from coordinator.domain.saga import Status
 
@@ -31,15 +30,22 @@ _POINT_TO_NEWEST: Final = (
     " WHERE heads.saga = found.saga AND heads.newest < found.newest"
 )
 _DAMAGED: Final = "SELECT count(*) FROM sqlite_schema WHERE type = 'table' AND name GLOB 'damaged_*'"
-_SUM: Final = "SELECT total(newest) FROM heads"
 _SUMS: Final = (1 << 31) - 1
 """So many of them are told apart, and 0 is none: one that is not known yet."""
+_SUM: Final = f"SELECT coalesce(sum(newest % {_SUMS}), 0) FROM heads"  # noqa: S608  # our own number
+_KNOWN_SUM: Final = "PRAGMA user_version"
+# Nobody's record has no digest.
+_DISTRUST_OPEN: Final = (
+    "UPDATE heads SET digest = zeroblob(0) WHERE saga IN"  # noqa: S608  # our own names
+    f" (SELECT number FROM sagas INDEXED BY sagas_open WHERE status IN ({_OPEN}))"
+)
 _WORDS_OF_ROWS: Final = "SELECT number, text, again FROM words NOT INDEXED"
 _WORDS_OF_INDEX: Final = "SELECT number, text, text FROM words INDEXED BY sqlite_autoindex_words_1"
 _PUT: Final = "INSERT INTO heads VALUES (?, ?, ?, ?, ?, ?)"
 # With a condition that always holds: without one SQLite would count whichever index is the smallest.
 _ALL_SAGAS: Final = "FROM sagas INDEXED BY {} WHERE +number > 0"
 _OPEN_SAGAS: Final = f"FROM sagas INDEXED BY {{}} WHERE status IN ({_OPEN})"
+_OPEN_NUMBERS: Final = f"SELECT number FROM sagas INDEXED BY sagas_by_status WHERE status IN ({_OPEN})"  # noqa: S608  # our own names
 _FOR_PEOPLE: Final = "FROM sagas INDEXED BY {} WHERE needs_person = 1"
 _BY_ID, _BY_START = "sqlite_autoindex_sagas_1", "sagas_by_start"
 _BY_PEOPLE, _BY_SIGNATURE = "sagas_for_people", "sagas_by_signature"
@@ -61,22 +67,32 @@ _NOT_WRONG_IDS: Final = """
         WHERE row.number = entry.number AND row.id IS NOT entry.id AND requests.saga_id = row.id
     )
 """
-# An index, what is not wrong in it, and what should be as many: some two seconds for a million sagas in all.
+# The first column of every other table is its number, which rows do not hold.
+_REQUESTS: Final = "FROM requests NOT INDEXED WHERE typeof(request_id) = 'text'"
+# An index, what is not wrong in it, and what should be the same: some two seconds for a million sagas in all.
 _COUNTED: Final = (
-    ("sqlite_autoindex_requests_1", _NOT_WRONG_REQUESTS, "FROM requests NOT INDEXED"),
+    ("sqlite_autoindex_requests_1", _NOT_WRONG_REQUESTS, _REQUESTS),
     (_BY_ID, _NOT_WRONG_IDS.format("+entry.number > 0"), _ALL_SAGAS.format(_BY_START)),
     (_BY_START, _ALL_SAGAS, _ALL_SAGAS.format(_BY_ID)),
     (
         "sagas_open",
-        _NOT_WRONG_IDS.format(f"entry.status IN ({_OPEN})"),
+        # An old page of it has those that were open then.
+        _NOT_WRONG_IDS.format(f"entry.status IN ({_OPEN}) AND entry.number IN ({_OPEN_NUMBERS})"),
         _OPEN_SAGAS.format("sagas_by_status"),
     ),
     ("sagas_by_status", _OPEN_SAGAS, _OPEN_SAGAS.format("sagas_open")),
+    ("sagas_by_status", _ALL_SAGAS, _ALL_SAGAS.format(_BY_START)),
     (_BY_PEOPLE, _FOR_PEOPLE, _FOR_PEOPLE.format(_BY_SIGNATURE)),
     (_BY_SIGNATURE, _FOR_PEOPLE, _FOR_PEOPLE.format(_BY_PEOPLE)),
 )
+_DIFFER: Final = (
+    "SELECT 1 FROM (SELECT count(*) AS n, sum(rowid) AS s {}) AS here,"
+    " (SELECT count(*) AS n, sum(rowid) AS s {}) AS there WHERE (here.n, here.s) IS NOT (there.n, there.s)"
+)
+# An old page has entries that stand elsewhere too. Plus: SQLite takes for granted that rowids are distinct.
 _LACK: Final = (
-    "SELECT there - here FROM (SELECT count(*) AS here {}), (SELECT count(*) AS there {}) WHERE there > here"
+    "SELECT there - here FROM (SELECT count(DISTINCT +rowid) AS here {}),"
+    " (SELECT count(DISTINCT +rowid) AS there {}) WHERE there > here"
 )
 
 
@@ -115,12 +131,11 @@ def mend_old_heads(db: sqlite3.Connection) -> None:
     lead to the newest records of their sagas, and put anew what else is lost of them. Whoever takes up such a
     saga finds it damaged: it has more records than its head says.
     """
-    (known,) = db.execute("PRAGMA user_version").fetchone()
+    (known,) = db.execute(_KNOWN_SUM).fetchone()
     found = _first(db, _SUM)
-    # What cannot be read is made good when it is met.
-    if found is None or _kept(*found) == known:
+    if found is not None and moved_sum(0, found[0]) == known:
         return
-    mended, old = mend_heads(db), 0
+    mended = mend_heads(db)
     db.execute("BEGIN IMMEDIATE")
     try:
         old = db.execute(_POINT_TO_NEWEST).rowcount
@@ -128,14 +143,18 @@ def mend_old_heads(db: sqlite3.Connection) -> None:
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise
+        # The newest one may be among those that cannot be read.
         db.execute("ROLLBACK")
-    else:
-        db.execute("COMMIT")
+        db.execute("BEGIN IMMEDIATE")
+        old = db.execute(_DISTRUST_OPEN).rowcount
+        _put_sum(db)
+    db.execute("COMMIT")
     # An older release wrote no sum.
     if old or (known and not mended):
         _log.error(
             "the journal is damaged: what tells the newest records of its sagas is not as it was written "
-            "last. %d sagas have newer ones, and are set aside when they are taken up; put back a copy of it",
+            "last. %d sagas have newer ones, or may have, and are set aside when they are taken up; put back "
+            "a copy of it",
             old,
         )
 
@@ -143,29 +162,28 @@ def mend_old_heads(db: sqlite3.Connection) -> None:
 def mend_heads(db: sqlite3.Connection) -> bool:
     """Put the heads anew, in a transaction of their own, if they cannot all be read. Whether that was so.
 
-    An ended saga whose head is lost gets the one that its records tell. An open one gets none, for nobody
-    knows whether its newest record is still there: so whoever takes it up finds it damaged.
+    An ended saga whose head is lost gets the one that its records tell, if nothing is lost of them: the sum
+    tells that. An open one gets none, so whoever takes it up finds it damaged.
     """
     # All of it first: once it has met damage, SQLite writes nothing more in that transaction.
-    sagas, sound = _all(db, *_SAGAS), _first(db, _ALL)
+    sagas: dict[int, bool] = {number: bool(is_open) for number, is_open in _all(db, *_SAGAS)}
+    sound = _first(db, _ALL)
     if not sagas or (sound is not None and sound[0] == len(sagas)):
         return False
-    heads, lost = [], {}
-    for number, is_open in sagas:
-        head = _first(db, _HEAD, number)
-        if head is None:
-            lost[number] = is_open
-        else:
-            heads.append(head)
-    # None where not all records can be read: then older ones may seem the newest.
-    found = [head for head in _all(db, _NEWEST) if lost.get(head[0]) == 0]
-    if sound is not None and not found:
+    (known,) = db.execute(_KNOWN_SUM).fetchone()
+    heads = {number: head for number in sagas if (head := _first(db, _HEAD, number)) is not None}
+    lost = sagas.keys() - heads.keys()
+    found = {head[0]: head for head in _all(db, _NEWEST) if head[0] in lost}
+    total = sum(head[-1] for head in (*heads.values(), *found.values()) if isinstance(head[-1], int))
+    is_whole = known in (0, moved_sum(0, total))
+    restored = {number: head for number, head in found.items() if is_whole and not sagas[number]}
+    if sound is not None and not restored:
         return False
     # Their rows were there, and may be on another page that cannot be read.
     db.execute("PRAGMA foreign_keys = off").close()
     db.execute("BEGIN IMMEDIATE")
     _put_anew(db, "heads")
-    db.executemany(_PUT, heads + found)
+    db.executemany(_PUT, (heads | restored).values())
     _put_sum(db)
     db.execute("COMMIT")
     db.execute("PRAGMA foreign_keys = on").close()
@@ -188,8 +206,8 @@ def mend_indexes(db: sqlite3.Connection) -> None:
     """
     for index, here, there in _COUNTED:
         # A page that cannot be read says so to whoever asks for what is on it: no reason to start nothing.
-        lack = _first(db, _LACK.format(here.format(index), there))
-        if lack is not None:
+        both = here.format(index), there
+        if _first(db, _DIFFER.format(*both)) and (lack := _first(db, _LACK.format(*both))):
             db.execute(f"REINDEX {index}")
             _log.error(
                 "the journal is damaged: its index %s lacked entries (%d), and was made anew; check the "
@@ -208,16 +226,11 @@ def _put_anew(db: sqlite3.Connection, table: str) -> None:
 
 
 def _put_sum(db: sqlite3.Connection) -> None:
-    found = db.execute(_SUM).fetchone()
-    db.execute(f"PRAGMA user_version = {_kept(*found)}")
+    (found,) = db.execute(_SUM).fetchone()
+    db.execute(f"{_KNOWN_SUM} = {moved_sum(0, found)}")
 
 
-def _kept(total: Any) -> int:
-    """How the sum *total* stands in the file."""
-    return moved_sum(0, int(total))
-
-
-def _all(db: sqlite3.Connection, *statements: str) -> Sequence[Parameters]:
+def _all(db: sqlite3.Connection, *statements: str) -> Sequence[Sequence[Any]]:
     """What the first of *statements* finds that can be read to its end; nothing where none can."""
     for sql in statements:
         try:
@@ -233,7 +246,8 @@ def _words(db: sqlite3.Connection, sql: str) -> dict[int, str]:
     found = {}
     try:
         for number, text, again in db.execute(sql):
-            if text == again:
+            # Of another table's page neither is a text.
+            if text == again and isinstance(text, str):
                 found[number] = text
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
@@ -241,10 +255,10 @@ def _words(db: sqlite3.Connection, sql: str) -> dict[int, str]:
     return found
 
 
-def _first(db: sqlite3.Connection, sql: str, *values: object) -> Parameters | None:
+def _first(db: sqlite3.Connection, sql: str, *values: object) -> Sequence[Any] | None:
     """The first row; None where there is none, or none that can be read."""
     try:
-        row: Parameters | None = db.execute(sql, values).fetchone()
+        row: Sequence[Any] | None = db.execute(sql, values).fetchone()
     except sqlite3.DatabaseError as error:
         if not is_damage(error):
             raise

@@ -111,7 +111,10 @@ _NEWEST_SEQ: Final = "SELECT coalesce(max(seq), 0) FROM records WHERE saga = ?"
 _NEWEST_SAGA: Final = (
     "SELECT max(coalesce((SELECT max(number) FROM sagas), 0), coalesce((SELECT max(saga) FROM heads), 0))"
 )
-_NEWEST_RECORD: Final = "SELECT coalesce(max(number), 0) FROM records"
+# The row that should be the last one may have another number, and heads know better.
+_NEWEST_RECORD: Final = (
+    "SELECT max(coalesce((SELECT max(number) FROM records), 0), coalesce((SELECT max(newest) FROM heads), 0))"
+)
 # CROSS: SQLite begins with those that are asked for, and finds each by its key. That comes back as it was
 # asked for, and not as it stands in the row, which may be damaged.
 _REQUESTS: Final = (
@@ -121,7 +124,8 @@ _REQUESTS: Final = (
 _REQUEST: Final = "SELECT ?2, ?1, content, saga_id FROM requests WHERE request_id = ?1 AND front_door = ?2"
 _KNOWN_SUM: Final = "PRAGMA user_version"
 _ADD_DEFINITION: Final = "INSERT INTO definitions VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
-_ADD_REQUESTS: Final = "INSERT INTO requests (front_door, request_id, content, saga_id) VALUES {rows}"
+# By the number of its saga: what has lost its row does not lead to another request's.
+_ADD_REQUESTS: Final = "INSERT INTO requests (rowid, front_door, request_id, content, saga_id) VALUES {rows}"
 _ADD_RECORDS: Final = "INSERT INTO records VALUES {rows}"
 _ADD_SAGAS: Final = (
     f"INSERT INTO sagas (number, {FIXED_COLUMNS}, {STANDING_COLUMNS})"  # noqa: S608  # our own names
@@ -181,6 +185,8 @@ class Heads:
 
     def __init__(self) -> None:
         self._kept: dict[SagaId, Head] = {}
+        self.newest_record: int | None = None
+        """The number of the newest one of all, as far as it was written or is being written."""
         self.were_damaged: bool | None = None
         """Whether those in the file could not all be read, and were put anew. None: nobody has looked. That
         takes long, and a second time would help no more than the first."""
@@ -253,7 +259,7 @@ def _write_alone(
     if isinstance(entry, MendHeads):
         return heads.were_damaged
     _begin(db, token)
-    group = _Group(db, token, shortage, heads)
+    group = _Group(db, token, shortage, heads, looks_for_ids=True)
     try:
         (outcome,) = group.take_all([entry])
     except sqlite3.DatabaseError as error:
@@ -324,7 +330,6 @@ class _Group:
         """Of the request ids that entries ask for, those that are in the file."""
         self._records: list[Parameters] = []
         self._newest_saga: int | None = None
-        self._newest_record: int | None = None
         self._moved_by = 0
         """What the heads lead to is that much further, in sum."""
         self._started: dict[SagaId, Parameters] = {}
@@ -379,14 +384,14 @@ class _Group:
         """Parents before children: the foreign keys are checked row by row."""
         self._each(ADD_WORD, self._words)
         self._each(_ADD_DEFINITION, [(word, d.name, d.text) for word, d in self._definitions.items()])
+        heads, changed = self._heads, self._changed
         self._many(
             _ADD_REQUESTS,
             [
-                (door, request_id, packed(request.content), packed(request.saga_id))
-                for (door, request_id), request in self._requests.items()
+                (heads[r.saga_id].number, door, request_id, packed(r.content), packed(r.saga_id))
+                for (door, request_id), r in self._requests.items()
             ],
         )
-        heads, changed = self._heads, self._changed
         self._many(
             _ADD_SAGAS,
             [
@@ -535,9 +540,9 @@ class _Group:
                 (record, back, number, seq, token, at, RECORD_TYPES[type_name], payload, digest)
             )
             back, record = 1, record + 1
-        self._newest_record = record - 1
-        self._moved_by += self._newest_record - head.newest
-        head.seq, head.digest, head.newest = seq, digest, self._newest_record
+        newest = self._kept.newest_record = record - 1
+        self._moved_by += newest - head.newest
+        head.seq, head.digest, head.newest = seq, digest, newest
         self._advanced[saga_id] = row
         if head.standing != row.standing:
             head.standing = self._changed[saga_id] = row.standing
@@ -556,9 +561,10 @@ class _Group:
 
     def _next_record(self) -> int:
         """The number of the next record."""
-        if self._newest_record is None:
-            (self._newest_record,) = self._db.execute(_NEWEST_RECORD).fetchone()
-        return self._newest_record + 1
+        if self._kept.newest_record is None:
+            (self._kept.newest_record,) = self._db.execute(_NEWEST_RECORD).fetchone()
+        newest: int = self._kept.newest_record
+        return newest + 1
 
     def _head(self, saga_id: SagaId) -> Head | None:
         head = self._heads.get(saga_id)

@@ -25,7 +25,7 @@ from coordinator.adapters.sqlite.migrations import migrate, packaged
 from coordinator.adapters.sqlite.reader import READ_LIMIT_S, Reader
 from coordinator.adapters.sqlite.rows import check_text, fixed_row, lines, summary_row
 from coordinator.adapters.sqlite.upkeep import SqliteUpkeep
-from coordinator.adapters.sqlite.words import Words
+from coordinator.adapters.sqlite.words import Words, damaged
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.definition import SagaDefinition
 from coordinator.domain.errors import JournalDamaged, StartupFailed
@@ -104,6 +104,9 @@ class SqliteJournal:
             for connection in opened:
                 connection.abandon()
             lock.release()
+            if isinstance(error, UnicodeDecodeError):
+                # Of a name in the schema, the library's own: nothing of ours has read it.
+                error = damaged("a text in it is not UTF-8")
             if isinstance(error, sqlite3.Error | OSError):
                 raise _startup_failed(path, error) from None
             raise

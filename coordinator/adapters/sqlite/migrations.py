@@ -49,7 +49,8 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Migration], journal: st
     *journal* names the file in what is told: errors, and that a journal is upgraded, which may take long.
 
     Raises:
-        StartupFailed: the journal was written by a newer release, or a migration was edited since.
+        StartupFailed: the journal was written by a newer release, or a migration was edited since, or it is
+            damaged and would have to be changed.
     """
     db.execute(
         "CREATE TABLE IF NOT EXISTS migrations"
@@ -62,10 +63,11 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Migration], journal: st
             f"the journal {journal} was written by a newer release (its schema is number {beyond}, this "
             f"release knows {newest}): start that release, or give this one a journal of its own"
         )
+    begun_s = stopwatch_s()
     if upgrades := 0 < beyond < newest:
         _log.info("the journal %s goes from schema %d to %d before it is served", journal, beyond, newest)
-    begun_s = stopwatch_s()
-    db.create_function("packed", 1, packed, deterministic=True)
+        _check_whole(db, journal)
+    db.create_function("packed", 1, _packed, deterministic=True)
     # Else, in some builds of SQLite, all pages of what is dropped are overwritten: twice as much to write.
     db.execute("PRAGMA secure_delete = fast").close()
     for migration in migrations:
@@ -83,6 +85,24 @@ def migrate(db: sqlite3.Connection, migrations: Sequence[Migration], journal: st
             )
     if upgrades:
         _log.info("the journal %s is of schema %d after %.1f s", journal, newest, stopwatch_s() - begun_s)
+
+
+def _check_whole(db: sqlite3.Connection, journal: str) -> None:
+    """What indexes know and rows have lost would be lost for good: tables are copied row by row."""
+    (found,) = db.execute("PRAGMA integrity_check(1)").fetchone()
+    if found != "ok":
+        raise StartupFailed(
+            f"the journal {journal} is damaged and is not brought up to date ({' '.join(found.split())}): "
+            "put back a copy of it, or start the release that wrote it, which goes on with what is whole"
+        )
+
+
+def _packed(text: bytes) -> str | bytes:
+    """As it is to stand in the journal. What is no text stays as it is, and is found to be damaged."""
+    try:
+        return packed(text.decode())
+    except UnicodeDecodeError:
+        return text
 
 
 def _statements(script: str) -> Iterator[str]:

@@ -65,6 +65,8 @@ _T = TypeVar("_T")
 READ_LIMIT_S: Final = 2.0
 SEARCH_LIMIT_S: Final = 0.2
 """For how long all records are searched for those of a saga that are not found otherwise."""
+SEARCHES_LIMIT_S: Final = 5.0
+"""For how long that is done in all: where very many sagas are damaged, others wait for each of them."""
 VERIFIED_AT_ONCE: Final = 50
 """So many rows are verified before others get a turn: half a millisecond, as a saga needs many turns."""
 _STEPS_BETWEEN_LOOKS: Final = 1_000
@@ -72,11 +74,12 @@ _STEPS_BETWEEN_LOOKS: Final = 1_000
 
 _HEAD: Final = f"SELECT number, seq, digest, coalesce(newest, 0) FROM {SAGAS} WHERE id = ?"  # noqa: S608  # our own names
 _RECORD: Final = "number, back, seq, token, at, type, payload, digest"
-# From the newest to the first.
+# From the newest to the first. What is no number, as in a damaged row, would lead back to where it stands.
 _CHAIN: Final = (
     f"WITH RECURSIVE chain AS (SELECT {_RECORD} FROM records WHERE number = ?2 AND saga = ?1 UNION ALL"  # noqa: S608  # as above
     f" SELECT {', '.join(f'records.{name}' for name in _RECORD.split(', '))} FROM chain JOIN records"
-    " ON records.number = chain.number - chain.back WHERE chain.back > 0 AND saga = ?1)"
+    " ON records.number = chain.number - chain.back"
+    " WHERE typeof(chain.back) = 'integer' AND chain.back > 0 AND saga = ?1)"
     " SELECT seq, token, at, type, payload, digest FROM chain ORDER BY number"
 )
 _ALL_RECORDS: Final = (
@@ -154,6 +157,7 @@ class Reader:
         self._words = words
         self._broken = broken
         self._limit_s = limit_s
+        self._searched_s = 0.0
 
     async def history(self, saga_id: SagaId) -> Sequence[Record]:
         try:
@@ -166,10 +170,14 @@ class Reader:
         try:
             return await self._verified(saga_id, rows, seq, digest)
         except JournalCorrupt:
+            if self._searched_s > SEARCHES_LIMIT_S:
+                raise
             # Where one of them is lost nothing leads to those before it. Most journals are soon searched for
             # them, and what is wrong can be told.
+            begun_s = stopwatch_s()
             with suppress(Overloaded, JournalDamaged):
                 rows = await self._read(_limited(partial(_search, number=number), SEARCH_LIMIT_S))
+            self._searched_s += stopwatch_s() - begun_s
             return await self._verified(saga_id, rows, seq, digest)
 
     async def definition(self, digest: Digest) -> str | None:
@@ -202,10 +210,10 @@ class Reader:
         return {(self._words.text(name) or "", version): sagas for name, version, sagas in rows}
 
     async def open_sagas(self) -> Sequence[OpenSaga]:
-        rows, count = await self._read(_open_rows)
-        if len(rows) != count:
-            raise JournalDamaged(f"one index has {len(rows)} open sagas, another one {count}")
-        return [OpenSaga(SagaId(text_of(saga_id)), *moments) for saga_id, *moments in rows]
+        sagas, count = await self._read(_open_sagas)
+        if len(sagas) != count:
+            raise JournalDamaged(f"one index has {len(sagas)} open sagas, another one {count}")
+        return sagas
 
     async def requested(self, front_door: str, request_id: RequestId) -> Request | None:
         found = await self._read(partial(_requested, key=(self._words.known(front_door), request_id)))
@@ -385,10 +393,11 @@ def _search(db: sqlite3.Connection, number: int) -> Sequence[Sequence[Any]]:
     return db.execute(_ALL_RECORDS, (number,)).fetchall()
 
 
-def _open_rows(db: sqlite3.Connection) -> tuple[Sequence[Any], int]:
+def _open_sagas(db: sqlite3.Connection) -> tuple[Sequence[OpenSaga], int]:
     with _one_moment(db):
         (count,) = db.execute(OPEN_COUNT).fetchone()
-        return db.execute(OPEN_SAGAS).fetchall(), count
+        rows = db.execute(OPEN_SAGAS).fetchall()
+    return [OpenSaga(SagaId(text_of(saga_id)), *moments) for saga_id, *moments in rows], count
 
 
 def _summary_rows(db: sqlite3.Connection, sql: str, values: Parameters) -> Sequence[Sequence[object]]:

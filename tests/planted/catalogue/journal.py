@@ -249,8 +249,8 @@ BUGS: Final = (
         "The index of request ids is believed where it has as many entries as there are rows.",
         (
             _damage(
-                '("sqlite_autoindex_requests_1", _NOT_WRONG_REQUESTS, "FROM requests NOT INDEXED")',
-                '("sqlite_autoindex_requests_1", "FROM requests INDEXED BY {}", "FROM requests NOT INDEXED")',
+                '("sqlite_autoindex_requests_1", _NOT_WRONG_REQUESTS, _REQUESTS)',
+                '("sqlite_autoindex_requests_1", "FROM requests INDEXED BY {}", _REQUESTS)',
             ),
         ),
         tests="tests/integration/test_sqlite_damage.py",
@@ -281,7 +281,32 @@ BUGS: Final = (
     Bug(
         "old-heads-believed",
         "Heads that are older than they should be are not looked for.",
-        (_damage("if found is None or _kept(*found) == known:", "if found is None or known:"),),
+        (_damage("if found is not None and moved_sum(0, found[0]) == known:", "if found is None or known:"),),
+        tests="tests/integration/test_sqlite_damage.py",
+    ),
+    Bug(
+        "head-made-of-what-is-left",
+        "A lost head is made of the records that are left, whether or not that is all of them.",
+        (_damage("is_whole = known in (0, moved_sum(0, total))", "is_whole = total >= 0"),),
+        tests="tests/integration/test_sqlite_damage.py",
+    ),
+    Bug(
+        "old-page-of-an-index-believed",
+        "An index is believed that has as many entries as there are rows, of which some stand there twice.",
+        (_damage("count(DISTINCT +rowid) AS here", "count(+rowid) AS here"),),
+        tests="tests/integration/test_sqlite_damage.py",
+    ),
+    Bug(
+        "row-of-another-request",
+        "A request takes the place of one that has lost its row, whose id then leads to it.",
+        (
+            _group(
+                '"INSERT INTO requests (rowid, front_door, request_id, content, saga_id) VALUES {rows}"',
+                '"INSERT INTO requests (rowid, front_door, request_id, content, saga_id)'
+                " SELECT (SELECT max(rowid) FROM requests NOT INDEXED) + row_number() OVER (), column2,"
+                ' column3, column4, column5 FROM (VALUES {rows})"',
+            ),
+        ),
         tests="tests/integration/test_sqlite_damage.py",
     ),
     Bug(

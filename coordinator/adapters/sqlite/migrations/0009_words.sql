@@ -102,12 +102,16 @@ SELECT row_number() OVER (ORDER BY text), text, text FROM (
 INSERT INTO definitions
 SELECT words.number, name, old_definitions.text FROM old_definitions JOIN words ON words.text = digest;
 
-INSERT INTO requests
-SELECT request_id, words.number, packed(content), packed(saga_id)
-FROM old_requests JOIN words ON words.text = front_door ORDER BY old_requests.rowid;
+-- By the numbers of their sagas; one that has outlived its saga has a number that no saga gets.
+INSERT INTO requests (rowid, request_id, front_door, content, saga_id)
+SELECT coalesce(old_sagas.number, -old_requests.rowid), old_requests.request_id, words.number,
+    packed(CAST(content AS BLOB)), packed(CAST(saga_id AS BLOB))
+FROM old_requests JOIN words ON words.text = old_requests.front_door LEFT JOIN old_sagas ON old_sagas.id = saga_id
+    AND old_sagas.request_id = old_requests.request_id AND old_sagas.front_door = old_requests.front_door
+ORDER BY 1;
 
 INSERT INTO sagas
-SELECT old_sagas.number, packed(id), names.number, definition_version, digests.number, doors.number, request_id,
+SELECT old_sagas.number, packed(CAST(id AS BLOB)), names.number, definition_version, digests.number, doors.number, request_id,
     started_at, trace, status, turned_back_at, needs_person, error_message, deadline_at, flags, forced, signature
 FROM old_sagas
     JOIN words AS names ON names.text = saga_name
