@@ -1047,6 +1047,15 @@ async def test_in_quarantine_a_saga_has_a_number_behind_all_its_records(path: Pa
             assert await journal.find(saga_id) == after
 
 
+async def test_a_request_that_has_lost_its_saga_is_in_no_new_ones_way(path: Path) -> None:
+    change(path, "DELETE FROM sagas WHERE id = 'saga-2'", "DELETE FROM heads WHERE saga = 2")
+    async with await SqliteJournal.open(path) as journal:
+        new = a_saga("3")
+        assert await new.start(journal) == new.request
+        # Whose saga is gone does not begin once more.
+        assert await a_saga("2").start(journal) == a_saga("2").request
+
+
 async def test_an_event_of_an_unknown_type_is_named(path: Path) -> None:
     change(path, "UPDATE records SET type = 99 WHERE saga = 1 AND seq = 1")
     async with await SqliteJournal.open(path) as journal:

@@ -107,9 +107,10 @@ _HEAD: Final = (
 )
 _SEQ_OF_RECORD: Final = "SELECT seq FROM records WHERE number = ? AND saga = ?"
 _NEWEST_SEQ: Final = "SELECT coalesce(max(seq), 0) FROM records WHERE saga = ?"
-# Records that have lost their row do not become those of another saga.
+# What has lost its row does not become another saga's.
 _NEWEST_SAGA: Final = (
-    "SELECT max(coalesce((SELECT max(number) FROM sagas), 0), coalesce((SELECT max(saga) FROM heads), 0))"
+    "SELECT max(coalesce((SELECT max(number) FROM sagas), 0), coalesce((SELECT max(saga) FROM heads), 0),"
+    " coalesce((SELECT max(rowid) FROM requests), 0))"
 )
 # The row that should be the last one may have another number, and heads know better.
 _NEWEST_RECORD: Final = (

@@ -265,10 +265,8 @@ BUGS: Final = (
         "number-of-what-lost-its-row",
         "A new saga gets the number of one that lost its row, and with it what is left of it.",
         (
-            _group(
-                ", coalesce((SELECT max(saga) FROM heads), 0))",
-                ", 0)",
-            ),
+            _group("coalesce((SELECT max(saga) FROM heads), 0)", "0"),
+            _group("coalesce((SELECT max(rowid) FROM requests), 0)", "0"),
         ),
         tests="tests/integration/test_sqlite_damage.py",
     ),
