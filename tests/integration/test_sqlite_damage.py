@@ -1234,17 +1234,30 @@ async def test_a_time_of_a_start_that_is_lost_is_at_the_end_of_the_list(path: Pa
     assert [(row.id, row.started_at) for row in rows] == [(DAMAGED, 1_000.0), (SOUND, MOMENT_MIN)]
 
 
+NO_NUMBERS = (
+    # Else SQLite would not put them there.
+    "CREATE TABLE loose (one INTEGER PRIMARY KEY, format, token)",
+    "INSERT INTO loose VALUES (1, 'Order', '')",
+    "PRAGMA writable_schema = on",
+    (
+        "UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'loose')"
+        " WHERE name = 'journal'"
+    ),
+)
+
+
 @pytest.mark.parametrize(
     ("damage", "sentence"),
     [
         (lambda path: path.write_bytes(path.read_bytes()[:5_000]), "damaged|malformed"),
         (lambda path: flip_bit(path, b"CREATE TABLE journal"), "malformed"),
+        (lambda path: change(path, *NO_NUMBERS), "its format or its token is no number"),
         (
             lambda path: flip_bit(path, b"INDEX sagas_undoing", 1 << 7),
             "not UTF-8",
         ),
     ],
-    ids=["truncated", "schema", "name"],
+    ids=["truncated", "schema", "another table's page", "name"],
 )
 async def test_a_database_that_cannot_be_read_at_all_stops_the_start(
     path: Path, damage: Callable[[Path], None], sentence: str

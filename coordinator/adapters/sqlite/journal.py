@@ -264,11 +264,14 @@ def take_token(db: sqlite3.Connection, path: Path, *, token_before: FencingToken
 
     Raises:
         StartupFailed: a newer release wrote it.
+        sqlite3.DatabaseError: it is damaged.
     """
     db.execute("BEGIN IMMEDIATE")
     migrate(db, packaged(), str(path))
     db.execute("INSERT INTO journal VALUES (1, ?, 0) ON CONFLICT DO NOTHING", (FORMAT_VERSION,))
     version, kept = db.execute("SELECT format, token FROM journal").fetchone()
+    if not (isinstance(version, int) and isinstance(kept, int)):
+        raise damaged("its format or its token is no number")
     if version > FORMAT_VERSION:
         raise StartupFailed(
             f"the journal {path} was written by a newer release (its format is number {version}, this "
