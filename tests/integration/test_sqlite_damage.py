@@ -694,6 +694,28 @@ async def test_an_old_page_of_open_sagas_has_those_that_were_open_then_and_is_ma
     assert "its index sagas_open lacked entries (4), and was made anew" in caplog.text
 
 
+async def test_an_old_page_of_rows_is_told_at_the_start_and_named_by_a_check(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path.unlink()
+    sagas = [a_saga(f"{number:03}") for number in range(MANY)]
+    async with await SqliteJournal.open(path) as journal:
+        await asyncio.gather(*(saga.start(journal) for saga in sagas))
+    before, page = path.read_bytes(), leaves(path, "sagas")[0]
+    async with await SqliteJournal.open(path) as journal:
+        await asyncio.gather(*(saga.goes_on(journal, *completed()) for saga in sagas))
+    caplog.clear()
+    async with await SqliteJournal.open(path) as journal:
+        assert await journal.faults() == []
+    assert not caplog.messages
+    put_back(path, before, page)
+    async with await SqliteJournal.open(path) as journal:
+        assert any("missing from index sagas_by_status" in fault for fault in await journal.faults())
+        # No saga that is over goes on.
+        assert await journal.open_sagas() == []
+    assert "rows of its table sagas are not as its index of their states says" in caplog.text
+
+
 async def test_where_only_ended_sagas_are_on_it_new_ones_are_written_all_the_same(path: Path) -> None:
     async with await SqliteJournal.open(path) as journal:
         for saga in (a_saga("3"), a_saga("4")):

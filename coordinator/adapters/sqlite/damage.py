@@ -89,6 +89,9 @@ _DIFFER: Final = (
     "SELECT 1 FROM (SELECT count(*) AS n, sum(rowid) AS s {}) AS here,"
     " (SELECT count(*) AS n, sum(rowid) AS s {}) AS there WHERE (here.n, here.s) IS NOT (there.n, there.s)"
 )
+_SUMS_OF_STATES: Final = ", ".join(f"total(number) FILTER (WHERE status = '{status}')" for status in Status)
+_BY_ROW: Final = f"SELECT {_SUMS_OF_STATES} FROM sagas NOT INDEXED"  # noqa: S608  # our own names
+_BY_STATUS: Final = f"SELECT {_SUMS_OF_STATES} {_ALL_SAGAS.format('sagas_by_status')}"  # as above
 # An old page has entries that stand elsewhere too. Plus: SQLite takes for granted that rowids are distinct.
 _LACK: Final = (
     "SELECT there - here FROM (SELECT count(DISTINCT +rowid) AS here {}),"
@@ -215,6 +218,18 @@ def mend_indexes(db: sqlite3.Connection) -> None:
                 index,
                 *lack,
             )
+
+
+def tell_old_rows(db: sqlite3.Connection) -> None:
+    """Say so where rows of sagas are in another state than their index says, as those of a page are that was
+    lost on its way to the disk. Nothing else would: a saga that is over would be listed as one that runs."""
+    by_row, by_index = _first(db, _BY_ROW), _first(db, _BY_STATUS)
+    if by_row != by_index and None not in (by_row, by_index):
+        _log.error(
+            "the journal is damaged: rows of its table sagas are not as its index of their states says, so "
+            "some may be listed in a state that they are not in; `saga journal verify` names them; put back "
+            "a copy of it"
+        )
 
 
 def _put_anew(db: sqlite3.Connection, table: str) -> None:

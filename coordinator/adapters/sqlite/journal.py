@@ -16,7 +16,7 @@ from typing import Final, Protocol, Self, TypeVar
 
 from coordinator.adapters.event_codec import FORMAT_VERSION
 from coordinator.adapters.sqlite.connection import Connection, open_reader, open_writer
-from coordinator.adapters.sqlite.damage import mend_indexes, mend_old_heads, read_words
+from coordinator.adapters.sqlite.damage import mend_indexes, mend_old_heads, read_words, tell_old_rows
 from coordinator.adapters.sqlite.definitions import SqliteDefinitions
 from coordinator.adapters.sqlite.disk import DiskGauge, free_bytes
 from coordinator.adapters.sqlite.files import claim, sync_folder, wal_path
@@ -251,6 +251,7 @@ class SqliteJournal:
 def _begin(db: sqlite3.Connection, *, path: Path, token_before: FencingToken) -> tuple[FencingToken, Words]:
     token = take_token(db, path, token_before=token_before)
     mend_indexes(db)
+    tell_old_rows(db)
     mend_old_heads(db)
     words = Words(read_words(db))
     sync_folder(path)
