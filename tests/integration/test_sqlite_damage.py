@@ -1369,7 +1369,7 @@ async def test_dead_letters_are_counted_by_signature_from_an_index_alone_and_not
         assert plan_of(db, SIGNATURES, ()) == ["SCAN sagas USING COVERING INDEX sagas_by_signature"]
 
 
-@pytest.mark.parametrize("value", ["NULL", "''", "'pay'", "'pay ASLEEP'"])
+@pytest.mark.parametrize("value", ["NULL", "''", "'pay'", "'pay ASLEEP'", "7", "x'00'"])
 async def test_a_signature_that_makes_no_sense_is_not_counted_and_hides_no_other(
     path: Path, value: str
 ) -> None:
@@ -1377,6 +1377,7 @@ async def test_a_signature_that_makes_no_sense_is_not_counted_and_hides_no_other
         for saga in (a_saga("3"), a_saga("4")):
             await saga.start(journal)
             await saga.goes_on(journal, *dead_lettered())
+    change(path, *ANY_KIND)
     change(path, f"UPDATE sagas SET signature = {value} WHERE id = 'saga-3'")
     async with await SqliteJournal.open(path) as journal:
         census = await journal.census(2_000.0)

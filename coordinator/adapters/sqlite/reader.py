@@ -259,7 +259,8 @@ class Reader:
         for name, text, sagas in groups:
             # A damaged row still counts as a dead letter, and the others are counted whole.
             with suppress(ValueError):
-                alike.append(Alike(self._words.text(name) or "", signature_of(text or ""), sagas))
+                signature = signature_of(text if isinstance(text, str) else "")
+                alike.append(Alike(self._words.text(name) or "", signature, sagas))
         return sorted(alike, key=lambda one: (-one.sagas, one.saga_name, one.signature.step or ""))
 
     async def _verified(
