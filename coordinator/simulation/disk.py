@@ -16,7 +16,7 @@ from coordinator.adapters.sqlite.disk import DiskGauge
 from coordinator.adapters.sqlite.journal import SqliteJournal, take_token
 from coordinator.adapters.sqlite.reader import Reader
 from coordinator.adapters.sqlite.upkeep import SqliteUpkeep
-from coordinator.adapters.sqlite.words import Words, text_of
+from coordinator.adapters.sqlite.words import text_of
 from coordinator.adapters.sqlite.writer import Writer
 from coordinator.domain.ids import FencingToken, SagaId
 from coordinator.ports.journal import Record
@@ -51,7 +51,7 @@ class SimulatedDisk:
         """The journal, held by *process* from now on. Call it as a step of that process."""
         self.holder = process
         self._token = take_token(self.database, PATH, token_before=self._token)
-        words = Words(read_words(self.database))
+        words = read_words(self.database)
         writer = Writer(
             _Writing(self, process),
             PATH,
@@ -66,7 +66,7 @@ class SimulatedDisk:
 
     def records(self) -> Iterator[Record]:
         """What it holds at this moment, for whoever asks why something went on as it did."""
-        words = Words(read_words(self.database))
+        words = read_words(self.database)
         rows = self.database.execute(
             "SELECT records.seq, token, event_types.name, payload, at, id FROM records"
             " JOIN sagas ON sagas.number = saga JOIN event_types ON event_types.number = type"

@@ -15,7 +15,7 @@ from typing import Final
 
 from coordinator.adapters.event_codec import decode_all
 from coordinator.adapters.sqlite.damage import read_words
-from coordinator.adapters.sqlite.words import Words, text_of
+from coordinator.adapters.sqlite.words import text_of
 from coordinator.domain.events import (
     StepBegun,
     StepCompensated,
@@ -188,7 +188,7 @@ def begun_and_unsettled(journal: Path) -> int:
                 shutil.copyfile(source, copy.with_name(copy.name + suffix))
         with closing(sqlite3.connect(copy)) as db:
             records = db.execute(_RECORDS_OF_OPEN_SAGAS).fetchall()
-            words = Words(read_words(db))
+            words = read_words(db)
     unsettled: set[tuple[object, str]] = set()
     events = (
         (kept_id, event)

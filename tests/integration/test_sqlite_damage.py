@@ -235,11 +235,11 @@ MANY = 200
 """So many sagas that each table has several pages."""
 
 
-async def many(path: Path) -> dict[SagaId, Told]:
+async def many(path: Path, request_id: str = "") -> dict[SagaId, Told]:
     """As many sagas as there is room for on several pages, every other one of which is over; their journal is
-    closed."""
+    closed. Their request ids end with *request_id*."""
     path.unlink()
-    sagas = [a_saga(f"{number:03}") for number in range(MANY)]
+    sagas = [a_saga(f"{number:03}{request_id}") for number in range(MANY)]
     async with await SqliteJournal.open(path) as journal:
         await asyncio.gather(*(saga.start(journal) for saga in sagas))
         await asyncio.gather(*(saga.goes_on(journal, *completed()) for saga in sagas[::2]))
@@ -324,12 +324,13 @@ async def test_a_page_of_an_index_that_was_lost_on_its_way_to_the_disk_is_made_g
     assert f"its index {index} lacked entries" in caplog.text
 
 
+# A page has more records than requests, if these are long.
+@pytest.mark.parametrize(("table", "request_id"), [("heads", ""), ("records", "-" + "long" * 20)])
 async def test_a_page_of_another_table_makes_no_rows_of_requests(
-    path: Path, caplog: pytest.LogCaptureFixture
+    path: Path, table: str, request_id: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    sagas = await many(path)
-    other = path.read_bytes()
-    put_back(path, other, leaves(path, "requests")[0], leaves(path, "heads")[0])
+    sagas = await many(path, request_id)
+    put_back(path, path.read_bytes(), leaves(path, "requests")[0], leaves(path, table)[-1])
     async with await SqliteJournal.open(path) as journal:
         ends = await asyncio.gather(*(s.start(journal) for s in sagas.values()), return_exceptions=True)
         for saga, end in zip(sagas.values(), ends, strict=True):
@@ -946,6 +947,42 @@ async def test_a_word_that_is_lost_everywhere_costs_those_that_say_it(path: Path
         assert not journal.failed.done()
 
 
+async def test_what_said_a_word_that_is_lost_does_not_say_the_next_new_one(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    newer = [a_saga(name.lower(), definition=a_definition(name)) for name in ("Lost", "New")]
+    async with await SqliteJournal.open(path) as journal:
+        await newer[0].start(journal)
+    # Its name and its digest, the last ones that got numbers.
+    change(path, "DELETE FROM words WHERE number > 4")
+    for _ in range(2):
+        async with await SqliteJournal.open(path) as journal:
+            await newer[1].start(journal)
+            with pytest.raises(JournalCorrupt, match="the saga's row"):
+                await journal.find(newer[0].id)
+            with pytest.raises(JournalCorrupt, match=r"record 1 .*stands for no word"):
+                await journal.history(newer[0].id)
+            assert await journal.find(newer[1].id) == newer[1].summary
+    told = [line for line in caplog.messages if "of its words 2 are lost" in line]
+    assert len(told) == 2
+
+
+async def test_words_whose_number_is_an_old_one_are_none_that_are_lost(
+    path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    before = path.read_bytes()
+    other = a_saga("other", definition=a_definition("Other"))
+    async with await SqliteJournal.open(path) as journal:
+        await other.start(journal)
+    put_back(path, before, root_of(path, "journal"))
+    async with await SqliteJournal.open(path) as journal:
+        assert await journal.find(other.id) == other.summary
+        another = a_saga("another", definition=a_definition("Another"))
+        await another.start(journal)
+        assert await journal.find(another.id) == another.summary
+    assert not [line for line in caplog.messages if "of its words" in line]
+
+
 async def test_a_damaged_saga_can_be_shown_to_people(path: Path) -> None:
     change(path, "DELETE FROM records WHERE seq = 4 AND saga = 1")
     async with await SqliteJournal.open(path) as journal:
@@ -1258,8 +1295,8 @@ async def test_a_time_of_a_start_that_is_lost_is_at_the_end_of_the_list(path: Pa
 
 NO_NUMBERS = (
     # Else SQLite would not put them there.
-    "CREATE TABLE loose (one INTEGER PRIMARY KEY, format, token)",
-    "INSERT INTO loose VALUES (1, 'Order', '')",
+    "CREATE TABLE loose (one INTEGER PRIMARY KEY, format, token, words)",
+    "INSERT INTO loose VALUES (1, 'Order', '', NULL)",
     "PRAGMA writable_schema = on",
     (
         "UPDATE sqlite_schema SET rootpage = (SELECT rootpage FROM sqlite_schema WHERE name = 'loose')"
@@ -1273,7 +1310,7 @@ NO_NUMBERS = (
     [
         (lambda path: path.write_bytes(path.read_bytes()[:5_000]), "damaged|malformed"),
         (lambda path: flip_bit(path, b"CREATE TABLE journal"), "malformed"),
-        (lambda path: change(path, *NO_NUMBERS), "its format or its token is no number"),
+        (lambda path: change(path, *NO_NUMBERS), "its format, its token or the number of its words is none"),
         (
             lambda path: flip_bit(path, b"INDEX sagas_undoing", 1 << 7),
             "not UTF-8",

@@ -45,7 +45,7 @@ OWN = SagaId("s")
 
 
 def words() -> Words:
-    return Words({"Order": 1, "d": 2, "front": 3, "reserve": 4, "pay": 5})
+    return Words({"Order": 1, "d": 2, "front": 3, "reserve": 4, "pay": 5}, 5)
 
 
 def read_back(event: Event, saga_id: SagaId) -> Event:

@@ -47,7 +47,7 @@ def test_what_is_never_written_is_damage(value: object) -> None:
 
 
 def test_a_word_keeps_its_number_and_is_new_once() -> None:
-    words = Words({"Order": 3})
+    words = Words({"Order": 3}, 3)
     assert [words.number(text) for text in ("pay", "Order", "pay", "")] == [4, 3, 4, 5]
     assert [words.text(number) for number in (3, 4, 5, 6, None, "3")] == [
         "Order",
@@ -62,14 +62,14 @@ def test_a_word_keeps_its_number_and_is_new_once() -> None:
 
 
 def test_to_ask_for_a_word_gives_it_no_number() -> None:
-    words = Words({})
+    words = Words({}, 0)
     assert words.known("pay") == 0
     assert words.text(0) is None
     assert words.take_new() == []
 
 
 def test_half_a_character_gets_no_number() -> None:
-    words = Words({})
+    words = Words({}, 0)
     with pytest.raises(UnicodeEncodeError):
         words.number("a\ud800")
     assert words.take_new() == []

@@ -51,7 +51,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Disk:
 
 def a_writer(disk: Disk) -> Writer:
     return Writer(
-        disk, Path("journal.db"), FencingToken(1), Words({}), shortage=lambda: None, log_bytes=lambda: 0
+        disk, Path("journal.db"), FencingToken(1), Words({}, 0), shortage=lambda: None, log_bytes=lambda: 0
     )
 
 

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Final
 
-from coordinator.adapters.sqlite.words import ADD_WORD
+from coordinator.adapters.sqlite.words import ADD_WORD, Words
 from coordinator.domain.saga import Status
 
 _log = logging.getLogger(__name__)
@@ -40,6 +40,7 @@ _DISTRUST_OPEN: Final = (
     f" (SELECT number FROM sagas INDEXED BY sagas_open WHERE status IN ({_OPEN}))"
 )
 _WORDS_OF_ROWS: Final = "SELECT number, text, again FROM words NOT INDEXED"
+_NEWEST_WORD: Final = "SELECT words FROM journal"
 _WORDS_OF_INDEX: Final = "SELECT number, text, text FROM words INDEXED BY sqlite_autoindex_words_1"
 _PUT: Final = "INSERT INTO heads VALUES (?, ?, ?, ?, ?, ?)"
 # With a condition that always holds: without one SQLite would count whichever index is the smallest.
@@ -105,8 +106,8 @@ def is_damage(error: BaseException) -> bool:
     return code in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
-def read_words(db: sqlite3.Connection) -> dict[str, int]:
-    """The words that the journal holds, and their numbers. Where it is damaged there, they are put anew."""
+def read_words(db: sqlite3.Connection) -> Words:
+    """The words that the journal holds. Where it is damaged there, they are put anew."""
     by_row, by_index = _words(db, _WORDS_OF_ROWS), _words(db, _WORDS_OF_INDEX)
     # A row says twice what it says.
     words = by_index | by_row
@@ -120,13 +121,22 @@ def read_words(db: sqlite3.Connection) -> dict[str, int]:
             "were found (%d) were put anew; check the disk, and the journal by `saga journal verify`",
             len(words),
         )
-    return {text: number for number, text in words.items()}
+    (given,) = db.execute(_NEWEST_WORD).fetchone()
+    # The row that says so may be an old one.
+    newest = max(given, *words, 0)
+    if lost := newest - len(words):
+        _log.error(
+            "the journal is damaged: of its words %d are lost, and sagas that have them can be neither shown "
+            "nor driven; put back a copy of it",
+            lost,
+        )
+    return Words({text: number for number, text in words.items()}, newest)
 
 
-def moved_sum(known: int, by: int) -> int:
-    """What stands in the file for the sum of what heads lead to, where *known* stood there and some of them
-    lead further now, together *by* so much."""
-    return (max(known - 1, 0) + by) % _SUMS + 1
+def move_sum(db: sqlite3.Connection, by: int) -> None:
+    """Let the file say, in this transaction, that some heads lead further, together *by* so much."""
+    (known,) = db.execute(_KNOWN_SUM).fetchone()
+    db.execute(f"{_KNOWN_SUM} = {_kept_sum(max(known - 1, 0) + by)}")
 
 
 def mend_old_heads(db: sqlite3.Connection) -> None:
@@ -136,7 +146,7 @@ def mend_old_heads(db: sqlite3.Connection) -> None:
     """
     (known,) = db.execute(_KNOWN_SUM).fetchone()
     found = _first(db, _SUM)
-    if found is not None and moved_sum(0, found[0]) == known:
+    if found is not None and _kept_sum(found[0]) == known:
         return
     mended = mend_heads(db)
     db.execute("BEGIN IMMEDIATE")
@@ -178,7 +188,7 @@ def mend_heads(db: sqlite3.Connection) -> bool:
     lost = sagas.keys() - heads.keys()
     found = {head[0]: head for head in _all(db, _NEWEST) if head[0] in lost}
     total = sum(head[-1] for head in (*heads.values(), *found.values()) if isinstance(head[-1], int))
-    is_whole = known in (0, moved_sum(0, total))
+    is_whole = known in (0, _kept_sum(total))
     restored = {number: head for number, head in found.items() if is_whole and not sagas[number]}
     if sound is not None and not restored:
         return False
@@ -242,7 +252,12 @@ def _put_anew(db: sqlite3.Connection, table: str) -> None:
 
 def _put_sum(db: sqlite3.Connection) -> None:
     (found,) = db.execute(_SUM).fetchone()
-    db.execute(f"{_KNOWN_SUM} = {moved_sum(0, found)}")
+    db.execute(f"{_KNOWN_SUM} = {_kept_sum(found)}")
+
+
+def _kept_sum(of_heads: int) -> int:
+    """What stands in the file for the sum of what heads lead to."""
+    return of_heads % _SUMS + 1
 
 
 def _all(db: sqlite3.Connection, *statements: str) -> Sequence[Sequence[Any]]:

@@ -16,7 +16,7 @@ from itertools import chain
 from typing import Any, Final, assert_never
 
 from coordinator.adapters.event_codec import RECORD_TYPES
-from coordinator.adapters.sqlite.damage import is_damage, mend_heads, moved_sum
+from coordinator.adapters.sqlite.damage import is_damage, mend_heads, move_sum
 from coordinator.adapters.sqlite.registrations import Register, Registrations, Retire, TakeUpFiles
 from coordinator.adapters.sqlite.rows import (
     CHAIN_START,
@@ -123,7 +123,7 @@ _REQUESTS: Final = (
     " ON request_id = asked.column1 AND front_door = asked.column2"
 )
 _REQUEST: Final = "SELECT ?2, ?1, content, saga_id FROM requests WHERE request_id = ?1 AND front_door = ?2"
-_KNOWN_SUM: Final = "PRAGMA user_version"
+_PUT_NEWEST_WORD: Final = "UPDATE journal SET words = ?"
 _ADD_DEFINITION: Final = "INSERT INTO definitions VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
 # By the number of its saga: what has lost its row does not lead to another request's.
 _ADD_REQUESTS: Final = "INSERT INTO requests (rowid, front_door, request_id, content, saga_id) VALUES {rows}"
@@ -345,8 +345,7 @@ class _Group:
         outcomes = [self._take(entry) for entry in entries]
         self._write()
         if self._moved_by:
-            (known,) = self._db.execute(_KNOWN_SUM).fetchone()
-            self._db.execute(f"{_KNOWN_SUM} = {moved_sum(known, self._moved_by)}")
+            move_sum(self._db, self._moved_by)
         return outcomes
 
     def keep_heads(self) -> None:
@@ -383,7 +382,9 @@ class _Group:
 
     def _write(self) -> None:
         """Parents before children: the foreign keys are checked row by row."""
-        self._each(ADD_WORD, self._words)
+        if self._words:
+            self._each(ADD_WORD, self._words)
+            self._db.execute(_PUT_NEWEST_WORD, self._words[-1][:1])
         self._each(_ADD_DEFINITION, [(word, d.name, d.text) for word, d in self._definitions.items()])
         heads, changed = self._heads, self._changed
         self._many(

@@ -253,7 +253,7 @@ def _begin(db: sqlite3.Connection, *, path: Path, token_before: FencingToken) ->
     mend_indexes(db)
     tell_old_rows(db)
     mend_old_heads(db)
-    words = Words(read_words(db))
+    words = read_words(db)
     sync_folder(path)
     return token, words
 
@@ -269,10 +269,10 @@ def take_token(db: sqlite3.Connection, path: Path, *, token_before: FencingToken
     """
     db.execute("BEGIN IMMEDIATE")
     migrate(db, packaged(), str(path))
-    db.execute("INSERT INTO journal VALUES (1, ?, 0) ON CONFLICT DO NOTHING", (FORMAT_VERSION,))
-    version, kept = db.execute("SELECT format, token FROM journal").fetchone()
-    if not (isinstance(version, int) and isinstance(kept, int)):
-        raise damaged("its format or its token is no number")
+    db.execute("INSERT INTO journal VALUES (1, ?, 0, 0) ON CONFLICT DO NOTHING", (FORMAT_VERSION,))
+    version, kept, words = db.execute("SELECT format, token, words FROM journal").fetchone()
+    if not all(isinstance(value, int) for value in (version, kept, words)):
+        raise damaged("its format, its token or the number of its words is none")
     if version > FORMAT_VERSION:
         raise StartupFailed(
             f"the journal {path} was written by a newer release (its format is number {version}, this "

@@ -18,9 +18,11 @@ _SHA256_BYTES: Final = 32
 class Words:
     """The words of a journal that is open, with those that it does not hold yet."""
 
-    def __init__(self, numbers: dict[str, int]) -> None:
-        """*numbers* are those that the journal holds."""
+    def __init__(self, numbers: dict[str, int], newest: int) -> None:
+        """*numbers* are those that the journal holds; *newest* is the last one that it gave, though its word
+        may be lost: what was said by that is not to be read as another one."""
         self._numbers = numbers
+        self._newest = newest
         self._texts = {number: text for text, number in numbers.items()}
         self._new: list[tuple[int, str]] = []
 
@@ -34,7 +36,7 @@ class Words:
         if number is None:
             # Half characters are refused here, at the caller: SQLite's refusal would fail the whole group.
             text.encode()
-            number = self._numbers[text] = max(self._texts, default=0) + 1
+            number = self._numbers[text] = self._newest = self._newest + 1
             self._texts[number] = text
             self._new.append((number, text))
         return number
