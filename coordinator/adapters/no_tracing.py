@@ -1,6 +1,9 @@
 """Keeps the port `Tracing` where nobody follows sagas: it costs nothing, and loads nothing."""
 
+from typing import Final
+
 from coordinator.domain.events import Event
+from coordinator.domain.ids import SagaId
 from coordinator.domain.outcomes import Answer
 from coordinator.domain.saga import Saga
 from coordinator.domain.summary import SagaSummary
@@ -10,7 +13,7 @@ from coordinator.ports.participants import Call
 class NoTracing:
     """Nobody is told."""
 
-    def begin(self) -> str:
+    def begin(self, saga_id: SagaId) -> str:
         return ""
 
     def started(self, saga: Saga) -> None:
@@ -20,7 +23,7 @@ class NoTracing:
         """Nobody is told."""
 
     def attempt(self, saga: Saga, call: Call) -> "NoAttempt":
-        return _NO_ATTEMPT
+        return _NOWHERE
 
     def happened(self, saga: Saga, event: Event) -> None:
         """Nobody is told."""
@@ -34,7 +37,8 @@ class NoAttempt:
 
     __slots__ = ("trace",)
 
-    def __init__(self, trace: str = "") -> None:
+    def __init__(self, trace: str | None) -> None:
+        """*trace* is that which the participant goes on with; None: that of the saga."""
         self.trace = trace
 
     def answered(self, answer: Answer) -> None:
@@ -47,4 +51,4 @@ class NoAttempt:
         """Nobody is told."""
 
 
-_NO_ATTEMPT = NoAttempt()
+_NOWHERE: Final = NoAttempt("")

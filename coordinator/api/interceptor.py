@@ -10,7 +10,7 @@ import traceback
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, Protocol, TypeAlias, runtime_checkable
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -47,6 +47,18 @@ Ended: TypeAlias = Callable[[StatusCode, str], None]
 _Context = aio.ServicerContext[Any, Any]
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
 _Behaviour: TypeAlias = Callable[[Any, aio.ServicerContext[Any, Any]], Awaitable[Any]]
+
+
+@runtime_checkable
+class _HasOneForEntries(Protocol):
+    def for_entries(self) -> aio.ServerInterceptor:
+        """What does for entries of streams as it does for calls."""
+        ...
+
+
+def of_entries(around: aio.ServerInterceptor) -> aio.ServerInterceptor:
+    """What stands around an entry where *around* stands around a call."""
+    return around.for_entries() if isinstance(around, _HasOneForEntries) else around
 
 
 class CallInterceptor(aio.ServerInterceptor):

@@ -15,7 +15,7 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from coordinator.api.coordinator import CoordinatorServicer
-from coordinator.api.interceptor import CallInterceptor, Ended
+from coordinator.api.interceptor import CallInterceptor, Ended, of_entries
 from coordinator.api.operator import OperatorServicer
 from coordinator.api.orders import OrderPlacementServicer, orders_door
 from coordinator.api.reflection import add_reflection
@@ -73,7 +73,7 @@ class ApiServer:
         """*around* are interceptors that stand around ours; *follower* is as in `CallInterceptor`."""
         self._interceptor = CallInterceptor(follower, calls_open_max=calls_open_max)
         # A stream may have as many entries under way as there may be calls.
-        self._streams = Streams([*around, self._interceptor.for_entries()], entries_max=calls_open_max)
+        self._streams = Streams([*map(of_entries, (*around, self._interceptor))], entries_max=calls_open_max)
         self._health = health.aio.HealthServicer()
         self._server = aio.server(
             interceptors=[*around, self._interceptor],

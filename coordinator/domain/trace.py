@@ -13,6 +13,10 @@ UNRECORDED: Final = "-00"
 """What the text of a place ends with whose trace is not recorded, and which was written here."""
 _CHARS: Final = 55
 """Of all that this version writes."""
+_OWN: Final = "own"
+"""Stands for what `own_trace` says."""
+_ID_DIGITS: Final = 32
+"""Of a trace and of a UUID alike."""
 
 
 @frozen
@@ -45,6 +49,24 @@ def recorded_trace(text: str) -> TraceContext | None:
 def unsampled(text: str) -> str:
     """The place that *text* names, which was written here, for those who are not to record it either."""
     return text[: -len(UNRECORDED)] + UNRECORDED if text else text
+
+
+@lru_cache(maxsize=256)
+def own_trace(saga_id: str) -> str:
+    """The place of a saga that nobody has given one, if nobody records it: its ids follow from the saga's, so
+    that nobody has to keep them. Empty where that is no UUID."""
+    digits = saga_id.replace("-", "")
+    return f"00-{digits}-{digits[_ID_DIGITS // 2 :]}{UNRECORDED}" if len(digits) == _ID_DIGITS else ""
+
+
+def kept_trace(text: str, saga_id: str) -> str:
+    """The place *text* of a saga as it is kept beside the saga's id."""
+    return _OWN if text and text == own_trace(saga_id) else text
+
+
+def read_trace(kept: str, saga_id: str) -> str:
+    """What `kept_trace` made *kept* of."""
+    return own_trace(saga_id) if kept == _OWN else kept
 
 
 def trace_ids(text: str) -> tuple[str, str] | None:

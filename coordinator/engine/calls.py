@@ -124,7 +124,7 @@ class Calls:
         """Send *call*; the slot that is held for *command* is the call's from here on."""
         del self._slots[command.key]
         attempt = self._tracing.attempt(saga, call)
-        if attempt.trace != call.trace:
+        if attempt.trace is not None and attempt.trace != call.trace:
             call = replace(call, trace=attempt.trace)
         sent = Sent(command, attempt)
         try:

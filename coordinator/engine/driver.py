@@ -574,6 +574,6 @@ def _log_event(saga: Saga, event: Event, attempt: Attempt | None) -> None:
             "step": getattr(event, "step", None),
             "attempt": getattr(event, "attempt", None),
             "code": getattr(event, "code", None),
-            "trace": saga.trace if attempt is None else attempt.trace,
+            "trace": saga.trace if attempt is None or attempt.trace is None else attempt.trace,
         },
     )

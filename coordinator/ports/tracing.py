@@ -7,6 +7,7 @@ durable is told as having happened. Called on the event loop: each verb returns 
 from typing import Protocol
 
 from coordinator.domain.events import Event
+from coordinator.domain.ids import SagaId
 from coordinator.domain.outcomes import Answer
 from coordinator.domain.saga import Saga
 from coordinator.domain.summary import SagaSummary
@@ -17,8 +18,8 @@ class Attempt(Protocol):
     """One call to a participant. It ends in exactly one of two ways: `settled` or `abandoned`."""
 
     @property
-    def trace(self) -> str:
-        """The trace that the participant goes on with."""
+    def trace(self) -> str | None:
+        """The trace that the participant goes on with; None: the saga's own, as the call has it."""
         ...
 
     def answered(self, answer: Answer) -> None:
@@ -37,8 +38,9 @@ class Attempt(Protocol):
 class Tracing(Protocol):
     """One saga is one trace, from its caller through every attempt, whoever drives it."""
 
-    def begin(self) -> str:
-        """The trace of a saga that is about to be made durable, within that of the call being handled."""
+    def begin(self, saga_id: SagaId) -> str:
+        """The trace of a saga that is about to be made durable under that id, within that of the call being
+        handled."""
         ...
 
     def started(self, saga: Saga) -> None:

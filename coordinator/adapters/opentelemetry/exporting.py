@@ -34,7 +34,7 @@ class AllowedSpans(SpanExporter):
     def export(self, spans: Sequence[ReadableSpan | Draft]) -> SpanExportResult:
         self.handed_over += len(spans)
         try:
-            result = self._exporter.export([allowed(self._made(span)) for span in spans])
+            result = self._exporter.export([self._made(span) for span in spans])
         except Exception:  # whatever the library has with its settings or its peer: these spans are lost
             result = SpanExportResult.FAILURE
         self._delivery.report(len(spans), taken=result is SpanExportResult.SUCCESS)
@@ -48,7 +48,7 @@ class AllowedSpans(SpanExporter):
         return self._exporter.force_flush(timeout_millis)
 
     def _made(self, span: ReadableSpan | Draft) -> ReadableSpan:
-        return self._maker.made(span) if isinstance(span, Draft) else span
+        return self._maker.made(span) if isinstance(span, Draft) else allowed(span)
 
 
 class CountingProcessor(BatchSpanProcessor):
@@ -90,10 +90,10 @@ class CountingProcessor(BatchSpanProcessor):
 
 
 def allowed(span: ReadableSpan) -> ReadableSpan:
-    """*span* with the attributes of the list below, by their current names, and without anybody's words.
+    """*span*, one that the library made, with the attributes of the list below, by their current names, and
+    without anybody's words.
 
-    The library's server spans have names of an older convention, the caller's user agent, and the texts of
-    errors.
+    Its server spans have names of an older convention, the caller's user agent, and the texts of errors.
     """
     attributes = _current(span.attributes or {})
     name = str(attributes.get("rpc.method", span.name)) if span.kind is SpanKind.SERVER else span.name

@@ -11,10 +11,28 @@ from opentelemetry.trace import SpanContext, TraceFlags
 from coordinator.domain.ids import IdempotencyKey
 from coordinator.domain.trace import TraceContext
 
-_NO_ID_IS_ZERO: Final = 1 << 64 | 1
-unrecorded: Final = ContextVar("unrecorded", default="")
-"""Where the call that is being handled is in its trace, if nobody records that: the library knows nothing of
-such a call."""
+
+class Unrecorded:
+    """A call that nobody records: the library knows nothing of it. Most have no caller who says where they
+    are in a trace, and are nowhere before somebody asks."""
+
+    __slots__ = ("_place", "_trace_id")
+
+    def __init__(self, trace_id: int, place: str = "") -> None:
+        """*place* is a `traceparent`; "": anywhere in the trace with that id, or in another one that nobody
+        records."""
+        self._trace_id = trace_id
+        self._place = place
+
+    def place(self, own: str = "") -> str:
+        """Where it is, as a `traceparent`: at *own*, if it has been nowhere else and that is given."""
+        if not self._place:
+            self._place = own or unrecorded_place(self._trace_id, random.getrandbits(64) or 1)
+        return self._place
+
+
+unrecorded: Final[ContextVar[Unrecorded | None]] = ContextVar("unrecorded", default=None)
+"""The call that is being handled, if nobody records it."""
 
 
 class ChosenIds(RandomIdGenerator):
@@ -40,14 +58,6 @@ def written(context: SpanContext) -> str:
     return str(
         TraceContext(f"{context.trace_id:032x}", f"{context.span_id:016x}", context.trace_flags.sampled)
     )
-
-
-def new_place() -> tuple[int, str]:
-    """The id of a new trace, and a first place in it as a `traceparent`, if nobody records it."""
-    # Drawn at one go, and written by bytes: most calls come here.
-    drawn = random.getrandbits(192) | _NO_ID_IS_ZERO
-    digits = drawn.to_bytes(24, "big").hex()
-    return drawn >> 64, f"00-{digits[:32]}-{digits[32:]}-00"
 
 
 def unrecorded_place(trace_id: int, span_id: int) -> str:

@@ -3,7 +3,7 @@
 import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
-from functools import cache
+from functools import cache, cached_property
 from importlib import metadata
 from typing import Final
 
@@ -68,6 +68,18 @@ class Traces:
         self._processor.tell_what_is_left()
 
 
+class _HashedOnce(Resource):
+    """The exporter asks for the hash of each span's, and the library would work it out each time, by writing
+    all of it as JSON."""
+
+    @cached_property
+    def _hash(self) -> int:
+        return super().__hash__()
+
+    def __hash__(self) -> int:
+        return self._hash
+
+
 @cache
 def resource() -> Resource:
     """Who we are, for the collector; OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES have the last word."""
@@ -79,9 +91,9 @@ def resource() -> Resource:
         }
     )
     given = Resource.create()
-    if str(given.attributes.get(SERVICE_NAME, "")).startswith("unknown_service"):
-        return given.merge(ours)
-    return ours.merge(given)
+    is_named = not str(given.attributes.get(SERVICE_NAME, "")).startswith("unknown_service")
+    merged = ours.merge(given) if is_named else given.merge(ours)
+    return _HashedOnce(merged.attributes, merged.schema_url)
 
 
 def grpc_compression(push: Push) -> Compression:

@@ -14,6 +14,7 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_s
 from coordinator.domain.trace import TraceContext
 
 _LOW_HALVES: Final = 1 << 64
+_LOW_DIGITS: Final = 16
 
 
 class Bounds:
@@ -21,6 +22,8 @@ class Bounds:
 
     def __init__(self, sampler: Sampler) -> None:
         self._alone = _bound(sampler, Context())
+        # Behind all digits, if it is behind all ids.
+        self._alone_digits = f"{self._alone:016x}" if self._alone < _LOW_HALVES else "g"
         self._under_recorded = _bound(sampler, under_caller(TraceContext("1" * 32, "1" * 16, True)))
         self._under_unrecorded = _bound(sampler, under_caller(TraceContext("1" * 32, "1" * 16, False)))
 
@@ -31,6 +34,10 @@ class Bounds:
         else:
             bound = self._under_recorded if caller.sampled else self._under_unrecorded
         return trace_id % _LOW_HALVES < bound
+
+    def take_alone(self, digits: str) -> bool:
+        """As `take`, where nobody is known and the trace id has these hexadecimal *digits*, in lower case."""
+        return digits[-_LOW_DIGITS:] < self._alone_digits
 
 
 def under_caller(caller: TraceContext, context: Context | None = None) -> Context:

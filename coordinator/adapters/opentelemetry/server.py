@@ -7,10 +7,11 @@ The library reads what the caller sent through the process's one propagator, so 
 headers it takes a `traceparent` that is one, and nothing else.
 """
 
+import random
 import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
 
 import grpc
 from grpc import HandlerCallDetails, StatusCode, aio
@@ -29,7 +30,13 @@ from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import Span, Status
 from opentelemetry.trace import StatusCode as SpanStatus
 
-from coordinator.adapters.opentelemetry.ids import ChosenIds, new_place, unrecorded, unrecorded_place, written
+from coordinator.adapters.opentelemetry.ids import (
+    ChosenIds,
+    Unrecorded,
+    unrecorded,
+    unrecorded_place,
+    written,
+)
 from coordinator.adapters.opentelemetry.sampling import Bounds, under_caller
 from coordinator.domain.trace import TraceContext, parse_trace
 
@@ -127,29 +134,48 @@ class SampledCalls(aio.ServerInterceptor):
             handler.response_serializer,
         )
 
+    def for_entries(self) -> aio.ServerInterceptor:
+        """Does for entries of streams what this does for calls. Each has a task of its own."""
+        return _SampledEntries(self)
+
     def _answering(self, details: HandlerCallDetails, handler: Any) -> Callable[..., Awaitable[Any]]:
         async def answer(request: Any, context: _Context) -> Any:
-            headers = {key: value for key, value in context.invocation_metadata() or () if key in _HEADERS}
-            caller = _caller(default_getter.get(headers, "traceparent")) if headers else None
-            if caller is None:
-                trace_id, place = new_place()
-            else:
-                trace_id = int(caller.trace_id, 16)
-                place = unrecorded_place(trace_id, self._ids.generate_span_id())
-            if self._bounds.take(trace_id, caller):
-                spanned = await self._spanned(details, handler)
-                # No other trace is begun before the one of this call is.
-                self._ids.trace_id = trace_id if caller is None else None
-                return await spanned(request, context)
-            if headers:  # the library does so itself where it is called in
-                self._headers.check(headers)
-            token = unrecorded.set(place)
+            call, begins = self._seen(context)
+            if call is None:
+                return await self._recorded(details, handler, begins, request, context)
+            token = unrecorded.set(call)
             try:
                 return await handler.unary_unary(request, context)
             finally:
                 unrecorded.reset(token)
 
         return answer
+
+    def _seen(self, context: _Context) -> tuple[Unrecorded | None, int | None]:
+        """The call of *context*, if nobody records it. Else the id of the trace that it begins, if it is part
+        of none yet."""
+        headers = {key: value for key, value in context.invocation_metadata() or () if key in _HEADERS}
+        caller = _caller(default_getter.get(headers, "traceparent")) if headers else None
+        trace_id = random.getrandbits(128) or 1 if caller is None else int(caller.trace_id, 16)
+        if self._bounds.take(trace_id, caller):
+            return None, trace_id if caller is None else None
+        if headers:  # the library does so itself where it is called in
+            self._headers.check(headers)
+        place = "" if caller is None else unrecorded_place(trace_id, self._ids.generate_span_id())
+        return Unrecorded(trace_id, place), None
+
+    async def _recorded(
+        self,
+        details: HandlerCallDetails,
+        handler: _Handler,
+        begins: int | None,
+        request: Any,
+        context: _Context,
+    ) -> Any:
+        spanned = await self._spanned(details, handler)
+        # No other trace is begun before the one of this call is.
+        self._ids.trace_id = begins
+        return await spanned(request, context)
 
     async def _spanned(self, details: HandlerCallDetails, handler: _Handler) -> Callable[..., Awaitable[Any]]:
         async def give(_: HandlerCallDetails) -> _Handler:
@@ -160,9 +186,38 @@ class SampledCalls(aio.ServerInterceptor):
         return behaviour
 
 
+class _SampledEntries(aio.ServerInterceptor):
+    """What `SampledCalls.for_entries` gives."""
+
+    def __init__(self, calls: SampledCalls) -> None:
+        self._calls = calls
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[HandlerCallDetails], Awaitable[_Handler]],
+        handler_call_details: HandlerCallDetails,
+    ) -> _Handler:
+        calls, details = self._calls, handler_call_details
+        handler: Any = await continuation(details)
+        if handler is None or details.method not in calls._methods:
+            return cast(_Handler, handler)
+
+        # No coroutine of its own stands around most entries, which nobody records.
+        def answer(request: Any, context: _Context) -> Awaitable[Any]:
+            call, begins = calls._seen(context)
+            if call is None:
+                return calls._recorded(details, handler, begins, request, context)
+            # It ends with the entry's task.
+            unrecorded.set(call)
+            behaviour: Callable[..., Awaitable[Any]] = handler.unary_unary
+            return behaviour(request, context)
+
+        return grpc.unary_unary_rpc_method_handler(answer)
+
+
 def call_follower() -> Callable[[StatusCode, str], None] | None:
     """Who is to be told how the call that is being handled ends; None where that is not recorded."""
-    if unrecorded.get():
+    if unrecorded.get() is not None:
         return None
     span = trace.get_current_span()
     return partial(_ended, span) if span.is_recording() else None
@@ -182,8 +237,8 @@ def _ended(span: Span, code: StatusCode, saga_id: str) -> None:
 
 def current_trace() -> str:
     """The `traceparent` of the call that is being handled; "" where none is."""
-    if place := unrecorded.get():
-        return place
+    if (call := unrecorded.get()) is not None:
+        return call.place()
     context = trace.get_current_span().get_span_context()
     return written(context) if context.is_valid else ""
 

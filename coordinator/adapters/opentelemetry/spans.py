@@ -25,14 +25,15 @@ from coordinator.domain.events import (
     SagaResumed,
     StepOmitted,
 )
-from coordinator.domain.ids import execute_key
+from coordinator.domain.ids import SagaId, execute_key
 from coordinator.domain.saga import Saga, StepOutcome, StepState
 from coordinator.domain.saga import Status as SagaStatus
 from coordinator.domain.summary import SagaSummary
-from coordinator.domain.trace import UNRECORDED, TraceContext, recorded_trace, unsampled
+from coordinator.domain.trace import UNRECORDED, TraceContext, own_trace, recorded_trace, unsampled
 from coordinator.ports.participants import Call, ExecuteCall
 from coordinator.ports.tracing import Attempt
 
+_UNRECORDED: Final = NoAttempt(None)
 _METHODS: Final = "saga.v1.ParticipantService/"
 
 
@@ -53,9 +54,10 @@ class SagaSpans:
         self._servers = {service: _server(target) for service, target in targets.items()}
         self._keep = keep
 
-    def begin(self) -> str:
-        if place := unrecorded.get():
-            return place  # no two spans will have it: there are none
+    def begin(self, saga_id: SagaId) -> str:
+        if (call := unrecorded.get()) is not None:
+            # No two spans will have its place: there are none.
+            return call.place(self._own(saga_id))
         handled = get_current_span().get_span_context()
         if handled.is_valid:
             trace_id, sampled = handled.trace_id, handled.trace_flags.sampled
@@ -63,6 +65,11 @@ class SagaSpans:
             trace_id = self._ids.generate_trace_id()
             sampled = self._bounds.take(trace_id, None)
         return str(TraceContext(f"{trace_id:032x}", f"{self._ids.generate_span_id():016x}", sampled))
+
+    def _own(self, saga_id: SagaId) -> str:
+        """Where a saga is that nobody has given a place; "" if that would be recorded."""
+        own = own_trace(saga_id)
+        return "" if self._bounds.take_alone(own[3:35]) else own
 
     def started(self, saga: Saga) -> None:
         context = self._recorded(saga.trace)
@@ -93,7 +100,7 @@ class SagaSpans:
     def attempt(self, saga: Saga, call: Call) -> Attempt:
         # Most are not, and each has many calls.
         if saga.trace.endswith(UNRECORDED):
-            return NoAttempt(saga.trace)
+            return _UNRECORDED
         context = self._recorded(saga.trace)
         if context is None:
             return NoAttempt(unsampled(saga.trace))

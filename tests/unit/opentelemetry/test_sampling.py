@@ -26,6 +26,7 @@ from coordinator.adapters.opentelemetry.server import (
     current_trace,
 )
 from coordinator.adapters.opentelemetry.spans import SagaSpans
+from coordinator.domain.ids import SagaId
 from coordinator.domain.trace import parse_trace
 from tests.recorded_spans import Recorded, header, parent
 
@@ -87,7 +88,7 @@ class Calls:
         assert request == "a request"
         self.places.append(current_trace())
         self.followers.append(call_follower())
-        return self._spans.begin()
+        return self._spans.begin(SagaId("saga-1"))
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
