@@ -6,7 +6,7 @@ Events of one write and one moment stand together since format 6: a list of them
 type in front of its values, under the type SEVERAL. Since format 7 names and digests of definitions stand
 there as numbers, and null stands for the id of the saga whose record it is. Inputs and outputs are JSON
 themselves: they stand behind the list, in a line of their own and one behind the other, and their lengths in
-characters in it. Since format 8 a word stands for a place in a trace that follows from the saga's id.
+characters in it.
 
 The table below and the order of fields are the disk format, whatever the classes come to be called. Any
 change of an event's shape is a new FORMAT_VERSION, since older releases refuse what they do not know; a field
@@ -47,9 +47,8 @@ from coordinator.domain.events import (
     UndoRefused,
 )
 from coordinator.domain.ids import SagaId
-from coordinator.domain.trace import kept_trace, read_trace
 
-FORMAT_VERSION: Final = 8
+FORMAT_VERSION: Final = 7
 """A journal keeps the newest version that wrote it; a newer one is refused when it is opened."""
 
 EVENT_TYPES: Final[Mapping[str, type[Event]]] = {
@@ -86,7 +85,6 @@ _WORDS: Final = frozenset({"step", "saga_name", "definition_digest", "front_door
 _TEXTS: Final = frozenset({"input", "output", "receipt"})
 """The fields whose values are JSON."""
 _OWN_ID: Final = "saga_id"
-_TRACE: Final = "trace"
 
 
 class Numbered(Protocol):
@@ -167,8 +165,6 @@ def _kept(shape: "_Shape", event: Event, words: Numbered, texts: list[str]) -> S
             texts.append(text)
             values[place] = len(text)
     if shape.own_id is not None:
-        if shape.trace is not None:
-            values[shape.trace] = kept_trace(values[shape.trace], values[shape.own_id])
         values[shape.own_id] = None
     return values[:kept]
 
@@ -284,8 +280,6 @@ def _spelt_out(
             values[place] = texts.take(values[place])
     if shape.own_id is not None and shape.own_id < there and values[shape.own_id] is None:
         values[shape.own_id] = saga_id
-    if shape.trace is not None and shape.trace < there and type(values[shape.trace]) is str:
-        values[shape.trace] = read_trace(values[shape.trace], saga_id)
     return values
 
 
@@ -357,8 +351,6 @@ class _Shape:
     """Where there is JSON among them."""
     own_id: int | None
     """Where the saga's own id is, if it is among them."""
-    trace: int | None
-    """Where its place in a trace is, if that is among them."""
     moments: tuple[int, ...]
     """Where there are floats among them."""
     defaults: tuple[object, ...]
@@ -391,7 +383,6 @@ def _shape(type_name: str, event_type: type[Event]) -> _Shape:
         words=tuple(place for place, name in enumerate(names) if name in _WORDS),
         texts=tuple(place for place, name in enumerate(names) if name in _TEXTS),
         own_id=names.index(_OWN_ID) if _OWN_ID in names else None,
-        trace=names.index(_TRACE) if _TRACE in names else None,
         moments=tuple(
             place for place, name in enumerate(names) if float in (hints[name], *get_args(hints[name]))
         ),

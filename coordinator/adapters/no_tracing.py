@@ -13,7 +13,10 @@ from coordinator.ports.participants import Call
 class NoTracing:
     """Nobody is told."""
 
-    def begin(self, saga_id: SagaId) -> str:
+    def begin(self) -> str:
+        return ""
+
+    def unfollowed(self, saga_id: SagaId) -> str:
         return ""
 
     def started(self, saga: Saga) -> None:

@@ -11,10 +11,10 @@ _OF_THIS_VERSION: Final = re.compile(r"00-(?!0{32})([0-9a-f]{32})-(?!0{16})([0-9
 _SAMPLED: Final = 1
 UNRECORDED: Final = "-00"
 """What the text of a place ends with whose trace is not recorded, and which was written here."""
+RECORDED: Final = "-01"
+"""The same, if it is recorded."""
 _CHARS: Final = 55
 """Of all that this version writes."""
-_OWN: Final = "own"
-"""Stands for what `own_trace` says."""
 _ID_DIGITS: Final = 32
 """Of a trace and of a UUID alike."""
 
@@ -51,22 +51,12 @@ def unsampled(text: str) -> str:
     return text[: -len(UNRECORDED)] + UNRECORDED if text else text
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=1_024)
 def own_trace(saga_id: str) -> str:
-    """The place of a saga that nobody has given one, if nobody records it: its ids follow from the saga's, so
+    """A place for a saga that nobody has given one, and nobody records: its ids follow from the saga's, so
     that nobody has to keep them. Empty where that is no UUID."""
     digits = saga_id.replace("-", "")
     return f"00-{digits}-{digits[_ID_DIGITS // 2 :]}{UNRECORDED}" if len(digits) == _ID_DIGITS else ""
-
-
-def kept_trace(text: str, saga_id: str) -> str:
-    """The place *text* of a saga as it is kept beside the saga's id."""
-    return _OWN if text and text == own_trace(saga_id) else text
-
-
-def read_trace(kept: str, saga_id: str) -> str:
-    """What `kept_trace` made *kept* of."""
-    return own_trace(saga_id) if kept == _OWN else kept
 
 
 def trace_ids(text: str) -> tuple[str, str] | None:

@@ -29,8 +29,9 @@ class Load:
     queued: int
 
 
-def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
-    """The request that *command* stands for: byte for byte the same in every attempt, but for its number."""
+def call_for(saga: Saga, command: Command, token: FencingToken, trace: str) -> Call:
+    """The request that *command* stands for: byte for byte the same in every attempt, but for its number.
+    *trace* goes with it."""
     step = saga.steps[command.place]
     definition = step.definition
     # By place: an object whose class is given names takes more than twice as long to make.
@@ -45,7 +46,7 @@ def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
             step.attempt,
             token,
             sent_input(saga, step, undo=False),
-            saga.trace,
+            trace,
         )
     if step.undo is None:
         raise ValueError(f"saga {saga.id}: the undo of {step.name!r} is sent before it is begun")
@@ -60,7 +61,7 @@ def call_for(saga: Saga, command: Command, token: FencingToken) -> Call:
         token,
         sent_input(saga, step, undo=True),
         step.undo.receipt,
-        saga.trace,
+        trace,
     )
 
 

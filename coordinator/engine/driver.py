@@ -440,7 +440,8 @@ class Driver:
                 timeout_s = min(timeout_s, saga.deadline_at - now)
                 if timeout_s <= 0:
                     continue  # the deadline came while the record was written: the next turn sees it
-            call = call_for(saga, command, self._tools.journal.token)
+            trace = saga.trace or self._tools.tracing.unfollowed(saga.id)
+            call = call_for(saga, command, self._tools.journal.token, trace)
             self._calls.send(saga, command, call, timeout_s=timeout_s)
 
     def _wait_s(self, now: float) -> float | None:

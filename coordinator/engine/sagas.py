@@ -342,7 +342,7 @@ class Sagas:
         self, wanted: Wanted, text: str, request: Request
     ) -> tuple[Request, SagaSummary | None]:
         """Who holds the request id, and the new saga's summary; None where it is not new."""
-        trace = self._tools.tracing.begin(request.saga_id)
+        trace = self._tools.tracing.begin()
         while True:
             definition = await self._catalog.get(wanted.saga_name, wanted.version)
             born = self._born(definition, wanted.input, text, request, trace)

@@ -38,9 +38,14 @@ class Attempt(Protocol):
 class Tracing(Protocol):
     """One saga is one trace, from its caller through every attempt, whoever drives it."""
 
-    def begin(self, saga_id: SagaId) -> str:
-        """The trace of a saga that is about to be made durable under that id, within that of the call being
-        handled."""
+    def begin(self) -> str:
+        """The trace of a saga that is about to be made durable, within that of the call being handled; ""
+        where nobody records it, and its caller is in none."""
+        ...
+
+    def unfollowed(self, saga_id: SagaId) -> str:
+        """What participants are told of the trace of a saga that has none, so that they begin none of their
+        own; "" where nothing is followed here."""
         ...
 
     def started(self, saga: Saga) -> None:

@@ -333,7 +333,7 @@ async def test_once_open_it_is_of_this_releases_format(path: Path, sagas: list[T
     async with await SqliteJournal.open(path):
         pass
     with closing(sqlite3.connect(path)) as db:
-        assert db.execute("SELECT format FROM journal").fetchone() == (8,)
+        assert db.execute("SELECT format FROM journal").fetchone() == (7,)
 
 
 async def test_its_lists_stay_in_their_order(path: Path) -> None:

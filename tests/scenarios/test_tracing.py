@@ -13,6 +13,7 @@ from opentelemetry.trace import StatusCode
 
 from coordinator.adapters.memory import MemoryJournal
 from coordinator.adapters.opentelemetry.drafts import Draft, Maker
+from coordinator.adapters.opentelemetry.handled import handled
 from coordinator.adapters.opentelemetry.ids import ChosenIds
 from coordinator.adapters.opentelemetry.spans import SagaSpans
 from coordinator.domain.errors import JournalCorrupt
@@ -27,12 +28,13 @@ from coordinator.domain.events import (
     Verb,
 )
 from coordinator.domain.ids import SagaId
-from coordinator.domain.outcomes import Faulted, NoProof, Pending, Unproved
+from coordinator.domain.outcomes import Faulted, NoProof, Pending, Refused, Unproved
 from coordinator.domain.saga import Status
 from coordinator.domain.trace import parse_trace
 from coordinator.ports.journal import Journal
+from coordinator.ports.participants import CompensateCall, ExecuteCall
 from coordinator.simulation.world import Reaction
-from tests.scenarios.house import House, JournalAround, define, settled, soon, step, until
+from tests.scenarios.house import Dice, House, JournalAround, define, settled, soon, step, until
 from tests.scenarios.test_operators import act
 
 
@@ -322,6 +324,27 @@ async def test_a_trace_that_is_not_recorded_is_carried_on_all_the_same() -> None
         trace = (await house.saga(saga_id)).trace
         assert trace.endswith("-00")
         assert [call.trace for call in house.services.calls] == [trace]
+    assert not followed.begun
+
+
+class Uuid(Dice):
+    """As ids are drawn in earnest, but always the same."""
+
+    def saga_id(self) -> SagaId:
+        return SagaId("01a22c09-cdc1-77ae-be74-ed919dfe833f")
+
+
+async def test_a_saga_in_no_trace_keeps_none_and_its_participants_are_told_not_to_record() -> None:
+    followed = Followed(sampler=ALWAYS_OFF)
+    # The call that begins it is not recorded, and its caller is in no trace.
+    handled.set("")
+    async with House(define("a", "b"), tracing=followed.spans, dice=Uuid()) as house:
+        house.services.plan("b", "do", Refused("NO", ""))
+        saga_id = (await house.run()).id
+        assert (await house.saga(saga_id)).trace == ""
+        told = [(type(call), call.trace) for call in house.services.calls]
+    place = "00-01a22c09cdc177aebe74ed919dfe833f-be74ed919dfe833f-00"
+    assert told == [(ExecuteCall, place), (ExecuteCall, place), (CompensateCall, place)]
     assert not followed.begun
 
 

@@ -63,7 +63,7 @@ async def settled() -> None:
 
 def sent(tale: Tale) -> Call:
     assert tale.next is not None
-    return call_for(tale.saga, tale.next, TOKEN)
+    return call_for(tale.saga, tale.next, TOKEN, "")
 
 
 def test_an_execute_carries_what_the_contract_says() -> None:

@@ -7,7 +7,6 @@ from typing import Final
 from grpc import StatusCode as RpcStatus
 
 from coordinator.adapters.opentelemetry.drafts import Draft
-from coordinator.adapters.opentelemetry.ids import written
 from coordinator.domain.events import (
     CancelRequested,
     DeadlinePassed,
@@ -41,10 +40,11 @@ _ABORTS: Final[Mapping[type[Event], tuple[AbortKind, ...]]] = {
 class AttemptSpan:
     """A call to a participant. It has lasted until it was answered, and is told once that is durable."""
 
-    def __init__(self, span: Draft) -> None:
+    def __init__(self, span: Draft, trace: str) -> None:
+        """*trace* is the place of *span*."""
         self._span = span
         self._ended_ns: int | None = None
-        self.trace = written(span.context)
+        self.trace = trace
 
     def answered(self, answer: Answer) -> None:
         if self._span.ended_ns is not None:

@@ -67,7 +67,7 @@ class Draft:
         self.parent: Final = parent
         self.attributes: Final = attributes
         self.kind: Final = kind
-        self.links: Final = links
+        self.links = links
         self.events: Final[list[_Event]] = []
         self.has_failed = False
         self.started_ns: Final = time.time_ns() if started_ns is None else started_ns
@@ -77,6 +77,22 @@ class Draft:
     def add_event(self, name: str, attributes: Attributes | None = None, at_ns: int | None = None) -> None:
         """That something happened within it, now if nothing else is said."""
         self.events.append(_Event(name, attributes, time.time_ns() if at_ns is None else at_ns))
+
+    def set_attribute(self, name: str, value: AttributeValue) -> None:
+        """What is said of it under that name."""
+        self.attributes[name] = value
+
+    def add_link(self, context: SpanContext) -> None:
+        """That it has to do with the span there."""
+        self.links = (*self.links, Link(context))
+
+    def get_span_context(self) -> SpanContext:
+        """Where it is in its trace."""
+        return self.context
+
+    def is_recording(self) -> bool:
+        """Whether something more may be said of it."""
+        return self.ended_ns is None
 
     def fail(self) -> None:
         """What it stands for is an error."""

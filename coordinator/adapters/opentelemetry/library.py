@@ -54,7 +54,7 @@ class Traces:
 
     def interceptor(self, methods: Collection[str]) -> aio.ServerInterceptor:
         """What makes a span of each call of *methods* that a server answers, if it is sampled."""
-        return SampledCalls(self._provider, self._ids, methods, self._headers)
+        return SampledCalls(self._provider, self._ids, methods, self._headers, self._processor.keep)
 
     def close(self) -> None:
         """Send what is left, for at most `CLOSE_S`. Blocks."""

@@ -14,7 +14,6 @@ from opentelemetry.trace import NonRecordingSpan, SpanContext, TraceFlags, set_s
 from coordinator.domain.trace import TraceContext
 
 _LOW_HALVES: Final = 1 << 64
-_LOW_DIGITS: Final = 16
 
 
 class Bounds:
@@ -22,8 +21,6 @@ class Bounds:
 
     def __init__(self, sampler: Sampler) -> None:
         self._alone = _bound(sampler, Context())
-        # Behind all digits, if it is behind all ids.
-        self._alone_digits = f"{self._alone:016x}" if self._alone < _LOW_HALVES else "g"
         self._under_recorded = _bound(sampler, under_caller(TraceContext("1" * 32, "1" * 16, True)))
         self._under_unrecorded = _bound(sampler, under_caller(TraceContext("1" * 32, "1" * 16, False)))
 
@@ -35,16 +32,17 @@ class Bounds:
             bound = self._under_recorded if caller.sampled else self._under_unrecorded
         return trace_id % _LOW_HALVES < bound
 
-    def take_alone(self, digits: str) -> bool:
-        """As `take`, where nobody is known and the trace id has these hexadecimal *digits*, in lower case."""
-        return digits[-_LOW_DIGITS:] < self._alone_digits
+
+def place_of(caller: TraceContext) -> SpanContext:
+    """Where *caller* is, who is another process."""
+    flags = TraceFlags(TraceFlags.SAMPLED if caller.sampled else TraceFlags.DEFAULT)
+    return SpanContext(int(caller.trace_id, 16), int(caller.span_id, 16), True, flags)
 
 
 def under_caller(caller: TraceContext, context: Context | None = None) -> Context:
     """*context*, with *caller* as the parent of what is begun next."""
-    flags = TraceFlags(TraceFlags.SAMPLED if caller.sampled else TraceFlags.DEFAULT)
-    parent = SpanContext(int(caller.trace_id, 16), int(caller.span_id, 16), True, flags)
-    return set_span_in_context(NonRecordingSpan(parent), Context() if context is None else context)
+    parent = NonRecordingSpan(place_of(caller))
+    return set_span_in_context(parent, Context() if context is None else context)
 
 
 def _bound(sampler: Sampler, parent: Context) -> int:

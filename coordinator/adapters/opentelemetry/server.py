@@ -1,7 +1,7 @@
 """The server's side of a call: a span by opentelemetry-instrumentation-grpc, within the caller's trace.
 
 Of a hundred calls ninety-nine may not be recorded, and the library takes as much trouble over those. So it
-is called in only where a call is.
+is called in only where a call is. Entries of streams are no calls of gRPC: their spans are ours.
 
 The library reads what the caller sent through the process's one propagator, so that is ours: of a stranger's
 headers it takes a `traceparent` that is one, and nothing else.
@@ -12,10 +12,10 @@ import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Final, TypeAlias, cast
+from urllib.parse import unquote
 
 import grpc
 from grpc import HandlerCallDetails, StatusCode, aio
-from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.instrumentation.grpc import aio_server_interceptor
 from opentelemetry.propagators.textmap import (
@@ -27,17 +27,13 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Span, Status
+from opentelemetry.trace import Span, SpanContext, SpanKind, Status, TraceFlags
 from opentelemetry.trace import StatusCode as SpanStatus
 
-from coordinator.adapters.opentelemetry.ids import (
-    ChosenIds,
-    Unrecorded,
-    unrecorded,
-    unrecorded_place,
-    written,
-)
-from coordinator.adapters.opentelemetry.sampling import Bounds, under_caller
+from coordinator.adapters.opentelemetry.drafts import Attributes, Draft
+from coordinator.adapters.opentelemetry.handled import handled, handled_span
+from coordinator.adapters.opentelemetry.ids import ChosenIds, unrecorded_place, written
+from coordinator.adapters.opentelemetry.sampling import Bounds, place_of, under_caller
 from coordinator.domain.trace import TraceContext, parse_trace
 
 _Context = aio.ServicerContext[Any, Any]
@@ -110,14 +106,20 @@ class SampledCalls(aio.ServerInterceptor):
     """A span for each call that is sampled; of the others it is only kept where they are in their trace."""
 
     def __init__(
-        self, provider: TracerProvider, ids: ChosenIds, methods: Collection[str], headers: CallerContext
+        self,
+        provider: TracerProvider,
+        ids: ChosenIds,
+        methods: Collection[str],
+        headers: CallerContext,
+        keep: Callable[[Draft], None],
     ) -> None:
         """*ids* are those that *provider* gives out. *methods* answer once: a stream lasts as long as its
-        reader likes, and no span is held open for hours."""
+        reader likes, and no span is held open for hours. *keep* gets the span of each entry that is over."""
         self._bounds = Bounds(provider.sampler)
         self._ids = ids
         self._methods = methods
         self._headers = headers
+        self._keep = keep
         self._library: aio.ServerInterceptor = aio_server_interceptor(provider)  # type: ignore[no-untyped-call]
 
     async def intercept_service(
@@ -140,42 +142,47 @@ class SampledCalls(aio.ServerInterceptor):
 
     def _answering(self, details: HandlerCallDetails, handler: Any) -> Callable[..., Awaitable[Any]]:
         async def answer(request: Any, context: _Context) -> Any:
-            call, begins = self._seen(context)
-            if call is None:
-                return await self._recorded(details, handler, begins, request, context)
-            token = unrecorded.set(call)
+            place, trace_id, caller = self._seen(context)
+            if place is None:
+                spanned = await self._spanned(details, handler)
+                # No other trace is begun before the one of this call is.
+                self._ids.trace_id = trace_id if caller is None else None
+                return await spanned(request, context)
+            token = handled.set(place)
             try:
                 return await handler.unary_unary(request, context)
             finally:
-                unrecorded.reset(token)
+                handled.reset(token)
 
         return answer
 
-    def _seen(self, context: _Context) -> tuple[Unrecorded | None, int | None]:
-        """The call of *context*, if nobody records it. Else the id of the trace that it begins, if it is part
-        of none yet."""
-        headers = {key: value for key, value in context.invocation_metadata() or () if key in _HEADERS}
+    def _seen(self, context: _Context) -> tuple[str | None, int, TraceContext | None]:
+        """Where the call of *context* is in its caller's trace, if nobody records it, or "" if it is in none;
+        the id of its trace if it is recorded; and where its caller is."""
+        headers: dict[str, str | bytes] = {}
+        for key, value in context.invocation_metadata() or ():
+            if key in _HEADERS:
+                headers[key] = value
         caller = _caller(default_getter.get(headers, "traceparent")) if headers else None
         trace_id = random.getrandbits(128) or 1 if caller is None else int(caller.trace_id, 16)
         if self._bounds.take(trace_id, caller):
-            return None, trace_id if caller is None else None
-        if headers:  # the library does so itself where it is called in
+            return None, trace_id, caller
+        if headers:  # else the library does so itself
             self._headers.check(headers)
         place = "" if caller is None else unrecorded_place(trace_id, self._ids.generate_span_id())
-        return Unrecorded(trace_id, place), None
+        return place, trace_id, caller
 
-    async def _recorded(
-        self,
-        details: HandlerCallDetails,
-        handler: _Handler,
-        begins: int | None,
-        request: Any,
-        context: _Context,
-    ) -> Any:
-        spanned = await self._spanned(details, handler)
-        # No other trace is begun before the one of this call is.
-        self._ids.trace_id = begins
-        return await spanned(request, context)
+    def _draft(self, method: str, context: _Context, trace_id: int, caller: TraceContext | None) -> Draft:
+        """The span of an entry, as the library's would be once it has the names of today."""
+        self._headers.check(dict(context.invocation_metadata() or ()))
+        return Draft(
+            method,
+            SpanContext(trace_id, self._ids.generate_span_id(), False, TraceFlags(TraceFlags.SAMPLED)),
+            None if caller is None else place_of(caller),
+            {"rpc.system.name": "grpc", "rpc.method": method, **_peer(context.peer())},
+            self._keep,
+            kind=SpanKind.SERVER,
+        )
 
     async def _spanned(self, details: HandlerCallDetails, handler: _Handler) -> Callable[..., Awaitable[Any]]:
         async def give(_: HandlerCallDetails) -> _Handler:
@@ -202,28 +209,41 @@ class _SampledEntries(aio.ServerInterceptor):
         if handler is None or details.method not in calls._methods:
             return cast(_Handler, handler)
 
+        behaviour: Callable[..., Awaitable[Any]] = handler.unary_unary
+        method = details.method.lstrip("/")
+
         # No coroutine of its own stands around most entries, which nobody records.
         def answer(request: Any, context: _Context) -> Awaitable[Any]:
-            call, begins = calls._seen(context)
-            if call is None:
-                return calls._recorded(details, handler, begins, request, context)
+            place, trace_id, caller = calls._seen(context)
+            if place is None:
+                return recorded(request, context, trace_id, caller)
             # It ends with the entry's task.
-            unrecorded.set(call)
-            behaviour: Callable[..., Awaitable[Any]] = handler.unary_unary
+            handled.set(place)
             return behaviour(request, context)
+
+        async def recorded(
+            request: Any, context: _Context, trace_id: int, caller: TraceContext | None
+        ) -> Any:
+            draft = calls._draft(method, context, trace_id, caller)
+            handled.set(draft)
+            try:
+                return await behaviour(request, context)
+            finally:
+                draft.end()
 
         return grpc.unary_unary_rpc_method_handler(answer)
 
 
 def call_follower() -> Callable[[StatusCode, str], None] | None:
     """Who is to be told how the call that is being handled ends; None where that is not recorded."""
-    if unrecorded.get() is not None:
+    # Most are not, and the library is not asked about those.
+    if isinstance(handled.get(), str):
         return None
-    span = trace.get_current_span()
+    span = handled_span()
     return partial(_ended, span) if span.is_recording() else None
 
 
-def _ended(span: Span, code: StatusCode, saga_id: str) -> None:
+def _ended(span: Span | Draft, code: StatusCode, saga_id: str) -> None:
     """The library does not know that of a call that ends with a status of details, nor of one whose caller
     has left."""
     span.set_attribute("rpc.response.status_code", code.name)
@@ -232,20 +252,33 @@ def _ended(span: Span, code: StatusCode, saga_id: str) -> None:
         span.set_attribute("saga.id", saga_id)
     if code in _SERVER_FAULTS:
         span.set_attribute("error.type", code.name)
-        span.set_status(Status(SpanStatus.ERROR))
+        if isinstance(span, Draft):
+            span.fail()
+        else:
+            span.set_status(Status(SpanStatus.ERROR))
 
 
 def current_trace() -> str:
     """The `traceparent` of the call that is being handled; "" where none is."""
-    if (call := unrecorded.get()) is not None:
-        return call.place()
-    context = trace.get_current_span().get_span_context()
+    call = handled.get()
+    if isinstance(call, str):
+        return call
+    context = handled_span().get_span_context()
     return written(context) if context.is_valid else ""
 
 
 def _caller(traceparent: Sequence[object] | None) -> TraceContext | None:
     # Of several headers gRPC hands out one.
     return parse_trace(str(traceparent[0])) if traceparent and _is_text(traceparent) else None
+
+
+def _peer(peer: str) -> Attributes:
+    """Who *peer* is, which gRPC writes as in "ipv4:127.0.0.1:57284"; nobody, behind a socket's path."""
+    _, _, place = peer.partition(":")
+    host, _, port = unquote(place).rpartition(":")
+    if peer.startswith("unix:") or not port.isdigit():
+        return {}
+    return {"network.peer.address": host, "network.peer.port": int(port)}
 
 
 def _is_text(values: Sequence[object]) -> bool:

@@ -6,15 +6,17 @@ lasts. Nobody's words enter: names, codes, numbers.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Link, SpanContext, SpanKind, get_current_span
+from opentelemetry.trace import Link, SpanContext, SpanKind
 
 from coordinator.adapters.no_tracing import NoAttempt
 from coordinator.adapters.opentelemetry.attempt import AttemptSpan, add_consequences
 from coordinator.adapters.opentelemetry.drafts import Attributes, Draft
-from coordinator.adapters.opentelemetry.ids import ChosenIds, execute_span_id, span_context, unrecorded
+from coordinator.adapters.opentelemetry.handled import handled, handled_span
+from coordinator.adapters.opentelemetry.ids import ChosenIds, execute_span_id, span_context
 from coordinator.adapters.opentelemetry.sampling import Bounds
 from coordinator.domain.events import (
     CancelRequested,
@@ -29,7 +31,7 @@ from coordinator.domain.ids import SagaId, execute_key
 from coordinator.domain.saga import Saga, StepOutcome, StepState
 from coordinator.domain.saga import Status as SagaStatus
 from coordinator.domain.summary import SagaSummary
-from coordinator.domain.trace import UNRECORDED, TraceContext, own_trace, recorded_trace, unsampled
+from coordinator.domain.trace import RECORDED, UNRECORDED, TraceContext, own_trace, recorded_trace, unsampled
 from coordinator.ports.participants import Call, ExecuteCall
 from coordinator.ports.tracing import Attempt
 
@@ -53,35 +55,34 @@ class SagaSpans:
         self._ids = ids
         self._servers = {service: _server(target) for service, target in targets.items()}
         self._keep = keep
+        # A saga's place is asked for by each of its steps.
+        self._recorded = lru_cache(maxsize=1_024)(self._read)
 
-    def begin(self, saga_id: SagaId) -> str:
-        if (call := unrecorded.get()) is not None:
-            # No two spans will have its place: there are none.
-            return call.place(self._own(saga_id))
-        handled = get_current_span().get_span_context()
-        if handled.is_valid:
-            trace_id, sampled = handled.trace_id, handled.trace_flags.sampled
+    def begin(self) -> str:
+        call = handled.get()
+        if isinstance(call, str):
+            return call  # no two spans will have its place: there are none
+        context = handled_span().get_span_context()
+        if context.is_valid:
+            trace_id, sampled = context.trace_id, context.trace_flags.sampled
         else:
             trace_id = self._ids.generate_trace_id()
             sampled = self._bounds.take(trace_id, None)
         return str(TraceContext(f"{trace_id:032x}", f"{self._ids.generate_span_id():016x}", sampled))
 
-    def _own(self, saga_id: SagaId) -> str:
-        """Where a saga is that nobody has given a place; "" if that would be recorded."""
-        own = own_trace(saga_id)
-        return "" if self._bounds.take_alone(own[3:35]) else own
+    def unfollowed(self, saga_id: SagaId) -> str:
+        return own_trace(saga_id)
 
     def started(self, saga: Saga) -> None:
-        context = self._recorded(saga.trace)
-        if context is None:
+        if not saga.trace or (context := self._recorded(saga.trace)) is None:
             return
-        handled = get_current_span()
-        handled.set_attribute("saga.id", saga.id)
-        caller = handled.get_span_context()
+        call = handled_span()
+        call.set_attribute("saga.id", saga.id)
+        caller = call.get_span_context()
         # Told with the start of the saga, whose end nobody could wait for: the span is its becoming durable.
         self._draft(
             f"saga {saga.definition.name}",
-            _place(context),
+            context,
             caller if caller.is_valid else None,
             _about(saga.id, saga.definition.name),
             started_ns=_nanoseconds(saga.started_at),
@@ -91,23 +92,24 @@ class SagaSpans:
         context = self._recorded(trace)
         if context is None:
             return
-        handled = get_current_span()
-        if not handled.is_recording():
+        call = handled_span()
+        if not call.is_recording():
             return
-        if handled.get_span_context().trace_id != int(context.trace_id, 16):
-            handled.add_link(_place(context))
+        if call.get_span_context().trace_id != context.trace_id:
+            call.add_link(context)
 
     def attempt(self, saga: Saga, call: Call) -> Attempt:
-        # Most are not, and each has many calls.
-        if saga.trace.endswith(UNRECORDED):
+        # Most are in none that is recorded, and each has many calls.
+        if not saga.trace or saga.trace.endswith(UNRECORDED):
             return _UNRECORDED
-        context = self._recorded(saga.trace)
-        if context is None:
+        place = self._recorded(saga.trace)
+        if place is None:
             return NoAttempt(unsampled(saga.trace))
         step = saga.step(call.step)
         direction = "Execute" if isinstance(call, ExecuteCall) else "Compensate"
         attributes: Attributes = {
-            **_about(saga.id, saga.definition.name),
+            "saga.id": saga.id,
+            "saga.name": call.saga_name,
             "rpc.system.name": "grpc",
             "rpc.method": _METHODS + direction,
             **self._servers.get(call.service, {}),
@@ -115,24 +117,25 @@ class SagaSpans:
             "saga.service": call.service,
             "saga.attempt": call.attempt,
         }
-        calls_before, span_id = step.calls, None
         links: Sequence[Link] = ()
         if isinstance(call, ExecuteCall):
-            span_id = execute_span_id(context, call.key, calls_before + 1)
+            calls_before = step.calls
+            span_id = execute_span_id(saga.trace, call.key, calls_before + 1)
         else:
             calls_before = step.undo.attempt - 1 + step.undo.pendings if step.undo is not None else 0
-            links = _undone(context, saga, step)
-        span = self._start(
+            span_id = self._ids.generate_span_id()
+            links = _undone(place, saga, step)
+        span = self._draft(
             f"{direction} {call.step}",
-            context,
+            span_context(place.trace_id, span_id),
+            place,
             attributes,
             kind=SpanKind.CLIENT,
-            span_id=span_id,
             links=links,
         )
         if calls_before:
             span.add_event("saga.retry", {"saga.attempt": call.attempt})
-        return AttemptSpan(span)
+        return AttemptSpan(span, f"{saga.trace[:36]}{span_id:016x}{RECORDED}")
 
     def happened(self, saga: Saga, event: Event) -> None:
         context = self._recorded(saga.trace)
@@ -167,8 +170,7 @@ class SagaSpans:
         span.end()
 
     def rested(self, summary: SagaSummary) -> None:
-        context = self._recorded(summary.trace)
-        if context is None:
+        if not summary.trace or (context := self._recorded(summary.trace)) is None:
             return
         attributes = _about(summary.id, summary.saga_name)
         attributes["saga.status"] = summary.status.value
@@ -180,29 +182,26 @@ class SagaSpans:
             span.fail()
         span.end()
 
-    def _recorded(self, trace: str) -> TraceContext | None:
+    def _read(self, trace: str) -> SpanContext | None:
         """The place that *trace* names, if its trace is recorded: by what was said when it began, and by the
         sampler of this process."""
         context = recorded_trace(trace)
-        if context is None or not self._bounds.take(int(context.trace_id, 16), context):
+        if context is None:
             return None
-        return context
+        trace_id = int(context.trace_id, 16)
+        return (
+            span_context(trace_id, int(context.span_id, 16)) if self._bounds.take(trace_id, context) else None
+        )
 
     def _start(
         self,
         name: str,
-        saga: TraceContext,
+        saga: SpanContext,
         attributes: Attributes,
-        *,
-        kind: SpanKind = SpanKind.INTERNAL,
-        links: Sequence[Link] = (),
-        span_id: int | None = None,
     ) -> Draft:
         """A span under that of *saga*, which begins now."""
-        if span_id is None:
-            span_id = self._ids.generate_span_id()
-        context = span_context(saga.trace_id, span_id)
-        return self._draft(name, context, _place(saga), attributes, kind=kind, links=links)
+        context = span_context(saga.trace_id, self._ids.generate_span_id())
+        return self._draft(name, context, saga, attributes)
 
     def _draft(
         self,
@@ -220,22 +219,18 @@ class SagaSpans:
         )
 
 
-def _place(context: TraceContext) -> SpanContext:
-    return span_context(context.trace_id, int(context.span_id, 16))
-
-
 def _about(saga_id: str, saga_name: str) -> Attributes:
     return {"saga.id": saga_id, "saga.name": saga_name}
 
 
-def _undone(context: TraceContext, saga: Saga, step: StepState) -> Sequence[Link]:
+def _undone(place: SpanContext, saga: Saga, step: StepState) -> Sequence[Link]:
     """A link to the last Execute, whose effect is undone. It can be named without having been kept."""
     answered = step.outcome in (StepOutcome.SUCCEEDED, StepOutcome.REFUSED) and not step.by_hand
     number = step.calls + answered
     if not number:
         return ()
-    span_id = execute_span_id(context, execute_key(saga.id, step.name, step.round), number)
-    return (Link(span_context(context.trace_id, span_id), {"saga.link": "undoes"}),)
+    span_id = execute_span_id(saga.trace, execute_key(saga.id, step.name, step.round), number)
+    return (Link(span_context(place.trace_id, span_id), {"saga.link": "undoes"}),)
 
 
 def _server(target: str) -> Attributes:

@@ -46,7 +46,7 @@ from coordinator.domain.outcomes import (
     Unproved,
 )
 from coordinator.domain.saga import Status
-from coordinator.domain.trace import UNRECORDED, recorded_trace
+from coordinator.domain.trace import RECORDED, trace_ids
 from coordinator.engine.dispatcher import Load
 from coordinator.ports.clock import Clock
 
@@ -177,10 +177,10 @@ class PrometheusTelemetry:
 
     def _example(self, trace: str, value: float) -> Example | None:
         """What leads from a number to a trace; only to one that is recorded, or nobody finds it."""
-        # Here and not there alone: each saga asks five times, and nearly none is recorded.
-        if not trace or trace.endswith(UNRECORDED) or (context := recorded_trace(trace)) is None:
+        # Each saga asks five times, and nearly none is recorded.
+        if not trace.endswith(RECORDED) or (ids := trace_ids(trace)) is None:
             return None
-        return Example(context.trace_id, context.span_id, value, self._clock.now())
+        return Example(*ids, value, self._clock.now())
 
     def label(self, label: str, name: str) -> str:
         """The value of *label* ("definition", "service") that stands for *name*: itself, or "other"."""

@@ -15,13 +15,11 @@ from coordinator.domain.events import Event
 from coordinator.domain.ids import Digest, FencingToken, RequestId, SagaId, StepName
 from coordinator.domain.saga import Status
 from coordinator.domain.summary import SET_ASIDE, DeadLetterCause, SagaSummary, Signature
-from coordinator.domain.trace import kept_trace, read_trace
 
 _SUMMARY_FIELDS: Final = tuple(field.name for field in fields(SagaSummary))
 SUMMARY_COLUMNS: Final = ", ".join(_SUMMARY_FIELDS)
 """Columns of the tables `sagas` and `heads` have the names of the fields that they hold."""
 _ID_PLACE: Final = _SUMMARY_FIELDS.index("id")
-_TRACE_PLACE: Final = _SUMMARY_FIELDS.index("trace")
 _WORD_PLACES: Final = tuple(map(_SUMMARY_FIELDS.index, ("saga_name", "definition_digest", "front_door")))
 FIXED_COLUMNS: Final = (
     "id, saga_name, definition_version, definition_digest, front_door, request_id, trace, started_at"
@@ -135,7 +133,7 @@ def fixed_row(summary: SagaSummary, words: Words) -> Parameters:
         words.number(summary.definition_digest),
         words.number(summary.front_door),
         summary.request_id,
-        kept_trace(summary.trace, summary.id),
+        summary.trace,
         summary.started_at,
     )
 
@@ -151,9 +149,6 @@ def spelt_out(row: Sequence[object], words: Words) -> Sequence[object]:
     values[_ID_PLACE] = unpacked(values[_ID_PLACE])
     for place in _WORD_PLACES:
         values[place] = words.text(values[place])
-    saga_id, trace = values[_ID_PLACE], values[_TRACE_PLACE]
-    if isinstance(saga_id, str) and isinstance(trace, str):
-        values[_TRACE_PLACE] = read_trace(trace, saga_id)
     return values
 
 

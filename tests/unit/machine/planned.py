@@ -74,7 +74,7 @@ def _check_order(plan: UndoPlan, before: Mapping[StepName, frozenset[StepName]])
 
 def _check_call(saga: Saga, command: Command, undo: PlannedUndo, *, is_late: bool) -> None:
     assert isinstance(command, Compensate)
-    call = call_for(saga, command, FencingToken(1))
+    call = call_for(saga, command, FencingToken(1), "")
     assert isinstance(call, CompensateCall)
     sent = (call.step, call.service, call.compensation, call.key)
     assert sent == (undo.step, undo.service, undo.compensation, undo.key)

@@ -197,7 +197,7 @@ class AnySaga(RuleBasedStateMachine):
         assert command in self.decision.commands
         self.check_sending(command)
         self.sent.append(command)
-        call = call_for(self.decision.saga, command, FencingToken(1 + self.restarts))
+        call = call_for(self.decision.saga, command, FencingToken(1 + self.restarts), "")
         if isinstance(event, StepBegun | UndoBegun) and event.input is not None:
             assert call.input == event.input, "I30: what is journaled is what is sent"
         self.in_flight[command.step] = (command, call)

@@ -52,7 +52,7 @@ def acted(verb: Verb, name: str | None = None, output: str | None = None) -> Ope
 
 def sent(tale: Tale, name: str | None = None) -> str:
     """What goes out with what is to be done about the step of that name."""
-    return call_for(tale.saga, tale.call(name), FencingToken(1)).input
+    return call_for(tale.saga, tale.call(name), FencingToken(1), "").input
 
 
 # What is sent
@@ -437,7 +437,7 @@ def test_an_undo_that_is_evaluated_again_takes_along_the_receipt_that_has_come_s
     assert tale.undo("b").outcome is UndoOutcome.FAILED
     tale.happens(acted(Verb.RETRY, "b")).begins("b")
     assert tale.history[-1] == UndoBegun(BORN_AT, StepName("b"), BOOKED.output, '{"ref":"r-1"}')
-    call = call_for(tale.saga, tale.call("b"), FencingToken(1))
+    call = call_for(tale.saga, tale.call("b"), FencingToken(1), "")
     assert isinstance(call, CompensateCall)
     assert (call.receipt, call.input) == (BOOKED.output, '{"ref":"r-1"}')
 

@@ -110,9 +110,9 @@ def a_maker() -> Maker:
 def a_draft(keep: Callable[[Draft], None]) -> Draft:
     """One that has everything a span can have, and has not ended."""
     trace_id = 0xABCD
-    context, parent = span_context(f"{trace_id:032x}", 2), span_context(f"{trace_id:032x}", 3)
+    context, parent = span_context(trace_id, 2), span_context(trace_id, 3)
     attributes: Attributes = {"saga.id": "s-1", "saga.attempt": 1}
-    links = (Link(span_context(f"{trace_id:032x}", 4), {"saga.link": "undoes"}),)
+    links = (Link(span_context(trace_id, 4), {"saga.link": "undoes"}),)
     draft = Draft(
         "Execute a", context, parent, attributes, keep, kind=SpanKind.CLIENT, links=links, started_ns=1_000
     )
@@ -135,8 +135,8 @@ def test_what_was_noted_of_a_span_is_what_is_sent(monkeypatch: pytest.MonkeyPatc
     assert (delivery.sent, delivery.lost, open_one.ended_ns) == (2, 0, None)
     first, second = peer.spans
     assert (first.name, first.kind) == ("Execute a", SpanKind.CLIENT)
-    assert first.context == span_context(f"{0xABCD:032x}", 2)
-    assert first.parent == span_context(f"{0xABCD:032x}", 3)
+    assert first.context == span_context(0xABCD, 2)
+    assert first.parent == span_context(0xABCD, 3)
     assert (first.start_time, first.end_time) == (1_000, 3_000)
     assert first.attributes == {"saga.id": "s-1", "saga.attempt": 1, "saga.outcome": "SUCCEEDED"}
     retry, dead_letter = first.events
@@ -162,7 +162,7 @@ def test_no_span_ends_before_it_begins_though_the_clock_was_set_back() -> None:
 
 def test_of_a_call_that_was_abandoned_nothing_more_is_said_when_its_answer_comes() -> None:
     kept: list[Draft] = []
-    attempt = AttemptSpan(a_draft(kept.append))
+    attempt = AttemptSpan(a_draft(kept.append), "")
     attempt.abandoned()
     (draft,) = kept
     before = dict(draft.attributes)

@@ -26,7 +26,6 @@ from coordinator.adapters.opentelemetry.server import (
     current_trace,
 )
 from coordinator.adapters.opentelemetry.spans import SagaSpans
-from coordinator.domain.ids import SagaId
 from coordinator.domain.trace import parse_trace
 from tests.recorded_spans import Recorded, header, parent
 
@@ -71,7 +70,9 @@ class Calls:
         self._spans = SagaSpans(self.recorded.provider, self.recorded.ids, {}, self.recorded.keep)
         headers = CallerContext(self.ignored.append)
         monkeypatch.setattr(propagate, "get_global_textmap", lambda: headers)
-        self._around = SampledCalls(self.recorded.provider, self.recorded.ids, [METHOD], headers)
+        self._around = SampledCalls(
+            self.recorded.provider, self.recorded.ids, [METHOD], headers, self.recorded.keep
+        )
 
     async def call(self, method: str = METHOD, **headers: object) -> str:
         """The trace that a saga gets which the call begins."""
@@ -88,7 +89,7 @@ class Calls:
         assert request == "a request"
         self.places.append(current_trace())
         self.followers.append(call_follower())
-        return self._spans.begin(SagaId("saga-1"))
+        return self._spans.begin()
 
 
 @pytest.mark.parametrize("name", SAMPLERS)
@@ -120,11 +121,11 @@ async def test_of_a_call_that_is_not_recorded_the_library_hears_nothing(
         theirs, known = await calls.call(traceparent=UNFOLLOWED), await calls.call(traceparent=FOLLOWED)
     assert [first, second, theirs, known] == calls.places
     assert calls.followers == [None] * 4
-    places = [parse_trace(text) for text in calls.places]
-    assert [place and place.sampled for place in places] == [False] * 4
-    assert len({place.span_id for place in places if place}) == 4
-    # A caller's trace is gone on with; others begin their own.
-    assert len({place.trace_id for place in places if place}) == 3
+    # A caller's trace is gone on with; others are in none.
+    assert [first, second] == ["", ""]
+    places = [parse_trace(text) for text in (theirs, known)]
+    assert [place and place.sampled for place in places] == [False] * 2
+    assert len({place.span_id for place in places if place}) == 2
     for text in (theirs, known):
         assert text.startswith(FOLLOWED[:36])
         assert text[36:52] != FOLLOWED[36:52]
@@ -145,7 +146,8 @@ async def test_a_caller_decides_and_else_the_share_of_traces(monkeypatch: pytest
     assert len(spans) == sum(text.endswith("-01") for text in begun)
     # An id that was asked about, and another one that the library asks about again: 9 in 100 would be left.
     assert 0.2 < len(spans) / len(begun) < 0.4
-    assert len({text[3:35] for text in begun}) == len(begun)
+    assert set(begun) - {text for text in begun if text.endswith("-01")} == {""}
+    assert len({text[3:35] for text in begun if text}) == len(spans)
     assert {span.context.trace_id for span in spans if span.context} == {
         int(text[3:35], 16) for text in begun if text.endswith("-01")
     }
