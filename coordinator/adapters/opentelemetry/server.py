@@ -27,14 +27,15 @@ from opentelemetry.propagators.textmap import (
     default_setter,
 )
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import Span, SpanContext, SpanKind, Status, TraceFlags
+from opentelemetry.trace import Span, SpanKind, Status
 from opentelemetry.trace import StatusCode as SpanStatus
 
 from coordinator.adapters.opentelemetry.drafts import Attributes, Draft
 from coordinator.adapters.opentelemetry.handled import handled, handled_span
-from coordinator.adapters.opentelemetry.ids import ChosenIds, unrecorded_place, written
+from coordinator.adapters.opentelemetry.ids import ChosenIds, span_context, unrecorded_place, written
 from coordinator.adapters.opentelemetry.sampling import Bounds, place_of, under_caller
 from coordinator.domain.trace import TraceContext, parse_trace
+from coordinator.domain.values import frozen
 
 _Context = aio.ServicerContext[Any, Any]
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any] | None"
@@ -142,13 +143,13 @@ class SampledCalls(aio.ServerInterceptor):
 
     def _answering(self, details: HandlerCallDetails, handler: Any) -> Callable[..., Awaitable[Any]]:
         async def answer(request: Any, context: _Context) -> Any:
-            place, trace_id, caller = self._seen(context)
-            if place is None:
+            seen = self._seen(context)
+            if isinstance(seen, _Sampled):
                 spanned = await self._spanned(details, handler)
                 # No other trace is begun before the one of this call is.
-                self._ids.trace_id = trace_id if caller is None else None
+                self._ids.trace_id = seen.trace_id if seen.caller is None else None
                 return await spanned(request, context)
-            token = handled.set(place)
+            token = handled.set(seen)
             try:
                 return await handler.unary_unary(request, context)
             finally:
@@ -156,9 +157,8 @@ class SampledCalls(aio.ServerInterceptor):
 
         return answer
 
-    def _seen(self, context: _Context) -> tuple[str | None, int, TraceContext | None]:
-        """Where the call of *context* is in its caller's trace, if nobody records it, or "" if it is in none;
-        the id of its trace if it is recorded; and where its caller is."""
+    def _seen(self, context: _Context) -> "str | _Sampled":
+        """Where the call of *context* is in its caller's trace, if nobody records it; "" if it is in none."""
         headers: dict[str, str | bytes] = {}
         for key, value in context.invocation_metadata() or ():
             if key in _HEADERS:
@@ -166,19 +166,18 @@ class SampledCalls(aio.ServerInterceptor):
         caller = _caller(default_getter.get(headers, "traceparent")) if headers else None
         trace_id = random.getrandbits(128) or 1 if caller is None else int(caller.trace_id, 16)
         if self._bounds.take(trace_id, caller):
-            return None, trace_id, caller
+            return _Sampled(trace_id, caller)
         if headers:  # else the library does so itself
             self._headers.check(headers)
-        place = "" if caller is None else unrecorded_place(trace_id, self._ids.generate_span_id())
-        return place, trace_id, caller
+        return "" if caller is None else unrecorded_place(trace_id, self._ids.generate_span_id())
 
-    def _draft(self, method: str, context: _Context, trace_id: int, caller: TraceContext | None) -> Draft:
+    def _draft(self, method: str, context: _Context, sampled: "_Sampled") -> Draft:
         """The span of an entry, as the library's would be once it has the names of today."""
         self._headers.check(dict(context.invocation_metadata() or ()))
         return Draft(
             method,
-            SpanContext(trace_id, self._ids.generate_span_id(), False, TraceFlags(TraceFlags.SAMPLED)),
-            None if caller is None else place_of(caller),
+            span_context(sampled.trace_id, self._ids.generate_span_id()),
+            None if sampled.caller is None else place_of(sampled.caller),
             {"rpc.system.name": "grpc", "rpc.method": method, **_peer(context.peer())},
             self._keep,
             kind=SpanKind.SERVER,
@@ -191,6 +190,14 @@ class SampledCalls(aio.ServerInterceptor):
         spanned: Any = await self._library.intercept_service(give, details)
         behaviour: Callable[..., Awaitable[Any]] = spanned.unary_unary
         return behaviour
+
+
+@frozen
+class _Sampled:
+    """A call that is recorded: the id of its trace, and where its caller is in that, if there is one."""
+
+    trace_id: int
+    caller: TraceContext | None
 
 
 class _SampledEntries(aio.ServerInterceptor):
@@ -214,17 +221,15 @@ class _SampledEntries(aio.ServerInterceptor):
 
         # No coroutine of its own stands around most entries, which nobody records.
         def answer(request: Any, context: _Context) -> Awaitable[Any]:
-            place, trace_id, caller = calls._seen(context)
-            if place is None:
-                return recorded(request, context, trace_id, caller)
+            seen = calls._seen(context)
+            if isinstance(seen, _Sampled):
+                return recorded(request, context, seen)
             # It ends with the entry's task.
-            handled.set(place)
+            handled.set(seen)
             return behaviour(request, context)
 
-        async def recorded(
-            request: Any, context: _Context, trace_id: int, caller: TraceContext | None
-        ) -> Any:
-            draft = calls._draft(method, context, trace_id, caller)
+        async def recorded(request: Any, context: _Context, sampled: _Sampled) -> Any:
+            draft = calls._draft(method, context, sampled)
             handled.set(draft)
             try:
                 return await behaviour(request, context)

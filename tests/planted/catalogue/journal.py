@@ -279,13 +279,13 @@ BUGS: Final = (
     Bug(
         "old-heads-believed",
         "Heads that are older than they should be are not looked for.",
-        (_damage("if found is not None and moved_sum(0, found[0]) == known:", "if found is None or known:"),),
+        (_damage("if found is not None and _kept_sum(found[0]) == known:", "if found is None or known:"),),
         tests="tests/integration/test_sqlite_damage.py",
     ),
     Bug(
         "head-made-of-what-is-left",
         "A lost head is made of the records that are left, whether or not that is all of them.",
-        (_damage("is_whole = known in (0, moved_sum(0, total))", "is_whole = total >= 0"),),
+        (_damage("is_whole = known in (0, _kept_sum(total))", "is_whole = total >= 0"),),
         tests="tests/integration/test_sqlite_damage.py",
     ),
     Bug(
@@ -317,6 +317,18 @@ BUGS: Final = (
         "way-back-forgotten",
         "Of rows that are written together the later ones do not lead to those before them.",
         (_group("back, record = 1, record + 1", "back, record = 0, record + 1"),),
+        tests="tests/integration/test_sqlite_damage.py",
+    ),
+    Bug(
+        "number-of-a-lost-word",
+        "The next new word gets the number of one that is lost, and is read wherever that was said.",
+        (
+            Swap(
+                "coordinator/adapters/sqlite/words.py",
+                "self._newest + 1",
+                "max(self._texts, default=0) + 1",
+            ),
+        ),
         tests="tests/integration/test_sqlite_damage.py",
     ),
     Bug(
