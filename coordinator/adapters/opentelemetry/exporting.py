@@ -65,17 +65,19 @@ class CountingProcessor(BatchSpanProcessor):
         self._kept = 0
 
     def on_end(self, span: ReadableSpan) -> None:
-        if span.context is None or not span.context.trace_flags.sampled:
-            return
-        if self._waiting >= self._queue_max:
+        if span.context is not None and span.context.trace_flags.sampled:
+            self._hand_over(span)
+
+    def keep(self, draft: Draft) -> None:
+        """*draft* has ended. Of what it queues, the library looks at the place in the trace only."""
+        self._hand_over(cast(ReadableSpan, draft))
+
+    def _hand_over(self, span: ReadableSpan) -> None:
+        if self._kept - self._exporter.handed_over >= self._queue_max:
             self._delivery.dropped(1)
         else:
             self._kept += 1
         super().on_end(span)
-
-    def keep(self, draft: Draft) -> None:
-        """*draft* has ended. Of what it queues, the library looks at the place in the trace only."""
-        self.on_end(cast(ReadableSpan, draft))
 
     def tell_what_is_left(self) -> None:
         """At the end: what has not been sent by now is lost, also what is in a call that is left behind."""
@@ -83,10 +85,6 @@ class CountingProcessor(BatchSpanProcessor):
         if unsent:
             self._delivery.dropped(unsent)
             _log.warning("spans that the OpenTelemetry collector did not take in time: %d", unsent)
-
-    @property
-    def _waiting(self) -> int:
-        return self._kept - self._exporter.handed_over
 
 
 def allowed(span: ReadableSpan) -> ReadableSpan:

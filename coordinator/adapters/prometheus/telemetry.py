@@ -131,7 +131,7 @@ class PrometheusTelemetry:
     def saga_rested(self, saga_name: str, status: Status, duration_s: float, trace: str) -> None:
         labels = self.label("definition", saga_name), status.value
         self._rested.add(labels)
-        self._duration.observe(duration_s, labels, self._example(trace, duration_s))
+        self._duration.observe(duration_s, labels, self._example(trace, duration_s) if trace else None)
 
     def attempt_ended(
         self, service: str, direction: Direction, answer: Answer, duration_s: float, trace: str
@@ -140,7 +140,9 @@ class PrometheusTelemetry:
         labels = name, way = self.label("service", service), direction._name_
         outcome = _OUTCOMES[answer.kind if isinstance(answer, NoProof) else type(answer)]
         self._attempts.add((name, way, outcome))
-        self._attempt_duration.observe(duration_s, labels, self._example(trace, duration_s))
+        self._attempt_duration.observe(
+            duration_s, labels, self._example(trace, duration_s) if trace else None
+        )
 
     def backed_off(self, service: str, direction: Direction, wait_s: float) -> None:
         self._backoff.observe(wait_s, (self.label("service", service), direction.name))
