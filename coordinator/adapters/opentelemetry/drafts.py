@@ -79,12 +79,15 @@ class Draft:
         self.events.append(_Event(name, attributes, time.time_ns() if at_ns is None else at_ns))
 
     def set_attribute(self, name: str, value: AttributeValue) -> None:
-        """What is said of it under that name."""
-        self.attributes[name] = value
+        """What is said of it under that name, unless it has ended: a saga may become durable after its caller
+        has left, and the thread that sends may be reading."""
+        if self.ended_ns is None:
+            self.attributes[name] = value
 
     def add_link(self, context: SpanContext) -> None:
-        """That it has to do with the span there."""
-        self.links = (*self.links, Link(context))
+        """That it has to do with the span there, unless it has ended."""
+        if self.ended_ns is None:
+            self.links = (*self.links, Link(context))
 
     def get_span_context(self) -> SpanContext:
         """Where it is in its trace."""

@@ -173,6 +173,21 @@ def test_of_a_call_that_was_abandoned_nothing_more_is_said_when_its_answer_comes
     assert before["saga.outcome"] == "ABANDONED"
 
 
+def test_of_a_span_that_has_ended_nothing_more_is_said() -> None:
+    kept: list[Draft] = []
+    draft = a_draft(kept.append)
+    draft.set_attribute("saga.code", "NO")
+    draft.add_link(span_context(0xABCD, 5))
+    assert draft.is_recording()
+    draft.end()
+    attributes, links = dict(draft.attributes), draft.links
+    assert (attributes["saga.code"], len(links)) == ("NO", 2)
+    draft.set_attribute("saga.id", "another")
+    draft.add_link(span_context(0xABCD, 6))
+    assert (draft.attributes, draft.links) == (attributes, links)
+    assert not draft.is_recording()
+
+
 def test_the_limits_of_the_environment_hold_for_our_spans_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "2")
     monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", "1")
