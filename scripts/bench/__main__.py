@@ -40,7 +40,7 @@ def main() -> int:
             _profile(table, asked.json.parent)
         elif asked.compare or asked.against:
             ways = COMPARISONS[asked.compare] if asked.compare else comparing.against(asked.against.resolve())
-            _compare(ways, asked.pairs, asked.json)
+            _compare(ways, asked.pairs, asked.at_once, asked.json)
         else:
             _measure(table, asked.rounds or (1 if asked.quick else ROUNDS), asked.json)
     except NotReady as error:
@@ -73,6 +73,11 @@ def _parser() -> argparse.ArgumentParser:
         "--against", type=Path, metavar="TREE", help="compare with the coordinator of another work tree"
     )
     parser.add_argument("--pairs", type=_count, default=PAIRS, help="so many (default: %(default)s)")
+    parser.add_argument(
+        "--at-once",
+        action="store_true",
+        help="measure both of a pair at the same time, each on half the machine: ratios are closer",
+    )
     return parser
 
 
@@ -92,8 +97,8 @@ def _measure(table: tuple[Row, ...], rounds: int, file: Path) -> None:
         print(f"{plot}")
 
 
-def _compare(ways: tuple[Way, Way], count: int, file: Path) -> None:
-    pairs = comparing.compare(ways, count, rows.CELL_TIMING)
+def _compare(ways: tuple[Way, Way], count: int, at_once: bool, file: Path) -> None:
+    pairs = comparing.compare(ways, count, rows.CELL_TIMING, at_once=at_once)
     _write(file, comparing.as_json(ways, pairs))
     print(f"\n{comparing.table(ways, pairs)}\n\n{count} pairs; each is in {file}.")
 
