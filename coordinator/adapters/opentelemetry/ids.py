@@ -13,21 +13,15 @@ _SAMPLED: Final = TraceFlags(TraceFlags.SAMPLED)
 
 
 class ChosenIds(RandomIdGenerator):
-    """Ids by chance, but for those of a span that is about to be started: they were known before it."""
+    """Ids by chance, but for that of a trace that is about to be begun: it was known before it."""
 
     def __init__(self) -> None:
         self.trace_id: int | None = None
         """Of the next trace that is begun, and no other."""
-        self.span_id: int | None = None
-        """Of the next span that is begun, and no other."""
 
     def generate_trace_id(self) -> int:
         chosen, self.trace_id = self.trace_id, None
         return super().generate_trace_id() if chosen is None else chosen
-
-    def generate_span_id(self) -> int:
-        chosen, self.span_id = self.span_id, None
-        return super().generate_span_id() if chosen is None else chosen
 
 
 def written(context: SpanContext) -> str:

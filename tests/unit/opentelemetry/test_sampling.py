@@ -62,7 +62,9 @@ class Served:
 class Calls:
     """Calls that each begin a saga, and what was known of them meanwhile."""
 
-    def __init__(self, sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(
+        self, sampler: Sampler, monkeypatch: pytest.MonkeyPatch, *, are_entries: bool = False
+    ) -> None:
         self.ignored: list[str] = []
         self.places: list[str] = []
         self.followers: list[object] = []
@@ -70,9 +72,10 @@ class Calls:
         self._spans = SagaSpans(self.recorded.provider, self.recorded.ids, {}, self.recorded.keep)
         headers = CallerContext(self.ignored.append)
         monkeypatch.setattr(propagate, "get_global_textmap", lambda: headers)
-        self._around = SampledCalls(
+        around = SampledCalls(
             self.recorded.provider, self.recorded.ids, [METHOD], headers, self.recorded.keep
         )
+        self._around = around.for_entries() if are_entries else around
 
     async def call(self, method: str = METHOD, **headers: object) -> str:
         """The trace that a saga gets which the call begins."""
@@ -154,10 +157,11 @@ async def test_a_caller_decides_and_else_the_share_of_traces(monkeypatch: pytest
 
 
 @pytest.mark.parametrize("sampler", [ALWAYS_OFF, ParentBasedTraceIdRatio(1.0)], ids=["off", "on"])
+@pytest.mark.parametrize("are_entries", [False, True], ids=["calls", "entries"])
 async def test_a_header_that_breaks_its_rules_is_counted_once(
-    sampler: Sampler, monkeypatch: pytest.MonkeyPatch
+    sampler: Sampler, are_entries: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    calls = Calls(sampler, monkeypatch)
+    calls = Calls(sampler, monkeypatch, are_entries=are_entries)
     await calls.call(traceparent=FOLLOWED, baggage="a=b")
     await calls.call()
     assert calls.ignored == []
