@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Final
+from typing import Final, TypeAlias
 
 from coordinator.adapters.prometheus.metrics import (
     ATTEMPT_DURATION,
@@ -83,7 +83,6 @@ class PrometheusTelemetry:
     """Keeps the port `Telemetry`, and is told of commits by the journal."""
 
     def __init__(self, *, services: Iterable[str], clock: Clock) -> None:
-        self._clock = clock
         self._names = {
             "definition": _Names((OTHER,)),
             "service": _Names((*services, OTHER)),
@@ -91,13 +90,13 @@ class PrometheusTelemetry:
         self._started = _Counter(SAGAS_STARTED)
         self._refused = _Counter(STARTS_REFUSED)
         self._rested = _Counter(SAGAS_RESTED)
-        self._duration = _Histogram(SAGA_DURATION)
+        self._duration = _Histogram(SAGA_DURATION, clock)
         self._attempts = _Counter(ATTEMPTS)
-        self._attempt_duration = _Histogram(ATTEMPT_DURATION)
-        self._backoff = _Histogram(BACKOFF)
-        self._commit_duration = _Histogram(COMMIT_DURATION)
-        self._group_entries = _Histogram(GROUP_ENTRIES)
-        self._loop_lag = _Histogram(LOOP_LAG)
+        self._attempt_duration = _Histogram(ATTEMPT_DURATION, clock)
+        self._backoff = _Histogram(BACKOFF, clock)
+        self._commit_duration = _Histogram(COMMIT_DURATION, clock)
+        self._group_entries = _Histogram(GROUP_ENTRIES, clock)
+        self._loop_lag = _Histogram(LOOP_LAG, clock)
         self._actions = _Counter(OPERATOR_ACTIONS)
         self._headers_ignored = _Counter(TRACE_HEADERS_IGNORED)
         self._tallies: tuple[_Counter | _Histogram, ...] = (
@@ -131,7 +130,7 @@ class PrometheusTelemetry:
     def saga_rested(self, saga_name: str, status: Status, duration_s: float, trace: str) -> None:
         labels = self.label("definition", saga_name), status.value
         self._rested.add(labels)
-        self._duration.observe(duration_s, labels, self._example(trace, duration_s) if trace else None)
+        self._duration.observe(duration_s, labels, trace)
 
     def attempt_ended(
         self, service: str, direction: Direction, answer: Answer, duration_s: float, trace: str
@@ -140,9 +139,7 @@ class PrometheusTelemetry:
         labels = name, way = self.label("service", service), direction._name_
         outcome = _OUTCOMES[answer.kind if isinstance(answer, NoProof) else type(answer)]
         self._attempts.add((name, way, outcome))
-        self._attempt_duration.observe(
-            duration_s, labels, self._example(trace, duration_s) if trace else None
-        )
+        self._attempt_duration.observe(duration_s, labels, trace)
 
     def backed_off(self, service: str, direction: Direction, wait_s: float) -> None:
         self._backoff.observe(wait_s, (self.label("service", service), direction.name))
@@ -176,13 +173,6 @@ class PrometheusTelemetry:
             Reading(CALLS_IN_FLIGHT, {(service,): number for service, number in in_flight.items()}),
             Reading(CALLS_QUEUED, {(service,): number for service, number in queued.items()}),
         ]
-
-    def _example(self, trace: str, value: float) -> Example | None:
-        """What leads from a number to a trace; only to one that is recorded, or nobody finds it."""
-        # Each saga asks five times, and nearly none is recorded.
-        if not trace.endswith(RECORDED) or (ids := trace_ids(trace)) is None:
-            return None
-        return Example(*ids, value, self._clock.now())
 
     def label(self, label: str, name: str) -> str:
         """The value of *label* ("definition", "service") that stands for *name*: itself, or "other"."""
@@ -246,18 +236,23 @@ class _Counter:
         return Reading(self.metric, dict(self._values))
 
 
+_Noted: TypeAlias = tuple[str, float, float]
+"""An example: its trace, its value, and when it was. What shows it is made where somebody looks."""
+
+
 @dataclass(slots=True)
 class _Observed:
     """What was observed in one series: how often in each bucket, the sum, an example of each bucket."""
 
     counts: list[int]
     sum: float
-    examples: list[Example | None]
+    examples: list[_Noted | None]
 
 
 class _Histogram:
-    def __init__(self, metric: Metric) -> None:
+    def __init__(self, metric: Metric, clock: Clock) -> None:
         self.metric = metric
+        self._clock = clock
         self._observed: dict[Labels, _Observed] = {}
 
     def begin(self, series: Iterable[Labels]) -> None:
@@ -265,21 +260,30 @@ class _Histogram:
         for labels in series:
             self._observed[labels] = _Observed([0] * buckets, 0.0, [None] * buckets)
 
-    def observe(self, value: float, labels: Labels = (), example: Example | None = None) -> None:
+    def observe(self, value: float, labels: Labels = (), trace: str = "") -> None:
+        """*trace* is that of what was observed: an example, if it is recorded, or nobody would find it."""
         if (observed := self._observed.get(labels)) is None:
             self.begin([labels])
             observed = self._observed[labels]
         bucket = bisect_left(self.metric.buckets, value)
         observed.counts[bucket] += 1
-        if example is not None:
-            observed.examples[bucket] = example
+        if trace and trace.endswith(RECORDED):
+            observed.examples[bucket] = (trace, value, self._clock.now())
         # A sum that falls would look like a restart: durations across one may come out negative.
         if value > 0:
             observed.sum += value
 
     def read(self) -> Reading:
         values = {
-            labels: Distribution(list(observed.counts), observed.sum, list(observed.examples))
+            labels: Distribution(
+                list(observed.counts), observed.sum, [_example(noted) for noted in observed.examples]
+            )
             for labels, observed in self._observed.items()
         }
         return Reading(self.metric, values)
+
+
+def _example(noted: _Noted | None) -> Example | None:
+    if noted is None or (ids := trace_ids(noted[0])) is None:
+        return None
+    return Example(*ids, *noted[1:])
