@@ -115,7 +115,7 @@ async def serve(settings: Settings, asked: Wanted = NOTHING_ASKED) -> int:
         followed = await enter(_followed(deliveries.traces, settings, telemetry))
         journal = await enter(_journal(settings, telemetry.committed))
         definitions = await _definitions(settings, files, journal, expressions, clock, telemetry, aside)
-        participants = await enter(_participants(settings))
+        participants = await enter(_participants(settings, decides_sampling=deliveries.traces is not None))
         feed = Feed()
         dispatcher = Dispatcher(participants, telemetry, calls_per_service_max=settings.calls_per_service_max)
         tools = Tools(
@@ -283,8 +283,10 @@ async def _journal(
 
 
 @asynccontextmanager
-async def _participants(settings: Settings) -> AsyncIterator[GrpcParticipants]:
-    participants = GrpcParticipants(settings.services, message_bytes_max=settings.message_bytes_max)
+async def _participants(settings: Settings, *, decides_sampling: bool) -> AsyncIterator[GrpcParticipants]:
+    participants = GrpcParticipants(
+        settings.services, message_bytes_max=settings.message_bytes_max, decides_sampling=decides_sampling
+    )
     try:
         yield participants
     finally:

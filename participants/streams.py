@@ -56,6 +56,8 @@ class Stream:
         self._timer: asyncio.TimerHandle | None = None
         # Requests without anything in them, each of which is answered by its like.
         self._greetings = 0
+        # Whether the caller decides which calls are recorded in traces.
+        self._sampled_by_caller = False
         self._ready: list[tuple[int, Told]] = []
         self._broken: StreamBroken | None = None
         # Messages that are still to be sent, and how many answers are in those and in the one being sent.
@@ -116,6 +118,7 @@ class Stream:
         async for request in requests:
             if not request.calls and not request.cancelled:
                 self._greetings += 1
+                self._sampled_by_caller |= request.sampled_by_caller
                 self._has_news.set()
             for number in request.cancelled:
                 self._give_up(number)
@@ -147,7 +150,11 @@ class Stream:
         operation = Operation.EXECUTE if numbered.HasField("execute") else Operation.COMPENSATE
         # Understood here: a call that takes long would keep the message with all the others in memory.
         call = _understood(numbered)
-        task = self._loop.create_task(self._serve(number, operation, call, timeout_s, numbered.traceparent))
+        caller = numbered.traceparent
+        if not caller and self._sampled_by_caller:
+            request = numbered.execute if operation is Operation.EXECUTE else numbered.compensate
+            caller = tracing.unrecorded(request.saga_id)
+        task = self._loop.create_task(self._serve(number, operation, call, timeout_s, caller))
         deadline_at = math.inf if timeout_s is None else self._loop.time() + timeout_s
         self._calls[number] = UnderWay(task, deadline_at)
         self._look_at(deadline_at)

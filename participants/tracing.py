@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 API: Final = "opentelemetry.trace"
 SCOPE: Final = "participants"
 HEADER: Final = "traceparent"
+# Of a trace and of a UUID alike, in hexadecimal.
+ID_DIGITS: Final = 32
 METHODS: Final = {
     Operation.EXECUTE: "saga.v1.ParticipantService/Execute",
     Operation.COMPENSATE: "saga.v1.ParticipantService/Compensate",
@@ -107,6 +109,15 @@ def streamed(traceparent: str, operation: Operation, time_left_s: float | None) 
         return _UNTRACED
     deadline_at = math.inf if time_left_s is None else time.monotonic() + time_left_s
     return _spanned(operation, _extracted({HEADER: traceparent}), partial(_code_of_streamed, deadline_at))
+
+
+def unrecorded(saga_id: str) -> str:
+    """A place in a trace for a call whose caller records nothing of it: as a `traceparent`, with the digits
+    of its saga's id.  Empty where they are not those of a UUID, or where nothing is followed here."""
+    if sys.modules.get(API) is None:
+        return ""
+    digits = saga_id.replace("-", "")
+    return f"00-{digits}-{digits[ID_DIGITS // 2 :]}-00" if len(digits) == ID_DIGITS else ""
 
 
 def within(business: Business) -> Business:

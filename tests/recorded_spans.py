@@ -12,8 +12,9 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.sdk.trace.sampling import Sampler
 
-from coordinator.adapters.opentelemetry.drafts import Draft, Maker
+from coordinator.adapters.opentelemetry.drafts import Maker
 from coordinator.adapters.opentelemetry.ids import ChosenIds
+from coordinator.adapters.opentelemetry.notebook import Notebook
 
 
 class Recorded:
@@ -26,13 +27,12 @@ class Recorded:
         self._processor = SimpleSpanProcessor(self._exporter)
         self.provider.add_span_processor(self._processor)
         self._maker = Maker(self.provider.resource)
-
-    def keep(self, draft: Draft) -> None:
-        """A span of ours has ended."""
-        self._processor.on_end(self._maker.made(draft))
+        self._notebook = Notebook(lambda draft: self._processor.on_end(self._maker.made(draft)))
+        self.note = self._notebook.note
 
     @property
     def spans(self) -> tuple[ReadableSpan, ...]:
+        self._notebook.write_up()
         return self._exporter.get_finished_spans()
 
     def one(self, name: str) -> ReadableSpan:

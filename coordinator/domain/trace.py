@@ -48,10 +48,9 @@ def recorded_trace(text: str) -> TraceContext | None:
 
 def unsampled(text: str) -> str:
     """The place that *text* names, which was written here, for those who are not to record it either."""
-    return text[: -len(UNRECORDED)] + UNRECORDED if text else text
+    return text[: -len(UNRECORDED)] + UNRECORDED
 
 
-@lru_cache(maxsize=1_024)
 def own_trace(saga_id: str) -> str:
     """A place for a saga that nobody has given one, and nobody records: its ids follow from the saga's, so
     that nobody has to keep them. Empty where that is no UUID."""

@@ -24,7 +24,8 @@ class Sent:
     """One call that was sent. It is equal to itself alone."""
 
     command: Command
-    attempt: Attempt
+    attempt: Attempt | None
+    """None: nobody follows it."""
     answer: Cancellable = field(init=False)
 
 
@@ -123,14 +124,15 @@ class Calls:
     def send(self, saga: Saga, command: Command, call: Call, *, timeout_s: float) -> None:
         """Send *call*; the slot that is held for *command* is the call's from here on."""
         del self._slots[command.key]
-        attempt = self._tracing.attempt(saga, call)
-        if attempt.trace is not None and attempt.trace != call.trace:
+        attempt = self._tracing.attempt(saga, call) if saga.trace else None
+        if attempt is not None:
             call = replace(call, trace=attempt.trace)
         sent = Sent(command, attempt)
         try:
             sent.answer = self._dispatcher.send(call, timeout_s=timeout_s, over=partial(self._over, sent))
         except BaseException:
-            attempt.abandoned()
+            if attempt is not None:
+                attempt.abandoned()
             raise
         self._sent[command.step] = sent
 
@@ -145,7 +147,8 @@ class Calls:
         """Wait no longer for the call of *step*."""
         sent = self._sent.pop(step)
         sent.answer.cancel()
-        sent.attempt.abandoned()
+        if sent.attempt is not None:
+            sent.attempt.abandoned()
 
     def leave(self) -> None:
         """Cut off all that was sent, and give back and wait for no slots any more."""
@@ -158,5 +161,6 @@ class Calls:
         if isinstance(answer, BaseException):
             self._post(Broken(answer))
             return
-        sent.attempt.answered(answer)
+        if sent.attempt is not None:
+            sent.attempt.answered(answer)
         self._post(Answered(sent, answer))

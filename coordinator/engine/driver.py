@@ -110,8 +110,12 @@ class Driver:
         self._unwritten: list[Event] = []
         self._mailbox = Mailbox[_Message](tools.turns, self._turn)
         self._calls = Calls(tools.dispatcher, tools.tracing, self._mailbox.put)
-        self._answers: dict[int, Attempt] = {}
-        """The calls whose answers are not written yet, by their place among the unwritten events."""
+        trace = decision.saga.trace
+        self._trace = tools.tracing.unrecorded(trace) if trace else ""
+        """What calls go on with that nobody records."""
+        self._answers: dict[int, Attempt | None] = {}
+        """The calls whose answers are not written yet, by their place among the unwritten events; None where
+        nobody follows one."""
         self._asked: list[tuple[asyncio.Future[bool], bool | SagaError]] = []
         self._holding: set[StepName] = set()
         """Steps not begun whose condition was found true: it stays so."""
@@ -179,7 +183,8 @@ class Driver:
             self.summary = summary
             try:
                 known(request)
-                self._tools.tracing.started(self.saga)
+                if self.saga.trace:
+                    self._tools.tracing.started(self.saga)
                 self._written(events, summary, summary.seq)
             except Exception as error:  # it is durable, and would be driven by nobody
                 self._break_down(error)
@@ -352,17 +357,17 @@ class Driver:
         saga, answers, self._answers = self._decision.saga, self._answers, {}
         is_logged = _log.isEnabledFor(logging.DEBUG)
         for number, event in enumerate(events):
-            attempt = answers.get(number)
-            if attempt is not None:
-                attempt.settled(event, saga)
+            if number in answers:
+                if (attempt := answers[number]) is not None:
+                    attempt.settled(event, saga)
                 if isinstance(event, _FAULTED) and event.retry_at is not None:
                     direction = Direction.FORWARD if isinstance(event, StepFaulted) else Direction.UNDO
                     service = saga.step(event.step).definition.service
                     self._tools.telemetry.backed_off(service, direction, event.retry_at - event.at)
-            elif not isinstance(event, _UNTOLD):
+            elif saga.trace and not isinstance(event, _UNTOLD):
                 self._tools.tracing.happened(saga, event)
             if is_logged:
-                _log_event(saga, event, attempt)
+                _log_event(saga, event, answers.get(number))
 
     def _moment(self) -> float:
         """Now, with the deadline folded in first if it has come: what happens after it is judged by it."""
@@ -440,8 +445,7 @@ class Driver:
                 timeout_s = min(timeout_s, saga.deadline_at - now)
                 if timeout_s <= 0:
                     continue  # the deadline came while the record was written: the next turn sees it
-            trace = saga.trace or self._tools.tracing.unfollowed(saga.id)
-            call = call_for(saga, command, self._tools.journal.token, trace)
+            call = call_for(saga, command, self._tools.journal.token, self._trace)
             self._calls.send(saga, command, call, timeout_s=timeout_s)
 
     def _wait_s(self, now: float) -> float | None:
@@ -485,7 +489,8 @@ class Driver:
         try:
             event = self._verdict(answered, now)
         except Exception:
-            attempt.abandoned()
+            if attempt is not None:
+                attempt.abandoned()
             raise
         self._answers[len(self._unwritten)] = attempt
         self._fold(event)
@@ -540,7 +545,8 @@ class Driver:
             self._writing.cancel()
         self._calls.leave()
         for attempt in self._answers.values():
-            attempt.abandoned()
+            if attempt is not None:
+                attempt.abandoned()
         unanswered = [done for done, _ in self._asked]
         self._mailbox.close()
         while (message := self._mailbox.take()) is not None:
@@ -575,6 +581,6 @@ def _log_event(saga: Saga, event: Event, attempt: Attempt | None) -> None:
             "step": getattr(event, "step", None),
             "attempt": getattr(event, "attempt", None),
             "code": getattr(event, "code", None),
-            "trace": saga.trace if attempt is None or attempt.trace is None else attempt.trace,
+            "trace": saga.trace if attempt is None else attempt.trace,
         },
     )

@@ -470,7 +470,8 @@ class Pool:
     def _rested(self, summary: SagaSummary) -> None:
         lasted_s = summary.updated_at - summary.started_at
         self._tools.telemetry.saga_rested(summary.saga_name, summary.status, lasted_s, summary.trace)
-        self._tools.tracing.rested(summary)
+        if summary.trace:
+            self._tools.tracing.rested(summary)
         if not summary.needs_person:
             # As with its start: no saga says it twice, so nobody has to look whether it did.
             _log.info("saga ended", extra={**_described(summary), "is_news": True})

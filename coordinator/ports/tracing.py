@@ -1,13 +1,13 @@
 """What the engine tells whoever follows single sagas from outside, in a trace viewer.
 
-A trace is named by text, a `traceparent` of W3C Trace Context; "" where nobody follows. Only what is
-durable is told as having happened. Called on the event loop: each verb returns at once and never raises.
+A trace is named by text, a `traceparent` of W3C Trace Context; "" where nobody follows: of a saga without
+one nothing is told. Only what is durable is told as having happened. Called on the event loop: each verb
+returns at once and never raises.
 """
 
 from typing import Protocol
 
 from coordinator.domain.events import Event
-from coordinator.domain.ids import SagaId
 from coordinator.domain.outcomes import Answer
 from coordinator.domain.saga import Saga
 from coordinator.domain.summary import SagaSummary
@@ -18,8 +18,8 @@ class Attempt(Protocol):
     """One call to a participant. It ends in exactly one of two ways: `settled` or `abandoned`."""
 
     @property
-    def trace(self) -> str | None:
-        """The trace that the participant goes on with; None: the saga's own, as the call has it."""
+    def trace(self) -> str:
+        """The trace that the participant goes on with."""
         ...
 
     def answered(self, answer: Answer) -> None:
@@ -43,9 +43,9 @@ class Tracing(Protocol):
         where nobody records it, and its caller is in none."""
         ...
 
-    def unfollowed(self, saga_id: SagaId) -> str:
-        """What participants are told of the trace of a saga that has none, so that they begin none of their
-        own; "" where nothing is followed here."""
+    def unrecorded(self, trace: str) -> str:
+        """The place in *trace*, which is a saga's, for calls that nobody records; "" where nothing is
+        followed here."""
         ...
 
     def started(self, saga: Saga) -> None:
@@ -56,8 +56,8 @@ class Tracing(Protocol):
         """The call being handled concerns the saga with this trace, which another call began."""
         ...
 
-    def attempt(self, saga: Saga, call: Call) -> Attempt:
-        """*call* is about to be sent."""
+    def attempt(self, saga: Saga, call: Call) -> Attempt | None:
+        """*call* is about to be sent; None where nobody records it."""
         ...
 
     def happened(self, saga: Saga, event: Event) -> None:

@@ -379,7 +379,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> Iterator[Recorded]:
 
 async def test_an_order_of_a_stream_has_the_span_of_a_call_under_its_own_caller(recorded: Recorded) -> None:
     headers = CallerContext(lambda _: None)
-    around = [SampledCalls(recorded.provider, recorded.ids, UNARY_METHODS, headers, recorded.keep)]
+    around = [SampledCalls(recorded.provider, recorded.ids, UNARY_METHODS, headers, recorded.note)]
     async with streaming(around=around, follower=call_follower) as (orders, c):
         orders.call.cancel()
         orders.call = c.orders.PlaceOrders(metadata=(("traceparent", OTHER),))

@@ -510,7 +510,7 @@ async def test_each_order_goes_on_in_its_callers_trace(monkeypatch: pytest.Monke
     monkeypatch.setattr(propagate, "get_global_textmap", lambda: CallerContext(lambda _: None))
     with recording() as recorded:
         headers = CallerContext(lambda _: None)
-        around = [SampledCalls(recorded.provider, recorded.ids, UNARY_METHODS, headers, recorded.keep)]
+        around = [SampledCalls(recorded.provider, recorded.ids, UNARY_METHODS, headers, recorded.note)]
         async with coordinator(around=around, follower=call_follower) as c, Client(c.address) as client:
             await asyncio.gather(*(place(client, f"o-{n}") for n in range(5)))
     of_client = [span for span in recorded.spans if span.kind is SpanKind.CLIENT]

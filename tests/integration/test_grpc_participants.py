@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import grpc
 import grpc.aio
@@ -85,8 +86,10 @@ async def listening(handler: grpc.GenericRpcHandler, address: str = "127.0.0.1:0
 
 
 @asynccontextmanager
-async def calling(address: str) -> AsyncIterator[GrpcParticipants]:
-    adapter = GrpcParticipants({"Payments": address}, message_bytes_max=100_000)
+async def calling(address: str, *, decides_sampling: bool = False) -> AsyncIterator[GrpcParticipants]:
+    adapter = GrpcParticipants(
+        {"Payments": address}, message_bytes_max=100_000, decides_sampling=decides_sampling
+    )
     try:
         yield adapter
     finally:
@@ -119,6 +122,29 @@ async def test_a_success_carries_its_output_with_every_digit() -> None:
     output = '{"b": 12345678901234567890, "a": null}'
     answer = await answer_to(executed(succeeded=pb.Succeeded(output_json=output)))
     assert answer == Succeeded('{"a":null,"b":12345678901234567890}')
+
+
+@pytest.mark.parametrize("decides", [False, True])
+async def test_a_call_that_is_in_no_trace_has_a_place_where_nothing_else_would_keep_it_unrecorded(
+    decides: bool,
+) -> None:
+    heard: list[str] = []
+
+    async def reply(request: bytes, context: grpc.aio.ServicerContext[bytes, bytes]) -> bytes:
+        headers = dict(context.invocation_metadata() or ())
+        heard.append(str(headers.get("traceparent")))
+        return executed(succeeded=pb.Succeeded(output_json="{}"))
+
+    async with (
+        listening(_Anything(reply)) as address,
+        calling(address, decides_sampling=decides) as adapter,
+    ):
+        saga_id = SagaId("01a22c09-cdc1-77ae-be74-ed919dfe833f")
+        for trace in ("", f"00-{'a' * 32}-{'b' * 16}-01"):
+            call = replace(EXECUTE, saga_id=saga_id, trace=trace)
+            assert await adapter.perform(call, timeout_s=5.0) == Succeeded("{}")
+    own = "00-01a22c09cdc177aebe74ed919dfe833f-be74ed919dfe833f-00"
+    assert heard == [own if decides else "None", f"00-{'a' * 32}-{'b' * 16}-01"]
 
 
 async def test_a_participant_on_this_machine_is_called_past_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from itertools import count
 from types import CodeType
 from typing import Any, Final
+from uuid import UUID
 
 import grpc
 import grpc.aio
@@ -36,6 +37,7 @@ PATIENCE_S: Final = 5.0
 SHORT_S: Final = 0.2
 """For what is not answered."""
 MESSAGE_BYTES_MAX: Final = 1 << 20
+TRACE: Final = f"00-{'a' * 32}-{'b' * 16}-01"
 CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 
 Context = grpc.aio.ServicerContext[bytes, bytes]
@@ -195,8 +197,10 @@ async def hosted(service: Service) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
-async def calling(**targets: str) -> AsyncIterator[GrpcParticipants]:
-    adapter = GrpcParticipants(targets, message_bytes_max=MESSAGE_BYTES_MAX)
+async def calling(*, decides_sampling: bool = False, **targets: str) -> AsyncIterator[GrpcParticipants]:
+    adapter = GrpcParticipants(
+        targets, message_bytes_max=MESSAGE_BYTES_MAX, decides_sampling=decides_sampling
+    )
     try:
         async with asyncio.timeout(4 * PATIENCE_S):
             yield adapter
@@ -356,6 +360,26 @@ async def test_what_is_asked_for_while_one_write_is_under_way_is_the_next_write(
     assert [[call.number for call in message.calls] for message in messages] == [list(range(1, 51))]
 
 
+async def test_who_decides_what_is_recorded_says_so_once_for_all_calls_of_a_stream() -> None:
+    heard = list[Stream]()
+
+    async def listening(stream: Stream) -> None:
+        heard.append(stream)
+        # Whoever does not know it yet sees a greeting all the same.
+        await stream.say()
+        await stream.answer_all()
+
+    async with (
+        hosted(Service(listening)) as address,
+        calling(decides_sampling=True, Payments=address) as adapter,
+    ):
+        await all_of(adapter, [a_call(1, saga_id=SagaId(str(UUID(int=1)))), a_call(2, trace=TRACE)])
+    greeting, message = heard[0].messages
+    assert greeting == pb.PerformRequest(sampled_by_caller=True)
+    assert [call.traceparent for call in message.calls] == ["", TRACE]
+    assert not message.sampled_by_caller
+
+
 async def test_a_later_call_has_a_number_of_its_own() -> None:
     numbers = list[int]()
 
@@ -385,13 +409,12 @@ async def test_its_deadline_and_its_trace_reach_the_service() -> None:
         heard.extend(await stream.hear_all(2))
         await stream.say(*map(succeeded, heard))
 
-    trace = f"00-{'a' * 32}-{'b' * 16}-01"
     async with served(listening) as (adapter, _):
-        first = adapter.perform(a_call(1, trace=trace), timeout_s=4.25)
+        first = adapter.perform(a_call(1, trace=TRACE), timeout_s=4.25)
         second = adapter.perform(an_undo(2), timeout_s=PATIENCE_S)
         await asyncio.gather(first, second)
     assert [call.timeout.ToMilliseconds() for call in heard] == [4250, 1000 * PATIENCE_S]
-    assert [call.traceparent for call in heard] == [trace, ""]
+    assert [call.traceparent for call in heard] == [TRACE, ""]
     assert heard[0].execute == pb.ExecuteRequest(
         idempotency_key="s-1/charge/execute",
         saga_id="s-1",

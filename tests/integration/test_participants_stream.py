@@ -29,6 +29,7 @@ from saga.v1 import participant_pb2 as pb
 from saga.v1 import participant_pb2_grpc as rpc
 from tests.recorded_spans import Recorded, attributes, parent, recording
 from tests.unit.participants.kit import SERVICE, Client, TillService, a_client, a_till, until
+from tests.unit.participants.test_tracing import tracing_till
 
 TRACE = f"00-{'a' * 32}-{'b' * 16}-01"
 OTHER_TRACE = f"00-{'c' * 32}-{'d' * 16}-01"
@@ -107,6 +108,9 @@ class Talk:
 
     async def send(self, *calls: pb.NumberedCall, cancelled: tuple[int, ...] = ()) -> None:
         await self._call.write(pb.PerformRequest(calls=calls, cancelled=cancelled))
+
+    async def greet(self, *, sampled_by_caller: bool) -> None:
+        await self._call.write(pb.PerformRequest(sampled_by_caller=sampled_by_caller))
 
     async def hear(self, *numbers: int) -> list[str]:
         """Read until the calls of *numbers* are answered: each answer in a word."""
@@ -640,6 +644,32 @@ async def test_each_call_is_a_span_of_its_own_callers_trace(tmp_path: Path, reco
     }
     assert attributes(by_saga[""])["rpc.response.status_code"] == "INVALID_ARGUMENT"
     assert attributes(by_saga[""])["saga.code"] == "INVALID_REQUEST"
+
+
+async def test_of_a_call_without_a_place_nothing_is_recorded_where_its_caller_decides(
+    tmp_path: Path, recorded: Recorded
+) -> None:
+    saga, later = "01a22c09-cdc1-77ae-be74-ed919dfe833f", "01a22c09-cdc1-77ae-be74-ed919dfe8340"
+    async with tracing_till(tmp_path) as (client, till):
+        stream = talk(client)
+        await stream.send(numbered(1, an_execute("before")))
+        await stream.greet(sampled_by_caller=True)
+        await stream.send(
+            numbered(2, an_execute(saga)),
+            numbered(3, an_execute("a", input_json="no JSON", saga_id=saga)),
+            numbered(4, an_execute("b"), trace=TRACE),
+        )
+        # It holds for the stream, not for the message.
+        await stream.greet(sampled_by_caller=False)
+        await stream.send(numbered(5, an_execute(later)))
+        await stream.hear(1, 2, 3, 4, 5)
+    spans = [span for span in recorded.spans if span.name == EXECUTE]
+    assert {str(attributes(span).get("saga.id")): parent(span) for span in spans} == {
+        "before": None,
+        "b": TRACE,
+    }
+    was_in = {trace_id for _, trace_id, _ in till.was_in}
+    assert was_in >= {saga.replace("-", ""), later.replace("-", "")}
 
 
 async def test_the_span_of_a_call_that_was_given_up_says_why(tmp_path: Path, recorded: Recorded) -> None:

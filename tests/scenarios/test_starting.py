@@ -93,8 +93,15 @@ async def test_what_is_not_known_to_be_durable_is_not_shown() -> None:
         await house.end((await starting).summary.id)
 
 
+class Begins(NoTracing):
+    """Every saga has a trace, or nothing would be told of it."""
+
+    def begin(self) -> str:
+        return f"00-{'a' * 32}-{'b' * 16}-01"
+
+
 async def test_a_start_is_told_to_tracing_in_the_context_of_its_call() -> None:
-    class Listens(NoTracing):
+    class Listens(Begins):
         told: list[tuple[str, str]]
 
         def started(self, saga: Saga) -> None:
@@ -117,7 +124,7 @@ async def test_a_start_is_told_to_tracing_in_the_context_of_its_call() -> None:
         await house.end(saga_id)
 
 
-class BrokenTracing(NoTracing):
+class BrokenTracing(Begins):
     def started(self, saga: Saga) -> None:
         raise RuntimeError("a bug")
 

@@ -32,6 +32,7 @@ from coordinator.adapters.grpc_participants.descriptions import (
 from coordinator.adapters.grpc_participants.streams import StreamedCalls, streams_to
 from coordinator.adapters.grpc_participants.words import fit_message
 from coordinator.domain.outcomes import Answer, NoProof
+from coordinator.domain.trace import own_trace
 from coordinator.ports.deferred import Deferred
 from coordinator.ports.participants import Call, Description, ExecuteCall, Probe, Reach, Told
 from saga.v1 import participant_pb2 as pb
@@ -46,7 +47,12 @@ _WATCHDOG_S: Final = 1.0
 class GrpcParticipants:
     """A way to each service that the settings name."""
 
-    def __init__(self, services: Mapping[str, str], *, message_bytes_max: int) -> None:
+    def __init__(
+        self, services: Mapping[str, str], *, message_bytes_max: int, decides_sampling: bool = False
+    ) -> None:
+        """*decides_sampling*: whether what is recorded in traces is decided here, so that participants record
+        nothing of a call that has no trace."""
+        self._decides_sampling = decides_sampling
         options = [
             ("grpc.enable_retries", 0),
             ("grpc.max_receive_message_length", message_bytes_max),
@@ -73,6 +79,7 @@ class GrpcParticipants:
                 self._alone,
                 doubt=connection.doubt,
                 streams=streams_to(connection.target),
+                decides_sampling=decides_sampling,
             )
             for service, connection in self._connections.items()
         }
@@ -92,7 +99,8 @@ class GrpcParticipants:
         """Send *call* by itself."""
         connection, loop = self._connections[call.service], asyncio.get_running_loop()
         line, sent_at = connection.line, loop.time()
-        answer = await _sent(line, call, timeout_s)
+        trace = call.trace or (own_trace(call.saga_id) if self._decides_sampling else "")
+        answer = await _sent(line, call, timeout_s, trace)
         if not isinstance(answer, NoProof) or answer.code != OUT_OF_TIME.code:
             line.heard_at = loop.time()
         elif line.heard_at < sent_at:
@@ -148,10 +156,10 @@ class GrpcParticipants:
         await asyncio.gather(*(connection.close() for connection in self._connections.values()))
 
 
-async def _sent(line: Line, call: Call, timeout_s: float) -> Answer:
+async def _sent(line: Line, call: Call, timeout_s: float, trace: str) -> Answer:
     method = line.execute if isinstance(call, ExecuteCall) else line.compensate
     request = to_request(call).SerializeToString()
-    metadata = ((_TRACEPARENT, call.trace),) if call.trace else None
+    metadata = ((_TRACEPARENT, trace),) if trace else None
     try:
         async with asyncio.timeout(timeout_s + _WATCHDOG_S):
             raw: object = await method(request, timeout=timeout_s, metadata=metadata)

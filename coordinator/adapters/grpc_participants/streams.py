@@ -72,14 +72,22 @@ class StreamedCalls:
     """The calls to one service."""
 
     def __init__(
-        self, service: str, open_stream: _Open, alone: _Alone, *, doubt: Callable[[], None], streams: int
+        self,
+        service: str,
+        open_stream: _Open,
+        alone: _Alone,
+        *,
+        doubt: Callable[[], None],
+        streams: int,
+        decides_sampling: bool = False,
     ) -> None:
         """*alone* sends one call by itself, and is used while there are no streams. *doubt* is told where
-        nothing is heard of the service."""
+        nothing is heard of the service. *decides_sampling* is told to the service."""
         self._service = service
         self._open = open_stream
         self._alone = alone
         self._doubt = doubt
+        self._greeting = pb.PerformRequest(sampled_by_caller=decides_sampling).SerializeToString()
         self._current: list[_Stream | None] = [None] * streams
         self._next = 0
         self._all: dict[_Stream, None] = {}
@@ -96,7 +104,7 @@ class StreamedCalls:
             self._leave(stream)
             stream = None
         if stream is None:
-            stream = self._current[place] = _Stream(self._open(), self._ended, self._is_stuck)
+            stream = self._current[place] = _Stream(self._open(), self._greeting, self._ended, self._is_stuck)
             self._all[stream] = None
         return stream.send(call, timeout_s)
 
@@ -195,10 +203,12 @@ class _Stream:
     def __init__(
         self,
         call: "grpc.aio.StreamStreamCall[bytes, bytes]",
+        greeting: bytes,
         ended: Callable[["_Stream", str, NoProof], None],
         stuck: Callable[["_Stream"], None],
     ) -> None:
         self._call = call
+        self._first = greeting
         self._ended = ended
         self._stuck = stuck
         self._loop = asyncio.get_running_loop()
@@ -310,7 +320,7 @@ class _Stream:
 
     async def _write(self) -> None:
         try:
-            await self._call.write(pb.PerformRequest().SerializeToString())
+            await self._call.write(self._first)
             await self._greeted.wait()
             while True:
                 while not (self._outgoing or self._given_up):

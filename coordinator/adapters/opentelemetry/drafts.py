@@ -1,12 +1,12 @@
-"""Spans of ours, noted while sagas run and made in the thread that sends.
+"""Spans of ours, until they are made in the thread that sends.
 
 To make one takes the library some 30 microseconds, and more than twice that where it is seldom done between
-much else, as where one saga of a hundred is recorded. A batch is made at one go, and no saga pays for it; nor
-does it for what the library looks at in spans of strangers.
+much else. A batch is made at one go, and no saga pays for it; nor does it for what the library looks at in
+spans of strangers.
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, NamedTuple, TypeVar
 
 from opentelemetry.attributes import BoundedAttributes
@@ -36,7 +36,6 @@ class Draft:
     """What is said of a span. Times are nanoseconds since the epoch."""
 
     __slots__ = (
-        "_keep",
         "attributes",
         "context",
         "ended_ns",
@@ -55,13 +54,12 @@ class Draft:
         context: SpanContext,
         parent: SpanContext | None,
         attributes: Attributes,
-        keep: Callable[["Draft"], None],
         *,
         kind: SpanKind = SpanKind.INTERNAL,
         links: Sequence[Link] = (),
         started_ns: int | None = None,
     ) -> None:
-        """*keep* gets it when it has ended. It begins now, if nothing else is said."""
+        """It begins now, if nothing else is said."""
         self.name: Final = name
         self.context: Final = context
         self.parent: Final = parent
@@ -72,7 +70,6 @@ class Draft:
         self.has_failed = False
         self.started_ns: Final = time.time_ns() if started_ns is None else started_ns
         self.ended_ns: int | None = None
-        self._keep = keep
 
     def add_event(self, name: str, attributes: Attributes | None = None, at_ns: int | None = None) -> None:
         """That something happened within it, now if nothing else is said."""
@@ -106,7 +103,6 @@ class Draft:
         ended_ns = time.time_ns() if at_ns is None else at_ns
         # The machine's clock may have been set back meanwhile.
         self.ended_ns = max(ended_ns, self.started_ns)
-        self._keep(self)
 
 
 class Maker:

@@ -19,6 +19,7 @@ from coordinator.adapters.opentelemetry.drafts import Maker
 from coordinator.adapters.opentelemetry.environment import Push, Signal
 from coordinator.adapters.opentelemetry.exporting import AllowedSpans, CountingProcessor
 from coordinator.adapters.opentelemetry.ids import ChosenIds
+from coordinator.adapters.opentelemetry.notebook import Notebook
 from coordinator.adapters.opentelemetry.server import CallerContext, SampledCalls
 from coordinator.adapters.opentelemetry.spans import SagaSpans
 from coordinator.domain.errors import StartupFailed
@@ -50,14 +51,16 @@ class Traces:
         self._provider.add_span_processor(self._processor)
         self._headers = CallerContext(header_ignored)
         propagate.set_global_textmap(self._headers)
-        self.spans = SagaSpans(self._provider, ids, targets, self._processor.keep)
+        self._notebook = Notebook(self._processor.keep)
+        self.spans = SagaSpans(self._provider, ids, targets, self._notebook.note)
 
     def interceptor(self, methods: Collection[str]) -> aio.ServerInterceptor:
         """What makes a span of each call of *methods* that a server answers, if it is sampled."""
-        return SampledCalls(self._provider, self._ids, methods, self._headers, self._processor.keep)
+        return SampledCalls(self._provider, self._ids, methods, self._headers, self._notebook.note)
 
     def close(self) -> None:
         """Send what is left, for at most `CLOSE_S`. Blocks."""
+        self._notebook.write_up()
         # A daemon: a collector that hangs must not keep the process.
         closing = threading.Thread(target=self._processor.shutdown, name="close traces", daemon=True)
         closing.start()

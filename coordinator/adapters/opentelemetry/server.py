@@ -10,7 +10,7 @@ headers it takes a `traceparent` that is one, and nothing else.
 import random
 import re
 from collections.abc import Awaitable, Callable, Collection, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any, Final, TypeAlias, cast
 from urllib.parse import unquote
 
@@ -33,6 +33,7 @@ from opentelemetry.trace import StatusCode as SpanStatus
 from coordinator.adapters.opentelemetry.drafts import Attributes, Draft
 from coordinator.adapters.opentelemetry.handled import handled, handled_span
 from coordinator.adapters.opentelemetry.ids import ChosenIds, span_context, unrecorded_place, written
+from coordinator.adapters.opentelemetry.notebook import Note
 from coordinator.adapters.opentelemetry.sampling import Bounds, place_of, under_caller
 from coordinator.domain.trace import TraceContext, parse_trace
 from coordinator.domain.values import frozen
@@ -112,15 +113,15 @@ class SampledCalls(aio.ServerInterceptor):
         ids: ChosenIds,
         methods: Collection[str],
         headers: CallerContext,
-        keep: Callable[[Draft], None],
+        note: Callable[[Note], None],
     ) -> None:
         """*ids* are those that *provider* gives out. *methods* answer once: a stream lasts as long as its
-        reader likes, and no span is held open for hours. *keep* gets the span of each entry that is over."""
+        reader likes, and no span is held open for hours. *note* gets each entry that is over."""
         self._bounds = Bounds(provider.sampler)
         self._ids = ids
         self._methods = methods
         self._headers = headers
-        self._keep = keep
+        self._note = note
         self._library: aio.ServerInterceptor = aio_server_interceptor(provider)  # type: ignore[no-untyped-call]
 
     async def intercept_service(
@@ -166,20 +167,20 @@ class SampledCalls(aio.ServerInterceptor):
         caller = _caller(default_getter.get(headers, "traceparent")) if headers else None
         trace_id = random.getrandbits(128) or 1 if caller is None else int(caller.trace_id, 16)
         if self._bounds.take(trace_id, caller):
-            return _Sampled(trace_id, caller)
-        if headers:  # else the library does so itself
+            return _Sampled(trace_id, caller, headers)
+        if headers:
             self._headers.check(headers)
         return "" if caller is None else unrecorded_place(trace_id, self._ids.generate_span_id())
 
     def _draft(self, method: str, context: _Context, sampled: "_Sampled") -> Draft:
         """The span of an entry, as the library's would be once it has the names of today."""
-        self._headers.check(dict(context.invocation_metadata() or ()))
+        if sampled.headers:  # of a call, the library has them checked itself
+            self._headers.check(sampled.headers)
         return Draft(
             method,
             span_context(sampled.trace_id, self._ids.generate_span_id()),
             None if sampled.caller is None else place_of(sampled.caller),
             {"rpc.system.name": "grpc", "rpc.method": method, **_peer(context.peer())},
-            self._keep,
             kind=SpanKind.SERVER,
         )
 
@@ -194,10 +195,12 @@ class SampledCalls(aio.ServerInterceptor):
 
 @frozen
 class _Sampled:
-    """A call that is recorded: the id of its trace, and where its caller is in that, if there is one."""
+    """A call that is recorded: the id of its trace, where its caller is in that, if there is one, and those
+    of its headers that are ours to read."""
 
     trace_id: int
     caller: TraceContext | None
+    headers: dict[str, str | bytes]
 
 
 class _SampledEntries(aio.ServerInterceptor):
@@ -235,6 +238,7 @@ class _SampledEntries(aio.ServerInterceptor):
                 return await behaviour(request, context)
             finally:
                 draft.end()
+                calls._note(lambda: draft)
 
         return grpc.unary_unary_rpc_method_handler(answer)
 
@@ -277,6 +281,7 @@ def _caller(traceparent: Sequence[object] | None) -> TraceContext | None:
     return parse_trace(str(traceparent[0])) if traceparent and _is_text(traceparent) else None
 
 
+@lru_cache
 def _peer(peer: str) -> Attributes:
     """Who *peer* is, which gRPC writes as in "ipv4:127.0.0.1:57284"; nobody, behind a socket's path."""
     _, _, place = peer.partition(":")

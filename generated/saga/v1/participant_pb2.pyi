@@ -465,6 +465,11 @@ class PerformRequest(_message.Message):
 
     CALLS_FIELD_NUMBER: _builtins.int
     CANCELLED_FIELD_NUMBER: _builtins.int
+    SAMPLED_BY_CALLER_FIELD_NUMBER: _builtins.int
+    sampled_by_caller: _builtins.bool
+    """In the first greeting: whether the caller decides for all calls of this stream which are recorded in a trace.
+    One without a `traceparent` is not, then, and a participant begins no trace of its own for it.
+    """
     @_builtins.property
     def calls(self) -> _containers.RepeatedCompositeFieldContainer[Global___NumberedCall]:
         """In the order in which they were asked for."""
@@ -480,10 +485,11 @@ class PerformRequest(_message.Message):
         *,
         calls: _abc.Iterable[Global___NumberedCall] | None = ...,
         cancelled: _abc.Iterable[_builtins.int] | None = ...,
+        sampled_by_caller: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "cancelled", b"cancelled"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["calls", b"calls", "cancelled", b"cancelled", "sampled_by_caller", b"sampled_by_caller"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -503,7 +509,9 @@ class NumberedCall(_message.Message):
     number: _builtins.int
     """Tells the calls of a stream apart: from 1, each one larger than the one before."""
     traceparent: _builtins.str
-    """What it goes on with where the saga is followed: the header of W3C Trace Context. Empty: nothing."""
+    """What it goes on with where the saga is followed: the header of W3C Trace Context. Empty: nothing, and nothing
+    is recorded of it, if its stream is `sampled_by_caller`.
+    """
     @_builtins.property
     def timeout(self) -> _duration_pb2.Duration:
         """How long its answer is waited for from here on, as a call's deadline. Absent: for as long as it takes."""

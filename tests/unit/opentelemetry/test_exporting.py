@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from threading import Event
 
 import pytest
@@ -11,13 +11,11 @@ from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
 from opentelemetry.trace import Link, SpanKind, Status, StatusCode
 
-from coordinator.adapters.opentelemetry.attempt import AttemptSpan
 from coordinator.adapters.opentelemetry.delivery import Deliveries, Delivery
 from coordinator.adapters.opentelemetry.drafts import SCHEMA_URL, SCOPE, Attributes, Draft, Maker
 from coordinator.adapters.opentelemetry.environment import Push, Wanted
 from coordinator.adapters.opentelemetry.exporting import AllowedSpans, CountingProcessor, allowed
 from coordinator.adapters.opentelemetry.ids import span_context
-from coordinator.domain.outcomes import NoProof, Unproved
 
 SECRET = "canary-7d1f"
 PUSH = Push("otlp", "grpc", "collector:4317")
@@ -107,14 +105,14 @@ def a_maker() -> Maker:
     return Maker(Resource({"service.name": "a test"}))
 
 
-def a_draft(keep: Callable[[Draft], None]) -> Draft:
+def a_draft() -> Draft:
     """One that has everything a span can have, and has not ended."""
     trace_id = 0xABCD
     context, parent = span_context(trace_id, 2), span_context(trace_id, 3)
     attributes: Attributes = {"saga.id": "s-1", "saga.attempt": 1}
     links = (Link(span_context(trace_id, 4), {"saga.link": "undoes"}),)
     draft = Draft(
-        "Execute a", context, parent, attributes, keep, kind=SpanKind.CLIENT, links=links, started_ns=1_000
+        "Execute a", context, parent, attributes, kind=SpanKind.CLIENT, links=links, started_ns=1_000
     )
     draft.add_event("saga.retry", {"saga.attempt": 1}, 2_000)
     draft.add_event("saga.dead_letter")
@@ -128,11 +126,13 @@ def test_what_was_noted_of_a_span_is_what_is_sent(monkeypatch: pytest.MonkeyPatc
     delivery, peer = a_delivery(), Peer(SpanExportResult.SUCCESS)
     processor = CountingProcessor(AllowedSpans(peer, delivery, a_maker()), delivery)
     before = time.time_ns()
-    a_draft(processor.keep).end(3_000)
-    a_draft(processor.keep).end()
-    open_one = a_draft(processor.keep)
+    one, another = a_draft(), a_draft()
+    one.end(3_000)
+    another.end()
+    processor.keep(one)
+    processor.keep(another)
     processor.shutdown()  # type: ignore[no-untyped-call]
-    assert (delivery.sent, delivery.lost, open_one.ended_ns) == (2, 0, None)
+    assert (delivery.sent, delivery.lost) == (2, 0)
     first, second = peer.spans
     assert (first.name, first.kind) == ("Execute a", SpanKind.CLIENT)
     assert first.context == span_context(0xABCD, 2)
@@ -154,28 +154,14 @@ def test_what_was_noted_of_a_span_is_what_is_sent(monkeypatch: pytest.MonkeyPatc
 
 
 def test_no_span_ends_before_it_begins_though_the_clock_was_set_back() -> None:
-    kept: list[Draft] = []
-    a_draft(kept.append).end(500)
-    span = a_maker().made(kept[0])
+    draft = a_draft()
+    draft.end(500)
+    span = a_maker().made(draft)
     assert (span.start_time, span.end_time) == (1_000, 1_000)
 
 
-def test_of_a_call_that_was_abandoned_nothing_more_is_said_when_its_answer_comes() -> None:
-    kept: list[Draft] = []
-    attempt = AttemptSpan(a_draft(kept.append), "")
-    attempt.abandoned()
-    (draft,) = kept
-    before = dict(draft.attributes)
-    # The thread that sends may be reading it.
-    attempt.answered(NoProof(Unproved.TRANSIENT, "UNAVAILABLE", ""))
-    attempt.abandoned()
-    assert (kept, draft.attributes) == ([draft], before)
-    assert before["saga.outcome"] == "ABANDONED"
-
-
 def test_of_a_span_that_has_ended_nothing_more_is_said() -> None:
-    kept: list[Draft] = []
-    draft = a_draft(kept.append)
+    draft = a_draft()
     draft.set_attribute("saga.code", "NO")
     draft.add_link(span_context(0xABCD, 5))
     assert draft.is_recording()
@@ -192,9 +178,9 @@ def test_the_limits_of_the_environment_hold_for_our_spans_too(monkeypatch: pytes
     monkeypatch.setenv("OTEL_SPAN_ATTRIBUTE_VALUE_LENGTH_LIMIT", "2")
     monkeypatch.setenv("OTEL_SPAN_EVENT_COUNT_LIMIT", "1")
     monkeypatch.setenv("OTEL_SPAN_LINK_COUNT_LIMIT", "0")
-    kept: list[Draft] = []
-    a_draft(kept.append).end()
-    span = a_maker().made(kept[0])
+    draft = a_draft()
+    draft.end()
+    span = a_maker().made(draft)
     assert span.attributes == {"saga.id": "s-", "saga.attempt": 1, "saga.outcome": "SU"}
     assert [event.name for event in span.events] == ["saga.dead_letter"]
     assert not span.links

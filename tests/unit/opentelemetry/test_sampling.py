@@ -69,11 +69,11 @@ class Calls:
         self.places: list[str] = []
         self.followers: list[object] = []
         self.recorded = Recorded(sampler)
-        self._spans = SagaSpans(self.recorded.provider, self.recorded.ids, {}, self.recorded.keep)
+        self._spans = SagaSpans(self.recorded.provider, self.recorded.ids, {}, self.recorded.note)
         headers = CallerContext(self.ignored.append)
         monkeypatch.setattr(propagate, "get_global_textmap", lambda: headers)
         around = SampledCalls(
-            self.recorded.provider, self.recorded.ids, [METHOD], headers, self.recorded.keep
+            self.recorded.provider, self.recorded.ids, [METHOD], headers, self.recorded.note
         )
         self._around = around.for_entries() if are_entries else around
 
