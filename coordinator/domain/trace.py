@@ -1,7 +1,6 @@
 """A place in a trace, as text: the `traceparent` of W3C Trace Context (Recommendation, level 1)."""
 
 import re
-from functools import lru_cache
 from typing import Final
 
 from coordinator.domain.values import frozen
@@ -13,8 +12,6 @@ UNRECORDED: Final = "-00"
 """What the text of a place ends with whose trace is not recorded, and which was written here."""
 RECORDED: Final = "-01"
 """The same, if it is recorded."""
-_CHARS: Final = 55
-"""Of all that this version writes."""
 _ID_DIGITS: Final = 32
 """Of a trace and of a UUID alike."""
 
@@ -33,8 +30,16 @@ class TraceContext:
 
 def parse_trace(text: str) -> TraceContext | None:
     """What *text* names; None where it is empty, or breaks a rule of the recommendation (3.2.2)."""
-    # A saga's own is asked for at each of its steps. What is longer is a stranger's, of any length.
-    return _kept(text) if len(text) <= _CHARS else _parse(text)
+    match = _TRACEPARENT.fullmatch(text)
+    if match is None:
+        return None
+    version, trace_id, span_id, flags, more = match.groups()
+    # A later version may have more behind it, this one may not.
+    if version == "ff" or (version == "00" and more is not None):
+        return None
+    if trace_id == "0" * 32 or span_id == "0" * 16:
+        return None
+    return TraceContext(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
 
 
 def recorded_trace(text: str) -> TraceContext | None:
@@ -62,19 +67,3 @@ def trace_ids(text: str) -> tuple[str, str] | None:
     """The trace id and the span id of *text*, for those who ask once; None where it was not written here."""
     match = _OF_THIS_VERSION.fullmatch(text)
     return None if match is None else (match[1], match[2])
-
-
-def _parse(text: str) -> TraceContext | None:
-    match = _TRACEPARENT.fullmatch(text)
-    if match is None:
-        return None
-    version, trace_id, span_id, flags, more = match.groups()
-    # A later version may have more behind it, this one may not.
-    if version == "ff" or (version == "00" and more is not None):
-        return None
-    if trace_id == "0" * 32 or span_id == "0" * 16:
-        return None
-    return TraceContext(trace_id, span_id, bool(int(flags, 16) & _SAMPLED))
-
-
-_kept: Final = lru_cache(maxsize=4_096)(_parse)

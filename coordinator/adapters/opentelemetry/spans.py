@@ -7,7 +7,8 @@ lasts. Nobody's words enter: names, codes, numbers.
 
 import time
 from collections.abc import Callable, Mapping
-from functools import lru_cache, partial
+from functools import partial
+from typing import Final
 
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.trace import SpanContext
@@ -30,9 +31,11 @@ from coordinator.domain.events import (
 from coordinator.domain.saga import Saga
 from coordinator.domain.saga import Status as SagaStatus
 from coordinator.domain.summary import SagaSummary
-from coordinator.domain.trace import UNRECORDED, TraceContext, recorded_trace, unsampled
+from coordinator.domain.trace import TraceContext, recorded_trace, unsampled
 from coordinator.ports.participants import Call
 from coordinator.ports.tracing import Attempt
+
+_PLACES_MAX: Final = 1_024
 
 
 class SagaSpans:
@@ -51,8 +54,8 @@ class SagaSpans:
         self._ids = ids
         self._servers = {service: _server(target) for service, target in targets.items()}
         self._note = note
-        # A saga's place is asked for by each of its steps.
-        self._recorded = lru_cache(maxsize=1_024)(self._read)
+        self._places: dict[str, SpanContext] = {}
+        """Those of sagas that are recorded, by their text: each step asks for its saga's."""
 
     def begin(self) -> str:
         call = handled.get()
@@ -64,7 +67,11 @@ class SagaSpans:
         else:
             trace_id = self._ids.generate_trace_id()
             sampled = self._bounds.take(trace_id, None)
-        return str(TraceContext(f"{trace_id:032x}", f"{self._ids.generate_span_id():016x}", sampled))
+        span_id = self._ids.generate_span_id()
+        trace = str(TraceContext(f"{trace_id:032x}", f"{span_id:016x}", sampled))
+        if sampled:
+            self._remember(trace, span_context(trace_id, span_id))
+        return trace
 
     def unrecorded(self, trace: str) -> str:
         return unsampled(trace)
@@ -88,8 +95,8 @@ class SagaSpans:
             call.add_link(context)
 
     def attempt(self, saga: Saga, call: Call) -> Attempt | None:
-        # Those whose caller's trace is not recorded are seen at a glance.
-        if saga.trace.endswith(UNRECORDED) or (place := self._recorded(saga.trace)) is None:
+        place = self._recorded(saga.trace)
+        if place is None:
             return None
         server = self._servers.get(call.service, {})
         return AttemptSpan(saga, call, place, self._ids.generate_span_id, server, self._note)
@@ -104,16 +111,26 @@ class SagaSpans:
         if place is not None:
             self._note(partial(self._rested, summary, place, time.time_ns()))
 
-    def _read(self, trace: str) -> SpanContext | None:
+    def _recorded(self, trace: str) -> SpanContext | None:
         """The place that *trace* names, if its trace is recorded: by what was said when it began, and by the
         sampler of this process."""
+        place = self._places.get(trace)
+        if place is not None:
+            return place
         context = recorded_trace(trace)
         if context is None:
             return None
         trace_id = int(context.trace_id, 16)
-        return (
-            span_context(trace_id, int(context.span_id, 16)) if self._bounds.take(trace_id, context) else None
-        )
+        if not self._bounds.take(trace_id, context):
+            return None
+        place = span_context(trace_id, int(context.span_id, 16))
+        self._remember(trace, place)
+        return place
+
+    def _remember(self, trace: str, place: SpanContext) -> None:
+        if len(self._places) >= _PLACES_MAX:
+            self._places.clear()
+        self._places[trace] = place
 
     def _started(self, saga: Saga, place: SpanContext, caller: SpanContext, at_ns: int) -> Draft:
         # Told with the start of the saga, whose end nobody could wait for: the span is its becoming durable.
