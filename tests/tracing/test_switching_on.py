@@ -130,6 +130,32 @@ def test_credentials_of_a_collector_are_sent_and_not_shown(tmp_path: Path) -> No
         assert SECRET not in log.read_text(), log.name
 
 
+def test_what_the_coordinator_does_not_record_nobody_does_and_of_the_rest_nothing_is_lost(
+    tmp_path: Path,
+) -> None:
+    followed = f"00-{uuid.uuid4().hex}-00f067aa0ba902b7-01"
+    with Collector() as collector:
+        with Cluster(
+            tmp_path,
+            listen="127.0.0.1:0",
+            settings={"OTEL_TRACES_SAMPLER": "parentbased_traceidratio", "OTEL_TRACES_SAMPLER_ARG": "0"},
+            environment=collector.environment,
+        ) as cluster:
+            cluster.start()
+            with grpc.insecure_channel(cluster.address) as channel:
+                place = orders_pb2_grpc.OrderPlacementServiceStub(channel).PlaceOrder
+                for number in range(3):
+                    placed = place(an_order(f"o-{number}", "u-1", "no-secret"), timeout=20)
+                    assert placed.error_message == ""
+                metadata = (("traceparent", followed),)
+                place(an_order("o-followed", "u-1", "no-secret"), timeout=20, metadata=metadata)
+        # What was noted a moment ago, too, has been sent by now.
+        spans = collector.received.spans
+    assert {span.trace_id for span in spans} == {followed[3:35]}
+    assert len([span for span in spans if span.service == "saga-participants"]) == 4
+    assert "saga PlaceOrder ended" in {span.name for span in spans}
+
+
 def test_headers_that_break_the_rules_are_counted_and_cost_no_order(shop: Shop) -> None:
     def counted() -> dict[str, float]:
         with urllib.request.urlopen(f"http://{shop.cluster.http_address}/metrics", timeout=10) as answer:

@@ -248,6 +248,21 @@ async def test_a_hundred_thousand_ids_and_names_make_no_more_series_than_a_hundr
     assert all(set(example.labels) == {"trace_id", "span_id"} for example in examples)
 
 
+async def test_an_example_leads_to_a_trace_that_is_recorded_or_there_is_none() -> None:
+    told = telemetry()
+    page = Scraper(told).page
+    place = f"00-{'a' * 32}-{'b' * 16}"
+    for trace in ("", f"{place}-00", "no-01"):
+        told.saga_rested("Order", Status.COMPLETED, 1.0, trace)
+        told.attempt_ended("Stock", Direction.FORWARD, ANSWERS[0], 1.0, trace)
+        assert b"trace_id" not in (await page.text("application/openmetrics-text"))[0], trace
+    told.attempt_ended("Stock", Direction.FORWARD, ANSWERS[0], 1.0, f"{place}-01")
+    text, _ = await page.text("application/openmetrics-text")
+    examples = [line.partition("# ")[2] for line in text.decode().splitlines() if "trace_id" in line]
+    (example,) = examples
+    assert example.startswith(f'{{span_id="{"b" * 16}",trace_id="{"a" * 32}"}} 1.0 ')
+
+
 async def test_what_is_registered_is_there_at_once_and_of_thousands_only_the_first_have_names() -> None:
     told = telemetry()
     scraper = Scraper(told)
