@@ -13,6 +13,7 @@ from opentelemetry.sdk.trace.sampling import ALWAYS_OFF, ParentBasedTraceIdRatio
 from opentelemetry.trace import StatusCode
 
 from coordinator.adapters.memory import MemoryJournal
+from coordinator.adapters.opentelemetry import spans
 from coordinator.adapters.opentelemetry.drafts import Maker
 from coordinator.adapters.opentelemetry.handled import handled
 from coordinator.adapters.opentelemetry.ids import ChosenIds
@@ -405,6 +406,28 @@ async def test_a_call_of_another_trace_leads_to_that_of_its_saga(followed: Follo
         context = followed.one(name).context
         assert context is not None
         assert context.trace_id != begun.trace_id
+
+
+async def test_of_places_only_so_many_are_kept_and_no_saga_loses_its_own(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spans, "PLACES_MAX", 2)
+    async with House(define("a", "b"), tracing=followed.spans) as house:
+        held = [house.services.hold("b") for _ in range(5)]
+        sagas = [await house.start() for _ in held]
+        for one in held:
+            await soon(one.arrived)
+            one.answer()
+        for saga_id in sagas:
+            await house.end(saga_id)
+            (trace_id,) = {
+                span.context.trace_id
+                for span in followed.ended
+                if span.context is not None and attribute(span, "saga.id") == saga_id
+            }
+            assert (await house.saga(saga_id)).trace[3:35] == f"{trace_id:032x}"
+    assert followed.names().count("Execute b") == len(sagas)
+    assert len(followed.spans._places) <= 2
 
 
 async def test_where_nobody_follows_nothing_is_kept_or_sent() -> None:

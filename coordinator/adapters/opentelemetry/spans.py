@@ -35,7 +35,7 @@ from coordinator.domain.trace import TraceContext, recorded_trace, unsampled
 from coordinator.ports.participants import Call
 from coordinator.ports.tracing import Attempt
 
-_PLACES_MAX: Final = 1_024
+PLACES_MAX: Final = 1_024
 
 
 class SagaSpans:
@@ -128,7 +128,7 @@ class SagaSpans:
         return place
 
     def _remember(self, trace: str, place: SpanContext) -> None:
-        if len(self._places) >= _PLACES_MAX:
+        if len(self._places) >= PLACES_MAX:
             self._places.clear()
         self._places[trace] = place
 

@@ -66,6 +66,24 @@ async def test_at_the_end_all_is_written_up_that_is_left() -> None:
     assert ids(kept) == [1]
 
 
+async def test_a_note_that_cannot_be_written_up_costs_no_other_and_is_told_without_its_words(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def broken() -> Draft:
+        raise RuntimeError("tok-canary")
+
+    kept: list[Draft] = []
+    book = Notebook(kept.append)
+    for note in (a_note(1), broken, a_note(2)):
+        book.note(note)
+    book.write_up()
+    assert ids(kept) == [1, 2]
+    (record,) = caplog.records
+    assert record.getMessage() == "a span is lost by a fault of ours: RuntimeError"
+    (at,) = record.__dict__["at"]
+    assert at.startswith("broken (test_notebook.py:")
+
+
 def an_attempt(notes: list[Note]) -> AttemptSpan:
     key = execute_key(SAGA.id, A, SAGA.step(A).round)
     call = ExecuteCall(key, SAGA.id, "Order", "a_service", A, "do", 1, FencingToken(1), "{}")
