@@ -57,6 +57,9 @@ class CountingProcessor(BatchSpanProcessor):
     def __init__(self, exporter: AllowedSpans, delivery: Delivery) -> None:
         queue_max: int = self._default_max_queue_size()  # type: ignore[no-untyped-call]
         batch_max: int = self._default_max_export_batch_size()  # type: ignore[no-untyped-call]
+        delay_ms: float = self._default_schedule_delay_millis()  # type: ignore[no-untyped-call]
+        self.delay_s: Final = delay_ms / 1000
+        """How long a span that has ended waits for others at most."""
         # The library refuses a batch that is larger than the queue, also where only one of them was set.
         super().__init__(exporter, queue_max, max_export_batch_size=min(batch_max, queue_max))
         self._exporter = exporter

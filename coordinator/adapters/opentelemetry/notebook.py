@@ -16,7 +16,7 @@ from coordinator.adapters.opentelemetry.drafts import Draft
 
 _log = logging.getLogger(__name__)
 
-HELD_S: Final = 0.5
+HELD_S_MAX: Final = 0.5
 NOTES_MAX: Final = 32
 """A note holds on to all that it is about, also to what participants were sent and have answered."""
 
@@ -27,9 +27,10 @@ Note = Callable[[], Draft]
 class Notebook:
     """Used on the event loop. What is noted there is written up when there is enough of it, or soon."""
 
-    def __init__(self, keep: Callable[[Draft], None]) -> None:
-        """*keep* gets each draft."""
+    def __init__(self, keep: Callable[[Draft], None], *, held_s: float = HELD_S_MAX) -> None:
+        """*keep* gets each draft. A note waits for *held_s* at most, and no longer than `HELD_S_MAX`."""
         self._keep = keep
+        self._held_s = min(held_s, HELD_S_MAX)
         self._notes: list[Note] = []
         self._timer: asyncio.TimerHandle | None = None
 
@@ -39,7 +40,7 @@ class Notebook:
         if len(self._notes) >= NOTES_MAX:
             self.write_up()
         elif self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(HELD_S, self._in_time)
+            self._timer = asyncio.get_running_loop().call_later(self._held_s, self._in_time)
 
     def write_up(self) -> None:
         """Make the drafts of all that is noted."""

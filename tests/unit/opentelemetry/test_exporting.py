@@ -153,6 +153,16 @@ def test_what_was_noted_of_a_span_is_what_is_sent(monkeypatch: pytest.MonkeyPatc
     assert before <= second.end_time <= time.time_ns()
 
 
+def test_how_long_a_span_waits_for_others_is_what_the_environment_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "20")
+    delivery = a_delivery()
+    processor = CountingProcessor(AllowedSpans(Peer(SpanExportResult.SUCCESS), delivery, a_maker()), delivery)
+    processor.shutdown()  # type: ignore[no-untyped-call]
+    assert processor.delay_s == 0.02
+
+
 def test_no_span_ends_before_it_begins_though_the_clock_was_set_back() -> None:
     draft = a_draft()
     draft.end(500)

@@ -45,10 +45,13 @@ async def test_what_is_noted_is_written_up_by_the_dozen_and_in_order() -> None:
     assert ids(kept) == list(range(1, NOTES_MAX + 1))
 
 
-async def test_nothing_waits_long_for_others_to_come(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(notebook, "HELD_S", 0.01)
+@pytest.mark.parametrize(("held_s", "held_s_max"), [(0.01, 3600.0), (3600.0, 0.01)])
+async def test_nothing_waits_long_for_others_to_come(
+    held_s: float, held_s_max: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notebook, "HELD_S_MAX", held_s_max)
     kept: list[Draft] = []
-    book = Notebook(kept.append)
+    book = Notebook(kept.append, held_s=held_s)
     for number in (1, 2):  # the first time is not the only one
         book.note(a_note(number))
         async with asyncio.timeout(5.0):
