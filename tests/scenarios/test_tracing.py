@@ -39,6 +39,7 @@ from coordinator.ports.participants import Call, CompensateCall, ExecuteCall
 from coordinator.ports.tracing import Attempt
 from coordinator.simulation.world import Reaction
 from tests.scenarios.house import House, JournalAround, define, settled, soon, step, until
+from tests.scenarios.test_breakdowns import STALE
 from tests.scenarios.test_operators import act
 
 
@@ -406,6 +407,16 @@ async def test_a_call_of_another_trace_leads_to_that_of_its_saga(followed: Follo
         context = followed.one(name).context
         assert context is not None
         assert context.trace_id != begun.trace_id
+
+
+async def test_the_call_of_a_saga_that_another_coordinator_drives_leaves_no_span_open(
+    followed: Followed,
+) -> None:
+    async with House(define("a"), tracing=followed.spans) as house:
+        house.services.plan("a", "do", STALE)
+        assert (await house.run()).status is Status.DEAD_LETTERED
+    span = followed.one("Execute a")
+    assert attribute(span, "saga.outcome") == attribute(span, "error.type") == "ABANDONED"
 
 
 async def test_of_places_only_so_many_are_kept_and_no_saga_loses_its_own(

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from opentelemetry.trace import get_current_span
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from coordinator.domain.trace import TraceContext, parse_trace, recorded_trace, trace_ids
+from coordinator.domain.trace import TraceContext, own_trace, parse_trace, recorded_trace, trace_ids
 
 TRACE_ID, SPAN_ID = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 
@@ -59,6 +59,15 @@ def test_a_place_that_is_recorded_is_found_and_no_other() -> None:
 def test_what_is_none(text: str) -> None:
     assert parse_trace(text) is None
     assert trace_ids(text) is None
+
+
+def test_a_saga_that_nobody_records_has_a_place_with_its_own_digits() -> None:
+    own = own_trace("01a22c09-cdc1-77ae-be74-ed919dfe833f")
+    assert own == "00-01a22c09cdc177aebe74ed919dfe833f-be74ed919dfe833f-00"
+    place = parse_trace(own)
+    assert place is not None
+    assert not place.sampled
+    assert own_trace("s-1") == ""
 
 
 @given(st.from_regex(r"\A[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}\Z"))
