@@ -109,9 +109,9 @@ def _span_exporter(push: Push) -> SpanExporter:
         return ConsoleSpanExporter(out=sys.stderr)
     try:
         if push.protocol == "grpc":
-            from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
+            from coordinator.adapters.opentelemetry.otlp import SpansOverGrpc
 
-            return OTLPSpanExporter(compression=grpc_compression(push))
+            return SpansOverGrpc(compression=grpc_compression(push))
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as OverHttp
 
         return OverHttp()
