@@ -1,7 +1,12 @@
 """`python -m coordinator`: run a coordinator with the settings of the environment."""
 
+import signal
 import sys
 from typing import Final, NoReturn
+
+# What follows takes a while to load. Ctrl-C meanwhile is no error of ours to be shown with a traceback.
+if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 NOT_STARTED: Final = 2
 """The exit code, as `bootstrap.EXIT_NOT_STARTED`, also where that cannot be loaded."""

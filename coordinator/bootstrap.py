@@ -99,7 +99,7 @@ def _collect_less_often() -> None:
 
 
 async def serve(settings: Settings, asked: Wanted = NOTHING_ASKED) -> int:
-    """Serve until SIGTERM, SIGINT or a failing journal. *asked* is what goes to an OpenTelemetry collector.
+    """Serve until a signal or a failing journal. *asked* is what goes to an OpenTelemetry collector.
 
     Raises:
         StartupFailed: with one sentence for the person who starts it.
@@ -139,6 +139,7 @@ async def serve(settings: Settings, asked: Wanted = NOTHING_ASKED) -> int:
             message_bytes_max=settings.message_bytes_max,
             around=followed.around,
             follower=followed.follower,
+            start_had_no_room=partial(telemetry.start_refused, "OVERLOADED"),
         )
         page = MetricsPage(
             telemetry,
@@ -357,4 +358,7 @@ def _stop_signal() -> asyncio.Future[None]:
 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, ask)
+    # Its terminal was closed. Whoever starts it by `nohup` wants it to go on.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, ask)
     return stop

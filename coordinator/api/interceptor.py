@@ -64,11 +64,19 @@ def of_entries(around: aio.ServerInterceptor) -> aio.ServerInterceptor:
 class CallInterceptor(aio.ServerInterceptor):
     """Gate, error table, access log and registry of running calls, for the services of this project."""
 
-    def __init__(self, follower: Callable[[], Ended | None] = lambda: None, *, calls_open_max: int) -> None:
+    def __init__(
+        self,
+        follower: Callable[[], Ended | None] = lambda: None,
+        *,
+        calls_open_max: int,
+        had_no_room: Callable[[str], None] = lambda method: None,
+    ) -> None:
         """*follower* says of the call that begins who follows it; None for nobody. Beyond *calls_open_max*
-        callers are refused; operators never are, since they come where there is too much of something."""
+        callers are refused, and *had_no_room* is told of what method; operators never are, since they come
+        where there is too much of something."""
         self._follower = follower
         self._calls_open_max = calls_open_max
+        self._had_no_room = had_no_room
         self._calls_open = 0
         self.is_open = False
         """Whether sagas may be asked for; until then every call is answered UNAVAILABLE."""
@@ -144,7 +152,7 @@ class CallInterceptor(aio.ServerInterceptor):
                 try:
                     self._check_gate()
                     if needs_place:
-                        self._check_room()
+                        self._check_room(method)
                         self._calls_open += 1
                         has_place = True
                     check_readable(request)
@@ -185,8 +193,9 @@ class CallInterceptor(aio.ServerInterceptor):
                 "written, ask again"
             )
 
-    def _check_room(self) -> None:
+    def _check_room(self, method: str) -> None:
         if self._calls_open >= self._calls_open_max:
+            self._had_no_room(method)
             raise Overloaded(
                 f"{self._calls_open_max} calls are open, which is this coordinator's limit; nothing was "
                 "written, try again later"

@@ -14,10 +14,10 @@ from typing import Final
 from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
-from coordinator.api.coordinator import CoordinatorServicer
+from coordinator.api.coordinator import STARTS, CoordinatorServicer
 from coordinator.api.interceptor import CallInterceptor, Ended, of_entries
 from coordinator.api.operator import OperatorServicer
-from coordinator.api.orders import OrderPlacementServicer, orders_door
+from coordinator.api.orders import ORDERS, OrderPlacementServicer, orders_door
 from coordinator.api.reflection import add_reflection
 from coordinator.api.streams import Streams
 from coordinator.domain.errors import StartupFailed
@@ -40,6 +40,7 @@ UNARY_METHODS: Final = frozenset(
     if not method.server_streaming
 )
 """As they stand on the wire: each is answered once."""
+_STARTS: Final = frozenset({STARTS.method, ORDERS.method})
 CALLS_OPEN_MAX: Final = 10_000
 CALLS_RESERVED: Final = 1_000
 """How many more may be open of those that look after us, however many wait for sagas: health checks,
@@ -69,11 +70,22 @@ class ApiServer:
         calls_open_max: int = CALLS_OPEN_MAX,
         around: Sequence[aio.ServerInterceptor] = (),
         follower: Callable[[], Ended | None] = lambda: None,
+        start_had_no_room: Callable[[], None] = lambda: None,
     ) -> None:
-        """*around* are interceptors that stand around ours; *follower* is as in `CallInterceptor`."""
-        self._interceptor = CallInterceptor(follower, calls_open_max=calls_open_max)
+        """*around* are interceptors that stand around ours; *follower* is as in `CallInterceptor`.
+        *start_had_no_room* is told of each start that is refused unread, because there are too many calls."""
+
+        def had_no_room(method: str) -> None:
+            if method in _STARTS:
+                start_had_no_room()
+
+        self._interceptor = CallInterceptor(follower, calls_open_max=calls_open_max, had_no_room=had_no_room)
         # A stream may have as many entries under way as there may be calls.
-        self._streams = Streams([*map(of_entries, (*around, self._interceptor))], entries_max=calls_open_max)
+        self._streams = Streams(
+            [*map(of_entries, (*around, self._interceptor))],
+            entries_max=calls_open_max,
+            had_no_room=had_no_room,
+        )
         self._health = health.aio.HealthServicer()
         self._server = aio.server(
             interceptors=[*around, self._interceptor],

@@ -57,8 +57,9 @@ class _Room:
     """For entries of all streams together. Each has a place from when it is read until its answer is written:
     one whose answer nobody takes costs memory, too."""
 
-    def __init__(self, entries_max: int) -> None:
+    def __init__(self, entries_max: int, had_no_room: Callable[[str], None]) -> None:
         self.entries_max: Final = entries_max
+        self.had_no_room: Final = had_no_room
         self.taken = 0
         self.pace: Final = asyncio.Lock()
         """Held for a turn of the event loop: however many streams have much to read, each turn has little."""
@@ -73,11 +74,18 @@ class _Room:
 class Streams:
     """All streams that are open; each of them holds at most *entries_max* entries, as `_Room` counts them."""
 
-    def __init__(self, around: Sequence[aio.ServerInterceptor], *, entries_max: int) -> None:
-        """*around* stand around each entry as they do around a call, the outermost first."""
+    def __init__(
+        self,
+        around: Sequence[aio.ServerInterceptor],
+        *,
+        entries_max: int,
+        had_no_room: Callable[[str], None] = lambda method: None,
+    ) -> None:
+        """*around* stand around each entry as they do around a call, the outermost first. *had_no_room* is
+        told of each entry that is refused for want of room what method it is a call of."""
         self._around = around
         self._entries_max = entries_max
-        self._room = _Room(FULL_STREAMS_MAX * entries_max)
+        self._room = _Room(FULL_STREAMS_MAX * entries_max, had_no_room)
         self._open: set[_Stream] = set()
         self._is_draining = False
 
@@ -197,6 +205,7 @@ class _Stream:
                     self._room_of_all.taken += 1
                     self._open[entry.number] = loop.create_task(self._answer(entry, loop.time()))
                 else:
+                    self._room_of_all.had_no_room(self._kind.method)
                     self._refused.append(entry.number)
                     self._news.set()
             # Once each, however often a batch may name it.

@@ -91,7 +91,7 @@ def _root(
     add_help_option=False, context_settings={"allow_extra_args": True, "ignore_unknown_options": True}
 )
 def serve(context: typer.Context) -> int:
-    """Run a coordinator until SIGTERM or Ctrl-C."""
+    """Run a coordinator until SIGTERM, SIGHUP or Ctrl-C."""
     from coordinator.cli.commands import serve
 
     return serve.run(context.args)

@@ -23,7 +23,8 @@ class Telemetry(Protocol):
         ...
 
     def start_refused(self, reason: str) -> None:
-        """A start that was in order was not taken, by the limits (`OVERLOADED`) or by a stop (`DRAINING`)."""
+        """A start was not taken, by the limits (`OVERLOADED`) or by a stop (`DRAINING`). It was in order, or
+        nobody looked."""
         ...
 
     def saga_rested(self, saga_name: str, status: Status, duration_s: float, trace: str) -> None:

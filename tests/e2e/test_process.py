@@ -342,6 +342,52 @@ def test_a_coordinator_without_a_stderr_serves_stops_and_keeps_its_exit_codes(
     assert (refused.returncode, refused.stdout) == (2, b"")
 
 
+@pytest.mark.parametrize("around", [[], ["nohup"]])
+def test_a_terminal_that_is_closed_stops_it_unless_it_was_started_to_outlive_that(
+    tmp_path: Path, around: list[str]
+) -> None:
+    with started(tmp_path, *around) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[-1]
+        process.send_signal(signal.SIGHUP)
+        if around:
+            time.sleep(0.3)
+            with grpc.insecure_channel(address) as channel:
+                assert health_of(channel) == health_pb2.HealthCheckResponse.SERVING
+            process.send_signal(signal.SIGTERM)
+        _, log = process.communicate(timeout=20)
+        assert process.returncode == 0
+    assert json.loads(log.splitlines()[-1])["message"] == "stopped"
+
+
+def test_ctrl_c_while_it_is_loaded_is_no_fault_of_ours(tmp_path: Path) -> None:
+    with started(tmp_path) as process:
+        loaded = Path(f"/proc/{process.pid}/maps")
+        while "cygrpc" not in loaded.read_text():
+            time.sleep(0.001)
+        process.send_signal(signal.SIGINT)
+        said = process.communicate(timeout=20)
+        assert process.returncode in (-signal.SIGINT, 0)
+    assert "Traceback" not in "".join(said)
+
+
+@contextmanager
+def started(tmp_path: Path, *around: str) -> Iterator["subprocess.Popen[str]"]:
+    """A coordinator, by the command *around* if there is one."""
+    with subprocess.Popen(
+        [*around, sys.executable, "-m", "coordinator"],
+        env=environment(tmp_path),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
 @contextmanager
 def silenced(tmp_path: Path, command: list[str], stdout: str) -> Iterator["subprocess.Popen[str]"]:
     """A coordinator whose stdout takes nothing."""

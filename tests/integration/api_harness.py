@@ -244,6 +244,7 @@ async def coordinator(
     calls_open_max: int = 1000,
     around: Sequence[grpc.aio.ServerInterceptor] = (),
     follower: Callable[[], Ended | None] = lambda: None,
+    start_had_no_room: Callable[[], None] = lambda: None,
     journal: Any = None,
 ) -> AsyncIterator[Coordinator]:
     """A running coordinator, stopped at the end as bootstrap stops it; on *journal* if there is one."""
@@ -286,6 +287,7 @@ async def coordinator(
         calls_open_max=calls_open_max,
         around=around,
         follower=follower,
+        start_had_no_room=start_had_no_room,
     )
     address = await server.bind("127.0.0.1:0")
     await server.start()

@@ -6,7 +6,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -155,9 +155,11 @@ async def test_a_stop_aborts_what_runs_longer_than_its_grace_and_leaves_no_handl
 
 
 @asynccontextmanager
-async def full(calls_open_max: int = 3) -> AsyncIterator[tuple[Coordinator, list[Any]]]:
+async def full(
+    calls_open_max: int = 3, *, start_had_no_room: Callable[[], None] = lambda: None
+) -> AsyncIterator[tuple[Coordinator, list[Any]]]:
     """A coordinator with as many callers as it lets in, and their calls: each waits for its saga."""
-    async with coordinator(calls_open_max=calls_open_max) as c:
+    async with coordinator(calls_open_max=calls_open_max, start_had_no_room=start_had_no_room) as c:
         c.participants.hold("createOrder")
         placed = [c.orders.PlaceOrder(order(f"o-{n}")) for n in range(calls_open_max)]
         waiting = [asyncio.ensure_future(_awaited(call)) for call in placed]
@@ -169,9 +171,11 @@ async def full(calls_open_max: int = 3) -> AsyncIterator[tuple[Coordinator, list
 
 async def test_more_open_calls_than_allowed_are_refused_at_once(caplog: pytest.LogCaptureFixture) -> None:
     hear_everything(caplog)
-    async with full() as (c, _):
+    starts = list[None]()
+    async with full(start_had_no_room=lambda: starts.append(None)) as (c, _):
         for call in (
             c.orders.PlaceOrder(order("o-9"), timeout=2),
+            c.api.StartSaga(pb.StartSagaRequest(saga_name="PlaceOrder"), timeout=2),
             c.api.ListSagas(pb.ListSagasRequest(), timeout=2),
         ):
             refused = await refusal(call)
@@ -186,8 +190,10 @@ async def test_more_open_calls_than_allowed_are_refused_at_once(caplog: pytest.L
     assert sorted(one["method"].rpartition("/")[2] for one in told) == [
         "ListSagas",
         "PlaceOrder",
+        "StartSaga",
         "WatchSaga",
     ]
+    assert len(starts) == 2  # who reads asks for nothing that monitoring counts
     assert {one["levelname"] for one in told} == {"INFO"}
     assert c.participants.names().count("createOrder") == 3
 

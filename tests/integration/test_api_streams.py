@@ -18,6 +18,7 @@ from opentelemetry import propagate
 
 from coordinator.adapters.opentelemetry.exporting import allowed
 from coordinator.adapters.opentelemetry.server import CallerContext, SampledCalls, call_follower
+from coordinator.api import streams
 from coordinator.api.server import UNARY_METHODS
 from coordinator.domain.outcomes import Succeeded
 from saga.orders.v1 import orders_pb2
@@ -301,6 +302,26 @@ async def test_a_stream_with_as_much_under_way_as_it_may_have_is_read_no_further
         c.participants.release("createOrder")
         await orders.until(1, 2, 3, 4, 5)
         assert await c.saga_count() == 5
+
+
+async def test_orders_of_streams_that_have_no_room_are_refused_and_counted(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(streams, "FULL_STREAMS_MAX", 1)
+    starts = list[None]()
+    async with streaming(calls_open_max=3, start_had_no_room=lambda: starts.append(None)) as (full, c):
+        c.participants.hold("createOrder")
+        await full.send(*((number, order(f"o-{number}")) for number in (1, 2, 3)))
+        await c.participants.called("createOrder", times=3)
+        late = Orders(c)
+        await late.send((1, order("o-4")), (2, order("o-5")))
+        await late.until(1, 2)
+        assert len(starts) == 2
+        c.participants.release("createOrder")
+        await full.until(1, 2, 3)
+        late.call.cancel()
+        assert await c.saga_count() == 3
+    assert {late.code(1), late.code(2)} == {StatusCode.RESOURCE_EXHAUSTED.value[0]}
 
 
 async def test_orders_of_a_stream_take_no_place_among_open_calls() -> None:

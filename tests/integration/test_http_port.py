@@ -13,7 +13,9 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
@@ -27,6 +29,7 @@ from coordinator.adapters.clock import SystemClock
 from coordinator.adapters.prometheus import MetricsPage, PrometheusTelemetry
 from coordinator.api import http_server
 from coordinator.api.http import CONNECTIONS_MAX, HttpPort
+from coordinator.api.server import ApiServer
 from coordinator.domain.errors import StartupFailed
 from coordinator.domain.outcomes import Answer, Faulted, Refused, Succeeded
 from coordinator.engine.pool import Pool
@@ -674,3 +677,35 @@ async def test_the_port_is_there_before_recovery_and_ready_after_it(
     ready, http_ready = capsys.readouterr().out.splitlines()
     assert ready.startswith("coordinator ready 127.0.0.1:")
     assert http_ready == f"http ready {address}"
+
+
+async def test_starts_for_which_there_is_no_room_are_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(bootstrap, "ApiServer", partial(ApiServer, calls_open_max=1))
+    settings = Settings(
+        listen="127.0.0.1:0",
+        http_listen="127.0.0.1:0",
+        journal_path=str(tmp_path / "j"),
+        definitions_dir=str(tmp_path),
+    )
+    serving = asyncio.create_task(bootstrap.serve(settings))
+    said = ""
+    async with asyncio.timeout(PATIENCE_S):
+        while "http ready" not in said:
+            await asyncio.sleep(0.02)
+            said += capsys.readouterr().out
+    address, http_address = (line.split()[-1] for line in said.splitlines())
+    async with grpc.aio.insecure_channel(address) as channel:
+        orders: Any = orders_pb2_grpc.OrderPlacementServiceStub(channel)
+        stream = orders.PlaceOrders()
+        await stream.write(orders_pb2.PlaceOrdersRequest())
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await orders.PlaceOrder(orders_pb2.PlaceOrderRequest(), timeout=PATIENCE_S)
+        assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        _, _, page = await asyncio.to_thread(get, http_address, "/metrics")
+        stream.cancel()
+    assert 'saga_starts_refused_total{reason="OVERLOADED"} 1.0' in page
+    os.kill(os.getpid(), signal.SIGTERM)
+    async with asyncio.timeout(PATIENCE_S):
+        assert await serving == 0

@@ -201,7 +201,8 @@ async def test_answers_that_nobody_takes_leave_no_room_to_other_streams(
     is_cut: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(streams, "FULL_STREAMS_MAX", 1)
-    orders, house = Orders(), Streams((), entries_max=3)
+    told = list[str]()
+    orders, house = Orders(), Streams((), entries_max=3, had_no_room=told.append)
     async with on(house, orders.place) as (calm, calm_answers):
         async with on(house, orders.place) as (deaf, deaf_answers):
             deaf.put_nowait(batch("a", "b", "c"))
@@ -216,6 +217,7 @@ async def test_answers_that_nobody_takes_leave_no_room_to_other_streams(
             calm.put_nowait(batch("x"))
             (refused,) = (await anext(calm_answers)).orders
             assert refused.status.code == grpc.StatusCode.RESOURCE_EXHAUSTED.value[0]
+            assert told == [ORDERS.method]
             if not is_cut:
                 assert numbers(await anext(deaf_answers)) == [2, 3]
                 assert house._room.taken == 2

@@ -75,7 +75,7 @@ STARTS_REFUSED: Final = Metric(
     "saga_starts_refused_total",
     "counter",
     ("reason",),
-    "starts that were in order and not taken: OVERLOADED by a limit, DRAINING by a stop",
+    "starts that were not taken: OVERLOADED by a limit, DRAINING by a stop",
 )
 SAGAS_RESTED: Final = Metric(
     "saga_rested_total",

@@ -13,7 +13,7 @@ from coordinator.cli.output import Nowhere
 from coordinator.cli.run import run_app
 from coordinator.settings import PREFIX, SETTINGS_FILE, Settings, flag_of
 
-_HELP: Final = """Run a coordinator until SIGTERM or Ctrl-C.
+_HELP: Final = """Run a coordinator until SIGTERM, SIGHUP or Ctrl-C.
 
 A flag wins over its variable, a variable over the settings file, the file over the default. The line
 "coordinator ready ADDRESS" comes on stdout once calls are answered; the log is on stderr.
