@@ -193,10 +193,15 @@ class Stream:
         batch: Any = kind.batch()
         entries, now = getattr(batch, kind.entries), self._loop.time()
         bytes_left = BATCH_BYTES_MAX
-        while self._queue and (bytes_left := bytes_left - self._queue[0].size_bytes) >= 0:
-            entry = self._queue.popleft()
-            if entry.answer.done():
-                continue  # its caller has left, or its time is over
+        while self._queue:
+            entry = self._queue[0]
+            if entry.answer.done():  # its caller has left, or its time is over: it takes no room
+                self._queue.popleft()
+                continue
+            bytes_left -= entry.size_bytes
+            if bytes_left < 0:
+                break
+            self._queue.popleft()
             self._number += 1
             entry.number = self._number
             self._sent[entry.number] = entry

@@ -229,15 +229,20 @@ class Sagas:
             decision: Decision | None = None
             folded = 0
             while True:
-                records = await self._tools.journal.history(saga_id)
-                for record in records[folded:]:
-                    if decision is None:
-                        decision = await self._pool.archive.born(record)
-                    else:
-                        decision = decide(decision.saga, record.event)
-                    folded = record.seq
-                    if record.seq > after_seq:
-                        yield record, decision.saga.status
+                try:
+                    records = await self._tools.journal.history(saga_id)
+                    for record in records[folded:]:
+                        if decision is None:
+                            decision = await self._pool.archive.born(record)
+                        else:
+                            decision = decide(decision.saga, record.event)
+                        folded = record.seq
+                        if record.seq > after_seq:
+                            yield record, decision.saga.status
+                except Unavailable:
+                    raise
+                except SagaError:  # its records cannot be read, or not be understood: its row tells the rest
+                    self._pool.rouse(saga_id)
                 if decision is not None and not decision.saga.status.is_open:
                     return
                 if not summary.status.is_open:

@@ -159,3 +159,27 @@ async def faults(c: Coordinator) -> list[operator_pb2.JournalFault]:
     operator = operator_pb2_grpc.OperatorServiceStub(c.channel)
     verified = operator.VerifyJournal(operator_pb2.VerifyJournalRequest())
     return [fault async for progress in verified for fault in progress.faults]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        "UPDATE records SET payload = '{}' WHERE seq = 2",
+        "DELETE FROM records WHERE seq = 2",
+        "DELETE FROM heads",
+    ],
+)
+async def test_a_saga_that_was_set_aside_can_be_watched_to_its_end(tmp_path: Path, damage: str) -> None:
+    path = tmp_path / "journal.db"
+    async with served(path) as c:
+        c.participants.hold("bookSeat")
+        saga_id = await c.start(request_id="trip-1")
+        await c.participants.called("bookSeat", times=1)
+    change(path, damage)
+    async with served(path) as c:
+        await c.pool.recover()
+        watch = c.api.WatchSaga(pb.WatchSagaRequest(saga_id=saga_id), timeout=5)
+        seen = [message async for message in watch]
+        saga = await c.get(saga_id)
+    assert seen[-1].status == saga.status == types_pb2.SAGA_STATUS_DEAD_LETTERED
+    assert not seen[-1].HasField("entry")
