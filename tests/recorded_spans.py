@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from opentelemetry import trace
@@ -17,6 +17,11 @@ from coordinator.adapters.opentelemetry.ids import ChosenIds
 from coordinator.adapters.opentelemetry.notebook import Notebook
 
 
+def raised(error: Exception) -> NoReturn:
+    """In place of losing a span: here it is a bug."""
+    raise error
+
+
 class Recorded:
     """A tracer provider, and what came out of it, oldest end first."""
 
@@ -27,7 +32,7 @@ class Recorded:
         self._processor = SimpleSpanProcessor(self._exporter)
         self.provider.add_span_processor(self._processor)
         self._maker = Maker(self.provider.resource)
-        self._notebook = Notebook(lambda draft: self._processor.on_end(self._maker.made(draft)))
+        self._notebook = Notebook(lambda draft: self._processor.on_end(self._maker.made(draft)), raised)
         self.note = self._notebook.note
 
     @property

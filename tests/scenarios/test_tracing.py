@@ -38,6 +38,7 @@ from coordinator.ports.journal import Journal
 from coordinator.ports.participants import Call, CompensateCall, ExecuteCall
 from coordinator.ports.tracing import Attempt
 from coordinator.simulation.world import Reaction
+from tests.recorded_spans import raised
 from tests.scenarios.house import House, JournalAround, define, settled, soon, step, until
 from tests.scenarios.test_breakdowns import STALE
 from tests.scenarios.test_operators import act
@@ -67,7 +68,7 @@ class Followed(SpanProcessor):
         self.provider = TracerProvider(sampler=sampler, id_generator=ids, shutdown_on_exit=False)
         self.provider.add_span_processor(self)
         self._maker = Maker(self.provider.resource)
-        self._notebook = Notebook(lambda draft: self._ended.append(self._maker.made(draft)))
+        self._notebook = Notebook(lambda draft: self._ended.append(self._maker.made(draft)), raised)
         self.spans = _Counted(self.begun, self.provider, ids, {"a_service": target}, self._notebook.note)
 
     @property

@@ -2,7 +2,9 @@
 
 import logging
 import threading
+import traceback
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Final
 
 from coordinator.adapters.opentelemetry.environment import Push, Signal, Wanted
@@ -70,6 +72,15 @@ class Delivery:
                 self._lost_since += items
             lost, self._lost_since = self._lost_since, 0
         self._outage.report(self._signal, taken=taken, lost=lost)
+
+    def spoilt(self, error: Exception) -> None:
+        """A span is lost by a fault of ours, which says nothing of the collector."""
+        with self._lock:
+            self.lost += 1
+        # Its text may quote what nobody should read.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        at = f"{frame.name} ({Path(frame.filename).name}:{frame.lineno})"
+        _log.error("a span is lost by a fault of ours: %s", type(error).__name__, extra={"at": [at]})
 
     def dropped(self, items: int) -> None:
         """*items* were dropped unsent: the queue for the collector is full, or its time is over."""

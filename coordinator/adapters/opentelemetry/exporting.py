@@ -33,11 +33,12 @@ class AllowedSpans(SpanExporter):
 
     def export(self, spans: Sequence[ReadableSpan | Draft]) -> SpanExportResult:
         self.handed_over += len(spans)
+        made = self._made(spans)
         try:
-            result = self._exporter.export([self._made(span) for span in spans])
+            result = self._exporter.export(made)
         except Exception:  # whatever the library has with its settings or its peer: these spans are lost
             result = SpanExportResult.FAILURE
-        self._delivery.report(len(spans), taken=result is SpanExportResult.SUCCESS)
+        self._delivery.report(len(made), taken=result is SpanExportResult.SUCCESS)
         self.reported += len(spans)
         return result
 
@@ -47,8 +48,14 @@ class AllowedSpans(SpanExporter):
     def force_flush(self, timeout_millis: int = 30_000) -> bool:
         return self._exporter.force_flush(timeout_millis)
 
-    def _made(self, span: ReadableSpan | Draft) -> ReadableSpan:
-        return self._maker.made(span) if isinstance(span, Draft) else allowed(span)
+    def _made(self, spans: Sequence[ReadableSpan | Draft]) -> list[ReadableSpan]:
+        made: list[ReadableSpan] = []
+        for span in spans:
+            try:
+                made.append(self._maker.made(span) if isinstance(span, Draft) else allowed(span))
+            except Exception as error:  # a bug of ours: it costs this span, and no other
+                self._delivery.spoilt(error)
+        return made
 
 
 class CountingProcessor(BatchSpanProcessor):

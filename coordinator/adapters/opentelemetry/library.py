@@ -51,7 +51,7 @@ class Traces:
         self._provider.add_span_processor(self._processor)
         self._headers = CallerContext(header_ignored)
         propagate.set_global_textmap(self._headers)
-        self._notebook = Notebook(self._processor.keep, held_s=self._processor.delay_s)
+        self._notebook = Notebook(self._processor.keep, delivery.spoilt, held_s=self._processor.delay_s)
         self.spans = SagaSpans(self._provider, ids, targets, self._notebook.note)
 
     def interceptor(self, methods: Collection[str]) -> aio.ServerInterceptor:

@@ -6,15 +6,10 @@ over and over. So on the way of a saga as little is done as can be, and the rest
 """
 
 import asyncio
-import logging
-import traceback
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 from coordinator.adapters.opentelemetry.drafts import Draft
-
-_log = logging.getLogger(__name__)
 
 HELD_S_MAX: Final = 0.5
 NOTES_MAX: Final = 32
@@ -27,9 +22,17 @@ Note = Callable[[], Draft]
 class Notebook:
     """Used on the event loop. What is noted there is written up when there is enough of it, or soon."""
 
-    def __init__(self, keep: Callable[[Draft], None], *, held_s: float = HELD_S_MAX) -> None:
-        """*keep* gets each draft. A note waits for *held_s* at most, and no longer than `HELD_S_MAX`."""
+    def __init__(
+        self,
+        keep: Callable[[Draft], None],
+        spoilt: Callable[[Exception], None],
+        *,
+        held_s: float = HELD_S_MAX,
+    ) -> None:
+        """*keep* gets each draft, and *spoilt* what was raised where one could not be made. A note waits for
+        *held_s* at most, and no longer than `HELD_S_MAX`."""
         self._keep = keep
+        self._spoilt = spoilt
         self._held_s = min(held_s, HELD_S_MAX)
         self._notes: list[Note] = []
         self._timer: asyncio.TimerHandle | None = None
@@ -49,10 +52,7 @@ class Notebook:
             try:
                 draft = note()
             except Exception as error:  # a bug of ours: it costs this span, and not whichever saga is next
-                # Its text may quote what nobody should read.
-                frame = traceback.extract_tb(error.__traceback__)[-1]
-                at = f"{frame.name} ({Path(frame.filename).name}:{frame.lineno})"
-                _log.error("a span is lost by a fault of ours: %s", type(error).__name__, extra={"at": [at]})
+                self._spoilt(error)
                 continue
             self._keep(draft)
 

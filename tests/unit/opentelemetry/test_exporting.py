@@ -213,6 +213,32 @@ def test_each_span_is_sent_or_lost(
     assert SECRET not in caplog.text
 
 
+class Broken(Maker):
+    """Cannot make the spans that have failed."""
+
+    def made(self, draft: Draft) -> ReadableSpan:
+        if draft.has_failed:
+            raise RuntimeError(SECRET)
+        return super().made(draft)
+
+
+def test_a_span_that_we_cannot_make_costs_no_other_and_is_not_laid_to_the_collector(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    delivery, peer = a_delivery(), Peer(SpanExportResult.SUCCESS)
+    exporter = AllowedSpans(peer, delivery, Broken(Resource({})))
+    sound = Draft("sound", span_context(1, 2), None, {})
+    exporter.export([sound, a_draft(), sound])
+    exporter.export([a_draft()])
+    assert [span.name for span in peer.spans] == ["sound", "sound"]
+    assert (delivery.sent, delivery.lost) == (2, 2)
+    assert exporter.reported == exporter.handed_over == 4
+    first, second = caplog.records
+    assert first.getMessage() == second.getMessage() == "a span is lost by a fault of ours: RuntimeError"
+    (at,) = first.__dict__["at"]
+    assert at.startswith("made (test_exporting.py:")
+
+
 def test_what_a_full_queue_drops_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_BSP_MAX_QUEUE_SIZE", "4")
     monkeypatch.setenv("OTEL_BSP_SCHEDULE_DELAY", "60000")
