@@ -13,7 +13,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Final, Self
 
 SERVICES: Final = (
@@ -279,3 +279,17 @@ class Cluster:
 
     def _log(self, name: str) -> Path:
         return self._folder / f"{name}.log"
+
+
+def end_by_signals() -> None:
+    """From here on Ctrl-C and SIGTERM raise KeyboardInterrupt, so that `with` blocks end what they began."""
+    # Also SIGINT by hand: a shell that starts this in the background has it ignored.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _interrupt)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    # A second one would cut the cleaning up short.
+    for ignored in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(ignored, signal.SIG_IGN)
+    raise KeyboardInterrupt

@@ -6,7 +6,6 @@ then serves until Ctrl-C. Ctrl-C or SIGTERM end it at any moment, and nothing is
 """
 
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -15,7 +14,6 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from fractions import Fraction
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 import grpc
@@ -34,7 +32,7 @@ from coordinator.client import (
 from saga.testing.v1 import faults_pb2, faults_pb2_grpc
 from saga.v1 import ledger_pb2, ledger_pb2_grpc
 from scripts.books import Books, read_books
-from scripts.cluster import ROOT, SERVICES, Cluster, NotReady
+from scripts.cluster import ROOT, SERVICES, Cluster, NotReady, end_by_signals
 from scripts.run import LISTEN
 
 CALL_TIMEOUT_S: Final = 30.0
@@ -394,9 +392,7 @@ def main() -> int:
 
 def ending_cleanly(name: str, run: Callable[[], int]) -> int:
     """The exit code of *run*, which Ctrl-C and SIGTERM end by way of its `with` blocks."""
-    # Also SIGINT by hand: a shell that starts this in the background has it ignored.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
+    end_by_signals()
     try:
         return run()
     except (NotReady, ClientError) as error:
@@ -421,14 +417,15 @@ def linger() -> None:
 def lines_to_try(address: str) -> str:
     """More orders, and how to see what became of them, for the coordinator at *address*."""
     return f"""
+  make setup  # it brings grpcurl
   export PATH=$PWD/.venv/bin:$PATH SAGA_ADDRESS={address}
   saga list
   saga participants list
-  saga start PlaceOrder --wait --input '{{"order_id":"o-8","user_id":"u-2",\
+  saga start PlaceOrder --wait --input '{{"order_id":"o-30","user_id":"u-2",\
 "items":[{{"item_id":"sku-1","quantity":1}}],\
 "payment_info":{{"method":"card","token":"tok-1",\
 "amount":{{"currency_code":"EUR","units":42,"nanos":0}}}}}}'
-  grpcurl -plaintext -d '{{"order_id":"o-9","user_id":"u-2","items":[{{"item_id":"sku-1","quantity":1}}],\
+  grpcurl -plaintext -d '{{"order_id":"o-31","user_id":"u-2","items":[{{"item_id":"sku-1","quantity":1}}],\
 "payment_info":{{"method":"card","token":"tok-1","amount":{{"currency_code":"EUR","units":"42"}}}}}}' \
 {address} saga.orders.v1.OrderPlacementService/PlaceOrder"""
 
@@ -449,13 +446,6 @@ def _run() -> int:
         else:
             print(f"\nLines to try while `make run` serves:{lines_to_try(LISTEN)}")
     return 0 if ended_well else 1
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    # A second one would cut the cleaning up short.
-    for ignored in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ignored, signal.SIG_IGN)
-    raise KeyboardInterrupt
 
 
 def _told(books: Books) -> str:

@@ -1,14 +1,12 @@
 """`make run`: the coordinator on 127.0.0.1:50051 with all example participants, until Ctrl-C."""
 
 import argparse
-import signal
 import sys
 import time
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
-from scripts.cluster import ROOT, Cluster, NotReady
+from scripts.cluster import ROOT, Cluster, NotReady, end_by_signals
 
 LISTEN: Final = "127.0.0.1:50051"
 HTTP_LISTEN: Final = "127.0.0.1:9464"
@@ -40,9 +38,7 @@ def main() -> int:
     )
     parser.add_argument("--data", default=FOLDER, type=Path, help="files and logs (default: %(default)s)")
     asked = parser.parse_args()
-    # Also SIGINT by hand: a shell that starts this in the background has it ignored.
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
+    end_by_signals()
     # A second one beside the first: all its ports differ, and only one of them has to be thought of.
     second = asked.listen != LISTEN
     http, participants = (ANY_PORT, ANY_PORT) if second else (HTTP_LISTEN, PARTICIPANTS_LISTEN)
@@ -81,6 +77,7 @@ def _greet(cluster: Cluster, folder: Path) -> None:
         f"""Serving at {cluster.address}; participants at {cluster.participants_address}.
 Files and logs are in {folder}.
 
+  make setup  # it brings grpcurl, for those who have none: .venv/bin/grpcurl
   grpcurl -plaintext -d '{_ORDER}' \\
     {cluster.address} saga.orders.v1.OrderPlacementService/PlaceOrder
   grpcurl -plaintext {cluster.address} list
@@ -93,10 +90,6 @@ Ctrl-C ends it.""",
 
 def _scrape(cluster: Cluster) -> str:
     return f"  curl -s http://{cluster.http_address}/metrics\n" if cluster.http_address else ""
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

@@ -7,17 +7,15 @@ import argparse
 import json
 import os
 import platform
-import signal
 import sys
 from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from scripts.bench import comparing, pictures, rows
 from scripts.bench.comparing import COMPARISONS, Way
 from scripts.bench.report import Report
 from scripts.bench.rows import Row
-from scripts.cluster import ROOT, NotReady
+from scripts.cluster import ROOT, NotReady, end_by_signals
 
 FOLDER: Final = ROOT / "var" / "bench"
 ROUNDS: Final = 3
@@ -31,18 +29,23 @@ def main() -> int:
     table = rows.chosen(rows.quick() if asked.quick else rows.full(), asked.only.split())
     if not table:
         parser.error(f"no row has all the words {asked.only!r}")
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _interrupt)
+    in_pairs = bool(asked.compare or asked.against)
+    if in_pairs and (asked.quick or asked.only or asked.rounds):
+        parser.error("two ways are compared in --pairs; --quick, --only and --rounds choose among rows")
+    if not in_pairs and (asked.pairs or asked.at_once):
+        parser.error("--pairs and --at-once belong to --compare or --against")
+    end_by_signals()
     _forget_settings()
-    asked.json.parent.mkdir(parents=True, exist_ok=True)
+    file = asked.json or FOLDER / f"{_named(asked)}.json"
+    file.parent.mkdir(parents=True, exist_ok=True)
     try:
         if asked.profile:
-            _profile(table, asked.json.parent)
-        elif asked.compare or asked.against:
+            _profile(table, file.parent)
+        elif in_pairs:
             ways = COMPARISONS[asked.compare] if asked.compare else comparing.against(asked.against.resolve())
-            _compare(ways, asked.pairs, asked.at_once, asked.json)
+            _compare(ways, asked.pairs or PAIRS, asked.at_once, file)
         else:
-            _measure(table, asked.rounds or (1 if asked.quick else ROUNDS), asked.json)
+            _measure(table, asked.rounds or (1 if asked.quick else ROUNDS), file)
     except NotReady as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
@@ -63,8 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         "--json",
         type=Path,
         metavar="FILE",
-        default=FOLDER / "bench.json",
-        help="where the figures go, and plots beside them (default: %(default)s)",
+        help=f"where the figures go, and plots beside them (default: a file in {FOLDER})",
     )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--profile", action="store_true", help="draw a flame graph of each row of orders")
@@ -72,13 +74,22 @@ def _parser() -> argparse.ArgumentParser:
     instead.add_argument(
         "--against", type=Path, metavar="TREE", help="compare with the coordinator of another work tree"
     )
-    parser.add_argument("--pairs", type=_count, default=PAIRS, help="so many (default: %(default)s)")
+    parser.add_argument("--pairs", type=_count, help=f"so many (default: {PAIRS})")
     parser.add_argument(
         "--at-once",
         action="store_true",
-        help="measure both of a pair at the same time, each on half the machine: ratios are closer",
+        help="measure both of a pair side by side: ratios are closer",
     )
     return parser
+
+
+def _named(asked: argparse.Namespace) -> str:
+    """What its file is called: what took long is not to be written over by something else."""
+    if asked.compare:
+        return f"compare-{asked.compare}"
+    if asked.against:
+        return "against"
+    return "bench" if not (asked.quick or asked.only) else "some"
 
 
 def _measure(table: tuple[Row, ...], rounds: int, file: Path) -> None:
@@ -125,10 +136,6 @@ def _forget_settings() -> None:
     for name in list(os.environ):
         if name.startswith(("SAGA_", "OTEL_")):
             del os.environ[name]
-
-
-def _interrupt(number: int, frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
 
 
 if __name__ == "__main__":

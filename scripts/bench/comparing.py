@@ -12,6 +12,7 @@ from scripts.bench.cells import Caller, Cell, Served, Telemetry
 from scripts.bench.figures import median_interval
 from scripts.bench.report import aligned
 from scripts.bench.rig import AS_SHIPPED, Timing, Variant, measure
+from scripts.cluster import NotReady
 
 Figures = Mapping[str, float]
 
@@ -57,7 +58,13 @@ _SHOWN: Final = (
 
 
 def against(tree: Path) -> tuple[Way, Way]:
-    """The coordinator of another work tree, then that of this one."""
+    """The coordinator of another work tree, then that of this one.
+
+    Raises:
+        NotReady: there is no such tree, and this one would be compared with itself.
+    """
+    if not (tree / "coordinator" / "__main__.py").is_file():
+        raise NotReady(f"{tree} is no work tree of this project: it has no coordinator/__main__.py")
     paths = f"{tree}:{tree / 'generated'}"
     # A module is looked for in the working folder first, which is this tree's, unless that is not safe.
     other = Variant({"PYTHONPATH": paths, "PYTHONSAFEPATH": "1"})
@@ -65,8 +72,8 @@ def against(tree: Path) -> tuple[Way, Way]:
 
 
 def compare(ways: tuple[Way, Way], pairs: int, timing: Timing, *, at_once: bool) -> list[Pair]:
-    """Measure both so often, each time in the other order; or *at_once*, on half the machine each: then what
-    changes on it meets both at the same moment, and a tenth of the pairs tells as much."""
+    """Measure both so often, each time in the other order; or *at_once*, side by side: then what changes on
+    the machine meets both at the same moment, and a tenth of the pairs tells as much."""
     measured = list[Pair]()
     with ThreadPoolExecutor(len(ways)) as runs:
         every = runs.map if at_once else map

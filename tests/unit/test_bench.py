@@ -5,10 +5,12 @@ import subprocess
 import time
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
-from scripts.bench import rows
+from scripts.bench import __main__ as bench
+from scripts.bench import comparing, rows
 from scripts.bench.cells import Caller, Cell, Ending, Served
 from scripts.bench.comparing import Pair, Way
 from scripts.bench.comparing import table as compared
@@ -19,6 +21,7 @@ from scripts.bench.readings import peak_memory_bytes, read
 from scripts.bench.report import Report
 from scripts.bench.rows import Row, Section
 from scripts.bench.svg import chart, flame_graph, rounded_up
+from scripts.cluster import ROOT, NotReady
 
 RATES = {(Floor.UNARY, 64): 1_000.0, (Floor.STREAM, 64): 20_000.0, (Floor.JOURNAL, 64): 5_000.0}
 
@@ -164,3 +167,31 @@ def a_floor_row(floor: Floor) -> Row:
 def order_figures(rate: float) -> dict[str, float]:
     cpu = {"cpu_ms": 1.0, "cpu_client_ms": 0.2, "cpu_coordinator_ms": 0.5, "cpu_participants_ms": 0.3}
     return {"sagas_per_s": rate, "p50_ms": 5.0, "p99_ms": 9.0, **cpu, "memory_mib": 80.0, "written_kb": 4.0}
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (["--compare", "sampled", "--quick"], "--quick, --only and --rounds choose among rows"),
+        (["--against", "../other", "--only", "ours"], "--quick, --only and --rounds choose among rows"),
+        (["--compare", "sampled", "--rounds", "2"], "--quick, --only and --rounds choose among rows"),
+        (["--pairs", "3"], "--pairs and --at-once belong to --compare or --against"),
+        (["--quick", "--at-once"], "--pairs and --at-once belong to --compare or --against"),
+        (["--compare", "sampled", "--profile"], "not allowed with argument"),
+        (["--only", "nothing"], "no row has all the words 'nothing'"),
+    ],
+)
+def test_what_does_not_go_together_is_refused(
+    asked: list[str], said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.argv", ["bench", *asked])
+    with pytest.raises(SystemExit) as ended:
+        bench.main()
+    assert ended.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+def test_a_tree_that_is_none_is_not_compared_with_this_one(tmp_path: Path) -> None:
+    with pytest.raises(NotReady, match="is no work tree of this project"):
+        comparing.against(tmp_path)
+    assert comparing.against(ROOT)[0].variant.environment["PYTHONPATH"].startswith(f"{ROOT}:")
