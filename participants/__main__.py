@@ -113,6 +113,9 @@ async def _serve(given: argparse.Namespace, plan: FaultPlan) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopped.set)
+    # Their terminal was closed.  Whoever starts them by `nohup` wants them to go on.
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        loop.add_signal_handler(signal.SIGHUP, stopped.set)
     participants = [EXAMPLES[name]() for name in given.services]
     async with serving(
         participants, data=given.data, host=given.host, port=given.port, faults=plan

@@ -153,7 +153,7 @@ async def test_all_services_are_hosted_with_health_and_reflection(tmp_path: Path
         assert {"saga.v1.ParticipantService", "saga.v1.LedgerService"} <= names
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 async def test_a_signal_lets_calls_under_way_finish_and_ends_with_zero(
     tmp_path: Path, number: signal.Signals
 ) -> None:
