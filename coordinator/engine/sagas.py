@@ -166,10 +166,12 @@ class Sagas:
                 raise WaitTimedOut(saga_id, (await self._summary(saga_id)).status) from None
 
     async def get(self, saga_id: SagaId) -> SagaView:
-        """The saga as its journal tells it.
+        """The saga as its journal tells it; where that cannot be read, as its row does.
 
         Raises:
             SagaNotFound: no saga has this id.
+            JournalCorrupt, JournalDamaged: its row cannot be read either.
+            JournalUnavailable: the journal failed.
         """
         row = await self._index.find(saga_id)
         if row is None:

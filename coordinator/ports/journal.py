@@ -162,6 +162,7 @@ class Journal(Protocol):
         Raises:
             SagaNotFound: no saga has this id.
             JournalCorrupt: a record is damaged, missing, or not of this saga.
+            JournalUnavailable: the store failed.
         """
         ...
 
@@ -172,15 +173,24 @@ class Journal(Protocol):
 
         Raises:
             SagaNotFound: no saga has this id.
+            JournalUnavailable: the store failed; the reason may or may not be durable.
         """
         ...
 
 
 class SagaIndex(Protocol):
-    """Reads of durable rows. Short, indexed, and never in the writer's way."""
+    """Reads of durable rows. Short, indexed, and never in the writer's way.
+
+    Each raises `JournalDamaged` where a part of the store that it needs cannot be read, and
+    `JournalUnavailable` where the store failed.
+    """
 
     async def find(self, saga_id: SagaId) -> SagaSummary | None:
-        """The saga's row; a quarantined saga's has status DEAD_LETTERED and the reason as error_message."""
+        """The saga's row; a quarantined saga's has status DEAD_LETTERED and the reason as error_message.
+
+        Raises:
+            JournalCorrupt: the row is damaged, or that of another saga.
+        """
         ...
 
     async def page(self, condition: SagaFilter, *, after: Cursor | None, limit: int) -> Sequence[SagaSummary]:
@@ -202,7 +212,11 @@ class SagaIndex(Protocol):
         ...
 
     async def definition(self, digest: Digest) -> str | None:
-        """The text of a definition that some saga is pinned to."""
+        """The text of a definition that some saga is pinned to.
+
+        Raises:
+            JournalCorrupt: it is damaged.
+        """
         ...
 
     async def census(self, now: float) -> Census:
