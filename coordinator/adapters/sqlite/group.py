@@ -386,6 +386,25 @@ class _Group:
             self._each(ADD_WORD, self._words)
             self._db.execute(_PUT_NEWEST_WORD, self._words[-1][:1])
         self._each(_ADD_DEFINITION, [(word, d.name, d.text) for word, d in self._definitions.items()])
+        self._write_sagas()
+        # After the rows, which would show a saga as if it were not in quarantine.
+        self._write_quarantines()
+        self._registrations.write()
+        self._held |= self._requests
+        for written in (
+            self._words,
+            self._definitions,
+            self._requests,
+            self._records,
+            self._started,
+            self._changed,
+            self._advanced,
+            self._quarantines,
+            self._lifted,
+        ):
+            written.clear()
+
+    def _write_sagas(self) -> None:
         heads, changed = self._heads, self._changed
         self._many(
             _ADD_REQUESTS,
@@ -421,11 +440,13 @@ class _Group:
             ],
         )
         self._many(_ADD_RECORDS, self._records)
+
+    def _write_quarantines(self) -> None:
+        heads = self._heads
         # Before those that are new: a saga may have been lifted out of one and put into another.
         self._each(_LIFT_QUARANTINE, [(heads[saga_id].number,) for saga_id in self._lifted])
         new = self._quarantines.values()
         self._each(_ADD_QUARANTINE, [(heads[q.saga_id].number, q.reason, q.at) for q in new])
-        # After the rows, which would show the saga as if it were not in quarantine.
         set_aside = signature_text(SET_ASIDE)
         shown = [(head, head.quarantine) for head in heads.values() if head.quarantine is not None]
         self._each(
@@ -436,20 +457,6 @@ class _Group:
             _PUT_HEAD_OF_QUARANTINED,
             [(head.number, q.at, head.seq, head.digest, head.newest) for head, q in shown],
         )
-        self._registrations.write()
-        self._held |= self._requests
-        for written in (
-            self._words,
-            self._definitions,
-            self._requests,
-            self._records,
-            self._started,
-            self._changed,
-            self._advanced,
-            self._quarantines,
-            self._lifted,
-        ):
-            written.clear()
 
     def _each(self, statement: str, rows: Sequence[Parameters]) -> None:
         """One row a statement. Most groups have none, and are not to pay for those that have."""
