@@ -114,7 +114,9 @@ def _span_exporter(push: Push) -> SpanExporter:
             return SpansOverGrpc(compression=grpc_compression(push))
         from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter as OverHttp
 
-        return OverHttp()
+        from coordinator.adapters.opentelemetry.bounded_http import BoundedSession
+
+        return OverHttp(session=BoundedSession())
     except Exception as error:
         raise refused("TRACES", error) from None
 

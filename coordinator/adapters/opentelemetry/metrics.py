@@ -191,6 +191,8 @@ def _exporter(push: Push) -> MetricExporter:
             return OTLPMetricExporter(compression=grpc_compression(push))
         from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter as OverHttp
 
-        return OverHttp()
+        from coordinator.adapters.opentelemetry.bounded_http import BoundedSession
+
+        return OverHttp(session=BoundedSession())
     except Exception as error:
         raise refused("METRICS", error) from None
