@@ -6,7 +6,9 @@ an outcome and its code.  Never a payload, a key or a text: what a service says 
 
 from __future__ import annotations
 
+import hashlib
 import math
+import re
 import sqlite3
 import sys
 import time
@@ -35,6 +37,8 @@ SCOPE: Final = "participants"
 HEADER: Final = "traceparent"
 # Of a trace and of a UUID alike, in hexadecimal.
 ID_DIGITS: Final = 32
+# As both ids of a `traceparent` can be made of them: neither may be all zeros.
+DIGITS: Final = re.compile(r"[0-9a-f]{16}(?!0{16})[0-9a-f]{16}")
 METHODS: Final = {
     Operation.EXECUTE: "saga.v1.ParticipantService/Execute",
     Operation.COMPENSATE: "saga.v1.ParticipantService/Compensate",
@@ -113,11 +117,14 @@ def streamed(traceparent: str, operation: Operation, time_left_s: float | None) 
 
 def unrecorded(saga_id: str) -> str:
     """A place in a trace for a call whose caller records nothing of it: as a `traceparent`, with the digits
-    of its saga's id.  Empty where they are not those of a UUID, or where nothing is followed here."""
+    of its saga's id if that is a UUID, else with some that follow from it.  Empty where nothing is followed
+    here."""
     if sys.modules.get(API) is None:
         return ""
     digits = saga_id.replace("-", "")
-    return f"00-{digits}-{digits[ID_DIGITS // 2 :]}-00" if len(digits) == ID_DIGITS else ""
+    if DIGITS.fullmatch(digits) is None:
+        digits = hashlib.sha256(saga_id.encode()).hexdigest()[:ID_DIGITS]
+    return f"00-{digits}-{digits[ID_DIGITS // 2 :]}-00"
 
 
 def within(business: Business) -> Business:
