@@ -951,6 +951,55 @@ async def test_who_breaks_a_stream_by_what_it_says_is_found_out_alone(
     assert (service.opened, len(service.alone)) == (2, 3)
 
 
+async def test_who_answers_more_calls_than_there_were_breaks_the_stream_and_holds_nobody_up() -> None:
+    flooded = asyncio.Event()
+
+    async def floods(stream: Stream) -> None:
+        await stream.greet()
+        await stream.hear()
+        flooded.set()
+        raw = pb.PerformResponse(answers=[pb.NumberedAnswer()] * 1_000_000).SerializeToString()
+        while True:
+            await stream.say_bytes(raw)
+
+    async with served(floods, well) as (adapter, service):
+        call = asyncio.ensure_future(adapter.perform(a_call(1), timeout_s=PATIENCE_S))
+        await flooded.wait()
+        assert kind_of(await call) is Unproved.TRANSIENT
+        assert await adapter.perform(a_call(1, attempt=2), timeout_s=PATIENCE_S) == success_of(a_call(1))
+    assert len(service.alone) == 1
+
+
+async def test_many_answers_of_one_message_leave_turns_to_others() -> None:
+    count = 2 * streams.ANSWERS_AT_ONCE + 1
+    turns: list[int] = []
+    answered = 0
+
+    async def together(stream: Stream) -> None:
+        await stream.greet()
+        await stream.say(*[succeeded(call) for call in await stream.hear_all(count)])
+        await stream.hear()
+
+    async def watch() -> None:
+        while answered < count:
+            turns.append(answered)
+            await asyncio.sleep(0)
+
+    def note(_: object) -> None:
+        nonlocal answered
+        answered += 1
+
+    async with served(together) as (adapter, _):
+        calls = [
+            asyncio.ensure_future(adapter.perform(a_call(n), timeout_s=PATIENCE_S)) for n in range(count)
+        ]
+        for call in calls:
+            call.add_done_callback(note)
+        await watch()
+        assert all(call.result() == success_of(a_call(n)) for n, call in enumerate(calls))
+    assert any(0 < seen < count for seen in turns)
+
+
 @pytest.mark.parametrize("code", [grpc.StatusCode.UNKNOWN, grpc.StatusCode.INTERNAL])
 async def test_a_call_by_which_the_handler_of_a_stream_breaks_down_costs_the_others_one_attempt(
     code: grpc.StatusCode,

@@ -36,6 +36,8 @@ MESSAGE_BYTES_MAX: Final = 1 << 20
 """Calls that are more than this together go in several messages: servers take 4 MiB in one by default."""
 ALONE_S: Final = 60.0
 """For how long calls go one by one after a stream was not to be had, or was broken by what came on it."""
+ANSWERS_AT_ONCE: Final = 256
+"""So many answers of one message are taken before others get a turn."""
 GREETING_S: Final = 1.0
 """How long the answer to a greeting is waited for: who is in between may keep streams to itself."""
 STREAMS_OF_A_NAME: Final = 4
@@ -364,7 +366,7 @@ class _Stream:
                 if not self.is_up:
                     self._greeting.cancel()
                     self._greeted.set()
-                self._take(raw)
+                await self._take(raw)
         except DecodeError:
             code, proof = "INTERNAL", broken("what came on the stream is no message of this protocol")
             self._call.cancel()
@@ -377,11 +379,15 @@ class _Stream:
         self._writing.cancel()
         self._ended(self, code, proof)
 
-    def _take(self, raw: bytes) -> None:
+    async def _take(self, raw: bytes) -> None:
         answers = pb.PerformResponse.FromString(raw).answers
+        if len(answers) > max(self._number, ANSWERS_AT_ONCE):
+            raise DecodeError("it answers more calls than there were")
         if answers:
             self._answered_at = self._loop.time()
-        for numbered in answers:
+        for index, numbered in enumerate(answers):
+            if index and index % ANSWERS_AT_ONCE == 0:
+                await asyncio.sleep(0)
             # One that was given up may be answered all the same, and one that was not sent yet by mistake.
             if numbered.number in self._outgoing:
                 continue
