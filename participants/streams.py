@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NoReturn, TypeAlias
 
@@ -26,6 +26,8 @@ from saga.v1 import participant_pb2 as pb
 
 # Of a caller that reads no answers, or asks for more than can be done, no more calls than this are taken in.
 CALLS_MAX: Final = 1024
+# So many numbers of calls that nobody waits for any more are gone through before others get a turn.
+CANCELLED_AT_ONCE: Final = 16_384
 # Answers that are more than this together go in several messages: callers take 4 MiB in one by default.
 MESSAGE_BYTES_MAX: Final = 1024 * 1024
 OUT_OF_TIME: Final = status_pb2.Status(
@@ -65,7 +67,7 @@ class Stream:
         self._leaving_count = 0
         self._has_news = asyncio.Event()
         self._has_room = asyncio.Event()
-        self._reading = asyncio.create_task(self._read(requests))
+        self._reading = asyncio.create_task(self._read_all(requests))
         self._reading.add_done_callback(lambda _: self._has_news.set())
 
     async def next(self) -> pb.PerformResponse | None:
@@ -110,9 +112,23 @@ class Stream:
             raise self._broken
         if not self._reading.done():
             return False
-        if not self._reading.cancelled():
-            self._reading.result()
+        if not self._reading.cancelled() and (wrong := self._reading.result()) is not None:
+            raise wrong
         return not self._calls
+
+    async def _read_all(self, requests: AsyncIterator[pb.PerformRequest]) -> Exception | None:
+        """What is wrong with the stream, and ends it.  It is not raised: a task that an error ends keeps the
+        way of that, which leads to the task again, and to the message that was read last."""
+        requests = aiter(requests)
+        try:
+            await self._read(requests)
+        except Exception as error:
+            return error.with_traceback(None)
+        finally:
+            # gRPC's own leads to itself and to the message that it gave last, until it is closed.
+            if isinstance(requests, AsyncGenerator):
+                await requests.aclose()
+        return None
 
     async def _read(self, requests: AsyncIterator[pb.PerformRequest]) -> None:
         async for request in requests:
@@ -120,8 +136,11 @@ class Stream:
                 self._greetings += 1
                 self._sampled_by_caller |= request.sampled_by_caller
                 self._has_news.set()
-            for number in request.cancelled:
-                self._give_up(number)
+            for start in range(0, len(request.cancelled), CANCELLED_AT_ONCE):
+                if start:
+                    await asyncio.sleep(0)
+                for number in self._calls.keys() & request.cancelled[start : start + CANCELLED_AT_ONCE]:
+                    self._give_up(number)
             for numbered in request.calls:
                 while len(self._calls) + len(self._ready) + self._leaving_count >= CALLS_MAX:
                     self._has_room.clear()

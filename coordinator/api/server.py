@@ -15,6 +15,7 @@ from grpc import aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from coordinator.api.coordinator import STARTS, CoordinatorServicer
+from coordinator.api.forgetting import ForgetsRequests
 from coordinator.api.interceptor import CallInterceptor, Ended, of_entries
 from coordinator.api.operator import OperatorServicer
 from coordinator.api.orders import ORDERS, OrderPlacementServicer, orders_door
@@ -88,7 +89,7 @@ class ApiServer:
         )
         self._health = health.aio.HealthServicer()
         self._server = aio.server(
-            interceptors=[*around, self._interceptor],
+            interceptors=[ForgetsRequests(), *around, self._interceptor],
             options=_options(message_bytes_max, calls_open_max + CALLS_RESERVED),
             maximum_concurrent_rpcs=calls_open_max + CALLS_RESERVED,
         )

@@ -31,6 +31,8 @@ REFUSED_MAX: Final = 100
 """So many refused entries of one stream may wait to be told so: their sum is small, however many streams."""
 ENTRIES_AT_ONCE: Final = 256
 """So many are begun before others get a turn."""
+BATCH_MAX: Final = 10_000
+"""So many entries may stand in one message, and so many numbers of those that nobody waits for any more."""
 
 _TRACEPARENT: Final = "traceparent"
 
@@ -153,18 +155,18 @@ class _Stream:
         self._refused: list[int] = []
         self._news = asyncio.Event()
         self._room = asyncio.Event()
-        self._reading: asyncio.Task[None] | None = None
+        self._reading: asyncio.Task[Exception | None] | None = None
 
     async def answers(self, batches: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
         """Answers as they become ready, until what was read is answered and no more is to come."""
-        reading = self._reading = asyncio.create_task(self._read(batches))
+        reading = self._reading = asyncio.create_task(self._read_all(batches))
         reading.add_done_callback(lambda _: self._news.set())
         try:
             while self._open or not reading.done():
                 await self._news.wait()
                 self._news.clear()
-                if reading.done() and not reading.cancelled():
-                    reading.result()  # what is wrong with the stream ends it
+                if reading.done() and not reading.cancelled() and (wrong := reading.result()) is not None:
+                    raise wrong
                 while self._ready or self._refused:
                     waiting = len(self._ready)
                     batch = self._batch()
@@ -187,10 +189,25 @@ class _Stream:
         if self._reading is not None:
             self._reading.cancel()
 
+    async def _read_all(self, batches: AsyncIterator[Any]) -> Exception | None:
+        """What is wrong with the stream, and ends it. It is not raised: a task that an error ends keeps the
+        way of that, which leads to the task again, and to the batch that was read last."""
+        batches = aiter(batches)
+        try:
+            await self._read(batches)
+        except Exception as error:
+            return error.with_traceback(None)
+        finally:
+            # gRPC's own leads to itself and to the batch that it gave last, until it is closed.
+            if isinstance(batches, AsyncGenerator):
+                await batches.aclose()
+        return None
+
     async def _read(self, batches: AsyncIterator[Any]) -> None:
         loop = asyncio.get_running_loop()
         async for batch in batches:
             check_readable(batch)
+            self._check_size(batch)
             for index, entry in enumerate(getattr(batch, self._kind.entries)):
                 if index and index % ENTRIES_AT_ONCE == 0:
                     async with self._room_of_all.pace:
@@ -214,6 +231,14 @@ class _Stream:
                 task.cancel()
                 # One that was not yet begun never runs at all.
                 task.add_done_callback(partial(self._ended, number))
+
+    def _check_size(self, batch: Any) -> None:
+        """A batch is held until its last entry has a place, and its entries may take 35 times the memory that
+        they took on the wire."""
+        for field in (self._kind.entries, "left"):
+            found = len(getattr(batch, field))
+            if found > BATCH_MAX:
+                raise InvalidRequest([Violation(field, f"expected at most {BATCH_MAX}, found {found}")])
 
     def _check_number(self, index: int, number: int) -> None:
         if number <= self._number:

@@ -25,8 +25,10 @@ from saga.v1 import coordinator_pb2
 
 # Far below what any coordinator takes as one message. A request that is larger travels by itself.
 BATCH_BYTES_MAX: Final = 1 << 20
-# What comes with a request in a batch: number, timeout and traceparent.
-_ABOUT_BYTES: Final = 100
+# As coordinators take in one message.
+BATCH_MAX: Final = 10_000
+# What comes with a request in a batch: number, timeout and traceparent. So no batch has too many requests.
+_ABOUT_BYTES: Final = 105
 
 _UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE.value[0]
 _EXPIRED: Final[Message] = status_pb2.Status(code=grpc.StatusCode.DEADLINE_EXCEEDED.value[0])
@@ -211,8 +213,8 @@ class Stream:
                 traceparent=entry.traceparent,
                 **{kind.request: entry.request},
             )
-        batch.left.extend(self._left)
-        self._left.clear()
+        batch.left.extend(self._left[:BATCH_MAX])
+        del self._left[:BATCH_MAX]
         return batch if entries or batch.left else None
 
     def _settle(self, answers: Iterable[Any]) -> None:

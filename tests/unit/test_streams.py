@@ -14,6 +14,7 @@ import pytest
 from coordinator.api import streams
 from coordinator.api.orders import ORDERS
 from coordinator.api.streams import Streams
+from coordinator.domain.errors import InvalidRequest, Violation
 from saga.orders.v1 import orders_pb2 as pb
 
 Requests = asyncio.Queue[pb.PlaceOrdersRequest | None]
@@ -304,6 +305,22 @@ async def test_an_order_that_is_left_many_times_over_is_left_once() -> None:
         with pytest.raises(StopAsyncIteration):
             await ended
     assert told == [1]
+
+
+@pytest.mark.parametrize(
+    ("large", "field"), [(batch("a", "b", "c"), "orders"), (batch("a", left=(1, 1, 1)), "left")]
+)
+async def test_a_message_with_too_much_in_it_ends_the_stream(
+    large: pb.PlaceOrdersRequest, field: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(streams, "BATCH_MAX", 2)
+    orders = Orders()
+    async with streaming(orders.place) as (requests, answers):
+        requests.put_nowait(large)
+        with pytest.raises(InvalidRequest) as wrong:
+            await anext(answers)
+    assert wrong.value.violations == (Violation(field, "expected at most 2, found 3"),)
+    assert not orders.asked
 
 
 async def test_answers_that_nobody_takes_count_as_under_way() -> None:

@@ -199,7 +199,7 @@ Global___StartSagaResponse: _TypeAlias = StartSagaResponse  # noqa: Y015
 
 @_typing.final
 class StartSagasRequest(_message.Message):
-    """Starts that are sent together."""
+    """Starts that are sent together, at most 10,000 in one message."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -211,7 +211,9 @@ class StartSagasRequest(_message.Message):
 
     @_builtins.property
     def left(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Numbers of earlier starts of this stream whose answers nobody waits for any more. The sagas go on."""
+        """Numbers of earlier starts of this stream whose answers nobody waits for any more, at most 10,000 in one
+        message. The sagas go on.
+        """
 
     def __init__(
         self,

@@ -3,9 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 
+import pytest
 from google.rpc import status_pb2
 from grpc import StatusCode
 
+from coordinator.client import stream as client_stream
 from coordinator.client.stream import STARTS, Stream
 from saga.v1 import coordinator_pb2 as pb
 
@@ -51,3 +53,25 @@ async def test_what_nobody_waits_for_any_more_keeps_no_other_from_leaving() -> N
     await asyncio.gather(*waiting)
     assert expired == [status_pb2.Status(code=StatusCode.DEADLINE_EXCEEDED.value[0])] * 25
     assert [[one.start.request_id for one in batch.starts] for batch in call.written] == [["first"], ["live"]]
+
+
+async def test_who_has_left_is_named_by_as_many_as_one_message_may_name(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(client_stream, "BATCH_MAX", 2)
+    call = Held()
+    call.let.set()
+    stream = Stream(STARTS, lambda: call)
+    waiting = [
+        asyncio.create_task(stream.answer(pb.StartSagaRequest(), timeout_s=20, traceparent=""))
+        for _ in range(5)
+    ]
+    async with asyncio.timeout(10):
+        while not call.written:
+            await asyncio.sleep(0)
+        for task in waiting:
+            task.cancel()
+        while len(call.written) < 4:
+            await asyncio.sleep(0)
+    await stream.close()
+    assert [list(batch.left) for batch in call.written] == [[], [1, 2], [3, 4], [5]]

@@ -197,7 +197,7 @@ Global___PlaceOrderResponse: _TypeAlias = PlaceOrderResponse  # noqa: Y015
 
 @_typing.final
 class PlaceOrdersRequest(_message.Message):
-    """Orders that are sent together."""
+    """Orders that are sent together, at most 10,000 in one message."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -209,7 +209,9 @@ class PlaceOrdersRequest(_message.Message):
 
     @_builtins.property
     def left(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
-        """Numbers of earlier orders of this stream whose answers nobody waits for any more. The orders go on."""
+        """Numbers of earlier orders of this stream whose answers nobody waits for any more, at most 10,000 in one
+        message. The orders go on.
+        """
 
     def __init__(
         self,
