@@ -951,23 +951,24 @@ async def test_who_breaks_a_stream_by_what_it_says_is_found_out_alone(
     assert (service.opened, len(service.alone)) == (2, 3)
 
 
-async def test_who_answers_more_calls_than_there_were_breaks_the_stream_and_holds_nobody_up() -> None:
-    flooded = asyncio.Event()
-
+@pytest.mark.parametrize(
+    ("answers", "ends"), [(streams.ANSWERS_AT_ONCE, False), (streams.ANSWERS_AT_ONCE + 1, True)]
+)
+async def test_who_answers_more_calls_than_there_were_ends_the_stream(answers: int, ends: bool) -> None:
     async def floods(stream: Stream) -> None:
         await stream.greet()
+        call = await stream.hear()
+        await stream.say(*[pb.NumberedAnswer()] * answers)
+        await stream.say(succeeded(call))
         await stream.hear()
-        flooded.set()
-        raw = pb.PerformResponse(answers=[pb.NumberedAnswer()] * 1_000_000).SerializeToString()
-        while True:
-            await stream.say_bytes(raw)
 
-    async with served(floods, well) as (adapter, service):
-        call = asyncio.ensure_future(adapter.perform(a_call(1), timeout_s=PATIENCE_S))
-        await flooded.wait()
-        assert kind_of(await call) is Unproved.TRANSIENT
-        assert await adapter.perform(a_call(1, attempt=2), timeout_s=PATIENCE_S) == success_of(a_call(1))
-    assert len(service.alone) == 1
+    async with served(floods, well) as (adapter, _):
+        answer = await adapter.perform(a_call(1), timeout_s=PATIENCE_S)
+        if not ends:
+            assert answer == success_of(a_call(1))
+            return
+        assert isinstance(answer, NoProof)
+        assert (answer.kind, answer.code) == (Unproved.TRANSIENT, "INTERNAL")
 
 
 async def test_many_answers_of_one_message_leave_turns_to_others() -> None:
