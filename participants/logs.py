@@ -54,6 +54,15 @@ def set_up() -> None:
     plain = bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
     handler.setFormatter(Readable(in_colour=not plain) if sys.stderr.isatty() else JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_without_their_text)
+
+
+def _without_their_text(record: logging.LogRecord) -> bool:
+    """What is no UTF-8 gRPC shows as it came, such as a header of a caller's."""
+    if str(record.msg).startswith("Invalid encoding on"):
+        record.msg, record.args = "a text that came over gRPC is no UTF-8, and is not shown", ()
+        record.exc_info = record.exc_text = None
+    return True
 
 
 def _fields(record: logging.LogRecord) -> dict[str, object]:

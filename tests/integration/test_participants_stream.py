@@ -279,12 +279,12 @@ async def test_a_cancelled_call_frees_its_turn_and_its_answer_is_not_sent(client
     assert stream.numbers == [2]
 
 
-async def test_a_stream_of_which_the_last_call_is_cancelled_ends(client: Client) -> None:
+async def test_a_stream_of_which_the_last_calls_are_cancelled_ends(client: Client) -> None:
     await client.set_faults(a_rule("hang"))
     stream = talk(client)
-    await stream.send(numbered(1, an_execute()))
+    await stream.send(numbered(1, an_execute("a")), numbered(2, an_execute("b")))
     await until(lambda: _has_hung(client))
-    await stream.send(cancelled=(1,))
+    await stream.send(cancelled=(2, 1))
     await stream.close()
     assert code(await stream.ended()) == "OK"
 

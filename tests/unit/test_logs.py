@@ -834,6 +834,39 @@ def test_a_caller_who_leaves_while_it_is_answered_is_no_error(level: str) -> Non
     ]
 
 
+@pytest.mark.parametrize(
+    "set_up",
+    [
+        "from coordinator.adapters.logs import configure_logs\nconfigure_logs('INFO', format='json')\n",
+        "from participants import logs\nlogs.set_up()\n",
+    ],
+    ids=["coordinator", "participants"],
+)
+def test_a_text_that_is_no_utf8_is_not_shown(set_up: str) -> None:
+    """A server in Python that cuts its text within a letter sends one."""
+    done = run(
+        f"{set_up}"
+        "import asyncio, grpc\n"
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "class Refusing(grpc.GenericRpcHandler):\n"
+        "    def service(self, details):\n"
+        "        def refuse(request, context):\n"
+        "            context.abort(grpc.StatusCode.FAILED_PRECONDITION, b'tok-canary M\\xc3')\n"
+        "        return grpc.unary_unary_rpc_method_handler(refuse)\n"
+        "async def ask():\n"
+        "    async with grpc.aio.insecure_channel(f'127.0.0.1:{port}') as channel:\n"
+        "        try: await channel.unary_unary('/a/b')(b'')\n"
+        "        except grpc.aio.AioRpcError as error: error.details()\n"
+        "server = grpc.server(ThreadPoolExecutor(1), handlers=[Refusing()])\n"
+        "port = server.add_insecure_port('127.0.0.1:0')\n"
+        "server.start()\n"
+        "asyncio.run(ask())\n"
+        "server.stop(None).wait()\n"
+    )
+    told = {line["message"] for line in map(json.loads, done.stderr.splitlines())}
+    assert told == {"a text that came over gRPC is no UTF-8, and is not shown"}
+
+
 def test_a_set_up_is_told_whom_to_ask_for_the_trace() -> None:
     done = run(
         "from coordinator.adapters.logs import configure_logs\n"

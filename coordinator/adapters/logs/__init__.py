@@ -38,6 +38,7 @@ def configure_logs(
     for library in ("aiosqlite", "grpc"):
         logging.getLogger(library).setLevel(logging.INFO)
     logging.getLogger("grpc._cython.cygrpc").addFilter(_without_who_left)
+    logging.getLogger("grpc._cython.cygrpc").addFilter(_without_their_text)
     # It warns of every request that makes no sense: whoever reaches the port could fill the disk.
     logging.getLogger("uvicorn").setLevel(logging.ERROR)
 
@@ -51,6 +52,16 @@ def _without_who_left(record: logging.LogRecord) -> bool:
     record.levelno, record.levelname = logging.DEBUG, logging.getLevelName(logging.DEBUG)
     # Whether its level is told was asked before, of the one that gRPC gave it.
     return logging.getLogger().isEnabledFor(logging.DEBUG)
+
+
+def _without_their_text(record: logging.LogRecord) -> bool:
+    """What is no UTF-8 gRPC shows as it came: texts of participants and headers of callers, and what stood in
+    memory behind texts of its own."""
+    if str(record.msg).startswith("Invalid encoding on"):
+        record.msg, record.args = "a text that came over gRPC is no UTF-8, and is not shown", ()
+        record.exc_info = record.exc_text = None
+        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+    return True
 
 
 def _form(asked: str, stream: TextIO) -> Render:
