@@ -1,6 +1,7 @@
 """Puts the coordinator together and runs it: the one place that knows every concrete class.
 
-Exit codes: 0 stopped when asked to; 2 could not start; 3 stopped by itself because the journal failed.
+Exit codes: 0 stopped when asked to; 2 could not start; 3 stopped by itself because the journal failed; 4
+because its port could not be had again after gRPC had closed it.
 """
 
 import asyncio
@@ -56,6 +57,7 @@ PACKAGE: Final = "saga-coordinator"
 EXIT_STOPPED: Final = 0
 EXIT_NOT_STARTED: Final = 2
 EXIT_JOURNAL_FAILED: Final = 3
+EXIT_UNREACHABLE: Final = 4
 COLLECTED_AFTER: Final = (50_000, 20, 20)
 """How much more has to be made than is given back before cycles are looked for among the newest objects, and
 how often that has to be done before the older ones are gone through too."""
@@ -161,6 +163,9 @@ async def serve(settings: Settings, asked: Wanted = NOTHING_ASKED) -> int:
     if failure is not None:
         _log.critical("stopped because the journal failed: %s", failure)
         return EXIT_JOURNAL_FAILED
+    if api.failed.done():
+        _log.critical("stopped because nobody could call it any more: %s", api.failed.result())
+        return EXIT_UNREACHABLE
     _log.info("stopped")
     return EXIT_STOPPED
 
@@ -174,13 +179,13 @@ async def _live(
     feed: Feed,
     stop: asyncio.Future[None],
 ) -> str | None:
-    """Open the ports, recover, serve, drain: until *stop*, or until the journal or memory fails. Then the
-    sentence that says so."""
+    """Open the ports, recover, serve, drain: until *stop*, until no call can be taken any more, or until the
+    journal or memory fails. Then the sentence that says so."""
     address = await api.bind(settings.listen)
     http_address = await http.bind(settings.http_listen)
     await api.start()
     http.start()
-    endings = (stop, pool.failed, journal.failed)
+    endings = (stop, pool.failed, journal.failed, api.failed)
     recovery = asyncio.create_task(_recover(pool, settings))
     try:
         await asyncio.wait((recovery, *endings), return_when=asyncio.FIRST_COMPLETED)

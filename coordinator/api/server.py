@@ -17,6 +17,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from coordinator.api.coordinator import STARTS, CoordinatorServicer
 from coordinator.api.forgetting import ForgetsRequests
 from coordinator.api.interceptor import CallInterceptor, Ended, of_entries
+from coordinator.api.listener import Listener
 from coordinator.api.operator import OperatorServicer
 from coordinator.api.orders import ORDERS, OrderPlacementServicer, orders_door
 from coordinator.api.reflection import add_reflection
@@ -88,25 +89,27 @@ class ApiServer:
             had_no_room=had_no_room,
         )
         self._health = health.aio.HealthServicer()
-        self._server = aio.server(
-            interceptors=[ForgetsRequests(), *around, self._interceptor],
-            options=_options(message_bytes_max, calls_open_max + CALLS_RESERVED),
-            maximum_concurrent_rpcs=calls_open_max + CALLS_RESERVED,
-        )
-        coordinator_pb2_grpc.add_CoordinatorServiceServicer_to_server(
-            CoordinatorServicer(sagas, definitions, self._streams, wait_max_s=wait_max_s), self._server
-        )
-        operator_pb2_grpc.add_OperatorServiceServicer_to_server(
-            OperatorServicer(sagas, operations), self._server
-        )
-        orders_pb2_grpc.add_OrderPlacementServiceServicer_to_server(
-            OrderPlacementServicer(
-                sagas, definitions, orders_door(place_order_saga), self._streams, wait_max_s=wait_max_s
-            ),
-            self._server,
-        )
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        add_reflection(self._server, (*OUR_SERVICES, health.SERVICE_NAME))
+        starter = CoordinatorServicer(sagas, definitions, self._streams, wait_max_s=wait_max_s)
+        operator = OperatorServicer(sagas, operations)
+        door = orders_door(place_order_saga)
+        orders = OrderPlacementServicer(sagas, definitions, door, self._streams, wait_max_s=wait_max_s)
+
+        def make() -> aio.Server:
+            server = aio.server(
+                interceptors=[ForgetsRequests(), *around, self._interceptor],
+                options=_options(message_bytes_max, calls_open_max + CALLS_RESERVED),
+                maximum_concurrent_rpcs=calls_open_max + CALLS_RESERVED,
+            )
+            coordinator_pb2_grpc.add_CoordinatorServiceServicer_to_server(starter, server)
+            operator_pb2_grpc.add_OperatorServiceServicer_to_server(operator, server)
+            orders_pb2_grpc.add_OrderPlacementServiceServicer_to_server(orders, server)
+            health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+            add_reflection(server, (*OUR_SERVICES, health.SERVICE_NAME))
+            return server
+
+        self._listener = Listener(make)
+        self.failed: Final = self._listener.failed
+        """Has a sentence once no calls can be taken any more: the process must stop."""
 
     async def bind(self, listen: str) -> str:
         """Take the address *listen* ("host:port", port 0 for any, or "unix:path"); return what was taken.
@@ -115,8 +118,7 @@ class ApiServer:
             StartupFailed: it is no address, or cannot be had; the sentence says why.
         """
         if listen.startswith("unix:"):
-            self._add_port(listen)
-            return listen
+            return self._open(listen)
         match = _LISTEN.fullmatch(listen)
         if match is None or int(match[2]) > 65535:
             raise StartupFailed(
@@ -125,12 +127,12 @@ class ApiServer:
             )
         host, port = match[1], int(match[2])
         await _check_free(listen, host.strip("[]"), port)
-        return f"{host}:{self._add_port(listen)}"
+        return self._open(listen)
 
     async def start(self) -> None:
         """Answer health checks with NOT_SERVING, and everything else with UNAVAILABLE."""
         await self._say(serving=False)
-        await self._server.start()
+        await self._listener.start()
 
     async def serving(self) -> None:
         """Recovery is done: let calls in, and say so."""
@@ -146,12 +148,12 @@ class ApiServer:
     async def stop(self, grace_s: float) -> None:
         """Take no new calls, let those that run end for at most *grace_s*, then abort them."""
         self._streams.drain()
-        stopping = asyncio.create_task(self._server.stop(grace_s))
+        stopping = asyncio.create_task(self._listener.stop(grace_s))
         await self._interceptor.settled(grace_s)
         # What is left now are streams of health checks and of reflection, which have no end of their own.
         done, _ = await asyncio.wait([stopping], timeout=min(grace_s, STREAMS_END_S))
         if not done:
-            await self._server.stop(None)
+            await self._listener.stop(None)
             await stopping
         await self._interceptor.settled(ABORTED_SETTLE_S)
 
@@ -160,9 +162,9 @@ class ApiServer:
         for service in (health.OVERALL_HEALTH, *OUR_SERVICES):
             await self._health.set(service, status)
 
-    def _add_port(self, address: str) -> int:
+    def _open(self, address: str) -> str:
         try:
-            return self._server.add_insecure_port(address)
+            return self._listener.open(address)
         except RuntimeError:
             raise StartupFailed(
                 f"cannot listen on {address!r}: the address cannot be had; a Unix socket needs "

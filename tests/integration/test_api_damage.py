@@ -92,6 +92,7 @@ async def test_a_row_that_cannot_be_read_is_no_fault_of_ours(
     async with served(path) as c:
         refused = await refusal(c.api.GetSaga(pb.GetSagaRequest(saga_id=saga_id)))
     assert (refused.code, refused.reason) == (StatusCode.INTERNAL, "JOURNAL_CORRUPT")
+    assert refused.metadata == {"saga_id": saga_id}
     assert "the saga's row" in refused.message
     (told,) = [line for line in caplog.messages if line.startswith("a call ")]
     assert told.startswith(f"a call met damage: saga {saga_id}")

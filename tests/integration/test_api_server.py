@@ -18,7 +18,9 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
+from coordinator.api import listener
 from coordinator.api.errors import STATUS, row_of, to_status
+from coordinator.api.listener import Listener
 from coordinator.api.server import ApiServer
 from coordinator.domain import errors
 from coordinator.domain.errors import (
@@ -348,13 +350,11 @@ async def test_a_saga_whose_records_are_damaged_is_still_shown(monkeypatch: pyte
 
         monkeypatch.setattr(c.journal, "history", damaged)
         saga = await c.get(saga_id)
-        refused = await refusal(_drained(c.api.WatchSaga(pb.WatchSagaRequest(saga_id=saga_id))))
+        watched = [each async for each in c.api.WatchSaga(pb.WatchSagaRequest(saga_id=saga_id))]
     assert SagaStatus.Name(saga.status) == "SAGA_STATUS_DEAD_LETTERED"
     assert saga.error_message == "It cannot be read back."
     assert not saga.steps
-    assert refused.code is StatusCode.INTERNAL
-    assert refused.reason == "JOURNAL_CORRUPT"
-    assert refused.metadata == {"saga_id": saga_id}
+    assert watched == [pb.WatchSagaResponse(status=saga.status)]
 
 
 def _error_classes() -> list[type[SagaError]]:
@@ -499,3 +499,65 @@ async def _drained(call: Any) -> None:
 
 async def _awaited(call: Any) -> Any:
     return await call
+
+
+async def test_a_method_whose_name_is_no_utf8_costs_nobody_else_a_call(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """gRPC reads the name where it takes calls, and that ends by it: nobody would be served any more."""
+    async with coordinator() as c:
+        c.participants.hold("createOrder")
+        placing = asyncio.ensure_future(c.orders.PlaceOrder(order()))
+        await c.participants.called("createOrder")
+        for _ in range(3):
+            await _called_by_a_name_that_is_no_text(c.address)
+            async with grpc.aio.insecure_channel(c.address) as channel:
+                health: Any = health_pb2_grpc.HealthStub(channel)
+                checked = await health.Check(health_pb2.HealthCheckRequest(), timeout=5, wait_for_ready=True)
+            assert checked.status == health_pb2.HealthCheckResponse.SERVING
+        c.participants.release("createOrder")
+        assert (await placing).status == orders_pb2.SUCCESS
+    told = [message for message in caplog.messages if "opened again" in message]
+    assert told == ["gRPC takes no calls any more (UnicodeDecodeError): its port is opened again"] * 3
+
+
+async def test_a_port_that_cannot_be_had_again_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "REOPEN_S", 0.5)
+    async with coordinator() as c:
+        host, _, port = c.address.rpartition(":")
+        # Whoever listens on a port that another one has just left keeps that one out.
+        opened = Listener._open_again
+
+        async def taken(listener: Listener) -> None:
+            with socket.create_server((host, int(port)), reuse_port=False):
+                await opened(listener)
+
+        monkeypatch.setattr(Listener, "_open_again", taken)
+        await _called_by_a_name_that_is_no_text(c.address)
+        async with asyncio.timeout(10):
+            assert await c.server.failed == f"the address {c.address} could not be had again"
+
+
+async def _called_by_a_name_that_is_no_text(address: str) -> None:
+    """By hand: no library sends one."""
+    headers = {
+        ":method": b"POST",
+        ":scheme": b"http",
+        ":path": b"/\xff",
+        ":authority": b"x",
+        "te": b"trailers",
+        "content-type": b"application/grpc",
+    }
+    block = b"".join(
+        b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value
+        for name, value in headers.items()
+    )
+    host, _, port = address.rpartition(":")
+    reader, writer = await asyncio.open_connection(host, int(port))
+    settings = b"\0\0\0\4\0\0\0\0\0"
+    opened = len(block).to_bytes(3, "big") + b"\1\5\0\0\0\1" + block
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + opened)
+    answer = b""
+    while b"grpc-status" not in answer and (more := await reader.read(1 << 16)):
+        answer += more
+    writer.close()
