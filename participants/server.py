@@ -29,6 +29,8 @@ from saga.v1 import ledger_pb2, participant_pb2
 RECEIVE_BYTES_MAX = 4 * 1024 * 1024
 CALLS_MAX = 4096
 GRACE_S = 5.0
+# How often it is looked whether gRPC still takes calls.
+LOOK_S = 0.1
 OPTIONS = (
     # Two processes on one port would each get some of the calls: the second is to fail instead.
     ("grpc.so_reuseport", 0),
@@ -53,10 +55,12 @@ class Serving:
 
     address: str
     services: tuple[Hosted, ...]
+    ended: asyncio.Task[str]
 
     async def broken(self) -> str:
-        """Wait until a service's file fails for good, which may be never; returns which and why."""
-        failures = [service.store.failed for service in self.services]
+        """Wait until a service's file fails for good, or no calls are taken any more, which may be never;
+        returns what it is and why."""
+        failures = [*(service.store.failed for service in self.services), self.ended]
         done, _ = await asyncio.wait(failures, return_when=asyncio.FIRST_COMPLETED)
         return done.pop().result()
 
@@ -101,7 +105,20 @@ async def serving(
         for name in ("", *names, *(hosted.name for hosted in services)):
             await healthy.set(name, SERVING)
         stack.push_async_callback(healthy.enter_graceful_shutdown)
-        yield Serving(f"{host}:{bound}", tuple(services))
+        ended = asyncio.create_task(_ended(server))
+        stack.callback(ended.cancel)
+        yield Serving(f"{host}:{bound}", tuple(services), ended)
+
+
+async def _ended(server: grpc.aio.Server) -> str:
+    """Wait until gRPC takes no calls any more: one whose method has a name that is no UTF-8 ends it."""
+    why = ""
+    try:
+        while await server.wait_for_termination(timeout=LOOK_S):
+            pass
+    except Exception as error:
+        why = f" ({type(error).__name__})"
+    return f"gRPC takes no calls any more{why}; start the process again"
 
 
 async def _add_faults(

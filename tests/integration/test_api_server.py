@@ -44,6 +44,7 @@ from tests.integration.api_harness import (
     order,
     refusal,
 )
+from tests.integration.raw_call import called_by_a_name_that_is_no_text
 
 SERVICES = [
     "",
@@ -510,7 +511,7 @@ async def test_a_method_whose_name_is_no_utf8_costs_nobody_else_a_call(
         placing = asyncio.ensure_future(c.orders.PlaceOrder(order()))
         await c.participants.called("createOrder")
         for _ in range(3):
-            await _called_by_a_name_that_is_no_text(c.address)
+            await called_by_a_name_that_is_no_text(c.address)
             async with grpc.aio.insecure_channel(c.address) as channel:
                 health: Any = health_pb2_grpc.HealthStub(channel)
                 checked = await health.Check(health_pb2.HealthCheckRequest(), timeout=5, wait_for_ready=True)
@@ -533,31 +534,6 @@ async def test_a_port_that_cannot_be_had_again_is_told(monkeypatch: pytest.Monke
                 await opened(listener)
 
         monkeypatch.setattr(Listener, "_open_again", taken)
-        await _called_by_a_name_that_is_no_text(c.address)
+        await called_by_a_name_that_is_no_text(c.address)
         async with asyncio.timeout(10):
             assert await c.server.failed == f"the address {c.address} could not be had again"
-
-
-async def _called_by_a_name_that_is_no_text(address: str) -> None:
-    """By hand: no library sends one."""
-    headers = {
-        ":method": b"POST",
-        ":scheme": b"http",
-        ":path": b"/\xff",
-        ":authority": b"x",
-        "te": b"trailers",
-        "content-type": b"application/grpc",
-    }
-    block = b"".join(
-        b"\0" + bytes([len(name)]) + name.encode() + bytes([len(value)]) + value
-        for name, value in headers.items()
-    )
-    host, _, port = address.rpartition(":")
-    reader, writer = await asyncio.open_connection(host, int(port))
-    settings = b"\0\0\0\4\0\0\0\0\0"
-    opened = len(block).to_bytes(3, "big") + b"\1\5\0\0\0\1" + block
-    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings + opened)
-    answer = b""
-    while b"grpc-status" not in answer and (more := await reader.read(1 << 16)):
-        answer += more
-    writer.close()

@@ -20,6 +20,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from participants import audit
 from saga.v1 import participant_pb2 as pb
+from tests.integration.raw_call import called_by_a_name_that_is_no_text
 from tests.unit.participants.kit import Client, Failure, a_client, a_process
 
 CRASHED = 70
@@ -174,6 +175,16 @@ async def test_a_signal_lets_calls_under_way_finish_and_ends_with_zero(
     assert sorted(path.name for path in tmp_path.iterdir()) == [
         *("PaymentService.sqlite3", "PaymentService.sqlite3.lock")
     ]
+
+
+async def test_a_process_that_takes_no_calls_any_more_ends_and_says_so(tmp_path: Path) -> None:
+    with a_process("PaymentService", "--data", tmp_path) as (process, address):
+        await called_by_a_name_that_is_no_text(address)
+        _, logged = await asyncio.to_thread(process.communicate, None, 10)
+    # gRPC may end it at once, too: what asks its core for calls is freed too early.
+    assert process.returncode in (1, -signal.SIGSEGV)
+    if process.returncode == 1:
+        assert "participants: gRPC takes no calls any more (UnicodeDecodeError); start" in logged
 
 
 async def test_nothing_secret_is_logged_of_calls_that_go_wrong(tmp_path: Path) -> None:
