@@ -376,6 +376,24 @@ async def test_a_reader_of_a_saga_that_breaks_down_is_told_that_it_rests() -> No
         assert house.services.calls[0].step == StepName("a")
 
 
+async def test_a_reader_of_a_journal_that_fails_is_told_that_it_does() -> None:
+    class Failing(JournalAround):
+        fails = False
+
+        async def history(self, saga_id: SagaId) -> Sequence[Record]:
+            if self.fails:
+                raise JournalUnavailable("the disk is gone")
+            return await super().history(saga_id)
+
+    store = MemoryJournal()
+    journal = Failing(store)
+    async with House(define("a"), store=store, journal=journal) as house:
+        saga_id = (await house.run()).id
+        journal.fails = True
+        with pytest.raises(JournalUnavailable):
+            await anext(house.sagas.watch(saga_id, 0))
+
+
 async def test_a_start_whose_definition_moves_on_the_way_begins_with_what_there_is_by_then() -> None:
     class Moves(JournalAround):
         """Refuses the first start, as if its definition had been retired meanwhile."""

@@ -287,7 +287,10 @@ async def test_a_saga_that_cannot_be_set_aside_costs_no_other_one_its_recovery(
     assert "a saga cannot be set aside: there is no saga 'no-such'" in caplog.text
 
 
-async def test_a_saga_that_was_damaged_while_it_slept_is_put_before_a_person_when_it_is_looked_at() -> None:
+@pytest.mark.parametrize("is_watched", [False, True])
+async def test_a_saga_that_was_damaged_while_it_slept_is_put_before_a_person_when_it_is_looked_at(
+    is_watched: bool,
+) -> None:
     class DamagedLater(JournalAround):
         damaged = False
 
@@ -304,7 +307,11 @@ async def test_a_saga_that_was_damaged_while_it_slept_is_put_before_a_person_whe
         await settled()
         assert (await next_house.sagas.get(saga_id)).summary.status is Status.RUNNING
         journal.damaged = True
-        assert (await next_house.sagas.get(saga_id)).saga is None
+        if is_watched:
+            seen = [told async for told in next_house.sagas.watch(saga_id, 0)]
+            assert seen == [(None, Status.DEAD_LETTERED)]
+        else:
+            assert (await next_house.sagas.get(saga_id)).saga is None
         row = await next_house.sagas.wait(saga_id, timeout_s=20)
         assert (row.status, row.needs_person) == (Status.DEAD_LETTERED, True)
 
