@@ -28,14 +28,14 @@ class ForgetsRequests(aio.ServerInterceptor):
         handler: Any = await continuation(handler_call_details)
         if handler is None:
             return None
-        if handler.stream_stream is not None:
-            behaviour, make = handler.stream_stream, grpc.stream_stream_rpc_method_handler
-        elif handler.unary_stream is not None:
-            behaviour, make = handler.unary_stream, grpc.unary_stream_rpc_method_handler
-        else:
-            behaviour, make = handler.unary_unary, grpc.unary_unary_rpc_method_handler
-        if not inspect.iscoroutinefunction(behaviour):
-            return cast(_Handler, handler)  # it yields its answers: health and reflection do, ours do not
+        behaviour, make = handler.unary_unary, grpc.unary_unary_rpc_method_handler
+        if behaviour is None:
+            if handler.stream_stream is not None:
+                behaviour, make = handler.stream_stream, grpc.stream_stream_rpc_method_handler
+            else:
+                behaviour, make = handler.unary_stream, grpc.unary_stream_rpc_method_handler
+            if not inspect.iscoroutinefunction(behaviour):
+                return cast(_Handler, handler)  # it yields its answers: health and reflection do, ours do not
         return make(_forgetting(behaviour), handler.request_deserializer, handler.response_serializer)
 
 
