@@ -101,8 +101,8 @@ class Listener:
                 return
 
     async def _open_again(self) -> None:
+        self._server = self._make()
         while True:
-            self._server = self._make()
             try:
                 self._server.add_insecure_port(self._address)
             except RuntimeError:

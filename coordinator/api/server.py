@@ -89,7 +89,7 @@ class ApiServer:
             had_no_room=had_no_room,
         )
         self._health = health.aio.HealthServicer()
-        starter = CoordinatorServicer(sagas, definitions, self._streams, wait_max_s=wait_max_s)
+        coordinator = CoordinatorServicer(sagas, definitions, self._streams, wait_max_s=wait_max_s)
         operator = OperatorServicer(sagas, operations)
         door = orders_door(place_order_saga)
         orders = OrderPlacementServicer(sagas, definitions, door, self._streams, wait_max_s=wait_max_s)
@@ -100,7 +100,7 @@ class ApiServer:
                 options=_options(message_bytes_max, calls_open_max + CALLS_RESERVED),
                 maximum_concurrent_rpcs=calls_open_max + CALLS_RESERVED,
             )
-            coordinator_pb2_grpc.add_CoordinatorServiceServicer_to_server(starter, server)
+            coordinator_pb2_grpc.add_CoordinatorServiceServicer_to_server(coordinator, server)
             operator_pb2_grpc.add_OperatorServiceServicer_to_server(operator, server)
             orders_pb2_grpc.add_OrderPlacementServiceServicer_to_server(orders, server)
             health_pb2_grpc.add_HealthServicer_to_server(self._health, server)

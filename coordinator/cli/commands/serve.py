@@ -17,7 +17,8 @@ _HELP: Final = """Run a coordinator until SIGTERM, SIGHUP or Ctrl-C.
 
 A flag wins over its variable, a variable over the settings file, the file over the default. The line
 "coordinator ready ADDRESS" comes on stdout once calls are answered; the log is on stderr.
-Exit codes: 0 stopped when asked to, 2 could not start, 3 stopped because the journal failed.
+Exit codes: 0 stopped when asked to, 2 could not start, 3 stopped because the journal failed,
+4 stopped because its port was lost.
 
 \b
 Example:

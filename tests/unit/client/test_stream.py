@@ -7,6 +7,7 @@ import pytest
 from google.rpc import status_pb2
 from grpc import StatusCode
 
+from coordinator.api import streams
 from coordinator.client import stream as client_stream
 from coordinator.client.stream import STARTS, Stream
 from saga.v1 import coordinator_pb2 as pb
@@ -75,3 +76,9 @@ async def test_who_has_left_is_named_by_as_many_as_one_message_may_name(
             await asyncio.sleep(0)
     await stream.close()
     assert [list(batch.left) for batch in call.written] == [[], [1, 2], [3, 4], [5]]
+
+
+def test_nothing_leaves_in_one_message_that_a_coordinator_would_refuse() -> None:
+    assert client_stream.BATCH_MAX <= streams.BATCH_MAX
+    # A request may have nothing in it.
+    assert client_stream.BATCH_BYTES_MAX // client_stream._ABOUT_BYTES <= streams.BATCH_MAX
